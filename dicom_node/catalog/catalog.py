@@ -1,0 +1,14 @@
+"""The catalog, put together from its tables."""
+
+from dicom_node.catalog.delivery_table import DeliveryTable
+from dicom_node.catalog.intake import Intake
+from dicom_node.catalog.job_table import JobTable
+from dicom_node.catalog.series_table import SeriesTable
+
+
+class Catalog(Intake, SeriesTable, JobTable, DeliveryTable):
+    """Everything the node must remember, in one database.
+
+    >>> with Catalog(data_dir / "catalog.sqlite") as catalog:
+    ...     catalog.requeue_interrupted()
+    """

@@ -1,0 +1,419 @@
+"""Jobs: claiming, finishing, failing, retrying, and picking up after a restart."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Select, delete, func, insert, or_, select, update
+
+from dicom_node.catalog.database import Database, path_of, reason_of, reason_values
+from dicom_node.catalog.rows import DeliveryState, DerivedInstance, InstanceRow, JobRow, JobState, Reason
+from dicom_node.catalog.schema import (
+    associations,
+    deliveries,
+    delivery_instances,
+    derived_instances,
+    instances,
+    job_instances,
+    jobs,
+    series,
+)
+from dicom_node.catalog.series_table import instance_query, instance_row
+from dicom_node.errors import CatalogError
+
+#: Where an interrupted or retried step takes its work from again.
+_BACK_TO = {
+    JobState.SELECTING: JobState.SELECTING,
+    JobState.QUEUED: JobState.QUEUED,
+    JobState.TRANSLATING: JobState.QUEUED,
+    JobState.TRANSLATED: JobState.TRANSLATED,
+    JobState.DERIVING: JobState.TRANSLATED,
+    JobState.DERIVED: JobState.TRANSLATED,
+    JobState.DELIVERING: JobState.DELIVERING,
+    JobState.REFUSED: JobState.SELECTING,
+}
+_FINAL = (JobState.DONE, JobState.REFUSED, JobState.FAILED, JobState.CANCELLED)
+
+
+class JobTable(Database):
+    """The catalog's jobs."""
+
+    def get_job(self, job_id: int) -> JobRow:
+        """One job; raises `CatalogError` (``job_unknown``)."""
+        with self.read() as connection:
+            row = connection.execute(_job_query().where(jobs.c.id == job_id)).mappings().first()
+        if row is None:
+            raise CatalogError("job_unknown", f"There is no job {job_id}.", "List the jobs with: s2ldm-node jobs list")
+        return job_row(row)
+
+    def list_jobs(self, *, state: str | None = None, limit: int = 100, offset: int = 0) -> list[JobRow]:
+        """Jobs, newest first."""
+        query = _job_query().order_by(jobs.c.id.desc()).limit(limit).offset(offset)
+        if state is not None:
+            query = query.where(jobs.c.state == state)
+        with self.read() as connection:
+            return [job_row(row) for row in connection.execute(query).mappings()]
+
+    def count_jobs(self) -> dict[str, int]:
+        """Number of jobs by state."""
+        with self.read() as connection:
+            rows = connection.execute(select(jobs.c.state, func.count()).group_by(jobs.c.state))
+            return {state: number for state, number in rows}  # noqa: C416 (rows are not plain tuples)
+
+    def oldest_job(self, *, states: Sequence[str]) -> JobRow | None:
+        """The job that has waited longest in one of ``states``."""
+        query = _job_query().where(jobs.c.state.in_(states)).order_by(jobs.c.id).limit(1)
+        with self.read() as connection:
+            row = connection.execute(query).mappings().first()
+            return None if row is None else job_row(row)
+
+    def job_instances(self, job_id: int) -> list[InstanceRow]:
+        """The source instances the job was made of, by SOP Instance UID."""
+        query = instance_query().join(job_instances, job_instances.c.instance_id == instances.c.id)
+        with self.read() as connection:
+            rows = connection.execute(query.where(job_instances.c.job_id == job_id)).mappings()
+            return [instance_row(row) for row in rows]
+
+    def claim_job(self, from_state: str, to_state: str, worker: str) -> JobRow | None:
+        """Take the oldest job that is due in ``from_state`` and put it into ``to_state``, atomically.
+
+        ``from_state`` may equal ``to_state`` for a step without a state of its own (selection), which then must have
+        one worker only.
+        """
+        now = self.now()
+        with self.write() as connection:
+            job_id = connection.scalar(
+                select(jobs.c.id)
+                .where(jobs.c.state == from_state, or_(jobs.c.not_before.is_(None), jobs.c.not_before <= now))
+                .order_by(jobs.c.id)
+                .limit(1)
+            )
+            if job_id is None:
+                return None
+            connection.execute(
+                update(jobs)
+                .where(jobs.c.id == job_id)
+                .values(
+                    state=to_state,
+                    worker=worker,
+                    not_before=None,
+                    updated_at=now,
+                    stage=None,
+                    progress=None,
+                    started_at=func.coalesce(jobs.c.started_at, now),
+                )
+            )
+            row = connection.execute(_job_query().where(jobs.c.id == job_id)).mappings().one()
+            return job_row(row)
+
+    def set_progress(self, job_id: int, *, stage: str, fraction: float) -> None:
+        """Note how far the running step is; ``fraction`` is 0..1 within ``stage``."""
+        with self.write() as connection:
+            connection.execute(
+                update(jobs).where(jobs.c.id == job_id).values(stage=stage, progress=fraction, updated_at=self.now())
+            )
+
+    def accept_job(self, job_id: int, *, details: Mapping[str, Any]) -> bool:
+        """Selection said yes: the job waits for translation."""
+        return self._advance(job_id, JobState.SELECTING, JobState.QUEUED, details=details)
+
+    def refuse_job(
+        self, job_id: int, *, code: str, sentence: str, remedy: str = "", details: Mapping[str, Any] | None = None
+    ) -> bool:
+        """The series is not for this route: the job ends in ``refused`` with the reason; its files stay."""
+        reason = Reason(code=code, sentence=sentence, remedy=remedy)
+        now = self.now()
+        with self.write() as connection:
+            held = self._details(connection, job_id, details or {})
+            statement = (
+                update(jobs)
+                .where(jobs.c.id == job_id, jobs.c.state.not_in(_FINAL))
+                .values(
+                    state=JobState.REFUSED,
+                    worker=None,
+                    updated_at=now,
+                    finished_at=now,
+                    details=held,
+                    **reason_values(reason),
+                )
+            )
+            return connection.execute(statement).rowcount > 0
+
+    def finish_translation(self, job_id: int, *, result_path: Path, details: Mapping[str, Any]) -> bool:
+        """``translating`` -> ``translated``. False if the job was cancelled meanwhile: throw the result away."""
+        return self._advance(
+            job_id, JobState.TRANSLATING, JobState.TRANSLATED, details=details, result_path=str(result_path), attempts=0
+        )
+
+    def finish_derivation(
+        self,
+        job_id: int,
+        *,
+        series_instance_uid: str,
+        instances: Sequence[DerivedInstance],
+        destinations: Sequence[str],
+    ) -> bool:
+        """``deriving`` -> ``delivering`` with one pending delivery per destination (``done`` if there is none).
+
+        False if the job was cancelled meanwhile.
+        """
+        now = self.now()
+        with self.write() as connection:
+            state = connection.scalar(select(jobs.c.state).where(jobs.c.id == job_id))
+            if state != JobState.DERIVING:
+                return False
+            old = select(deliveries.c.id).where(deliveries.c.job_id == job_id)
+            connection.execute(delete(delivery_instances).where(delivery_instances.c.delivery_id.in_(old)))
+            connection.execute(delete(deliveries).where(deliveries.c.job_id == job_id))
+            connection.execute(delete(derived_instances).where(derived_instances.c.job_id == job_id))
+            if instances:
+                connection.execute(
+                    insert(derived_instances),
+                    [
+                        {
+                            "job_id": job_id,
+                            "sop_instance_uid": one.sop_instance_uid,
+                            "sop_class_uid": one.sop_class_uid,
+                            "path": str(one.path),
+                            "ordinal": ordinal,
+                        }
+                        for ordinal, one in enumerate(instances)
+                    ],
+                )
+            for destination in dict.fromkeys(destinations):
+                key = connection.execute(
+                    insert(deliveries).values(
+                        job_id=job_id,
+                        destination=destination,
+                        state=DeliveryState.PENDING,
+                        attempts=0,
+                        created_at=now,
+                        updated_at=now,
+                    )
+                ).inserted_primary_key[0]
+                if instances:
+                    connection.execute(
+                        insert(delivery_instances),
+                        [
+                            {"delivery_id": key, "sop_instance_uid": one.sop_instance_uid, "comment": ""}
+                            for one in instances
+                        ],
+                    )
+            connection.execute(
+                update(jobs)
+                .where(jobs.c.id == job_id)
+                .values(
+                    state=JobState.DELIVERING if destinations else JobState.DONE,
+                    derived_series_instance_uid=series_instance_uid,
+                    finished_at=None if destinations else now,
+                    updated_at=now,
+                    worker=None,
+                    stage=None,
+                    progress=None,
+                    attempts=0,
+                    **reason_values(None),
+                )
+            )
+            return True
+
+    def derived_instances(self, job_id: int) -> list[DerivedInstance]:
+        """What the job wrote and still has on disk, in slice order."""
+        query = select(derived_instances).where(
+            derived_instances.c.job_id == job_id, derived_instances.c.path.is_not(None)
+        )
+        with self.read() as connection:
+            return [
+                DerivedInstance(
+                    sop_instance_uid=row["sop_instance_uid"], sop_class_uid=row["sop_class_uid"], path=Path(row["path"])
+                )
+                for row in connection.execute(query.order_by(derived_instances.c.ordinal)).mappings()
+            ]
+
+    def fail_job(
+        self, job_id: int, *, code: str, sentence: str, remedy: str = "", retry_at: datetime | None = None
+    ) -> bool:
+        """A step failed. With ``retry_at`` the job waits for another try, without it rests in ``failed``."""
+        now = self.now()
+        with self.write() as connection:
+            state = connection.scalar(select(jobs.c.state).where(jobs.c.id == job_id))
+            if state is None or state in _FINAL:
+                return False
+            values: dict[str, Any] = {
+                "attempts": jobs.c.attempts + 1,
+                "worker": None,
+                "updated_at": now,
+                "stage": None,
+                "progress": None,
+                **reason_values(Reason(code=code, sentence=sentence, remedy=remedy)),
+            }
+            if retry_at is None:
+                values.update(state=JobState.FAILED, failed_in=state, finished_at=now)
+            else:
+                values.update(state=_BACK_TO[JobState(state)], not_before=retry_at)
+            connection.execute(update(jobs).where(jobs.c.id == job_id).values(**values))
+            return True
+
+    def retry_job(self, job_id: int) -> JobRow:
+        """Put a failed or refused job back to work where it stopped; raises `CatalogError` (``job_not_retriable``).
+
+        Failed deliveries of the job become pending again; what a peer has accepted is not sent twice.
+        """
+        job = self.get_job(job_id)
+        if job.series_key is None or job.state not in (JobState.FAILED, JobState.REFUSED, JobState.CANCELLED):
+            raise CatalogError(
+                "job_not_retriable",
+                f"Job {job_id} is {job.state}; only a failed, refused or cancelled job of a series can be retried.",
+            )
+        back = JobState.SELECTING
+        if job.state is JobState.FAILED and job.failed_in is not None:
+            back = _BACK_TO[job.failed_in]
+        if back is JobState.TRANSLATED and (job.result_path is None or not job.result_path.exists()):
+            back = JobState.QUEUED
+        sources = self.job_instances(job_id)
+        if back is not JobState.DELIVERING and any(one.path is None for one in sources):
+            raise CatalogError(
+                "source_removed",
+                f"Retention has removed the source files of job {job_id}.",
+                "Send the series again, then retry the job.",
+            )
+        now = self.now()
+        with self.write() as connection:
+            connection.execute(
+                update(jobs)
+                .where(jobs.c.id == job_id)
+                .values(
+                    state=back,
+                    attempts=0,
+                    not_before=None,
+                    worker=None,
+                    finished_at=None,
+                    failed_in=None,
+                    updated_at=now,
+                    **reason_values(None),
+                )
+            )
+            connection.execute(
+                update(deliveries)
+                .where(deliveries.c.job_id == job_id, deliveries.c.state != DeliveryState.DONE)
+                .values(
+                    state=DeliveryState.PENDING,
+                    attempts=0,
+                    not_before=None,
+                    worker=None,
+                    finished_at=None,
+                    updated_at=now,
+                )
+            )
+        return self.get_job(job_id)
+
+    def cancel_job(self, job_id: int) -> JobRow:
+        """Stop a job that has not ended; raises `CatalogError` (``job_ended``)."""
+        now = self.now()
+        reason = Reason(
+            code="cancelled", sentence="Cancelled by the administrator.", remedy="Retry the job to resume it."
+        )
+        with self.write() as connection:
+            stopped = connection.execute(
+                update(jobs)
+                .where(jobs.c.id == job_id, jobs.c.state.not_in((JobState.DONE, JobState.REFUSED, JobState.CANCELLED)))
+                .values(state=JobState.CANCELLED, worker=None, updated_at=now, finished_at=now, **reason_values(reason))
+            ).rowcount
+            if stopped:
+                connection.execute(
+                    update(deliveries)
+                    .where(deliveries.c.job_id == job_id, deliveries.c.state != DeliveryState.DONE)
+                    .values(state=DeliveryState.CANCELLED, worker=None, updated_at=now, finished_at=now)
+                )
+        job = self.get_job(job_id)
+        if not stopped:
+            raise CatalogError("job_ended", f"Job {job_id} is {job.state} and cannot be cancelled.")
+        return job
+
+    def requeue_interrupted(self) -> int:
+        """At start: give back what the last run held. Returns the number of jobs and deliveries that go on.
+
+        ``translating`` becomes ``queued``, ``deriving`` becomes ``translated``, ``sending`` becomes ``pending``;
+        associations that were open are lost, so their series can complete.
+        """
+        now = self.now()
+        count = 0
+        with self.write() as connection:
+            for state in (JobState.TRANSLATING, JobState.DERIVING, JobState.DERIVED):
+                count += connection.execute(
+                    update(jobs)
+                    .where(jobs.c.state == state)
+                    .values(state=_BACK_TO[state], worker=None, stage=None, progress=None, updated_at=now)
+                ).rowcount
+            count += connection.execute(
+                update(deliveries)
+                .where(deliveries.c.state == DeliveryState.SENDING)
+                .values(state=DeliveryState.PENDING, worker=None, updated_at=now)
+            ).rowcount
+            connection.execute(
+                update(associations).where(associations.c.closed_at.is_(None)).values(closed_at=now, outcome="lost")
+            )
+        return count
+
+    def _advance(
+        self, job_id: int, from_state: JobState, to_state: JobState, *, details: Mapping[str, Any], **values: Any
+    ) -> bool:
+        with self.write() as connection:
+            held = self._details(connection, job_id, details)
+            statement = (
+                update(jobs)
+                .where(jobs.c.id == job_id, jobs.c.state == from_state)
+                .values(
+                    state=to_state,
+                    worker=None,
+                    updated_at=self.now(),
+                    details=held,
+                    stage=None,
+                    progress=None,
+                    **reason_values(None),
+                    **values,
+                )
+            )
+            return connection.execute(statement).rowcount > 0
+
+    @staticmethod
+    def _details(connection: Connection, job_id: int, details: Mapping[str, Any]) -> str:
+        held = connection.scalar(select(jobs.c.details).where(jobs.c.id == job_id)) or "{}"
+        return json.dumps(json.loads(held) | dict(details))
+
+
+def _job_query() -> Select[Any]:
+    columns = (series.c.series_instance_uid, series.c.study_instance_uid)
+    return select(jobs, *columns).outerjoin(series, series.c.id == jobs.c.series_id)
+
+
+def job_row(row: Mapping[Any, Any]) -> JobRow:
+    """A database row as a value."""
+    return JobRow(
+        id=row["id"],
+        series_key=row["series_id"],
+        series_instance_uid=row["series_instance_uid"],
+        study_instance_uid=row["study_instance_uid"],
+        route=row["route"],
+        phase=row["phase"],
+        model=row["model"],
+        state=JobState(row["state"]),
+        content_digest=row["content_digest"],
+        completion_signal=row["completion_signal"],
+        instance_count=row["instance_count"],
+        attempts=row["attempts"],
+        not_before=row["not_before"],
+        worker=row["worker"],
+        stage=row["stage"],
+        progress=row["progress"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        started_at=row["started_at"],
+        finished_at=row["finished_at"],
+        reason=reason_of(row),
+        result_path=path_of(row["result_path"]),
+        derived_series_instance_uid=row["derived_series_instance_uid"],
+        failed_in=None if row["failed_in"] is None else JobState(row["failed_in"]),
+        details=json.loads(row["details"]),
+    )

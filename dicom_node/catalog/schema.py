@@ -1,0 +1,228 @@
+"""The catalog's tables, their version, and how an older database becomes a newer one."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+SCHEMA_VERSION = 1
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """Timezone-aware datetimes, stored as naive UTC because SQLite keeps no offset."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Python to database; a naive datetime is a programming error."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("the catalog takes timezone-aware times only")
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        """Database to Python."""
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+# UIDs have at most 64 characters and AE titles at most 16 (PS3.5 6.2).
+_UID = String(64)
+_AE = String(16)
+_CASCADE = {"ondelete": "CASCADE"}
+
+metadata = MetaData()
+
+schema_version = Table(
+    "schema_version",
+    metadata,
+    Column("version", Integer, primary_key=True),
+    Column("applied_at", UTCDateTime, nullable=False),
+)
+
+associations = Table(
+    "associations",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("called_ae", _AE, nullable=False),
+    Column("calling_ae", _AE, nullable=False),
+    Column("peer", String(64), nullable=False),
+    Column("opened_at", UTCDateTime, nullable=False),
+    Column("closed_at", UTCDateTime),
+    Column("outcome", String(16)),
+    Index("ix_associations_closed_at", "closed_at"),
+)
+
+series = Table(
+    "series",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("series_instance_uid", _UID, nullable=False),
+    Column("study_instance_uid", _UID, nullable=False),
+    Column("route", _AE, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("instance_count", Integer, nullable=False, default=0),
+    Column("conflict_count", Integer, nullable=False, default=0),
+    Column("first_received_at", UTCDateTime, nullable=False),
+    Column("last_received_at", UTCDateTime, nullable=False),
+    Column("completed_at", UTCDateTime),
+    Column("completion_signal", String(32)),
+    Column("content_digest", String(64)),
+    Column("calling_ae", _AE, nullable=False),
+    Column("peer", String(64), nullable=False),
+    Column("reason_code", String(64)),
+    Column("reason_sentence", Text),
+    Column("reason_remedy", Text),
+    UniqueConstraint("series_instance_uid", "route", name="uq_series_uid_route"),
+    Index("ix_series_state", "state", "last_received_at"),
+)
+
+instances = Table(
+    "instances",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("series_id", ForeignKey("series.id", **_CASCADE), nullable=False),
+    Column("sop_instance_uid", _UID, nullable=False),
+    Column("sop_class_uid", _UID, nullable=False),
+    Column("transfer_syntax_uid", _UID, nullable=False),
+    Column("path", Text),
+    Column("digest", String(64), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("received_at", UTCDateTime, nullable=False),
+    Column("calling_ae", _AE, nullable=False),
+    Column("peer", String(64), nullable=False),
+    Column("association_id", String(64)),
+    UniqueConstraint("series_id", "sop_instance_uid", name="uq_instances_series_sop"),
+    Index("ix_instances_association", "association_id"),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("series_id", ForeignKey("series.id", **_CASCADE)),
+    Column("route", _AE, nullable=False),
+    Column("phase", String(16), nullable=False),
+    Column("model", String(128), nullable=False),
+    Column("content_digest", String(64), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("completion_signal", String(32)),
+    Column("instance_count", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("not_before", UTCDateTime),
+    Column("worker", String(128)),
+    Column("stage", String(32)),
+    Column("progress", Float),
+    Column("created_at", UTCDateTime, nullable=False),
+    Column("updated_at", UTCDateTime, nullable=False),
+    Column("started_at", UTCDateTime),
+    Column("finished_at", UTCDateTime),
+    Column("reason_code", String(64)),
+    Column("reason_sentence", Text),
+    Column("reason_remedy", Text),
+    Column("failed_in", String(16)),
+    Column("result_path", Text),
+    Column("derived_series_instance_uid", _UID),
+    Column("details", Text, nullable=False, default="{}"),
+    # The same content on the same route with the same model is the same job, whoever sends it again.
+    UniqueConstraint("series_id", "content_digest", "model", name="uq_jobs_identity"),
+    Index("ix_jobs_state", "state", "id"),
+)
+
+job_instances = Table(
+    "job_instances",
+    metadata,
+    Column("job_id", ForeignKey("jobs.id", **_CASCADE), primary_key=True),
+    Column("instance_id", ForeignKey("instances.id", **_CASCADE), primary_key=True),
+    Index("ix_job_instances_instance", "instance_id"),
+)
+
+derived_instances = Table(
+    "derived_instances",
+    metadata,
+    Column("job_id", ForeignKey("jobs.id", **_CASCADE), primary_key=True),
+    Column("sop_instance_uid", _UID, primary_key=True),
+    Column("sop_class_uid", _UID, nullable=False),
+    Column("path", Text),
+    Column("ordinal", Integer, nullable=False),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("job_id", ForeignKey("jobs.id", **_CASCADE), nullable=False),
+    Column("destination", String(64), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("not_before", UTCDateTime),
+    Column("worker", String(128)),
+    Column("created_at", UTCDateTime, nullable=False),
+    Column("updated_at", UTCDateTime, nullable=False),
+    Column("finished_at", UTCDateTime),
+    Column("reason_code", String(64)),
+    Column("reason_sentence", Text),
+    Column("reason_remedy", Text),
+    UniqueConstraint("job_id", "destination", name="uq_deliveries_job_destination"),
+    Index("ix_deliveries_state", "state", "not_before"),
+)
+
+delivery_instances = Table(
+    "delivery_instances",
+    metadata,
+    Column("delivery_id", ForeignKey("deliveries.id", **_CASCADE), primary_key=True),
+    Column("sop_instance_uid", _UID, primary_key=True),
+    Column("status", Integer),
+    Column("comment", String(256), nullable=False, default=""),
+    Column("updated_at", UTCDateTime),
+)
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("job_id", ForeignKey("jobs.id", **_CASCADE)),
+    Column("series_id", ForeignKey("series.id", **_CASCADE)),
+    Column("route", _AE, nullable=False),
+    Column("calling_ae", _AE, nullable=False),
+    Column("peer", String(64), nullable=False),
+    Column("association_id", String(64)),
+    Column("sop_instance_uid", _UID, nullable=False),
+    Column("path", Text),
+    Column("size", BigInteger, nullable=False),
+    Column("received_at", UTCDateTime, nullable=False),
+    Column("reason_code", String(64), nullable=False),
+    Column("reason_sentence", Text, nullable=False),
+    Column("reason_remedy", Text, nullable=False, default=""),
+    Index("ix_quarantine_association", "association_id"),
+)
+
+rejected_peers = Table(
+    "rejected_peers",
+    metadata,
+    Column("calling_ae", _AE, primary_key=True),
+    Column("called_ae", _AE, primary_key=True),
+    Column("peer", String(64), primary_key=True),
+    Column("reason_code", String(64), primary_key=True),
+    Column("reason_sentence", Text, nullable=False),
+    Column("reason_remedy", Text, nullable=False, default=""),
+    Column("count", Integer, nullable=False),
+    Column("first_seen_at", UTCDateTime, nullable=False),
+    Column("last_seen_at", UTCDateTime, nullable=False),
+)

@@ -1,0 +1,244 @@
+"""Series: which are due, what completes them, which job follows."""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Select, exists, func, insert, select, update
+
+from dicom_node.catalog.database import Database, path_of, reason_of, reason_values
+from dicom_node.catalog.rows import InstanceRow, JobState, Reason, SeriesRow, SeriesState
+from dicom_node.catalog.schema import associations, instances, job_instances, jobs, series
+
+#: Jobs that late slices can still overtake: nothing of them has left the node.
+_SUPERSEDABLE = (
+    JobState.SELECTING,
+    JobState.QUEUED,
+    JobState.TRANSLATING,
+    JobState.TRANSLATED,
+    JobState.DERIVING,
+    JobState.FAILED,
+)
+
+
+class SeriesTable(Database):
+    """The catalog's series."""
+
+    def series_due(
+        self, now: datetime, quiet_seconds: float, *, open_association_seconds: float = 300.0
+    ) -> list[tuple[SeriesRow, str]]:
+        """Series that are complete by the signals at hand, each with the signal that decided.
+
+        ``released``: no association that sent instances of the series is open, and none has arrived for
+        ``quiet_seconds``. ``quiet``: an association is still open (some senders keep theirs for hours), but nothing of
+        this series has arrived for ``open_association_seconds``.
+        """
+        still_open = exists(
+            select(instances.c.id)
+            .join(associations, associations.c.id == instances.c.association_id)
+            .where(instances.c.series_id == series.c.id, associations.c.closed_at.is_(None))
+        )
+        due = (
+            select(series, still_open.label("still_open"))
+            .where(
+                series.c.state == SeriesState.RECEIVING,
+                series.c.last_received_at <= now - timedelta(seconds=quiet_seconds),
+            )
+            .order_by(series.c.last_received_at)
+        )
+        patience = now - timedelta(seconds=max(open_association_seconds, quiet_seconds))
+        with self.read() as connection:
+            found = []
+            for row in connection.execute(due).mappings():
+                if not row["still_open"]:
+                    found.append((series_row(row), "released"))
+                elif row["last_received_at"] <= patience:
+                    found.append((series_row(row), "quiet"))
+            return found
+
+    def complete_series(
+        self, series_key: int, *, signal: str, phase: str, model: str, late: str = "rerun", seen_at: datetime
+    ) -> int | None:
+        """Close a series and open the job that follows from its content.
+
+        Parameters
+        ----------
+        signal
+            Which completion signal decided.
+        phase, model
+            What the route asks for; ``model`` names the version too, because another version is another job.
+        late
+            What slices after a first job mean: ``rerun`` makes a new job of the whole series, ``ignore`` records them.
+        seen_at
+            The row's ``last_received_at`` when the caller decided; if instances came since, nothing happens.
+
+        Returns
+        -------
+        int or None
+            The new job, or None: the content has its job already, the late slices are ignored, or more has arrived.
+        """
+        with self.write() as connection:
+            row = connection.execute(select(series).where(series.c.id == series_key)).mappings().first()
+            if row is None or row["state"] != SeriesState.RECEIVING or row["last_received_at"] != seen_at:
+                return None
+            content = connection.execute(
+                select(instances.c.id, instances.c.sop_instance_uid, instances.c.digest)
+                .where(instances.c.series_id == series_key)
+                .order_by(instances.c.sop_instance_uid)
+            ).all()
+            digest = content_digest((uid, sha) for _, uid, sha in content)
+            earlier = (
+                connection.execute(select(jobs).where(jobs.c.series_id == series_key).order_by(jobs.c.id))
+                .mappings()
+                .all()
+            )
+            same = [job for job in earlier if job["content_digest"] == digest and job["model"] == model]
+            ran = [job for job in earlier if job["state"] not in (JobState.REFUSED, JobState.CANCELLED)]
+            ignored = late == "ignore" and bool(ran) and not same
+            reason = None
+            if ignored:
+                reason = Reason(
+                    code="late_instances_ignored",
+                    sentence=f"Instances arrived after job {ran[-1]['id']} had begun; the route ignores them.",
+                    remedy="Set the route's late to rerun, or retry the job by sending the whole series again.",
+                )
+            now = self.now()
+            connection.execute(
+                update(series)
+                .where(series.c.id == series_key)
+                .values(
+                    state=SeriesState.COMPLETE,
+                    completed_at=now,
+                    completion_signal=signal,
+                    content_digest=digest,
+                    **reason_values(reason),
+                )
+            )
+            if same or ignored or not content:
+                return None
+            job_id = self._open_job(connection, row, phase, model, digest, signal, [key for key, _, _ in content])
+            self._supersede(connection, earlier, job_id, now)
+            return job_id
+
+    def get_series(self, series_key: int) -> SeriesRow | None:
+        """One series."""
+        with self.read() as connection:
+            row = connection.execute(select(series).where(series.c.id == series_key)).mappings().first()
+            return None if row is None else series_row(row)
+
+    def list_series(self, *, state: str | None = None, limit: int = 100, offset: int = 0) -> list[SeriesRow]:
+        """Series, newest first."""
+        query = select(series).order_by(series.c.id.desc()).limit(limit).offset(offset)
+        if state is not None:
+            query = query.where(series.c.state == state)
+        with self.read() as connection:
+            return [series_row(row) for row in connection.execute(query).mappings()]
+
+    def count_series(self) -> dict[str, int]:
+        """Number of series by state."""
+        with self.read() as connection:
+            rows = connection.execute(select(series.c.state, func.count()).group_by(series.c.state))
+            return {state: number for state, number in rows}  # noqa: C416 (rows are not plain tuples)
+
+    def series_instances(self, series_key: int) -> list[InstanceRow]:
+        """All instances of a series on its route, by SOP Instance UID."""
+        query = instance_query().where(instances.c.series_id == series_key)
+        with self.read() as connection:
+            return [instance_row(row) for row in connection.execute(query).mappings()]
+
+    def _open_job(
+        self,
+        connection: Connection,
+        row: Mapping[Any, Any],
+        phase: str,
+        model: str,
+        digest: str,
+        signal: str,
+        members: list[int],
+    ) -> int:
+        now = self.now()
+        statement = insert(jobs).values(
+            series_id=row["id"],
+            route=row["route"],
+            phase=phase,
+            model=model,
+            content_digest=digest,
+            state=JobState.SELECTING,
+            completion_signal=signal,
+            instance_count=len(members),
+            attempts=0,
+            created_at=now,
+            updated_at=now,
+        )
+        job_id = int(connection.execute(statement).inserted_primary_key[0])
+        connection.execute(insert(job_instances), [{"job_id": job_id, "instance_id": key} for key in members])
+        return job_id
+
+    def _supersede(self, connection: Connection, earlier: Any, job_id: int, now: datetime) -> None:
+        overtaken = [job["id"] for job in earlier if job["state"] in _SUPERSEDABLE]
+        if not overtaken:
+            return
+        reason = Reason(code="superseded", sentence=f"More instances arrived: job {job_id} replaces this one.")
+        connection.execute(
+            update(jobs)
+            .where(jobs.c.id.in_(overtaken))
+            .values(state=JobState.CANCELLED, updated_at=now, finished_at=now, worker=None, **reason_values(reason))
+        )
+
+
+def content_digest(members: Any) -> str:
+    """SHA-256 over (SOP Instance UID, content digest) pairs that come sorted by UID: what a series holds."""
+    digest = hashlib.sha256()
+    for uid, sha in members:
+        digest.update(f"{uid} {sha}\n".encode("ascii"))
+    return digest.hexdigest()
+
+
+def series_row(row: Mapping[Any, Any]) -> SeriesRow:
+    """A database row as a value."""
+    return SeriesRow(
+        key=row["id"],
+        series_instance_uid=row["series_instance_uid"],
+        study_instance_uid=row["study_instance_uid"],
+        route=row["route"],
+        state=SeriesState(row["state"]),
+        instance_count=row["instance_count"],
+        conflict_count=row["conflict_count"],
+        first_received_at=row["first_received_at"],
+        last_received_at=row["last_received_at"],
+        completed_at=row["completed_at"],
+        completion_signal=row["completion_signal"],
+        content_digest=row["content_digest"],
+        calling_ae=row["calling_ae"],
+        peer=row["peer"],
+        reason=reason_of(row),
+    )
+
+
+def instance_query() -> Select[Any]:
+    """Instances with what their series knows about them."""
+    return (
+        select(instances, series.c.series_instance_uid, series.c.study_instance_uid, series.c.route)
+        .join(series, series.c.id == instances.c.series_id)
+        .order_by(instances.c.sop_instance_uid)
+    )
+
+
+def instance_row(row: Mapping[Any, Any]) -> InstanceRow:
+    """A database row as a value."""
+    return InstanceRow(
+        series_key=row["series_id"],
+        series_instance_uid=row["series_instance_uid"],
+        study_instance_uid=row["study_instance_uid"],
+        sop_instance_uid=row["sop_instance_uid"],
+        sop_class_uid=row["sop_class_uid"],
+        transfer_syntax_uid=row["transfer_syntax_uid"],
+        path=path_of(row["path"]),
+        digest=row["digest"],
+        size=row["size"],
+        received_at=row["received_at"],
+        called_ae=row["route"],
+        calling_ae=row["calling_ae"],
+        peer=row["peer"],
+    )
