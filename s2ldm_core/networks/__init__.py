@@ -1,0 +1,1 @@
+"""Networks of the systems: fully convolutional, per-voxel normalised, hence tileable with an exact halo."""

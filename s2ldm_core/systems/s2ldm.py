@@ -1,0 +1,290 @@
+"""S2LDM: syncretic VQ-GAN encoder and similarity-guided latent diffusion (arXiv 2406.13977).
+
+Three stages. ``autoencoder`` (eq. 2) trains the weight-shared encoder E, the quantiser Q and the CECT decoder D; ``diffusion``
+(eq. 4, a reading of :mod:`s2ldm_core.diffusion`) trains the denoiser on the frozen latents; ``finetune`` trains everything end to end
+through the one deterministic step (ε = 0, t = 1), which is what translation uses unless more steps are asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from s2ldm_core.frequency import enhance, gain_at, gradient_loss
+from s2ldm_core.networks.autoencoder import FACTOR, Decoder, Encoder, Features
+from s2ldm_core.networks.denoiser import Denoiser
+from s2ldm_core.networks.quantiser import VectorQuantiser
+from s2ldm_core.similarity import cosine, similarity_loss, similarity_mask
+from s2ldm_core.systems.base import Adversary, PairBatch, Progress, System, Triple, run_on_tiles
+from s2ldm_core.systems.s2ldm_config import S2LDMConfig
+from s2ldm_core.tiling import pad_to_multiple, tiled
+
+_ONE: Triple = (1, 1, 1)
+_STEM_SCALE: Triple = (2, 2, 2)
+
+
+class S2LDM(System):
+    """The model; all tensors in window units, axis order (slices, rows, columns)."""
+
+    name = "s2ldm"
+    config: S2LDMConfig
+    latent_mean: Tensor
+    latent_std: Tensor
+
+    def __init__(self, config: S2LDMConfig) -> None:
+        super().__init__(config)
+        ae = config.autoencoder
+        self.stages = config.stages
+        self.process = config.diffusion.process()
+        self.encoder = Encoder(channels=ae.channels, blocks=ae.blocks, latent=ae.latent, moments=ae.kind == "kl")
+        self.decoder = Decoder(
+            channels=ae.channels, blocks=ae.blocks, latent=ae.latent, source_conditioned=ae.source_conditioned
+        )
+        self.quantiser = VectorQuantiser(codes=ae.codes, channels=ae.latent, cosine=ae.cosine) if ae.kind == "vq" else None
+        self.denoiser = Denoiser(
+            in_channels=ae.latent * (2 if self.process.conditioned else 1),
+            out_channels=ae.latent,
+            channels=config.diffusion.channels,
+            blocks=config.diffusion.blocks,
+            phases=len(config.phases),
+        )
+        # Fixed when stage 1 ends: the diffusion sees latents of mean 0 and standard deviation 1 per channel.
+        self.register_buffer("latent_mean", torch.zeros(ae.latent))
+        self.register_buffer("latent_std", torch.ones(ae.latent))
+        self.factor = tuple(f * s for f, s in zip(FACTOR, self.denoiser.stride, strict=True))  # type: ignore[assignment]
+
+    # -- training ---------------------------------------------------------------------------------------------------------
+
+    def trainable(self, stage: str) -> Iterable[nn.Parameter]:
+        if stage == "autoencoder":
+            return [*self.encoder.parameters(), *self.decoder.parameters()]
+        if stage == "diffusion":
+            return self.denoiser.parameters()
+        return self.parameters()
+
+    def loss(
+        self,
+        stage: str,
+        batch: PairBatch,
+        *,
+        progress: float,
+        generator: torch.Generator | None = None,
+        adversary: Adversary | None = None,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        if stage == "autoencoder":
+            return self._autoencoder_loss(batch, progress, generator, adversary)
+        if stage == "diffusion":
+            with torch.no_grad():
+                z_n, _, _ = self.encode(batch.source)
+                z_c, _, _ = self.encode(batch.target)
+            loss = self._diffusion_loss(z_n, z_c, batch.phase, progress, generator)
+            return loss, {"diffusion": loss.detach()}
+        return self._finetune_loss(batch, generator, adversary, progress)
+
+    def _autoencoder_loss(
+        self, batch: PairBatch, progress: float, generator: torch.Generator | None, adversary: Adversary | None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """L_auto, eq. 2."""
+        cfg, weight = self.config, self.config.loss
+        e_c, moments_c, _ = self.encode(batch.target, generator=generator, normalise=False)
+        features: Features | None = None
+        parts: dict[str, Tensor] = {}
+        q_c, quant = self._quantise(e_c, update=True)
+        if cfg.syncretic:
+            e_n, _, features = self.encode(batch.source, normalise=False)
+            q_n, _ = self._quantise(e_n, update=False)
+            a, b = (e_n, e_c) if cfg.similarity.on == "pre_vq" else (q_n, q_c)
+            c = cosine(a, b, axis=cfg.similarity.axis)
+            parts["similarity"] = similarity_loss(c, gamma=cfg.similarity.gamma, clamp=cfg.similarity.clamp)
+            parts["similarity_l2"] = F.mse_loss(e_n.float(), e_c.float())
+        reconstruction = self._decode(q_c, features, batch.source)
+        parts["rec"], parts["frequency"] = self._reconstruction_losses(reconstruction, batch.target, progress)
+        loss = weight.rec * (parts["rec"] + parts["frequency"]) + weight.quant * quant
+        if cfg.syncretic:
+            loss = loss + weight.sim * (parts["similarity"] + cfg.similarity.l2_weight * parts["similarity_l2"])
+            if weight.decode_source:
+                from_source = self._decode(q_n, features, batch.source)
+                rec, frequency = self._reconstruction_losses(from_source, batch.target, progress)
+                parts["decode_source"] = rec + frequency
+                loss = loss + weight.decode_source * parts["decode_source"]
+        if moments_c is not None:
+            mean, log_variance = moments_c
+            parts["kl"] = 0.5 * (mean.pow(2) + log_variance.exp() - 1 - log_variance).mean()
+            loss = loss + weight.kl * parts["kl"]
+        if adversary is not None and weight.adv and progress >= weight.adv_start:
+            parts["adversarial"] = adversary(reconstruction, batch.target)
+            loss = loss + weight.adv * parts["adversarial"]
+        parts["quant"] = quant
+        parts["latent_spread"] = F.normalize(e_c.float(), dim=1).var(dim=(0, 2, 3, 4)).mean()
+        return loss, {name: part.detach() for name, part in parts.items()}
+
+    def _reconstruction_losses(self, image: Tensor, target: Tensor, progress: float) -> tuple[Tensor, Tensor]:
+        f = self.config.frequency
+        wanted = enhance(target, mode=f.mode, gain=gain_at(progress, gain=f.gain, anneal=f.anneal), sigma=f.sigma)
+        frequency = f.gain * gradient_loss(image, target) if f.mode == "loss" else image.new_zeros(())
+        return F.l1_loss(image, wanted), frequency
+
+    def _diffusion_loss(
+        self, z_n: Tensor, z_c: Tensor, phase: Tensor, progress: float, generator: torch.Generator | None
+    ) -> Tensor:
+        """Eq. 4 under the configured reading; ``z_n``, ``z_c`` normalised."""
+        cfg = self.config
+        if cfg.mask.enabled:
+            raw_n, raw_c = self._denormalise(z_n), self._denormalise(z_c)
+            mask = similarity_mask(cosine(raw_n, raw_c, axis=cfg.similarity.axis), progress=progress, alpha=cfg.mask.alpha)
+            z_n = z_n * mask.to(z_n.dtype)
+        t = torch.rand(z_n.shape[0], generator=generator).to(z_n.device)
+        noise = torch.randn(z_n.shape, generator=generator).to(z_n.device)
+        x_0, x_1 = self.process.endpoints(z_n=z_n, z_c=z_c, noise=noise)
+        prediction = self._denoise(self.process.interpolate(x_0, x_1, t), t, z_n, phase)
+        return F.mse_loss(prediction.float(), self.process.regression_target(x_0, x_1, t).float())
+
+    def _finetune_loss(
+        self, batch: PairBatch, generator: torch.Generator | None, adversary: Adversary | None, progress: float
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        weight = self.config.loss
+        z_n, _, features = self.encode(batch.source)
+        z_c = self.process.sample(
+            lambda x, t: self._denoise(x, t, z_n, batch.phase), z_n=z_n, noise=torch.zeros_like(z_n), steps=1
+        )
+        image = self._decode(self._quantise(self._denormalise(z_c), update=False)[0], features, batch.source)
+        parts = {"rec": F.l1_loss(image, batch.target)}
+        loss = parts["rec"]
+        if self.config.frequency.mode == "loss":
+            parts["frequency"] = self.config.frequency.gain * gradient_loss(image, batch.target)
+            loss = loss + parts["frequency"]
+        if weight.finetune_flow:
+            with torch.no_grad():
+                true_c, _, _ = self.encode(batch.target)
+            parts["diffusion"] = self._diffusion_loss(z_n.detach(), true_c, batch.phase, 1.0, generator)
+            loss = loss + weight.finetune_flow * parts["diffusion"]
+        if adversary is not None and weight.adv and progress >= weight.adv_start:
+            parts["adversarial"] = adversary(image, batch.target)
+            loss = loss + weight.adv * parts["adversarial"]
+        return loss, {name: part.detach() for name, part in parts.items()}
+
+    @torch.no_grad()
+    def end_stage(self, stage: str, batches: Iterable[PairBatch]) -> None:
+        """After stage 1: fix the latents' mean and standard deviation per channel."""
+        if stage != "autoencoder":
+            return
+        latents = [self.encode(batch.target, normalise=False)[0].float().movedim(1, 0).flatten(1) for batch in batches]
+        flat = torch.cat(latents, dim=1)
+        self.latent_mean.copy_(flat.mean(dim=1))
+        self.latent_std.copy_(flat.std(dim=1).clamp_min(1e-3))
+
+    # -- the parts --------------------------------------------------------------------------------------------------------
+
+    def encode(
+        self, x: Tensor, *, generator: torch.Generator | None = None, normalise: bool = True
+    ) -> tuple[Tensor, tuple[Tensor, Tensor] | None, Features]:
+        """``x`` ``(B, 1, D, H, W)`` (clipped to the window) → latent, KL moments if any, features. KL samples when given a generator."""
+        z, features = self.encoder(x.clamp(-1, 1))
+        moments = None
+        if self.config.autoencoder.kind == "kl":
+            mean, log_variance = z.float().chunk(2, dim=1)
+            log_variance = log_variance.clamp(-20, 10)
+            moments = (mean, log_variance)
+            z = mean
+            if generator is not None:
+                z = mean + (0.5 * log_variance).exp() * torch.randn(mean.shape, generator=generator).to(mean.device)
+        return (self._normalise(z) if normalise else z), moments, features
+
+    def _quantise(self, z: Tensor, *, update: bool) -> tuple[Tensor, Tensor]:
+        if self.quantiser is None:
+            return z, z.new_zeros(())
+        quantised = self.quantiser(z, update=update)
+        return quantised.latent, quantised.loss
+
+    def _decode(self, z: Tensor, features: Features | None, source: Tensor) -> Tensor:
+        """Latent → CECT image in window units (fp32)."""
+        out = self.decoder(z, features).float()
+        return source + out if self.decoder.source_conditioned else out
+
+    def _denoise(self, x: Tensor, t: Tensor, z_n: Tensor, phase: Tensor) -> Tensor:
+        return self.denoiser(torch.cat([x, z_n], dim=1) if self.process.conditioned else x, t=t, phase=phase)
+
+    def _normalise(self, z: Tensor) -> Tensor:
+        return (z - _per_channel(self.latent_mean)) / _per_channel(self.latent_std)
+
+    def _denormalise(self, z: Tensor) -> Tensor:
+        return z * _per_channel(self.latent_std) + _per_channel(self.latent_mean)
+
+    # -- translation ------------------------------------------------------------------------------------------------------
+
+    def predict_change(
+        self,
+        source: Tensor,
+        phase: Tensor,
+        *,
+        steps: int | None = None,
+        generator: torch.Generator | None = None,
+        tile: Triple | None = None,
+        on_progress: Progress | None = None,
+    ) -> Tensor:
+        """One step starts from ε = 0 (deterministic); more start from noise of ``generator``. S is all ones."""
+        steps = self.config.diffusion.steps if steps is None else steps
+        x, undo = pad_to_multiple(source, self.factor)
+        run = partial(_run, tile=tile)
+        z_n, stem, latent = run(
+            self._encode_parts, [x], input_scales=[FACTOR], output_scales=[_ONE, _STEM_SCALE, _ONE],
+            halo=self.encoder.halo, on_tile=run_on_tiles(on_progress, "encode"),
+        )  # fmt: skip
+        noise = torch.zeros_like(z_n) if steps == 1 else torch.randn(z_n.shape, generator=generator).to(z_n.device)
+        done = 0
+
+        def predict(x_t: Tensor, t: Tensor) -> Tensor:
+            nonlocal done
+            done += 1
+            (out,) = run(
+                lambda a, b: (self._denoise(a, t, b, phase),), [x_t, z_n], input_scales=[_ONE, _ONE], output_scales=[_ONE],
+                halo=self.denoiser.halo, align=self.denoiser.stride, on_tile=run_on_tiles(on_progress, f"step {done}"),
+            )  # fmt: skip
+            return out
+
+        z_c = self.process.sample(predict, z_n=z_n, noise=noise, steps=steps)
+        z_c, _ = self._quantise(self._denormalise(z_c), update=False)
+        return self._run_decoder(run, z_c, Features(stem, latent), x, on_progress)[(..., *undo)]
+
+    def reconstruct_change(self, source: Tensor, target: Tensor, *, tile: Triple | None = None) -> Tensor:
+        """D(Q(E(target)); source) − source: the autoencoder's own ceiling, which no denoiser can pass before fine-tuning."""
+        x, undo = pad_to_multiple(source, self.factor)
+        y, _ = pad_to_multiple(target, self.factor)
+        run = partial(_run, tile=tile)
+        scales = {"input_scales": [FACTOR], "output_scales": [_ONE, _STEM_SCALE, _ONE], "halo": self.encoder.halo}
+        _, stem, latent = run(self._encode_parts, [x], **scales)
+        z_c, _, _ = run(self._encode_parts, [y], **scales)
+        z_c, _ = self._quantise(self._denormalise(z_c), update=False)
+        return self._run_decoder(run, z_c, Features(stem, latent), x, None)[(..., *undo)]
+
+    def _encode_parts(self, x: Tensor) -> tuple[Tensor, ...]:
+        z, _, features = self.encode(x)
+        return z, features.stem, features.latent
+
+    def _run_decoder(
+        self, run: Callable[..., tuple[Tensor, ...]], z: Tensor, features: Features, x: Tensor, on_progress: Progress | None
+    ) -> Tensor:
+        (out,) = run(
+            lambda a, b, c: (self.decoder(a, Features(b, c)),), [z, *features], input_scales=[_ONE, _STEM_SCALE, _ONE],
+            output_scales=[FACTOR], halo=self.decoder.halo, on_tile=run_on_tiles(on_progress, "decode"),
+        )  # fmt: skip
+        out = out.float()
+        return out if self.decoder.source_conditioned else out - x
+
+
+def _per_channel(x: Tensor) -> Tensor:
+    return x[None, :, None, None, None]
+
+
+def _run(function: Callable[..., tuple[Tensor, ...]], inputs: list[Tensor], *, tile: Triple | None, **grid: object) -> tuple[Tensor, ...]:
+    if tile is not None:
+        return tiled(function, inputs, tile=tile, **grid)  # type: ignore[arg-type]
+    result = function(*inputs)
+    on_tile = grid.get("on_tile")
+    if callable(on_tile):
+        on_tile(1.0)
+    return result

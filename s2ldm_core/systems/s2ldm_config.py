@@ -1,0 +1,117 @@
+"""Configuration of S2LDM: every reading and every deviation from the paper is a key here."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from s2ldm_core.diffusion import Process
+from s2ldm_core.frequency import Mode as FrequencyMode
+from s2ldm_core.similarity import Axis
+from s2ldm_core.systems.base import SystemConfig
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AutoencoderConfig(_Part):
+    """Stage 1 networks; channel pairs are (stem grid, latent grid)."""
+
+    kind: Literal["vq", "kl", "plain"] = "vq"
+    channels: tuple[int, int] = (32, 64)
+    blocks: tuple[int, int] = (1, 2)
+    latent: int = Field(16, ge=1)
+    source_conditioned: bool = True
+    """``D(z; x_n) = x_n + head(…)``; false: the paper's decoder, which sees the latent alone."""
+    codes: int = Field(8192, ge=2)
+    cosine: bool = False
+    """Compare directions of latents and codes only (L2-normalised codebook)."""
+
+
+class SimilarityConfig(_Part):
+    """L_sim, eq. 1."""
+
+    axis: Axis = "channel"
+    on: Literal["pre_vq", "post_vq"] = "pre_vq"
+    gamma: float = 1.0
+    clamp: float = Field(1e-4, gt=0)
+    l2_weight: float = 0.0
+    """Weight of ‖E_n − E_c‖² beside the cosine, which aligns directions only."""
+
+
+class MaskConfig(_Part):
+    """S, eq. 3."""
+
+    enabled: bool = True
+    alpha: float = 2.0
+
+
+class FrequencyConfig(_Part):
+    """x_F. ``gain`` is the enhancement's gain, or the weight of the gradient loss in mode ``loss``."""
+
+    mode: FrequencyMode = "loss"
+    gain: float = 0.3
+    sigma: float = 1.0
+    """Pixels, in-plane."""
+    anneal: float = 0.3
+
+
+class LossConfig(_Part):
+    """λ of eq. 2, and the weights of the last stage."""
+
+    rec: float = 1.0
+    quant: float = 1.0
+    sim: float = 0.1
+    adv: float = 0.0
+    """Patch adversarial; needs the training package's discriminator."""
+    adv_start: float = Field(0.25, ge=0, le=1)
+    """Training progress of the stage at which the adversarial term starts."""
+    kl: float = 1e-6
+    decode_source: float = 0.0
+    """Weight of decoding Q(E_n) against x_F as well."""
+    finetune_flow: float = 0.1
+    """Weight of eq. 4 during end-to-end fine-tuning, so that sampling from noise stays valid."""
+
+
+class DiffusionConfig(_Part):
+    """Stage 2; see :class:`s2ldm_core.diffusion.Process`."""
+
+    mode: Literal["concat", "bridge", "literal"] = "concat"
+    schedule: Literal["flow", "ddpm"] = "flow"
+    target: Literal["velocity", "epsilon", "x0"] = "velocity"
+    t_start: float = Field(0.5, gt=0, le=1)
+    bridge_sigma: float = Field(0.1, ge=0)
+    channels: tuple[int, ...] = (64, 96, 128)
+    blocks: int = Field(1, ge=1)
+    steps: int = Field(1, ge=1)
+    """Sampling steps at translation. 1: the deterministic step (ε = 0) that the last stage fine-tunes."""
+
+    def process(self) -> Process:
+        return Process(
+            mode=self.mode, schedule=self.schedule, target=self.target, t_start=self.t_start, bridge_sigma=self.bridge_sigma
+        )
+
+
+class S2LDMConfig(SystemConfig):
+    """Everything that defines an S2LDM; defaults are ours, the paper's are in ``config/train``."""
+
+    autoencoder: AutoencoderConfig = AutoencoderConfig()
+    similarity: SimilarityConfig = SimilarityConfig()
+    mask: MaskConfig = MaskConfig()
+    frequency: FrequencyConfig = FrequencyConfig()
+    loss: LossConfig = LossConfig()
+    diffusion: DiffusionConfig = DiffusionConfig()
+    syncretic: bool = True
+    """Encode NCCT and CECT with the shared weights in stage 1; false: stage 1 sees CECT only (ablation a)."""
+    stages: tuple[Literal["autoencoder", "diffusion", "finetune"], ...] = ("autoencoder", "diffusion", "finetune")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        self.diffusion.process()  # raises on a reading that cannot run
+        if not self.syncretic and self.autoencoder.source_conditioned:
+            raise ValueError("a source-conditioned decoder needs the source's encoder: set syncretic or unset source_conditioned")
+        if "finetune" in self.stages and self.diffusion.target == "epsilon":
+            raise ValueError("the deterministic step cannot be fine-tuned with an ε-prediction: use target velocity or x0")
+        return self

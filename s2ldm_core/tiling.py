@@ -1,0 +1,85 @@
+"""Exact-halo tiling: a fully convolutional function over a volume of any size, tile by tile, with the whole volume's numbers.
+
+Grids are nested: every input and output is ``scale`` times finer than a common *base grid* (the latent grid). A tile is read with
+``halo`` base voxels of neighbourhood on every side that is not the volume's own border, and only its inside is kept.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from itertools import product
+
+import torch
+from torch import Tensor
+
+Triple = tuple[int, int, int]
+
+
+def tiled(
+    function: Callable[..., tuple[Tensor, ...]],
+    inputs: Sequence[Tensor],
+    *,
+    input_scales: Sequence[Triple],
+    output_scales: Sequence[Triple],
+    halo: Triple,
+    tile: Triple,
+    align: Triple = (1, 1, 1),
+    on_tile: Callable[[float], None] | None = None,
+) -> tuple[Tensor, ...]:
+    """Apply ``function(*input tiles) -> output tiles`` over ``inputs`` ``(B, C, …)``.
+
+    ``tile`` is rounded up to multiples of ``align`` (the function's own stride in base voxels), and so is ``halo``, which must be at
+    least the function's receptive radius; results then equal ``function(*inputs)`` to rounding. ``on_tile`` gets the fraction done.
+    """
+    size = tuple(n // s for n, s in zip(inputs[0].shape[2:], input_scales[0], strict=True))
+    step = tuple(_round_up(t, a) for t, a in zip(tile, align, strict=True))
+    margin = tuple(_round_up(h, a) for h, a in zip(halo, align, strict=True))
+    if all(n <= s for n, s in zip(size, step, strict=True)):
+        result = function(*inputs)
+        if on_tile is not None:
+            on_tile(1.0)
+        return result
+    outputs: list[Tensor] = []
+    boxes = list(product(*(_spans(n, s, m) for n, s, m in zip(size, step, margin, strict=True))))
+    for index, box in enumerate(boxes):
+        parts = [x[(..., *_slices([(r0, r1) for (_, _, r0, r1) in box], s))] for x, s in zip(inputs, input_scales, strict=True)]
+        results = function(*parts)
+        if not outputs:
+            outputs = [
+                r.new_empty((*r.shape[:2], *(n * s for n, s in zip(size, scale, strict=True))))
+                for r, scale in zip(results, output_scales, strict=True)
+            ]
+        inside = [(k0 - r0, k1 - r0) for (k0, k1, r0, _) in box]
+        kept = [(k0, k1) for (k0, k1, _, _) in box]
+        for out, result, scale in zip(outputs, results, output_scales, strict=True):
+            out[(..., *_slices(kept, scale))] = result[(..., *_slices(inside, scale))]
+        if on_tile is not None:
+            on_tile((index + 1) / len(boxes))
+    return tuple(outputs)
+
+
+def pad_to_multiple(x: Tensor, multiple: Triple) -> tuple[Tensor, tuple[slice, slice, slice]]:
+    """Edge-replicate ``(B, C, D, H, W)`` at the far ends to multiples; also returns the slices that undo it."""
+    size = x.shape[2:]
+    target = [_round_up(n, m) for n, m in zip(size, multiple, strict=True)]
+    undo = (slice(0, size[0]), slice(0, size[1]), slice(0, size[2]))
+    if list(size) == target:
+        return x, undo
+    pad = [p for n, t in zip(reversed(size), reversed(target), strict=True) for p in (0, t - n)]
+    return torch.nn.functional.pad(x, pad, mode="replicate"), undo
+
+
+def _spans(size: int, step: int, margin: int) -> Iterator[tuple[int, int, int, int]]:
+    """(keep from, keep to, read from, read to) along one axis."""
+    for start in range(0, size, step):
+        stop = min(start + step, size)
+        yield start, stop, max(0, start - margin), min(size, stop + margin)
+
+
+def _slices(spans: Sequence[tuple[int, int]], scale: Triple) -> tuple[slice, ...]:
+    return tuple(slice(a * s, b * s) for (a, b), s in zip(spans, scale, strict=True))
+
+
+def _round_up(value: int, multiple: int) -> int:
+    return math.ceil(value / multiple) * multiple
