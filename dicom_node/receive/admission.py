@@ -1,0 +1,152 @@
+"""Who may open an association, for what, and with which presentation contexts."""
+
+import difflib
+import socket
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv6Address, ip_address
+from uuid import uuid4
+
+from pydicom.uid import UID
+from pynetdicom.presentation import PresentationContext
+from pynetdicom.service_class import ServiceClass, StorageServiceClass, VerificationServiceClass
+from pynetdicom.sop_class import Verification, uid_to_service_class  # type: ignore[attr-defined]
+
+from dicom_node.catalog import Reason
+from dicom_node.config import Peer
+
+# A-ASSOCIATE-RJ (PS3.8 9.3.4): result, source, reason.
+REJECT_CALLED = (0x01, 0x01, 0x07)
+REJECT_CALLING = (0x01, 0x01, 0x03)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Admission:
+    """An association that was let in.
+
+    ``route`` is the called AE title if it is a route, None for our own AE title, which answers C-ECHO only.
+    ``id`` names the association in the catalog, ``shard`` the folder of the spool that its objects go to.
+    """
+
+    route: str | None
+    called_ae: str
+    calling_ae: str
+    peer: str
+    id: str = field(default_factory=lambda: uuid4().hex)
+
+    @property
+    def shard(self) -> str:
+        """Two hexadecimal digits."""
+        return self.id[:2]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rejection:
+    """An association that was turned away: the answer to the peer and the reason for the administrator."""
+
+    answer: tuple[int, int, int]
+    reason: Reason
+
+
+class Gatekeeper:
+    """Decides on associations.
+
+    Parameters
+    ----------
+    own_ae
+        Our AE title; it is answered for C-ECHO.
+    routes
+        The called AE titles that are routes.
+    peers
+        The allow-list; empty lets any peer in.
+    """
+
+    def __init__(self, *, own_ae: str, routes: Collection[str], peers: Sequence[Peer]) -> None:
+        self._own_ae = own_ae
+        self._routes = frozenset(routes)
+        self._peers = tuple(peers)
+
+    def decide(self, *, called_ae: str, calling_ae: str, peer: str) -> Admission | Rejection:
+        """Let in or turn away; AE titles without padding, `peer` an IP address."""
+        if called_ae not in self._routes and called_ae != self._own_ae:
+            near = difflib.get_close_matches(called_ae.upper(), sorted(self._routes), n=1)
+            return Rejection(
+                answer=REJECT_CALLED,
+                reason=Reason(
+                    code="called_ae_unknown",
+                    sentence=f"The peer called the AE title {called_ae!r}, which is no route of this node"
+                    + (f"; the nearest route is {near[0]!r}." if near else "."),
+                    remedy="Correct the AE title in the sending system's destination, or add a route of that name.",
+                ),
+            )
+        if self._peers and not any(_is(known, calling_ae, peer) for known in self._peers):
+            return Rejection(
+                answer=REJECT_CALLING,
+                reason=Reason(
+                    code="peer_not_allowed",
+                    sentence=f"The peer {calling_ae!r} at {peer} is not on the list of peers that may send.",
+                    remedy="Add its AE title and host under node.peers if it should be served.",
+                ),
+            )
+        route = called_ae if called_ae in self._routes else None
+        return Admission(route=route, called_ae=called_ae, calling_ae=calling_ae, peer=peer)
+
+
+def supported_contexts(proposed: Sequence[PresentationContext]) -> list[PresentationContext]:
+    """The presentation contexts to support, given those that the peer proposes.
+
+    Every storage SOP class, private and unknown ones included, with every transfer syntax, the peer's order of
+    preference kept; and Verification. Nothing else is stored here, and what cannot be decoded is refused with a reason
+    when the series is looked at, not hidden in a failed negotiation.
+    """
+    syntaxes: dict[UID, dict[UID, None]] = {}
+    for context in proposed:
+        if context.abstract_syntax is not None and _is_served(context.abstract_syntax):
+            syntaxes.setdefault(context.abstract_syntax, {}).update(dict.fromkeys(context.transfer_syntax))
+    supported = []
+    for abstract_syntax, transfer_syntaxes in syntaxes.items():
+        context = PresentationContext()
+        context.abstract_syntax = abstract_syntax
+        context.transfer_syntax = list(transfer_syntaxes)
+        supported.append(context)
+    return supported
+
+
+def asks_to_store(proposed: Sequence[PresentationContext]) -> bool:
+    """Whether the peer proposes anything but Verification that we serve."""
+    return any(
+        context.abstract_syntax != Verification and _is_served(context.abstract_syntax)
+        for context in proposed
+        if context.abstract_syntax is not None
+    )
+
+
+def _is_served(uid: UID) -> bool:
+    service = uid_to_service_class(uid)
+    if issubclass(service, StorageServiceClass | VerificationServiceClass):
+        return True
+    # pynetdicom's base class stands for UIDs that it does not know: retired, private and new storage SOP classes, but
+    # also things of the standard that are no SOP class at all or not for storage.
+    return service is ServiceClass and (uid.is_private or uid.name == str(uid) or "Storage" in uid.name)
+
+
+def _is(known: Peer, calling_ae: str, address: str) -> bool:
+    return known.ae_title == calling_ae and (known.host is None or _canonical(address) in _addresses(known.host))
+
+
+def _addresses(host: str) -> set[str]:
+    try:
+        return {_canonical(host)}
+    except ValueError:
+        pass
+    try:
+        return {_canonical(str(entry[4][0])) for entry in socket.getaddrinfo(host, None)}
+    except OSError:
+        # A name that does not resolve now lets nobody in.
+        return set()
+
+
+def _canonical(address: str) -> str:
+    parsed = ip_address(address.partition("%")[0])
+    mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
+    return str(mapped or parsed)

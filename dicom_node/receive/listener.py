@@ -1,0 +1,187 @@
+"""The DICOM listener: C-ECHO and C-STORE for every route of the node."""
+
+import socket
+import threading
+import time
+from typing import Any, cast
+
+import structlog
+from pynetdicom import AE, evt
+from pynetdicom.presentation import PresentationContext, build_context
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+from pynetdicom.transport import AssociationServer, RequestHandler
+
+from dicom_node.catalog import Catalog
+from dicom_node.config import Settings
+from dicom_node.errors import ReceiveError
+from dicom_node.receive.admission import Gatekeeper, Rejection, asks_to_store, supported_contexts
+from dicom_node.receive.group_commit import GroupCommit
+from dicom_node.receive.spool import Spool
+from dicom_node.receive.storage import ReceiveObserver, StorageService
+from dicom_node.receive.upper_layer import ReceivingAssociation, ReceivingSocket
+
+_log = structlog.get_logger(__name__)
+
+_ACCEPT_POLL_SECONDS = 0.2
+
+
+class Listener:
+    """Receives series.
+
+    Parameters
+    ----------
+    settings
+        The node's settings; ``node`` and ``routes`` are used.
+    catalog
+        Where received instances are recorded. Its interrupted associations are expected to be closed.
+    observer
+        Told what happens, for metrics.
+    """
+
+    def __init__(self, settings: Settings, catalog: Catalog, *, observer: ReceiveObserver | None = None) -> None:
+        node = settings.node
+        self._settings = settings
+        self._catalog = catalog
+        self._observer = observer
+        self._spool = Spool(node.data_dir, min_free_bytes=node.min_free_mib * 2**20)
+        self._commits = GroupCommit(catalog)
+        self._storage = StorageService(settings, catalog, spool=self._spool, commits=self._commits, observer=observer)
+        self._gate = Gatekeeper(own_ae=node.ae_title, routes=settings.routes, peers=node.peers)
+        self._ae = AE(node.ae_title)
+        self._ae.maximum_associations = node.max_associations
+        self._ae.maximum_pdu_size = node.max_pdu_bytes
+        self._ae.acse_timeout = node.acse_timeout_seconds
+        self._ae.dimse_timeout = node.dimse_timeout_seconds
+        self._ae.network_timeout = node.idle_timeout_seconds
+        self._server: _Server | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether new associations are accepted."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def start(self) -> None:
+        """Listen.
+
+        Raises
+        ------
+        ReceiveError
+            ``cannot_listen`` if the address cannot be bound.
+        """
+        node = self._settings.node
+        self._spool.prepare()
+        try:
+            self._server = _Server(self._ae, (node.host, node.port), listener=self)
+        except OSError as error:
+            raise ReceiveError(
+                "cannot_listen",
+                f"The node cannot listen on {node.host}:{node.port}: {error.strerror or error}.",
+                "Stop the other program on that port, or change node.host and node.port.",
+            ) from error
+        self._commits.start()
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(_ACCEPT_POLL_SECONDS,), name="listener", daemon=True
+        )
+        self._thread.start()
+        _log.info("listening", host=node.host, port=node.port, ae_title=node.ae_title, routes=sorted(self._settings.routes))
+
+    def stop(self, *, grace_seconds: float = 5.0) -> None:
+        """Accept nothing more, give open associations `grace_seconds` to end, then abort them.
+
+        What has been acknowledged is in the catalog; a sender that is aborted knows what has not.
+        """
+        if self._server is None or self._thread is None:
+            return
+        self._server.shutdown()
+        self._thread.join()
+        deadline = time.monotonic() + grace_seconds
+        for association in self._ae.active_associations:
+            association.join(max(0.0, deadline - time.monotonic()))
+        for association in self._ae.active_associations:
+            association.abort()
+            association.join(grace_seconds)
+        self._commits.stop()
+        self._server = self._thread = None
+
+    def new_association(self) -> ReceivingAssociation:
+        """An association for a connection that was just accepted."""
+        return ReceivingAssociation(self._ae, open_sink=self._storage.open_sink, on_end=self._ended)
+
+    def handlers(self) -> list[tuple[Any, Any]]:
+        """The events of an association that the listener answers."""
+        return [(evt.EVT_REQUESTED, self._requested), (evt.EVT_C_STORE, self._storage.handle_store)]
+
+    def _requested(self, event: evt.Event) -> None:
+        association = cast(ReceivingAssociation, event.assoc)
+        request = association.requestor.primitive
+        called_ae, calling_ae = request.called_ae_title.strip(), request.calling_ae_title.strip()
+        peer = association.requestor.address
+        decision = self._gate.decide(called_ae=called_ae, calling_ae=calling_ae, peer=peer)
+        if isinstance(decision, Rejection):
+            association.acse.send_reject(*decision.answer)
+            reason = decision.reason
+            self._catalog.note_rejected_peer(calling_ae=calling_ae, called_ae=called_ae, peer=peer, reason=reason)
+            _log.warning("association_rejected", calling_ae=calling_ae, called_ae=called_ae, peer=peer, reason=reason.code)
+            if self._observer is not None:
+                self._observer.rejected(reason=reason.code)
+            return
+        proposed = request.presentation_context_definition_list
+        association.acceptor.supported_contexts = supported_contexts(proposed)
+        if decision.route is not None and asks_to_store(proposed):
+            # Before the first instance, so that completion never sees one whose association it does not know.
+            self._catalog.open_association(decision.id, called_ae=called_ae, calling_ae=calling_ae, peer=peer)
+        association.admission = decision
+        if self._observer is not None:
+            self._observer.associations(opened=1)
+
+    def _ended(self, association: ReceivingAssociation) -> None:
+        if association.admission is None:
+            return
+        outcome = "lost" if association.connection_lost else "released" if association.is_released else "aborted"
+        self._catalog.close_association(association.admission.id, outcome=outcome)
+        if self._observer is not None:
+            self._observer.associations(opened=-1)
+
+
+class _Connection(RequestHandler):
+    """Makes a :class:`ReceivingAssociation` of an accepted connection."""
+
+    server: "_Server"
+
+    def _create_association(self) -> ReceivingAssociation:
+        association = self.server.listener.new_association()
+        association._server = self.server
+        association.name = f"association-{self.client_address[0]}:{self.client_address[1]}"
+        association.set_socket(ReceivingSocket(association, client_socket=cast(socket.socket, self.request)))
+        acceptor = association.acceptor
+        acceptor.maximum_length = self.ae.maximum_pdu_size
+        acceptor.ae_title = self.server.ae_title
+        acceptor.address_info = self.local
+        acceptor.implementation_class_uid = self.ae.implementation_class_uid
+        acceptor.implementation_version_name = self.ae.implementation_version_name
+        association.requestor.address_info = self.remote
+        for event, handler in self.server.listener.handlers():
+            association.bind(event, handler)
+        return association
+
+
+class _Server(AssociationServer):
+    """Accepts connections; each becomes a thread of its own at once, so accepting needs no threads."""
+
+    request_queue_size = 128
+
+    def __init__(self, ae: AE, address: tuple[str, int], *, listener: Listener) -> None:
+        self.listener = listener
+        contexts: list[PresentationContext] = [build_context(Verification)]
+        super().__init__(ae, address, ae.ae_title, contexts, request_handler=_Connection)
+
+    def shutdown(self) -> None:
+        """Stop accepting and close the port."""
+        # pynetdicom's own also removes the server from a list of the AE that this one never joined.
+        super(AssociationServer, self).shutdown()
+        self.server_close()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Log what went wrong with a connection; the others go on."""
+        _log.exception("connection_failed", peer=client_address[0])

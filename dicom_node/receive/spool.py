@@ -1,0 +1,232 @@
+"""Received data sets on disk: each a DICOM Part 10 file whose data set bytes are those that came over the wire."""
+
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+from pynetdicom import PYNETDICOM_IMPLEMENTATION_UID, PYNETDICOM_IMPLEMENTATION_VERSION
+
+from dicom_node.errors import ReceiveError
+from dicom_node.receive.header import HEAD_BYTES
+
+# Long form of the length in explicit VR (PS3.5 7.1.2).
+_LONG_VRS = frozenset({b"OB"})
+_SHARD_COUNT = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """What the file meta information says of an object and of its way here (PS3.10 7.1)."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    calling_ae: str
+    called_ae: str
+
+
+class SpoolFile:
+    """One data set while it streams to disk.
+
+    A failure to write is remembered instead of raised: the rest of the data set must be taken off the wire before the
+    peer can be told (PS3.7 9.3.1). Nobody else has the file until :meth:`seal` has returned.
+
+    Attributes
+    ----------
+    path
+        Random name below the spool; no part of it comes from the wire.
+    offset
+        Where the data set begins in the file.
+    size
+        Bytes of the data set so far.
+    head
+        The first :data:`HEAD_BYTES` of the data set.
+    """
+
+    def __init__(self, path: Path, provenance: Provenance) -> None:
+        meta = file_meta(provenance)
+        self.path = path
+        self.offset = len(meta)
+        self.size = 0
+        self.head = bytearray()
+        self._digest = hashlib.sha256()
+        self._error: OSError | None = None
+        self._descriptor: int | None = None
+        try:
+            self._descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o640)
+        except OSError as error:
+            self._error = error
+            return
+        self._write(meta)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the data set (not of the file meta information, which differs with the peer), hexadecimal."""
+        return self._digest.hexdigest()
+
+    def append(self, fragment: bytes | memoryview) -> None:
+        """Add the next bytes of the data set."""
+        self.size += len(fragment)
+        self._digest.update(fragment)
+        if len(self.head) < HEAD_BYTES:
+            self.head += fragment[: HEAD_BYTES - len(self.head)]
+        self._write(fragment)
+
+    def seal(self) -> None:
+        """Force the file's bytes to the disk.
+
+        Raises
+        ------
+        ReceiveError
+            ``disk_full`` or ``disk_error`` if any byte could not be written; the file is gone then.
+        """
+        if self._error is None and self._descriptor is not None:
+            try:
+                os.fsync(self._descriptor)
+            except OSError as error:
+                self._error = error
+        if self._error is not None:
+            error, _ = self._error, self.discard()
+            raise _disk_error(error) from error
+        self._close()
+
+    def discard(self) -> None:
+        """Remove the file."""
+        self._close()
+        self.path.unlink(missing_ok=True)
+
+    def _write(self, data: bytes | memoryview) -> None:
+        if self._descriptor is None or self._error is not None:
+            return
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[os.write(self._descriptor, view) :]
+        except OSError as error:
+            self._error = error
+
+    def _close(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+class Spool:
+    """The folders for received data sets and for those that cannot go on.
+
+    Parameters
+    ----------
+    data_dir
+        The node's data folder; ``incoming`` and ``quarantine`` are made below it.
+    min_free_bytes
+        Below this much free space nothing more is accepted.
+    """
+
+    def __init__(self, data_dir: Path, *, min_free_bytes: int) -> None:
+        self._incoming = data_dir.absolute() / "incoming"
+        self._quarantine = data_dir.absolute() / "quarantine"
+        self._min_free_bytes = min_free_bytes
+
+    def prepare(self) -> None:
+        """Make the folders, so that no folder has to be made (and forced to disk) while an object waits."""
+        for folder in (self._quarantine, *(self._incoming / f"{shard:02x}" for shard in range(_SHARD_COUNT))):
+            folder.mkdir(parents=True, exist_ok=True)
+        sync_folders([self._incoming.parent, self._incoming])
+
+    def sweep(self, known: Collection[Path]) -> int:
+        """Remove files that no catalog row names, and return how many.
+
+        They are of objects cut off before they were acknowledged: the sender has them still, and knows that we do not.
+        Only to be called while nothing is being received.
+        """
+        orphans = [path for path in self._incoming.glob("*/*.dcm") if path not in known]
+        for path in orphans:
+            path.unlink()
+        return len(orphans)
+
+    def check_free(self) -> None:
+        """Raise :class:`ReceiveError` (``disk_low``) if the disk is too full to accept an object."""
+        free = shutil.disk_usage(self._incoming).free
+        if free < self._min_free_bytes:
+            raise ReceiveError(
+                "disk_low",
+                f"Only {free // 2**20} MiB are free for received images; below {self._min_free_bytes // 2**20} MiB "
+                "nothing more is accepted.",
+                "Free space on the disk of data_dir, or shorten the retention; senders may then send again.",
+            )
+
+    def create(self, provenance: Provenance, *, shard: str) -> SpoolFile:
+        """Begin a file in the folder that `shard` (two hexadecimal digits) names."""
+        return SpoolFile(self._incoming / shard / f"{uuid4().hex}.dcm", provenance)
+
+    def quarantine(self, path: Path) -> Path:
+        """Move a sealed file to quarantine, durably, and return its new path."""
+        target = self._quarantine / path.name
+        os.rename(path, target)
+        sync_folders([self._quarantine, path.parent])
+        return target
+
+
+def sync_folders(folders: Iterable[Path]) -> None:
+    """Force the entries of `folders` to the disk: without this a file itself safe on disk may have lost its name."""
+    for folder in folders:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def file_meta(provenance: Provenance) -> bytes:
+    """Preamble, prefix and file meta information (PS3.10 7.1), explicit VR little endian.
+
+    Written here rather than by pydicom because the values come from the wire: they are written as they are, whatever
+    their form, and the time is spent for each image.
+    """
+    elements = b"".join(
+        _element(number, vr, value)
+        for number, vr, value in (
+            (0x0001, b"OB", b"\x00\x01"),
+            (0x0002, b"UI", _text(provenance.sop_class_uid, 64)),
+            (0x0003, b"UI", _text(provenance.sop_instance_uid, 64)),
+            (0x0010, b"UI", _text(provenance.transfer_syntax_uid, 64)),
+            (0x0012, b"UI", PYNETDICOM_IMPLEMENTATION_UID.encode("ascii")),
+            (0x0013, b"SH", PYNETDICOM_IMPLEMENTATION_VERSION.encode("ascii")),
+            (0x0016, b"AE", _text(provenance.calling_ae, 16)),
+            (0x0018, b"AE", _text(provenance.called_ae, 16)),
+        )
+    )
+    group_length = _element(0x0000, b"UL", len(elements).to_bytes(4, "little"))
+    return bytes(128) + b"DICM" + group_length + elements
+
+
+def _text(value: str, length: int) -> bytes:
+    return value.encode("ascii", "replace")[:length]
+
+
+def _element(number: int, vr: bytes, value: bytes) -> bytes:
+    if len(value) % 2:
+        value += b" " if vr in (b"AE", b"SH") else b"\0"
+    length = len(value).to_bytes(4 if vr in _LONG_VRS else 2, "little")
+    reserved = b"\0\0" if vr in _LONG_VRS else b""
+    return b"\x02\x00" + number.to_bytes(2, "little") + vr + reserved + length + value
+
+
+def _disk_error(error: OSError) -> ReceiveError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return ReceiveError(
+            "disk_full",
+            "The disk for received images is full; the object was not kept and the sender was told so.",
+            "Free space on the disk of data_dir, then let the sender send again.",
+        )
+    return ReceiveError(
+        "disk_error",
+        f"The disk for received images failed ({errno.errorcode.get(error.errno or 0, 'unknown error')}); the object "
+        "was not kept and the sender was told so.",
+        "Check the disk of data_dir and its permissions, then let the sender send again.",
+    )
