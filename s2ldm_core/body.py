@@ -11,7 +11,7 @@ _COARSE_MM = 4.0
 # Thinner sheets than twice this (table tops, blankets, tubes, clothes) vanish in the opening.
 _OPENING_MM = 8.0
 # Arms and legs are bodies of their own beside the trunk; anything smaller is not.
-_SMALLEST_PART = 0.02
+_SMALLEST_PART = 0.04
 _SMALLEST_BODY_ML = 20.0
 
 Box = tuple[slice, slice, slice]
@@ -108,21 +108,23 @@ def _coarse_mean(hu: np.ndarray, padding: np.ndarray | None, factors: tuple[int,
 
 
 def _opened(mask: np.ndarray, spacing: tuple[float, ...]) -> np.ndarray:
-    """Opening with a disc in each slice; what lies beyond the field of view counts as body, so that a cut body stays."""
+    """Opening with a disc in each slice; the edge continues outwards, so that a body cut by the field of view stays."""
     reach = max(1, round(_OPENING_MM / min(spacing[1:])))
     padded = np.pad(mask, ((0, 0), (reach, reach), (reach, reach)), mode="edge")
     opened = np.empty_like(padded)
     for index, plane in enumerate(padded):
         inside = ndimage.distance_transform_edt(plane, sampling=spacing[1:]) > _OPENING_MM
-        opened[index] = (
-            ndimage.distance_transform_edt(~inside, sampling=spacing[1:]) <= _OPENING_MM if inside.any() else False
-        )
+        opened[index] = _near(inside, spacing)
     return (opened & padded)[:, reach:-reach, reach:-reach]
 
 
 def _grown(mask: np.ndarray, spacing: tuple[float, ...]) -> np.ndarray:
-    grown = np.zeros_like(mask)
-    for index, plane in enumerate(mask):
-        if plane.any():
-            grown[index] = ndimage.distance_transform_edt(~plane, sampling=spacing[1:]) <= _OPENING_MM
-    return grown
+    return np.stack([_near(plane, spacing) for plane in mask])
+
+
+def _near(plane: np.ndarray, spacing: tuple[float, ...]) -> np.ndarray:
+    """What lies within the opening's radius of a slice's true pixels; nothing when it has none."""
+    if not plane.any():
+        return plane
+    near: np.ndarray = ndimage.distance_transform_edt(~plane, sampling=spacing[1:]) <= _OPENING_MM
+    return near

@@ -1,0 +1,176 @@
+"""A CT series from DICOM files into one array of HU, slice by slice."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from pydicom import Dataset
+
+from s2ldm_core.errors import VolumeError
+from s2ldm_core.geometry import SeriesGeometry, series_geometry
+from s2ldm_core.io.header import read_header
+from s2ldm_core.io.hounsfield import hu_rescale
+from s2ldm_core.io.pixels import read_slice
+from s2ldm_core.volume import SliceRecord, Volume
+
+_LOG = logging.getLogger(__name__)
+
+_MAX_VOXELS = 2**30
+# So many series are named in a message.
+_LISTED = 5
+
+
+def read_dicom(source: Path | Sequence[Path], *, series_uid: str | None = None) -> Volume:
+    """Read one CT series.
+
+    Files are grouped by Series Instance UID (files without one make one group) and ordered by position along the slice normal. Files that are not DICOM
+    are passed over in a folder and refused in a list. A SOP Instance UID that occurs twice is read once.
+
+    Parameters
+    ----------
+    source
+        A folder, searched with its subfolders (symbolic links that lead out of it are not followed), or files.
+    series_uid
+        Which series to read; needed only when there are several.
+
+    Returns
+    -------
+    Volume
+        ``(D, H, W)`` float32 HU with slice records. Where the files declare pixel padding (PS3.3 C.7.5.1.1.2),
+        ``padding`` is set and HU are at most -1024.
+
+    Raises
+    ------
+    VolumeError
+        ``NO_CT_FILES``, ``NOT_DICOM``, ``FILE_UNREADABLE``, ``SEVERAL_SERIES``, ``SERIES_NOT_FOUND``, ``NOT_HU``,
+        ``VOLUME_TOO_LARGE``, ``UNSUPPORTED_COMPRESSION``, ``PIXELS_UNREADABLE``.
+    GeometryError
+        When the slices do not form a regular stack; see `s2ldm_core.geometry.series_geometry`.
+    """
+    folder = source if isinstance(source, Path) else None
+    paths = _files_below(folder) if folder else list(source) if isinstance(source, Sequence) else []
+    series, others = _series_in(paths, skip_foreign=folder is not None)
+    members = _one_series(series, series_uid, len(paths), others)
+    headers = [header for _, header in members]
+    geometry = series_geometry(headers)
+    for header in headers:
+        hu_rescale(header)
+    return _assemble([members[index] for index in geometry.order], geometry)
+
+
+def _files_below(folder: Path) -> list[Path]:
+    root = folder.resolve()
+    files: list[Path] = []
+    for parent, folders, names in os.walk(folder, followlinks=False):
+        folders.sort()
+        for name in sorted(names):
+            path = Path(parent, name)
+            if path.is_symlink() and not path.resolve().is_relative_to(root):
+                continue
+            if path.is_file():
+                files.append(path)
+    return files
+
+
+def _series_in(
+    paths: Sequence[Path], *, skip_foreign: bool
+) -> tuple[dict[str, list[tuple[Path, Dataset]]], dict[str, int]]:
+    """CT files by Series Instance UID, and how many files were passed over, by what they are."""
+    series: dict[str, list[tuple[Path, Dataset]]] = {}
+    seen: set[str] = set()
+    others: dict[str, int] = {}
+    for path in paths:
+        header = read_header(path)
+        if header is None:
+            if not skip_foreign:
+                raise VolumeError("NOT_DICOM", f"{path.name} is not a DICOM file.", "Leave it out.")
+            others["not DICOM"] = others.get("not DICOM", 0) + 1
+            continue
+        modality = str(header.get("Modality", "") or "without modality")
+        if modality != "CT":
+            others[modality] = others.get(modality, 0) + 1
+            continue
+        uid = str(header.get("SOPInstanceUID", "") or path)
+        if uid not in seen:
+            seen.add(uid)
+            series.setdefault(str(header.get("SeriesInstanceUID", "")), []).append((path, header))
+    if others:
+        _LOG.debug("passed over %s", others)
+    return series, others
+
+
+def _one_series(
+    series: dict[str, list[tuple[Path, Dataset]]], series_uid: str | None, count: int, others: dict[str, int]
+) -> list[tuple[Path, Dataset]]:
+    if not series:
+        what = ", ".join(f"{number} {kind}" for kind, number in others.items())
+        raise VolumeError(
+            "NO_CT_FILES",
+            f"There is no CT image among {count} files{f' ({what})' if what else ''}.",
+            "Give a folder with the DICOM files of one CT series.",
+        )
+    listing = ", ".join(
+        f"{uid or 'no Series Instance UID'} ({len(members)} images)"
+        for uid, members in sorted(series.items())[:_LISTED]
+    )
+    if len(series) > _LISTED:
+        listing += f" and {len(series) - _LISTED} more"
+    if series_uid is not None:
+        if series_uid not in series:
+            raise VolumeError("SERIES_NOT_FOUND", f"Series {series_uid} is not there; these are: {listing}.")
+        return series[series_uid]
+    if len(series) > 1:
+        raise VolumeError(
+            "SEVERAL_SERIES",
+            f"There are {len(series)} CT series: {listing}.",
+            "Choose one by its Series Instance UID, or give the folder of one series.",
+        )
+    return next(iter(series.values()))
+
+
+def _assemble(members: Sequence[tuple[Path, Dataset]], geometry: SeriesGeometry) -> Volume:
+    shape = geometry.shape
+    if shape[0] * shape[1] * shape[2] > _MAX_VOXELS:
+        raise VolumeError(
+            "VOLUME_TOO_LARGE", f"The series has more than {_MAX_VOXELS} voxels.", "Send a part of the series."
+        )
+    hu = np.empty(shape, dtype=np.float32)
+    padding: np.ndarray | None = None
+    records: list[SliceRecord] = []
+    for index, (path, header) in enumerate(members):
+        plane, plane_padding = read_slice(path)
+        if plane.shape != shape[1:]:
+            raise VolumeError(
+                "PIXELS_UNREADABLE", f"The pixels of {path.name} have shape {plane.shape}, its header says {shape[1:]}."
+            )
+        hu[index] = plane
+        if plane_padding is not None:
+            padding = np.zeros(shape, dtype=bool) if padding is None else padding
+            padding[index] = plane_padding
+        records.append(
+            SliceRecord(
+                sop_instance_uid=str(header.get("SOPInstanceUID", "")) or None,
+                position_mm=geometry.positions_mm[index],
+                path=path,
+                instance_number=_integer(header),
+            )
+        )
+    return Volume(
+        hu=hu,
+        affine=geometry.affine,
+        slices=tuple(records),
+        frame_of_reference_uid=geometry.frame_of_reference_uid,
+        padding=padding,
+    )
+
+
+def _integer(header: Dataset) -> int | None:
+    try:
+        value = header.get("InstanceNumber")
+        return None if value is None or value == "" else int(value)
+    except (ValueError, TypeError):  # IS text that is no number; Instance Number orders nothing here
+        return None

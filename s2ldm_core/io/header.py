@@ -1,0 +1,80 @@
+"""The header of one DICOM file, pixels left unread."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pydicom import Dataset, dcmread
+from pydicom.errors import BytesLengthException, InvalidDicomError
+
+from s2ldm_core.errors import VolumeError
+from s2ldm_core.geometry import GEOMETRY_KEYWORDS
+from s2ldm_core.io.hounsfield import HU_KEYWORDS
+
+#: What `read_header` reads unless told otherwise: identity, geometry and rescale.
+HEADER_KEYWORDS: tuple[str, ...] = tuple(
+    dict.fromkeys(
+        ("Modality", "SeriesInstanceUID", "SOPInstanceUID", "InstanceNumber", *GEOMETRY_KEYWORDS, *HU_KEYWORDS)
+    )
+)
+
+#: What pydicom raises on damaged data.
+PARSE_ERRORS = (
+    InvalidDicomError,
+    BytesLengthException,
+    EOFError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    NotImplementedError,
+    OverflowError,
+    RecursionError,
+    struct.error,
+    zlib.error,
+)
+
+
+def read_header(path: Path, *, keywords: Iterable[str] = HEADER_KEYWORDS) -> Dataset | None:
+    """The named attributes of a DICOM file, with or without preamble (old archives lack the one of PS3.10 7.1).
+
+    Returns
+    -------
+    Dataset or None
+        ``None`` when the file is not DICOM.
+
+    Raises
+    ------
+    VolumeError
+        ``FILE_UNREADABLE`` when the file cannot be opened or is damaged DICOM.
+    """
+    tags: list[Any] = list(keywords)
+    try:
+        bare = lacks_preamble(path)
+        return None if bare is None else dcmread(path, force=bare, stop_before_pixels=True, specific_tags=tags)
+    except (OSError, *PARSE_ERRORS) as error:
+        raise VolumeError(
+            "FILE_UNREADABLE",
+            f"{path.name} cannot be read as DICOM ({type(error).__name__}).",
+            "Check the file's permissions, or export it again.",
+        ) from error
+
+
+def lacks_preamble(path: Path) -> bool | None:
+    """Whether a DICOM file starts without preamble; ``None`` when it is not DICOM at all."""
+    with path.open("rb") as file:
+        start = file.read(132)
+    if start[128:] == b"DICM":
+        return False
+    if len(start) < 8:
+        return None
+    # A data set begins with one of the first elements of group 0002 or 0008, in either byte order.
+    for order in ("<HH", ">HH"):
+        group, element = struct.unpack(order, start[:4])
+        if (group == 0x0002 and element <= 0x0002) or (group == 0x0008 and element <= 0x0020):
+            return True
+    return None

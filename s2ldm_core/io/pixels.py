@@ -1,0 +1,69 @@
+"""The pixels of one DICOM file, whatever its transfer syntax."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+from pydicom import Dataset, dcmread
+from pydicom.pixels import pixel_array
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from s2ldm_core.errors import VolumeError
+from s2ldm_core.io.header import PARSE_ERRORS, lacks_preamble
+from s2ldm_core.io.hounsfield import hu_rescale, to_hu
+
+# JPEG Extended with 12 bits and the retired JPEG processes (PS3.5 A.4.1): no pydicom plugin decodes them, ITK does.
+_ITK_SYNTAXES = frozenset({"1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2.4.53", "1.2.840.10008.1.2.4.55"})
+
+
+def read_slice(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """Decode one single-frame CT image.
+
+    Returns
+    -------
+    tuple of arrays
+        ``(H, W)`` float32 HU, and ``(H, W)`` bool padding or ``None`` when there is none.
+
+    Raises
+    ------
+    VolumeError
+        ``NOT_HU``, ``UNSUPPORTED_COMPRESSION`` or ``PIXELS_UNREADABLE``.
+    """
+    syntax = "unknown transfer syntax"
+    try:
+        dataset = dcmread(path, force=bool(lacks_preamble(path)))
+        if "TransferSyntaxUID" not in dataset.file_meta:
+            dataset.file_meta.TransferSyntaxUID = _transfer_syntax(dataset)
+        syntax = dataset.file_meta.TransferSyntaxUID.name
+        return to_hu(dataset, _stored(dataset, path))
+    except NotImplementedError as error:
+        raise VolumeError(
+            "UNSUPPORTED_COMPRESSION",
+            f"{path.name} is compressed as {syntax}, which cannot be decoded.",
+            "Have the sender use a current lossless transfer syntax, or none.",
+        ) from error
+    except (OSError, RuntimeError, *PARSE_ERRORS) as error:
+        raise VolumeError(
+            "PIXELS_UNREADABLE",
+            f"The pixels of {path.name} ({syntax}) cannot be decoded ({type(error).__name__}).",
+            "The file is damaged or cut short: send it again.",
+        ) from error
+
+
+def _stored(dataset: Dataset, path: Path) -> np.ndarray:
+    """``(H, W)`` integers with the bits above Bits Stored still in place, where padding may hide."""
+    if dataset.file_meta.TransferSyntaxUID in _ITK_SYNTAXES and int(dataset.BitsAllocated) == 16:
+        slope, intercept = hu_rescale(dataset)
+        rescaled = sitk.GetArrayFromImage(sitk.ReadImage(str(path), sitk.sitkFloat64))[0]
+        dtype = np.int16 if dataset.PixelRepresentation else np.uint16
+        return np.rint((rescaled - intercept) / slope).astype(dtype)
+    return pixel_array(dataset, raw=True, correct_unused_bits=False)
+
+
+def _transfer_syntax(dataset: Dataset) -> UID:
+    implicit, little = dataset.original_encoding
+    if implicit:
+        return ImplicitVRLittleEndian
+    return ExplicitVRLittleEndian if little else ExplicitVRBigEndian
