@@ -1,0 +1,21 @@
+"""Derived instances as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydicom.dataset import Dataset
+
+from dicom_node.atomic import atomic_file
+from dicom_node.derive.equipment import IMPLEMENTATION_VERSION_NAME
+from dicom_node.derive.uids import IMPLEMENTATION_CLASS_UID
+from dicom_node.derive.verbatim import keep_encoding
+
+
+def write_part10(dataset: Dataset, path: Path) -> None:
+    """Write a complete instance as a DICOM file (PS3.10 7.1), in our implementation's name."""
+    dataset.file_meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
+    dataset.file_meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
+    keep_encoding(dataset)
+    with atomic_file(path) as file:
+        dataset.save_as(file, enforce_file_format=True)

@@ -1,0 +1,234 @@
+"""Writing a derived series: source headers and synthetic HU in, DICOM files out."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+
+from dicom_node.atomic import sync_folder
+from dicom_node.catalog import DerivedInstance
+from dicom_node.derive import attributes, uids
+from dicom_node.derive.ct import ct_image
+from dicom_node.derive.files import write_part10
+from dicom_node.derive.info import DerivationInfo, OutputForm
+from dicom_node.derive.multiframe import multiframe_secondary_capture
+from dicom_node.derive.pixels import StoredScale, plan_storage, source_padding_hu, to_stored
+from dicom_node.derive.secondary_capture import secondary_capture
+from dicom_node.derive.verbatim import text_of
+from dicom_node.errors import DeriveError
+
+#: Without these a derived object cannot say whose and of which slice it is.
+_NEEDED = (
+    "SOPInstanceUID",
+    "SOPClassUID",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "PixelSpacing",
+)
+#: An element of defined length holds less than 4 GiB (PS3.5 7.1.1).
+_MAX_ELEMENT_BYTES = 2**32 - 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class DerivedSeries:
+    """A derived series on disk; ``instances`` in the order of the source slices, one for the multi-frame form."""
+
+    series_instance_uid: str
+    instances: tuple[DerivedInstance, ...]
+
+
+def write_derived_series(
+    sources: Sequence[Path],
+    hu: np.ndarray,
+    *,
+    info: DerivationInfo,
+    folder: Path,
+    padding: np.ndarray | None = None,
+    source_digests: Sequence[str] | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> DerivedSeries:
+    """Write the derived series of one source series.
+
+    Parameters
+    ----------
+    sources
+        DICOM files of the source slices; ``sources[k]`` is the slice of ``hu[k]``.
+    hu
+        ``(D, H, W)`` synthetic HU on the source's grid, integer or float; may be a memory map, one slice is in
+        memory at a time.
+    folder
+        Where the files go; made if absent. Each file appears in full or not at all.
+    padding
+        ``(D, H, W)`` bool, true where the source has padding.
+    source_digests
+        SHA-256 (hex) of each source instance's content; taken from the files when not given. They go into the UIDs.
+    progress
+        Called with the fraction done, 0 to 1.
+
+    Raises
+    ------
+    DeriveError
+        The source headers do not carry what a derived object needs, or do not fit ``hu``.
+    """
+    if hu.ndim != 3 or len(sources) != hu.shape[0] or (padding is not None and padding.shape != hu.shape):
+        raise DeriveError(
+            "slices_do_not_fit",
+            f"There are {len(sources)} source slices for a synthetic volume of shape {tuple(hu.shape)}.",
+            "Run the job again.",
+        )
+    headers = [_read_header(path, index=index, shape=hu.shape[1:]) for index, path in enumerate(sources)]
+    digests = list(source_digests) if source_digests is not None else [_digest(path) for path in sources]
+    first = headers[0]
+    series_uid = uids.series_instance_uid(
+        zip([text_of(header, "SOPInstanceUID") for header in headers], digests, strict=True), info=info
+    )
+    frame_uid = text_of(first, "FrameOfReferenceUID") or uids.frame_of_reference_uid(
+        text_of(first, "SeriesInstanceUID")
+    )
+    padding_values = [value for value in map(source_padding_hu, headers) if value is not None]
+    scale = plan_storage(hu, padding=padding, padding_hu=min(padding_values, default=None))
+    kinds = {tuple(attributes.image_type(header)) for header in headers}
+    kind = list(kinds.pop()) if len(kinds) == 1 else ["DERIVED", "SECONDARY", "AXIAL"]
+    folder.mkdir(parents=True, exist_ok=True)
+    writer = _write_multiframe if info.output is OutputForm.MULTIFRAME_SECONDARY_CAPTURE else _write_slices
+    written = writer(
+        headers,
+        hu,
+        padding=padding,
+        scale=scale,
+        info=info,
+        kind=kind,
+        series_uid=str(series_uid),
+        frame_uid=str(frame_uid),
+        folder=folder,
+        progress=progress or (lambda _: None),
+    )
+    sync_folder(folder)
+    return DerivedSeries(series_instance_uid=str(series_uid), instances=tuple(written))
+
+
+def _write_slices(
+    headers: Sequence[Dataset],
+    hu: np.ndarray,
+    *,
+    padding: np.ndarray | None,
+    scale: StoredScale,
+    info: DerivationInfo,
+    kind: list[str],
+    series_uid: str,
+    frame_uid: str,
+    folder: Path,
+    progress: Callable[[float], None],
+) -> list[DerivedInstance]:
+    """One instance per slice: Secondary Capture or CT."""
+    make = ct_image if info.output is OutputForm.CT else secondary_capture
+    written = []
+    for index, header in enumerate(headers):
+        mask = None if padding is None else padding[index]
+        instance = make(
+            header,
+            to_stored(hu[index], scale=scale, padding=mask),
+            scale=scale,
+            info=info,
+            kind=kind,
+            series_instance_uid=series_uid,
+            sop_instance_uid=str(uids.sop_instance_uid(series_uid, text_of(header, "SOPInstanceUID"))),
+            frame_of_reference_uid=frame_uid,
+            index=index,
+        )
+        path = folder / f"{index + 1:05d}.dcm"
+        write_part10(instance, path)
+        written.append(_record(instance, path))
+        progress((index + 1) / len(headers))
+    return written
+
+
+def _write_multiframe(
+    headers: Sequence[Dataset],
+    hu: np.ndarray,
+    *,
+    padding: np.ndarray | None,
+    scale: StoredScale,
+    info: DerivationInfo,
+    kind: list[str],
+    series_uid: str,
+    frame_uid: str,
+    folder: Path,
+    progress: Callable[[float], None],
+) -> list[DerivedInstance]:
+    """The whole series as one instance, its pixels streamed through a temporary file beside it."""
+    if hu.size * 2 > _MAX_ELEMENT_BYTES:
+        raise DeriveError(
+            "too_large_for_one_instance",
+            "The series has more than 4 GiB of pixels, too much for one multi-frame instance.",
+            "Set the route's output to sc.",
+        )
+    with tempfile.TemporaryFile(dir=folder) as pixels:
+        for index in range(hu.shape[0]):
+            mask = None if padding is None else padding[index]
+            pixels.write(to_stored(hu[index], scale=scale, padding=mask).astype("<u2").tobytes())
+            progress(0.5 * (index + 1) / hu.shape[0])
+        pixels.seek(0)
+        instance = multiframe_secondary_capture(
+            headers,
+            pixels,
+            shape=(int(hu.shape[1]), int(hu.shape[2])),
+            scale=scale,
+            info=info,
+            kind=kind,
+            series_instance_uid=series_uid,
+            sop_instance_uid=str(uids.sop_instance_uid(series_uid, "all")),
+            frame_of_reference_uid=frame_uid,
+        )
+        path = folder / "00001.dcm"
+        write_part10(instance, path)
+        progress(1.0)
+        return [_record(instance, path)]
+
+
+def _record(instance: Dataset, path: Path) -> DerivedInstance:
+    return DerivedInstance(
+        sop_instance_uid=str(instance.SOPInstanceUID), sop_class_uid=str(instance.SOPClassUID), path=path.absolute()
+    )
+
+
+def _read_header(path: Path, *, index: int, shape: tuple[int, ...]) -> Dataset:
+    """Header of a source slice, checked for what a derived object cannot do without."""
+    try:
+        header = dcmread(path, stop_before_pixels=True)
+    except (InvalidDicomError, OSError) as error:
+        raise DeriveError(
+            "source_unreadable",
+            f"Slice {index + 1} of the source series can no longer be read from the spool: {type(error).__name__}.",
+            "Send the series again.",
+        ) from error
+    missing = [keyword for keyword in _NEEDED if not text_of(header, keyword)]
+    if missing:
+        raise DeriveError(
+            "source_header_incomplete",
+            f"Slice {index + 1} of the source series has no {', '.join(missing)}.",
+            "Send the series from the scanner or archive that holds it complete.",
+        )
+    if (header.get("Rows"), header.get("Columns")) != tuple(shape):
+        raise DeriveError(
+            "slices_do_not_fit",
+            f"Slice {index + 1} has {header.get('Rows')} rows and {header.get('Columns')} columns, "
+            f"the synthetic volume {shape[0]} and {shape[1]}.",
+            "Run the job again.",
+        )
+    return header
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,152 @@
+"""The derive step: from a translated job to a derived series on disk and its deliveries in the catalog."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import structlog
+
+from dicom_node import __version__
+from dicom_node.catalog import Catalog, InstanceRow, JobRow, JobState
+from dicom_node.config import Route, Settings
+from dicom_node.derive.info import DerivationInfo, OutputForm
+from dicom_node.derive.series import DerivedSeries, write_derived_series
+from dicom_node.errors import DeriveError, NodeError
+from dicom_node.translation import TranslationRecord
+
+
+class DeriveStep:
+    """Takes jobs in ``translated``, writes their derived series to ``data_dir/derived/<job id>/``.
+
+    ``clock`` gives the current time, timezone-aware.
+    """
+
+    def __init__(self, settings: Settings, catalog: Catalog, *, clock: Callable[[], datetime] | None = None) -> None:
+        self._settings = settings
+        self._catalog = catalog
+        self._now = clock or (lambda: datetime.now(UTC))
+        self._log = structlog.get_logger(step="derive")
+
+    def run_once(self) -> bool:
+        """Derive one job; False if none was waiting. A job's failure is recorded, never raised."""
+        job = self._catalog.claim_job(JobState.TRANSLATED, JobState.DERIVING, "derive")
+        if job is None:
+            return False
+        try:
+            self._derive(job)
+        except NodeError as error:
+            self._fail(job, code=error.code, sentence=error.sentence, remedy=error.remedy)
+        except OSError as error:
+            self._retry_or_fail(job, error)
+        except Exception as error:  # noqa: BLE001 (one job's fault must not stop the others; it is recorded and logged)
+            # The message stays out of the log: pydicom's exceptions quote values, which may be a patient's.
+            place = _place(error)
+            self._log.error("derive_fault", job_id=job.id, error=type(error).__name__, at=place)
+            self._fail(
+                job,
+                code="derive_fault",
+                sentence=f"Writing the derived series failed unexpectedly ({type(error).__name__} at {place}).",
+                remedy="Report this with the log, then retry the job.",
+            )
+        return True
+
+    def _derive(self, job: JobRow) -> None:
+        route = self._settings.routes.get(job.route)
+        if route is None:
+            raise DeriveError(
+                "route_gone",
+                f"The route {job.route} is no longer configured.",
+                "Configure the route again and retry the job, or cancel it.",
+            )
+        if job.result_path is None:
+            raise DeriveError("translation_result_gone", "The job has no synthetic volume.", "Send the series again.")
+        record, hu, padding = TranslationRecord.load(job.result_path)
+        sources = self._sources(job, record)
+        folder = self._settings.derived_dir / str(job.id)
+        if folder.exists():  # left by a run that was interrupted before the catalog knew of it
+            shutil.rmtree(folder)
+        series = write_derived_series(
+            [path for path, _ in sources],
+            hu,
+            info=derivation_info(record, route, job=job, created_at=self._now()),
+            folder=folder,
+            padding=padding,
+            source_digests=[row.digest for _, row in sources],
+        )
+        self._finish(job, route, series, folder=folder)
+
+    def _sources(self, job: JobRow, record: TranslationRecord) -> list[tuple[Path, InstanceRow]]:
+        """File and row of every slice, in the order of the volume."""
+        rows = {row.sop_instance_uid: row for row in self._catalog.job_instances(job.id)}
+        found = []
+        for uid in record.sop_instance_uids:
+            row = rows.get(uid)
+            if row is None or row.path is None:
+                raise DeriveError(
+                    "source_gone", "A slice of the source series is no longer in the spool.", "Send the series again."
+                )
+            found.append((row.path, row))
+        return found
+
+    def _finish(self, job: JobRow, route: Route, series: DerivedSeries, *, folder: Path) -> None:
+        kept = self._catalog.finish_derivation(
+            job.id,
+            series_instance_uid=series.series_instance_uid,
+            instances=series.instances,
+            destinations=route.destinations,
+        )
+        if not kept:  # cancelled meanwhile
+            shutil.rmtree(folder, ignore_errors=True)
+            return
+        self._log.info("derived", job_id=job.id, route=job.route, instances=len(series.instances))
+        if job.result_path is not None:
+            shutil.rmtree(job.result_path.parent, ignore_errors=True)
+
+    def _retry_or_fail(self, job: JobRow, error: OSError) -> None:
+        """Disk errors may pass, so the job waits for another try until its attempts are used up."""
+        compute = self._settings.compute
+        again = job.attempts + 1 < compute.max_attempts
+        self._fail(
+            job,
+            code="derive_disk",
+            sentence=f"The derived series cannot be written to data_dir: {error.strerror or type(error).__name__}.",
+            remedy="Check the free space and permissions of data_dir, then retry the job.",
+            retry_at=self._now() + timedelta(seconds=compute.retry_seconds) if again else None,
+        )
+
+    def _fail(
+        self, job: JobRow, *, code: str, sentence: str, remedy: str = "", retry_at: datetime | None = None
+    ) -> None:
+        self._log.warning("derive_failed", job_id=job.id, route=job.route, code=code, retry=retry_at is not None)
+        self._catalog.fail_job(job.id, code=code, sentence=sentence, remedy=remedy, retry_at=retry_at)
+
+
+def derivation_info(record: TranslationRecord, route: Route, *, job: JobRow, created_at: datetime) -> DerivationInfo:
+    """What the derived objects say: the translation's record, told in the route's way."""
+    return DerivationInfo(
+        phase=record.phase,
+        model_name=record.model_name,
+        model_version=record.model_version,
+        weights_sha256=record.weights_sha256,
+        training_statement=record.training_statement,
+        seed=record.seed,
+        steps=record.steps,
+        route=job.route,
+        output=OutputForm(route.output),
+        series_number_offset=route.series_number_offset,
+        series_description=route.series_description,
+        window_hu=None if route.window is None else (route.window.center, route.window.width),
+        software_version=__version__,
+        created_at=created_at,
+    )
+
+
+def _place(error: BaseException) -> str:
+    """``module.py:line`` where an exception arose."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "unknown" if trace is None else f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"

@@ -1,0 +1,95 @@
+"""What translation leaves behind for derivation: a folder with the synthetic HU and a record of how they came about.
+
+``hu.npy`` holds ``(D, H, W)`` int16 (int32 when the range asks for it) on the source's grid, ``padding.npy`` the bool
+mask of the source's pixel padding if there is any, ``translation.json`` the record. The record is written last, so a
+folder with one is complete.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from dicom_node.atomic import atomic_file, sync_folder
+from dicom_node.errors import DeriveError
+
+RECORD_NAME = "translation.json"
+_FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class TranslationRecord:
+    """How a synthetic volume was made, and which source instance each of its slices stands on.
+
+    ``sop_instance_uids[k]`` is the source of slice ``k``; ``seconds`` names the parts of the work.
+    """
+
+    phase: str
+    model_name: str
+    model_version: str
+    weights_sha256: str
+    training_statement: str
+    seed: int
+    steps: int
+    sop_instance_uids: tuple[str, ...]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def save(self, folder: Path, *, hu: np.ndarray, padding: np.ndarray | None) -> Path:
+        """Write HU, padding and then the record into ``folder``, each atomically; returns the record's path."""
+        folder.mkdir(parents=True, exist_ok=True)
+        _save_array(folder / "hu.npy", whole_hu(hu))
+        if padding is not None and padding.any():
+            _save_array(folder / "padding.npy", np.asarray(padding, dtype=bool))
+        else:
+            (folder / "padding.npy").unlink(missing_ok=True)
+        path = folder / RECORD_NAME
+        with atomic_file(path) as file:
+            file.write(json.dumps({"format": _FORMAT} | asdict(self), indent=1).encode())
+        sync_folder(folder)
+        return path
+
+    @classmethod
+    def load(cls, path: Path) -> tuple[Self, np.ndarray, np.ndarray | None]:
+        """Read a record with its HU and padding as memory maps.
+
+        Raises
+        ------
+        DeriveError
+            ``translation_result_unreadable``: the folder is gone, damaged or of another version.
+        """
+        try:
+            values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            if values.pop("format") != _FORMAT:
+                raise ValueError("another format")
+            record = cls(**{**values, "sop_instance_uids": tuple(values["sop_instance_uids"])})
+            hu = np.load(path.with_name("hu.npy"), mmap_mode="r", allow_pickle=False)
+            mask = path.with_name("padding.npy")
+            padding = np.load(mask, mmap_mode="r", allow_pickle=False) if mask.exists() else None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DeriveError(
+                "translation_result_unreadable",
+                f"The synthetic volume cannot be read back ({type(error).__name__}).",
+                "Send the series again, or cancel the job.",
+            ) from error
+        return record, hu, padding
+
+
+def whole_hu(hu: np.ndarray) -> np.ndarray:
+    """Whole HU in the smallest of int16 and int32 that holds them, slice by slice; float when some are not finite."""
+    low, high = float(np.min(hu)), float(np.max(hu))
+    if not (np.isfinite(low) and np.isfinite(high)):
+        return hu
+    narrow = low >= -32768 and high <= 32767
+    result = np.empty(hu.shape, dtype=np.int16 if narrow else np.int32)
+    for index in range(hu.shape[0]):
+        np.rint(hu[index], out=result[index], casting="unsafe")
+    return result
+
+
+def _save_array(path: Path, array: np.ndarray) -> None:
+    with atomic_file(path) as file:
+        np.save(file, array, allow_pickle=False)
