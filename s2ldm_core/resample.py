@@ -176,13 +176,14 @@ def _matrix(index: np.ndarray, count: int, reduction: float, method: Method) -> 
     taps = np.floor(index)[:, None] + np.arange(-math.ceil(radius), math.ceil(radius) + 2)
     offset = taps - index[:, None]
     weight = _kernel(offset / stretch, method)
-    # A widened kernel sampled at whole voxels is off by a little; a factor linear in the offset makes its sum 1 and
-    # its first moment 0, so that constants and ramps pass exactly.
-    m0, m1, m2 = ((weight * offset**power).sum(axis=1, keepdims=True) for power in (0, 1, 2))
-    determinant = m0 * m2 - m1**2
-    exact = np.abs(determinant) > 1e-12
-    safe = np.where(exact, determinant, 1.0)
-    weight = np.where(exact, weight * (m2 - m1 * offset) / safe, weight / m0)
+    weight /= weight.sum(axis=1, keepdims=True)
+    # A widened kernel sampled at whole voxels has a small first moment; taking it out lets linear ramps pass exactly.
+    hat = _kernel(offset / stretch, "linear")
+    hat /= hat.sum(axis=1, keepdims=True)
+    lever = offset - (hat * offset).sum(axis=1, keepdims=True)
+    spread = (hat * lever**2).sum(axis=1, keepdims=True)
+    moment = (weight * offset).sum(axis=1, keepdims=True)
+    weight -= hat * lever * np.divide(moment, spread, out=np.zeros_like(moment), where=spread > 1e-6)
     matrix = np.zeros((len(index), count))
     rows = np.broadcast_to(np.arange(len(index))[:, None], taps.shape)
     np.add.at(matrix, (rows, np.clip(taps, 0, count - 1).astype(np.intp)), weight)

@@ -27,8 +27,9 @@ _LISTED = 5
 def read_dicom(source: Path | Sequence[Path], *, series_uid: str | None = None) -> Volume:
     """Read one CT series.
 
-    Files are grouped by Series Instance UID (files without one make one group) and ordered by position along the slice normal. Files that are not DICOM
-    are passed over in a folder and refused in a list. A SOP Instance UID that occurs twice is read once.
+    Files are grouped by Series Instance UID (files without one make one group) and ordered by position along the slice
+    normal. Files that are not DICOM are passed over in a folder and refused in a list. A SOP Instance UID that occurs
+    twice is read once.
 
     Parameters
     ----------
