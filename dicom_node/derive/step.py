@@ -15,6 +15,7 @@ from dicom_node.config import Route, Settings
 from dicom_node.derive.info import DerivationInfo, OutputForm
 from dicom_node.derive.series import DerivedSeries, write_derived_series
 from dicom_node.errors import DeriveError, NodeError
+from dicom_node.faults import place_of
 from dicom_node.translation import TranslationRecord
 
 
@@ -43,7 +44,7 @@ class DeriveStep:
             self._retry_or_fail(job, error)
         except Exception as error:  # noqa: BLE001 (one job's fault must not stop the others; it is recorded and logged)
             # The message stays out of the log: pydicom's exceptions quote values, which may be a patient's.
-            place = _place(error)
+            place = place_of(error)
             self._log.error("derive_fault", job_id=job.id, error=type(error).__name__, at=place)
             self._fail(
                 job,
@@ -142,11 +143,3 @@ def derivation_info(record: TranslationRecord, route: Route, *, job: JobRow, cre
         software_version=__version__,
         created_at=created_at,
     )
-
-
-def _place(error: BaseException) -> str:
-    """``module.py:line`` where an exception arose."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return "unknown" if trace is None else f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"

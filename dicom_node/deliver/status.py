@@ -1,0 +1,49 @@
+"""What a peer's answers mean for a delivery: stored, try again, or never (PS3.4 B.2.3, PS3.7 C, PS3.8 9.3.4)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from dicom_node.catalog import is_accepted
+
+
+class Verdict(StrEnum):
+    """What to do after one C-STORE response."""
+
+    ACCEPTED = "accepted"
+    RETRIABLE = "retriable"
+    PERMANENT = "permanent"
+
+
+#: Failures that say nothing about the object: processing failure, resource limitation (PS3.7 C.5).
+_PASSING = frozenset({0x0110, 0x0213})
+
+
+def verdict(status: int | None) -> Verdict:
+    """Judge one C-STORE response status; None stands for no response (timeout, abort, lost connection).
+
+    Out of resources (0xA7xx) may pass. Wrong SOP class (0xA9xx), cannot understand (0xCxxx), not authorised (0x0124)
+    and every other refusal will not, until somebody changes something.
+    """
+    if is_accepted(status):
+        return Verdict.ACCEPTED
+    if status is None or status in _PASSING or status & 0xFF00 == 0xA700:
+        return Verdict.RETRIABLE
+    return Verdict.PERMANENT
+
+
+def status_sentence(status: int) -> str:
+    """A C-STORE failure status in words, with the number that the peer's log will show."""
+    if status & 0xFF00 == 0xA700:
+        text = "is out of resources"
+    elif status & 0xFF00 == 0xA900 or status == 0x0122:
+        text = "does not take objects of this SOP class"
+    elif status & 0xF000 == 0xC000:
+        text = "cannot understand the object"
+    elif status == 0x0124:
+        text = "does not authorise this node to store"
+    elif status == 0x0111:
+        text = "holds an object under this UID already"
+    else:
+        text = "refused the object"
+    return f"{text} (status 0x{status:04X})"
