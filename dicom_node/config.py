@@ -94,6 +94,7 @@ class Route(_Section):
     window: Window | None = None
     min_slices: int | None = Field(default=None, ge=2)
     late: Literal["rerun", "ignore"] = "rerun"
+    enhancement_check: Literal["hu", "tags"] = "hu"
     seed: int = Field(default=0, ge=0)
     steps: int | None = Field(default=None, ge=1)
 

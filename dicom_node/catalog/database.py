@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, insert, inspect, make_url, select, text
+from sqlalchemy import Connection, Engine, Table, create_engine, event, func, insert, inspect, make_url, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from dicom_node.catalog import schema
@@ -134,7 +134,7 @@ def _use_wal(engine: Engine) -> None:
         connection.execute(text("BEGIN" if reading else "BEGIN IMMEDIATE"))
 
 
-def reason_of(row: Mapping[str, Any]) -> Reason | None:
+def reason_of(row: Mapping[Any, Any]) -> Reason | None:
     """The reason columns of a row as a value."""
     if not row["reason_code"]:
         return None
@@ -142,10 +142,18 @@ def reason_of(row: Mapping[str, Any]) -> Reason | None:
 
 
 def reason_values(reason: Reason | None) -> dict[str, str | None]:
-    """A reason as column values; None clears it."""
+    """A reason as column values; None clears it. Codes are lower case here, whichever package they come from."""
     if reason is None:
         return {"reason_code": None, "reason_sentence": None, "reason_remedy": None}
-    return {"reason_code": reason.code, "reason_sentence": reason.sentence, "reason_remedy": reason.remedy}
+    return {"reason_code": reason.code.lower(), "reason_sentence": reason.sentence, "reason_remedy": reason.remedy}
+
+
+def insert_row(connection: Connection, table: Table, **values: Any) -> int:
+    """Insert one row and return its number."""
+    key = connection.execute(insert(table).values(**values)).inserted_primary_key
+    if key is None:
+        raise CatalogError("catalog_unusable", f"The database gave a row of {table.name} no number.")
+    return int(key[0])
 
 
 def path_of(value: str | None) -> Path | None:
@@ -153,4 +161,4 @@ def path_of(value: str | None) -> Path | None:
     return None if value is None else Path(value)
 
 
-__all__ = ["BUSY_TIMEOUT_MS", "Database", "path_of", "reason_of", "reason_values"]
+__all__ = ["BUSY_TIMEOUT_MS", "Database", "insert_row", "path_of", "reason_of", "reason_values"]

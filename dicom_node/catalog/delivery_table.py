@@ -32,19 +32,23 @@ class DeliveryTable(Database):
 
         ``exclude_destinations``: those whose circuit breaker is open.
         """
-        with self.write() as connection:
-            key = connection.scalar(
-                select(deliveries.c.id)
-                .join(jobs, jobs.c.id == deliveries.c.job_id)
-                .where(
-                    deliveries.c.state == DeliveryState.PENDING,
-                    jobs.c.state == JobState.DELIVERING,
-                    or_(deliveries.c.not_before.is_(None), deliveries.c.not_before <= now),
-                    deliveries.c.destination.not_in(tuple(exclude_destinations)),
-                )
-                .order_by(deliveries.c.not_before.is_not(None), deliveries.c.not_before, deliveries.c.id)
-                .limit(1)
+        due = (
+            select(deliveries.c.id)
+            .join(jobs, jobs.c.id == deliveries.c.job_id)
+            .where(
+                deliveries.c.state == DeliveryState.PENDING,
+                jobs.c.state == JobState.DELIVERING,
+                or_(deliveries.c.not_before.is_(None), deliveries.c.not_before <= now),
+                deliveries.c.destination.not_in(tuple(exclude_destinations)),
             )
+            .order_by(deliveries.c.not_before.is_not(None), deliveries.c.not_before, deliveries.c.id)
+            .limit(1)
+        )
+        with self.read() as connection:  # most looks find nothing, and need not hold up the writers
+            if connection.scalar(due) is None:
+                return None
+        with self.write() as connection:
+            key = connection.scalar(due)
             if key is None:
                 return None
             connection.execute(

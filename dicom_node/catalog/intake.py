@@ -1,33 +1,25 @@
-"""What the listener records: associations, instances, objects in quarantine, peers that were turned away."""
+"""What the listener records: associations and instances."""
 
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, tuple_, update
+from sqlalchemy import Connection, bindparam, insert, select, tuple_, update
 
-from dicom_node.catalog.database import Database, path_of, reason_of, reason_values
+from dicom_node.catalog.database import Database, insert_row
 from dicom_node.catalog.rows import (
     AssociationRow,
-    JobState,
     NewInstance,
     Outcome,
-    QuarantineRow,
-    Reason,
-    RejectedPeerRow,
     SeriesState,
 )
-from dicom_node.catalog.schema import associations, instances, jobs, quarantine, rejected_peers, series
-
-#: Strangers cannot fill the disk: beyond this many, the peer seen longest ago is forgotten.
-MAX_REJECTED_PEERS = 1000
+from dicom_node.catalog.schema import associations, instances, series
 
 #: A batch is looked up in pieces, because SQLite limits the number of bound variables.
 _LOOKUP = 400
 
 
 class Intake(Database):
-    """The listener's side of the catalog."""
+    """Associations and their instances."""
 
     def open_association(self, association_id: str, *, called_ae: str, calling_ae: str, peer: str) -> None:
         """Record that a peer is connected; its series stay incomplete until it is gone (PS3.8 7.1)."""
@@ -115,132 +107,6 @@ class Intake(Database):
                 _touch_series(connection, key, new=new, conflicts=conflicts, at=at, reopen=key in reopened)
         return outcomes
 
-    def quarantine_object(
-        self,
-        *,
-        route: str,
-        calling_ae: str,
-        peer: str,
-        association_id: str | None,
-        sop_instance_uid: str,
-        path: Path | None,
-        size: int,
-        reason: Reason,
-        series_instance_uid: str | None = None,
-        phase: str = "",
-        model: str = "",
-    ) -> int:
-        """Record a received object that cannot go on, so that the administrator sees it and nothing is lost.
-
-        With ``series_instance_uid`` (a conflict) the object is listed with its series. Without (unreadable) one refused
-        job stands for all such objects of the same association and reason, so that ``jobs list`` shows it.
-
-        Returns
-        -------
-        int
-            The quarantine row's number.
-        """
-        with self.write() as connection:
-            key = job_id = None
-            if series_instance_uid is not None:
-                key = connection.scalar(
-                    select(series.c.id).where(
-                        series.c.series_instance_uid == series_instance_uid, series.c.route == route
-                    )
-                )
-            if key is None:
-                job_id = self._unreadable_job(connection, route, phase, model, association_id, reason)
-            statement = insert(quarantine).values(
-                job_id=job_id,
-                series_id=key,
-                route=route,
-                calling_ae=calling_ae,
-                peer=peer,
-                association_id=association_id,
-                sop_instance_uid=sop_instance_uid[:64],
-                path=None if path is None else str(path),
-                size=size,
-                received_at=self.now(),
-                reason_code=reason.code,
-                reason_sentence=reason.sentence,
-                reason_remedy=reason.remedy,
-            )
-            return int(connection.execute(statement).inserted_primary_key[0])
-
-    def list_quarantine(self, *, limit: int = 100, offset: int = 0) -> list[QuarantineRow]:
-        """Objects in quarantine, newest first."""
-        with self.read() as connection:
-            rows = connection.execute(
-                select(quarantine).order_by(quarantine.c.id.desc()).limit(limit).offset(offset)
-            ).mappings()
-            return [
-                QuarantineRow(
-                    id=row["id"],
-                    job_id=row["job_id"],
-                    series_key=row["series_id"],
-                    route=row["route"],
-                    calling_ae=row["calling_ae"],
-                    peer=row["peer"],
-                    sop_instance_uid=row["sop_instance_uid"],
-                    path=path_of(row["path"]),
-                    size=row["size"],
-                    received_at=row["received_at"],
-                    reason=reason_of(row) or Reason(code="unknown", sentence=""),
-                )
-                for row in rows
-            ]
-
-    def note_rejected_peer(self, *, calling_ae: str, called_ae: str, peer: str, reason: Reason) -> None:
-        """Count a peer that was turned away: AE-title mistakes become visible."""
-        now = self.now()
-        calling_ae, called_ae, peer = calling_ae[:16], called_ae[:16], peer[:64]
-        table = rejected_peers.c
-        same = (
-            table.calling_ae == calling_ae,
-            table.called_ae == called_ae,
-            table.peer == peer,
-            table.reason_code == reason.code,
-        )
-        with self.write() as connection:
-            seen = connection.execute(
-                update(rejected_peers)
-                .where(*same)
-                .values(count=table.count + 1, last_seen_at=now, **reason_values(reason))
-            )
-            if seen.rowcount:
-                return
-            connection.execute(
-                insert(rejected_peers).values(
-                    calling_ae=calling_ae,
-                    called_ae=called_ae,
-                    peer=peer,
-                    count=1,
-                    first_seen_at=now,
-                    last_seen_at=now,
-                    **reason_values(reason),
-                )
-            )
-            if (connection.scalar(select(func.count()).select_from(rejected_peers)) or 0) > MAX_REJECTED_PEERS:
-                oldest = connection.scalar(select(func.min(table.last_seen_at)))
-                connection.execute(delete(rejected_peers).where(table.last_seen_at == oldest))
-
-    def rejected_peers(self) -> list[RejectedPeerRow]:
-        """Peers that were turned away, last seen first."""
-        with self.read() as connection:
-            rows = connection.execute(select(rejected_peers).order_by(rejected_peers.c.last_seen_at.desc())).mappings()
-            return [
-                RejectedPeerRow(
-                    calling_ae=row["calling_ae"],
-                    called_ae=row["called_ae"],
-                    peer=row["peer"],
-                    reason=reason_of(row) or Reason(code="unknown", sentence=""),
-                    count=row["count"],
-                    first_seen_at=row["first_seen_at"],
-                    last_seen_at=row["last_seen_at"],
-                )
-                for row in rows
-            ]
-
     def _series_keys(self, connection: Connection, batch: Sequence[NewInstance]) -> dict[tuple[str, str], int]:
         first = {(i.series_instance_uid, i.route): i for i in reversed(batch)}
         wanted = list(first)
@@ -256,58 +122,21 @@ class Intake(Database):
         for pair, instance in first.items():
             if pair not in keys:
                 at = instance.received_at or self.now()
-                keys[pair] = connection.execute(
-                    insert(series).values(
-                        series_instance_uid=instance.series_instance_uid,
-                        study_instance_uid=instance.study_instance_uid,
-                        route=instance.route,
-                        state=SeriesState.RECEIVING,
-                        instance_count=0,
-                        conflict_count=0,
-                        first_received_at=at,
-                        last_received_at=at,
-                        calling_ae=instance.calling_ae,
-                        peer=instance.peer,
-                    )
-                ).inserted_primary_key[0]
+                keys[pair] = insert_row(
+                    connection,
+                    series,
+                    series_instance_uid=instance.series_instance_uid,
+                    study_instance_uid=instance.study_instance_uid,
+                    route=instance.route,
+                    state=SeriesState.RECEIVING,
+                    instance_count=0,
+                    conflict_count=0,
+                    first_received_at=at,
+                    last_received_at=at,
+                    calling_ae=instance.calling_ae,
+                    peer=instance.peer,
+                )
         return keys
-
-    def _unreadable_job(
-        self, connection: Connection, route: str, phase: str, model: str, association_id: str | None, reason: Reason
-    ) -> int:
-        now = self.now()
-        if association_id is not None:
-            job_id = connection.scalar(
-                select(quarantine.c.job_id)
-                .where(
-                    quarantine.c.association_id == association_id,
-                    quarantine.c.route == route,
-                    quarantine.c.reason_code == reason.code,
-                    quarantine.c.job_id.is_not(None),
-                )
-                .limit(1)
-            )
-            if job_id is not None:
-                connection.execute(
-                    update(jobs)
-                    .where(jobs.c.id == job_id)
-                    .values(instance_count=jobs.c.instance_count + 1, updated_at=now)
-                )
-                return int(job_id)
-        statement = insert(jobs).values(
-            route=route,
-            phase=phase,
-            model=model,
-            content_digest="",
-            state=JobState.REFUSED,
-            instance_count=1,
-            attempts=0,
-            created_at=now,
-            updated_at=now,
-            finished_at=now,
-            **reason_values(reason),
-        )
-        return int(connection.execute(statement).inserted_primary_key[0])
 
 
 def _held_instances(

@@ -6,35 +6,30 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, delete, func, insert, or_, select, update
 
-from dicom_node.catalog.database import Database, path_of, reason_of, reason_values
-from dicom_node.catalog.rows import DeliveryState, DerivedInstance, InstanceRow, JobRow, JobState, Reason
+from dicom_node.catalog.database import Database, insert_row, reason_values
+from dicom_node.catalog.job_query import job_query, job_row
+from dicom_node.catalog.rows import (
+    BACK_TO,
+    FINAL_STATES,
+    DeliveryState,
+    DerivedInstance,
+    InstanceRow,
+    JobRow,
+    JobState,
+    Reason,
+)
 from dicom_node.catalog.schema import (
-    associations,
     deliveries,
     delivery_instances,
     derived_instances,
     instances,
     job_instances,
     jobs,
-    series,
 )
 from dicom_node.catalog.series_table import instance_query, instance_row
 from dicom_node.errors import CatalogError
-
-#: Where an interrupted or retried step takes its work from again.
-_BACK_TO = {
-    JobState.SELECTING: JobState.SELECTING,
-    JobState.QUEUED: JobState.QUEUED,
-    JobState.TRANSLATING: JobState.QUEUED,
-    JobState.TRANSLATED: JobState.TRANSLATED,
-    JobState.DERIVING: JobState.TRANSLATED,
-    JobState.DERIVED: JobState.TRANSLATED,
-    JobState.DELIVERING: JobState.DELIVERING,
-    JobState.REFUSED: JobState.SELECTING,
-}
-_FINAL = (JobState.DONE, JobState.REFUSED, JobState.FAILED, JobState.CANCELLED)
 
 
 class JobTable(Database):
@@ -43,14 +38,14 @@ class JobTable(Database):
     def get_job(self, job_id: int) -> JobRow:
         """One job; raises `CatalogError` (``job_unknown``)."""
         with self.read() as connection:
-            row = connection.execute(_job_query().where(jobs.c.id == job_id)).mappings().first()
+            row = connection.execute(job_query().where(jobs.c.id == job_id)).mappings().first()
         if row is None:
             raise CatalogError("job_unknown", f"There is no job {job_id}.", "List the jobs with: s2ldm-node jobs list")
         return job_row(row)
 
     def list_jobs(self, *, state: str | None = None, limit: int = 100, offset: int = 0) -> list[JobRow]:
         """Jobs, newest first."""
-        query = _job_query().order_by(jobs.c.id.desc()).limit(limit).offset(offset)
+        query = job_query().order_by(jobs.c.id.desc()).limit(limit).offset(offset)
         if state is not None:
             query = query.where(jobs.c.state == state)
         with self.read() as connection:
@@ -64,14 +59,19 @@ class JobTable(Database):
 
     def oldest_job(self, *, states: Sequence[str]) -> JobRow | None:
         """The job that has waited longest in one of ``states``."""
-        query = _job_query().where(jobs.c.state.in_(states)).order_by(jobs.c.id).limit(1)
+        query = job_query().where(jobs.c.state.in_(states)).order_by(jobs.c.id).limit(1)
         with self.read() as connection:
             row = connection.execute(query).mappings().first()
             return None if row is None else job_row(row)
 
-    def job_instances(self, job_id: int) -> list[InstanceRow]:
-        """The source instances the job was made of, by SOP Instance UID."""
+    def job_instances(self, job_id: int, *, all_instances: bool = False) -> list[InstanceRow]:
+        """The slices the job works on, by SOP Instance UID.
+
+        ``all_instances``: with the objects of the series that selection set aside, such as a localizer.
+        """
         query = instance_query().join(job_instances, job_instances.c.instance_id == instances.c.id)
+        if not all_instances:
+            query = query.where(job_instances.c.set_aside.is_(False))
         with self.read() as connection:
             rows = connection.execute(query.where(job_instances.c.job_id == job_id)).mappings()
             return [instance_row(row) for row in rows]
@@ -83,13 +83,17 @@ class JobTable(Database):
         one worker only.
         """
         now = self.now()
+        due = (
+            select(jobs.c.id)
+            .where(jobs.c.state == from_state, or_(jobs.c.not_before.is_(None), jobs.c.not_before <= now))
+            .order_by(jobs.c.id)
+            .limit(1)
+        )
+        with self.read() as connection:  # most looks find nothing, and need not hold up the writers
+            if connection.scalar(due) is None:
+                return None
         with self.write() as connection:
-            job_id = connection.scalar(
-                select(jobs.c.id)
-                .where(jobs.c.state == from_state, or_(jobs.c.not_before.is_(None), jobs.c.not_before <= now))
-                .order_by(jobs.c.id)
-                .limit(1)
-            )
+            job_id = connection.scalar(due)
             if job_id is None:
                 return None
             connection.execute(
@@ -105,7 +109,7 @@ class JobTable(Database):
                     started_at=func.coalesce(jobs.c.started_at, now),
                 )
             )
-            row = connection.execute(_job_query().where(jobs.c.id == job_id)).mappings().one()
+            row = connection.execute(job_query().where(jobs.c.id == job_id)).mappings().one()
             return job_row(row)
 
     def set_progress(self, job_id: int, *, stage: str, fraction: float) -> None:
@@ -115,9 +119,23 @@ class JobTable(Database):
                 update(jobs).where(jobs.c.id == job_id).values(stage=stage, progress=fraction, updated_at=self.now())
             )
 
-    def accept_job(self, job_id: int, *, details: Mapping[str, Any]) -> bool:
-        """Selection said yes: the job waits for translation."""
-        return self._advance(job_id, JobState.SELECTING, JobState.QUEUED, details=details)
+    def accept_job(self, job_id: int, *, details: Mapping[str, Any], set_aside: Sequence[str] = ()) -> bool:
+        """Selection said yes: the job waits for translation.
+
+        ``set_aside``: SOP Instance UIDs of the series that are no slices.
+        """
+        with self.write() as connection:
+            members = (
+                select(instances.c.id)
+                .join(job_instances, job_instances.c.instance_id == instances.c.id)
+                .where(job_instances.c.job_id == job_id, instances.c.sop_instance_uid.in_(set_aside))
+            )
+            aside = set(connection.scalars(members)) if set_aside else set()
+            mine = update(job_instances).where(job_instances.c.job_id == job_id)
+            connection.execute(mine.values(set_aside=False))
+            if aside:
+                connection.execute(mine.where(job_instances.c.instance_id.in_(aside)).values(set_aside=True))
+            return self._advance(connection, job_id, JobState.SELECTING, JobState.QUEUED, details=details)
 
     def refuse_job(
         self, job_id: int, *, code: str, sentence: str, remedy: str = "", details: Mapping[str, Any] | None = None
@@ -129,7 +147,7 @@ class JobTable(Database):
             held = self._details(connection, job_id, details or {})
             statement = (
                 update(jobs)
-                .where(jobs.c.id == job_id, jobs.c.state.not_in(_FINAL))
+                .where(jobs.c.id == job_id, jobs.c.state.not_in(FINAL_STATES))
                 .values(
                     state=JobState.REFUSED,
                     worker=None,
@@ -143,9 +161,16 @@ class JobTable(Database):
 
     def finish_translation(self, job_id: int, *, result_path: Path, details: Mapping[str, Any]) -> bool:
         """``translating`` -> ``translated``. False if the job was cancelled meanwhile: throw the result away."""
-        return self._advance(
-            job_id, JobState.TRANSLATING, JobState.TRANSLATED, details=details, result_path=str(result_path), attempts=0
-        )
+        with self.write() as connection:
+            return self._advance(
+                connection,
+                job_id,
+                JobState.TRANSLATING,
+                JobState.TRANSLATED,
+                details=details,
+                result_path=str(result_path),
+                attempts=0,
+            )
 
     def finish_derivation(
         self,
@@ -183,16 +208,16 @@ class JobTable(Database):
                     ],
                 )
             for destination in dict.fromkeys(destinations):
-                key = connection.execute(
-                    insert(deliveries).values(
-                        job_id=job_id,
-                        destination=destination,
-                        state=DeliveryState.PENDING,
-                        attempts=0,
-                        created_at=now,
-                        updated_at=now,
-                    )
-                ).inserted_primary_key[0]
+                key = insert_row(
+                    connection,
+                    deliveries,
+                    job_id=job_id,
+                    destination=destination,
+                    state=DeliveryState.PENDING,
+                    attempts=0,
+                    created_at=now,
+                    updated_at=now,
+                )
                 if instances:
                     connection.execute(
                         insert(delivery_instances),
@@ -238,7 +263,7 @@ class JobTable(Database):
         now = self.now()
         with self.write() as connection:
             state = connection.scalar(select(jobs.c.state).where(jobs.c.id == job_id))
-            if state is None or state in _FINAL:
+            if state is None or state in FINAL_STATES:
                 return False
             values: dict[str, Any] = {
                 "attempts": jobs.c.attempts + 1,
@@ -251,169 +276,38 @@ class JobTable(Database):
             if retry_at is None:
                 values.update(state=JobState.FAILED, failed_in=state, finished_at=now)
             else:
-                values.update(state=_BACK_TO[JobState(state)], not_before=retry_at)
+                values.update(state=BACK_TO[JobState(state)], not_before=retry_at)
             connection.execute(update(jobs).where(jobs.c.id == job_id).values(**values))
             return True
 
-    def retry_job(self, job_id: int) -> JobRow:
-        """Put a failed or refused job back to work where it stopped; raises `CatalogError` (``job_not_retriable``).
-
-        Failed deliveries of the job become pending again; what a peer has accepted is not sent twice.
-        """
-        job = self.get_job(job_id)
-        if job.series_key is None or job.state not in (JobState.FAILED, JobState.REFUSED, JobState.CANCELLED):
-            raise CatalogError(
-                "job_not_retriable",
-                f"Job {job_id} is {job.state}; only a failed, refused or cancelled job of a series can be retried.",
-            )
-        back = JobState.SELECTING
-        if job.state is JobState.FAILED and job.failed_in is not None:
-            back = _BACK_TO[job.failed_in]
-        if back is JobState.TRANSLATED and (job.result_path is None or not job.result_path.exists()):
-            back = JobState.QUEUED
-        sources = self.job_instances(job_id)
-        if back is not JobState.DELIVERING and any(one.path is None for one in sources):
-            raise CatalogError(
-                "source_removed",
-                f"Retention has removed the source files of job {job_id}.",
-                "Send the series again, then retry the job.",
-            )
-        now = self.now()
-        with self.write() as connection:
-            connection.execute(
-                update(jobs)
-                .where(jobs.c.id == job_id)
-                .values(
-                    state=back,
-                    attempts=0,
-                    not_before=None,
-                    worker=None,
-                    finished_at=None,
-                    failed_in=None,
-                    updated_at=now,
-                    **reason_values(None),
-                )
-            )
-            connection.execute(
-                update(deliveries)
-                .where(deliveries.c.job_id == job_id, deliveries.c.state != DeliveryState.DONE)
-                .values(
-                    state=DeliveryState.PENDING,
-                    attempts=0,
-                    not_before=None,
-                    worker=None,
-                    finished_at=None,
-                    updated_at=now,
-                )
-            )
-        return self.get_job(job_id)
-
-    def cancel_job(self, job_id: int) -> JobRow:
-        """Stop a job that has not ended; raises `CatalogError` (``job_ended``)."""
-        now = self.now()
-        reason = Reason(
-            code="cancelled", sentence="Cancelled by the administrator.", remedy="Retry the job to resume it."
-        )
-        with self.write() as connection:
-            stopped = connection.execute(
-                update(jobs)
-                .where(jobs.c.id == job_id, jobs.c.state.not_in((JobState.DONE, JobState.REFUSED, JobState.CANCELLED)))
-                .values(state=JobState.CANCELLED, worker=None, updated_at=now, finished_at=now, **reason_values(reason))
-            ).rowcount
-            if stopped:
-                connection.execute(
-                    update(deliveries)
-                    .where(deliveries.c.job_id == job_id, deliveries.c.state != DeliveryState.DONE)
-                    .values(state=DeliveryState.CANCELLED, worker=None, updated_at=now, finished_at=now)
-                )
-        job = self.get_job(job_id)
-        if not stopped:
-            raise CatalogError("job_ended", f"Job {job_id} is {job.state} and cannot be cancelled.")
-        return job
-
-    def requeue_interrupted(self) -> int:
-        """At start: give back what the last run held. Returns the number of jobs and deliveries that go on.
-
-        ``translating`` becomes ``queued``, ``deriving`` becomes ``translated``, ``sending`` becomes ``pending``;
-        associations that were open are lost, so their series can complete.
-        """
-        now = self.now()
-        count = 0
-        with self.write() as connection:
-            for state in (JobState.TRANSLATING, JobState.DERIVING, JobState.DERIVED):
-                count += connection.execute(
-                    update(jobs)
-                    .where(jobs.c.state == state)
-                    .values(state=_BACK_TO[state], worker=None, stage=None, progress=None, updated_at=now)
-                ).rowcount
-            count += connection.execute(
-                update(deliveries)
-                .where(deliveries.c.state == DeliveryState.SENDING)
-                .values(state=DeliveryState.PENDING, worker=None, updated_at=now)
-            ).rowcount
-            connection.execute(
-                update(associations).where(associations.c.closed_at.is_(None)).values(closed_at=now, outcome="lost")
-            )
-        return count
-
     def _advance(
-        self, job_id: int, from_state: JobState, to_state: JobState, *, details: Mapping[str, Any], **values: Any
+        self,
+        connection: Connection,
+        job_id: int,
+        from_state: JobState,
+        to_state: JobState,
+        *,
+        details: Mapping[str, Any],
+        **values: Any,
     ) -> bool:
-        with self.write() as connection:
-            held = self._details(connection, job_id, details)
-            statement = (
-                update(jobs)
-                .where(jobs.c.id == job_id, jobs.c.state == from_state)
-                .values(
-                    state=to_state,
-                    worker=None,
-                    updated_at=self.now(),
-                    details=held,
-                    stage=None,
-                    progress=None,
-                    **reason_values(None),
-                    **values,
-                )
+        held = self._details(connection, job_id, details)
+        statement = (
+            update(jobs)
+            .where(jobs.c.id == job_id, jobs.c.state == from_state)
+            .values(
+                state=to_state,
+                worker=None,
+                updated_at=self.now(),
+                details=held,
+                stage=None,
+                progress=None,
+                **reason_values(None),
+                **values,
             )
-            return connection.execute(statement).rowcount > 0
+        )
+        return connection.execute(statement).rowcount > 0
 
     @staticmethod
     def _details(connection: Connection, job_id: int, details: Mapping[str, Any]) -> str:
         held = connection.scalar(select(jobs.c.details).where(jobs.c.id == job_id)) or "{}"
         return json.dumps(json.loads(held) | dict(details))
-
-
-def _job_query() -> Select[Any]:
-    columns = (series.c.series_instance_uid, series.c.study_instance_uid)
-    return select(jobs, *columns).outerjoin(series, series.c.id == jobs.c.series_id)
-
-
-def job_row(row: Mapping[Any, Any]) -> JobRow:
-    """A database row as a value."""
-    return JobRow(
-        id=row["id"],
-        series_key=row["series_id"],
-        series_instance_uid=row["series_instance_uid"],
-        study_instance_uid=row["study_instance_uid"],
-        route=row["route"],
-        phase=row["phase"],
-        model=row["model"],
-        state=JobState(row["state"]),
-        content_digest=row["content_digest"],
-        completion_signal=row["completion_signal"],
-        instance_count=row["instance_count"],
-        attempts=row["attempts"],
-        not_before=row["not_before"],
-        worker=row["worker"],
-        stage=row["stage"],
-        progress=row["progress"],
-        created_at=row["created_at"],
-        updated_at=row["updated_at"],
-        started_at=row["started_at"],
-        finished_at=row["finished_at"],
-        reason=reason_of(row),
-        result_path=path_of(row["result_path"]),
-        derived_series_instance_uid=row["derived_series_instance_uid"],
-        failed_in=None if row["failed_in"] is None else JobState(row["failed_in"]),
-        details=json.loads(row["details"]),
-    )

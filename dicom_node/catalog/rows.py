@@ -42,6 +42,20 @@ class JobState(StrEnum):
     CANCELLED = "cancelled"
 
 
+#: Where an interrupted or retried step takes its work from again.
+BACK_TO = {
+    JobState.SELECTING: JobState.SELECTING,
+    JobState.QUEUED: JobState.QUEUED,
+    JobState.TRANSLATING: JobState.QUEUED,
+    JobState.TRANSLATED: JobState.TRANSLATED,
+    JobState.DERIVING: JobState.TRANSLATED,
+    JobState.DERIVED: JobState.TRANSLATED,
+    JobState.DELIVERING: JobState.DELIVERING,
+    JobState.REFUSED: JobState.SELECTING,
+}
+FINAL_STATES = (JobState.DONE, JobState.REFUSED, JobState.FAILED, JobState.CANCELLED)
+
+
 class DeliveryState(StrEnum):
     """Where a delivery stands; ``failed`` is quarantine, from which ``jobs retry`` requeues."""
 

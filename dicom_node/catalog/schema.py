@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     DateTime,
     Dialect,
@@ -45,7 +46,6 @@ class UTCDateTime(TypeDecorator[datetime]):
 # UIDs have at most 64 characters and AE titles at most 16 (PS3.5 6.2).
 _UID = String(64)
 _AE = String(16)
-_CASCADE = {"ondelete": "CASCADE"}
 
 metadata = MetaData()
 
@@ -97,7 +97,7 @@ instances = Table(
     "instances",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("series_id", ForeignKey("series.id", **_CASCADE), nullable=False),
+    Column("series_id", ForeignKey("series.id", ondelete="CASCADE"), nullable=False),
     Column("sop_instance_uid", _UID, nullable=False),
     Column("sop_class_uid", _UID, nullable=False),
     Column("transfer_syntax_uid", _UID, nullable=False),
@@ -116,7 +116,7 @@ jobs = Table(
     "jobs",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("series_id", ForeignKey("series.id", **_CASCADE)),
+    Column("series_id", ForeignKey("series.id", ondelete="CASCADE")),
     Column("route", _AE, nullable=False),
     Column("phase", String(16), nullable=False),
     Column("model", String(128), nullable=False),
@@ -148,15 +148,17 @@ jobs = Table(
 job_instances = Table(
     "job_instances",
     metadata,
-    Column("job_id", ForeignKey("jobs.id", **_CASCADE), primary_key=True),
-    Column("instance_id", ForeignKey("instances.id", **_CASCADE), primary_key=True),
+    Column("job_id", ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("instance_id", ForeignKey("instances.id", ondelete="CASCADE"), primary_key=True),
+    # True: an object of the series that is no slice of the volume (a localizer, a dose report).
+    Column("set_aside", Boolean, nullable=False, default=False),
     Index("ix_job_instances_instance", "instance_id"),
 )
 
 derived_instances = Table(
     "derived_instances",
     metadata,
-    Column("job_id", ForeignKey("jobs.id", **_CASCADE), primary_key=True),
+    Column("job_id", ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
     Column("sop_instance_uid", _UID, primary_key=True),
     Column("sop_class_uid", _UID, nullable=False),
     Column("path", Text),
@@ -167,7 +169,7 @@ deliveries = Table(
     "deliveries",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("job_id", ForeignKey("jobs.id", **_CASCADE), nullable=False),
+    Column("job_id", ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
     Column("destination", String(64), nullable=False),
     Column("state", String(16), nullable=False),
     Column("attempts", Integer, nullable=False, default=0),
@@ -186,7 +188,7 @@ deliveries = Table(
 delivery_instances = Table(
     "delivery_instances",
     metadata,
-    Column("delivery_id", ForeignKey("deliveries.id", **_CASCADE), primary_key=True),
+    Column("delivery_id", ForeignKey("deliveries.id", ondelete="CASCADE"), primary_key=True),
     Column("sop_instance_uid", _UID, primary_key=True),
     Column("status", Integer),
     Column("comment", String(256), nullable=False, default=""),
@@ -197,8 +199,8 @@ quarantine = Table(
     "quarantine",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("job_id", ForeignKey("jobs.id", **_CASCADE)),
-    Column("series_id", ForeignKey("series.id", **_CASCADE)),
+    Column("job_id", ForeignKey("jobs.id", ondelete="CASCADE")),
+    Column("series_id", ForeignKey("series.id", ondelete="CASCADE")),
     Column("route", _AE, nullable=False),
     Column("calling_ae", _AE, nullable=False),
     Column("peer", String(64), nullable=False),

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, exists, func, insert, select, update
 
-from dicom_node.catalog.database import Database, path_of, reason_of, reason_values
+from dicom_node.catalog.database import Database, insert_row, path_of, reason_of, reason_values
 from dicom_node.catalog.rows import InstanceRow, JobState, Reason, SeriesRow, SeriesState
 from dicom_node.catalog.schema import associations, instances, job_instances, jobs, series
 
@@ -158,7 +158,9 @@ class SeriesTable(Database):
         members: list[int],
     ) -> int:
         now = self.now()
-        statement = insert(jobs).values(
+        job_id = insert_row(
+            connection,
+            jobs,
             series_id=row["id"],
             route=row["route"],
             phase=phase,
@@ -171,8 +173,9 @@ class SeriesTable(Database):
             created_at=now,
             updated_at=now,
         )
-        job_id = int(connection.execute(statement).inserted_primary_key[0])
-        connection.execute(insert(job_instances), [{"job_id": job_id, "instance_id": key} for key in members])
+        connection.execute(
+            insert(job_instances), [{"job_id": job_id, "instance_id": key, "set_aside": False} for key in members]
+        )
         return job_id
 
     def _supersede(self, connection: Connection, earlier: Any, job_id: int, now: datetime) -> None:

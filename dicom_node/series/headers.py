@@ -1,0 +1,86 @@
+"""Headers of a series' files: only the attributes that selection looks at, and never the pixels."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydicom import Dataset
+from pydicom.multival import MultiValue
+
+from s2ldm_core.errors import VolumeError
+from s2ldm_core.io.header import HEADER_KEYWORDS, PARSE_ERRORS, read_header
+
+SELECTION_KEYWORDS: tuple[str, ...] = tuple(
+    dict.fromkeys(
+        (
+            *HEADER_KEYWORDS,
+            "ImageType",
+            "SyntheticData",
+            "ContributingEquipmentSequence",
+            "ContrastBolusAgent",
+            "ContrastBolusAgentSequence",
+            "ContrastBolusRoute",
+            "ContrastBolusVolume",
+            "ContrastBolusTotalDose",
+            "AcquisitionNumber",
+            "SeriesDescription",
+            "ProtocolName",
+        )
+    )
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeriesHeaders:
+    """The headers of a series, and which of its files have none.
+
+    ``headers[i]`` is that of ``paths[i]``; ``unreadable`` names files that are damaged or not DICOM.
+    """
+
+    paths: tuple[Path, ...]
+    headers: tuple[Dataset, ...]
+    unreadable: tuple[Path, ...] = ()
+
+
+def read_headers(paths: Iterable[Path]) -> SeriesHeaders:
+    """Read the headers of a series' files; damaged files are listed, not raised."""
+    readable: list[Path] = []
+    headers: list[Dataset] = []
+    unreadable: list[Path] = []
+    for path in paths:
+        try:
+            header = read_header(path, keywords=SELECTION_KEYWORDS)
+        except VolumeError:
+            header = None
+        if header is None:
+            unreadable.append(path)
+        else:
+            readable.append(path)
+            headers.append(header)
+    return SeriesHeaders(paths=tuple(readable), headers=tuple(headers), unreadable=tuple(unreadable))
+
+
+def text(header: Dataset, keyword: str) -> str:
+    """One value as stripped text; empty if absent, empty or not parsable."""
+    return " ".join(texts(header, keyword))
+
+
+def texts(header: Dataset, keyword: str) -> tuple[str, ...]:
+    """All values as stripped texts."""
+    try:
+        value = header.get(keyword)
+    except PARSE_ERRORS:
+        return ()
+    if value is None:
+        return ()
+    values = value if isinstance(value, MultiValue | list | tuple) else [value]
+    return tuple(str(one).strip() for one in values if str(one).strip())
+
+
+def items(header: Dataset, keyword: str) -> Sequence[Dataset]:
+    """The items of a sequence; empty if absent or not parsable."""
+    try:
+        value = header.get(keyword)
+        return [] if value is None else list(value)
+    except PARSE_ERRORS:
+        return []

@@ -1,0 +1,85 @@
+"""The selection step: from a complete series to a job that waits for translation, or one that says why not."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from dicom_node.catalog import Catalog, JobRow, JobState
+from dicom_node.config import Settings
+from dicom_node.errors import NodeError
+from dicom_node.series.decision import Decision
+from dicom_node.series.selection import examine_series
+
+
+class SelectStep:
+    """Takes jobs in ``selecting``; accepts or refuses them.
+
+    Parameters
+    ----------
+    model_min_slices
+        Gives the fewest slices that a route's model can translate.
+    """
+
+    def __init__(
+        self, settings: Settings, catalog: Catalog, *, model_min_slices: Callable[[str], int] = lambda _: 0
+    ) -> None:
+        self._settings = settings
+        self._catalog = catalog
+        self._model_min_slices = model_min_slices
+        self._log = structlog.get_logger(step="select")
+
+    def run_once(self) -> bool:
+        """Decide on one job; False if none was waiting. A job's failure is recorded, never raised."""
+        job = self._catalog.claim_job(JobState.SELECTING, JobState.SELECTING, "select")
+        if job is None:
+            return False
+        try:
+            decision = self._decide(job)
+        except NodeError as error:
+            self._catalog.fail_job(job.id, code=error.code, sentence=error.sentence, remedy=error.remedy)
+        except Exception as error:  # noqa: BLE001 (one job's fault must not stop the others; it is recorded and logged)
+            # The message stays out of the log: parsers quote values, which may be a patient's.
+            self._log.error("select_fault", job_id=job.id, error=type(error).__name__)
+            self._catalog.fail_job(
+                job.id,
+                code="select_fault",
+                sentence=f"The series could not be examined ({type(error).__name__}).",
+                remedy="Report this with the log, then retry the job.",
+            )
+        else:
+            self._record(job, decision)
+        return True
+
+    def _decide(self, job: JobRow) -> Decision:
+        route = self._settings.routes.get(job.route)
+        if route is None:
+            return Decision.refuse(
+                "route_gone",
+                f"The route {job.route} is no longer configured.",
+                "Configure the route again and retry the job.",
+            )
+        paths: list[Path] = []
+        for instance in self._catalog.job_instances(job.id, all_instances=True):
+            if instance.path is None:
+                return Decision.refuse(
+                    "source_removed",
+                    "Retention has removed files of the series.",
+                    "Send the series again, then retry the job.",
+                )
+            paths.append(instance.path)
+        min_slices = max(self._settings.min_slices(job.route), self._model_min_slices(route.model))
+        return examine_series(paths, min_slices=min_slices, check_hu=route.enhancement_check == "hu")
+
+    def _record(self, job: JobRow, decision: Decision) -> None:
+        self._log.info("selected", job_id=job.id, route=job.route, accepted=decision.accepted, code=decision.code)
+        if decision.accepted:
+            self._catalog.accept_job(job.id, details=decision.details, set_aside=decision.set_aside)
+        else:
+            self._catalog.refuse_job(
+                job.id,
+                code=decision.code,
+                sentence=decision.sentence,
+                remedy=decision.remedy,
+                details=decision.details,
+            )
