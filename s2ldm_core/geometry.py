@@ -254,7 +254,7 @@ def _regular_step(along: np.ndarray, positions: np.ndarray, normal: np.ndarray) 
 def _refuse_irregular(along: np.ndarray, steps: np.ndarray) -> None:
     usual = float(np.median(steps))
     tolerance = max(_STEP_TOLERANCE_MM, _STEP_TOLERANCE_FRACTION * usual)
-    odd = np.flatnonzero(np.abs(steps - usual) > tolerance)
+    odd = np.flatnonzero(np.abs(steps - usual) > tolerance + 1e-6)
     regular = along[0] + (along[-1] - along[0]) * np.arange(along.size) / (along.size - 1)
     if odd.size == 0:
         drift = np.abs(along - regular)

@@ -74,9 +74,9 @@ def ct_slice(
     dataset.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
     dataset.PatientName = "Test^Made up"
     dataset.PatientID = "TEST"
-    dataset.StudyInstanceUID = f"{series_uid}.1" if series_uid else generate_uid()
+    dataset.StudyInstanceUID = generate_uid(entropy_srcs=[series_uid or "", "study"])
     dataset.SeriesInstanceUID = series_uid or generate_uid()
-    dataset.FrameOfReferenceUID = f"{dataset.StudyInstanceUID}.2"
+    dataset.FrameOfReferenceUID = generate_uid(entropy_srcs=[series_uid or "", "frame of reference"])
     dataset.InstanceNumber = 1
     dataset.ImagePositionPatient = [f"{value:.6f}" for value in position]
     dataset.ImageOrientationPatient = [f"{value:.9f}" for value in orientation]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from s2ldm_core.errors import VolumeError
 #: Keywords that `hu_rescale` looks at.
 HU_KEYWORDS: tuple[str, ...] = ("RescaleSlope", "RescaleIntercept", "RescaleType", "SamplesPerPixel")
 
+# Some writers spell the unit out, one of them as HOUNDSFIELD UNIT.
+_SPELT_OUT = re.compile(r"HOUND?SFIELD")
 # Padding is air in all but the worst files; a value among tissues is a mistake of the header, not padding.
 _TISSUE_HU = (-900.0, 3000.0)
 _AIR_HU = -1024.0
@@ -27,7 +30,7 @@ def hu_rescale(header: Any) -> tuple[float, float]:
     rescale_type = str(getattr(header, "RescaleType", None) or "HU").strip().upper()
     if int(getattr(header, "SamplesPerPixel", None) or 1) != 1:
         raise _not_hu("it is a colour image")
-    if rescale_type != "HU":  # for CT, absent means HU (PS3.3 C.8.2.1.2.1)
+    if rescale_type != "HU" and not _SPELT_OUT.match(rescale_type):  # for CT, absent means HU (PS3.3 C.8.2.1.2.1)
         raise _not_hu(f"Rescale Type is {rescale_type}")
     try:
         slope, intercept = (float(getattr(header, keyword)) for keyword in ("RescaleSlope", "RescaleIntercept"))

@@ -24,7 +24,7 @@ _EIGHT_BIT = (sitk.sitkUInt8, sitk.sitkInt8)
 def read_image(path: Path) -> Volume:
     """Read a three-dimensional CT image in HU.
 
-    Voxels that are not a number become padding at -1024 HU.
+    Voxels that are not a number become padding at -1024 HU (in NIfTI, the library makes them 0 before we see them).
 
     Raises
     ------
