@@ -1,0 +1,154 @@
+"""The body's layers: skin, subcutaneous fat, the ring of the trunk wall, the cavities; and the frame organs refer to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .canvas import Canvas
+from .fields import SplineField
+from .patient import Patient, stream
+from .shapes import CONTOUR_ANGLES, CONTOUR_STEP, CONTOUR_Z0, CONTOUR_Z1, Formula, Region
+
+_SPINE_Z = (-300, -260, -220, -165, -120, -80, -40, 0, 50, 100, 150, 200, 250, 290, 330, 400)
+_SPINE_Y = (72, 84, 76, 44, 31, 26, 28, 36, 48, 58, 63, 58, 46, 36, 32, 34)
+
+# z, half-width, front, back (mm from the atlas axis), power: the surface of the muscles and the inside of the trunk wall.
+_MUSCLE = np.array([
+    (-420, 165, 62, 85, 2.6), (-360, 168, 68, 95, 2.6), (-325, 168, 74, 106, 2.5), (-290, 165, 80, 108, 2.5),
+    (-230, 152, 84, 102, 2.5), (-160, 138, 84, 88, 2.4), (-100, 130, 82, 80, 2.35), (-40, 130, 86, 82, 2.3),
+    (20, 134, 94, 88, 2.3), (80, 142, 100, 95, 2.35), (140, 150, 97, 100, 2.4), (190, 158, 86, 103, 2.4),
+    (230, 166, 68, 100, 2.3), (255, 160, 56, 92, 2.1), (275, 118, 48, 82, 2.0), (300, 72, 46, 68, 2.0),
+    (340, 56, 50, 60, 2.0), (420, 54, 50, 58, 2.0),
+])
+_CAVITY = np.array([
+    (-420, 1, 1, 1, 2), (-330, 20, 20, 35, 2), (-300, 46, 44, 62, 2.0), (-270, 58, 58, 72, 2.1), (-230, 82, 72, 72, 2.3),
+    (-190, 105, 76, 64, 2.3), (-160, 113, 77, 57, 2.3), (-100, 116, 74, 53, 2.3), (-40, 116, 78, 62, 2.3),
+    (20, 120, 86, 72, 2.3), (80, 125, 90, 80, 2.3), (140, 121, 82, 86, 2.35), (190, 108, 66, 85, 2.3),
+    (225, 88, 46, 74, 2.1), (255, 60, 28, 54, 2.0), (278, 34, 14, 32, 2.0), (290, 8, 6, 12, 2.0), (300, 1, 1, 1, 2), (420, 1, 1, 1, 2),
+])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Body:
+    """The patient's trunk in atlas space, as every painter needs it."""
+
+    seed: int
+    patient: Patient
+    dome_mm: float  # level of the diaphragm relative to the mean (inspiration lowers it)
+    fat: float  # visceral fat, 0..1
+
+    @classmethod
+    def of(cls, patient: Patient, *, seed: int) -> Body:
+        rng = stream(seed, "body")
+        return cls(seed=seed, patient=patient, dome_mm=float(np.clip(rng.normal(0, 9), -18, 18)), fat=patient.visceral_fat)
+
+    def rng(self, name: str) -> np.random.Generator:
+        return stream(self.seed, name)
+
+    @staticmethod
+    def spine_y(z: float) -> float:
+        """Return the y of the vertebral bodies' centre at level z."""
+        return float(np.interp(z, _SPINE_Z, _SPINE_Y))
+
+    def contours(self) -> dict[str, np.ndarray]:
+        """Return the polar radius tables (z, angle) of skin, muscle surface and cavity, mm."""
+        rng = self.rng("contours")
+        z = np.arange(CONTOUR_Z0, CONTOUR_Z1 + CONTOUR_STEP, CONTOUR_STEP)
+        angle = np.arange(CONTOUR_ANGLES) * (2 * np.pi / CONTOUR_ANGLES)
+        belly = np.exp(-(((z + 60.0) / 95.0) ** 2))
+        fat, muscle = self.fat, self.patient.muscle
+        grow = {"front": 34.0 * (fat - 0.35) * belly, "side": 16.0 * (fat - 0.35) * belly}
+        cavity = self._superellipse(_CAVITY, z, angle, grow)
+        wall = self._superellipse(_MUSCLE, z, angle, grow)
+        # The wall is thinner where muscles are weak; the cavity keeps its size.
+        trunk = np.clip((z + 260.0) / 60.0, 0, 1)[:, None] * np.clip((290.0 - z) / 40.0, 0, 1)[:, None]
+        wall = np.where(trunk > 0, wall + trunk * (wall - cavity) * (0.75 * (muscle - 1.0)), wall)
+        back = np.minimum(np.abs(angle - np.pi / 2), np.abs(angle - np.pi / 2 - 2 * np.pi))
+        groove = 7.0 * np.exp(-((back / 0.09) ** 2)) - 3.5 * np.exp(-(((back - 0.33) / 0.15) ** 2))
+        wall = wall - groove * np.clip((z + 250) / 40, 0, 1)[:, None] * np.clip((240 - z) / 40, 0, 1)[:, None]
+        thick = self.patient.subcutaneous_fat_mm
+        front = np.minimum(np.abs(angle - 1.5 * np.pi), 1.0)
+        flank = np.abs(np.cos(angle))
+        level = np.interp(z, (-400, -300, -230, -150, -80, 0, 80, 150, 230, 270, 400), (1.1, 1.25, 1.35, 1.2, 1.1, 0.85, 0.6, 0.5, 0.45, 0.35, 0.35))
+        female = self.patient.sex == "F"
+        around = 0.75 + 0.25 * flank + (0.45 if female else 0.3) * np.exp(-((front / 0.5) ** 2)) - 0.3 * np.exp(-((back / 0.25) ** 2))
+        fat_mm = thick * level[:, None] * around[None, :]
+        # Gluteal fat, breasts, and a smooth irregularity.
+        fat_mm += thick * 0.9 * np.exp(-(((z + 270) / 45.0) ** 2))[:, None] * np.exp(-(((back - 0.55) / 0.4) ** 2))[None, :]
+        if female:
+            size = rng.uniform(12, 26) + 0.55 * thick
+            breast = np.exp(-((np.abs(np.abs(angle - 1.5 * np.pi) - 0.72) / 0.42) ** 2.6))
+            fat_mm += size * np.exp(-(np.abs((z - 128) / 42.0) ** 2.5))[:, None] * breast[None, :]
+        wave = SplineField(rng, spacing_mm=(70.0, 60.0, 60.0)).grid((z, 90 * np.sin(angle), np.zeros(1)))[:, :, 0]
+        wave += SplineField(rng, spacing_mm=(70.0, 60.0, 60.0)).grid((z, 90 * np.cos(angle), np.zeros(1)))[:, :, 0]
+        fat_mm = np.maximum(fat_mm * (1.0 + 0.08 * wave), 2.5)
+        return {
+            "cavity": cavity.astype(np.float32),
+            "muscle": wall.astype(np.float32),
+            "skin": (wall + fat_mm + 2.0).astype(np.float32),
+        }
+
+    @staticmethod
+    def _superellipse(knots: np.ndarray, z: np.ndarray, angle: np.ndarray, grow: dict[str, np.ndarray]) -> np.ndarray:
+        side, front, back, power = (np.interp(z, knots[:, 0], knots[:, i])[:, None] for i in (1, 2, 3, 4))
+        # Rounded knots: a running mean over 40 mm.
+        kernel = np.hanning(43)[1:-1] / np.hanning(43)[1:-1].sum()
+        side, front, back, power = (
+            np.convolve(np.pad(v[:, 0], 20, mode="edge"), kernel, mode="valid")[:, None] for v in (side, front, back, power)
+        )
+        side = side + np.where(side > 30, grow["side"][:, None], 0.0)
+        front = front + np.where(front > 30, grow["front"][:, None], 0.0)
+        depth = np.where(np.sin(angle)[None, :] < 0, front, back)
+        f = (np.abs(np.cos(angle)) / side) ** power + (np.abs(np.sin(angle)) / depth) ** power
+        return f ** (-1.0 / power)
+
+    def dome(self, region: Region) -> np.ndarray:
+        """Return the height of the diaphragm (atlas z, mm) over each voxel."""
+        depth = region.depth("cavity")
+        y2 = ((region.y + 5.0) / 95.0) ** 2
+        right = 77.0 - 30.0 * ((region.x + 66.0) / 90.0) ** 2
+        left = 63.0 - 30.0 * ((region.x - 62.0) / 90.0) ** 2
+        height = np.maximum(right, left) - 62.0 * y2 * np.sqrt(y2)
+        height -= (1.6 / 30.0) * np.maximum(30.0 - depth, 0.0) ** 2
+        return height + np.float32(self.dome_mm)
+
+    def abdomen(self, *, inset_mm: float, margin_mm: float = 3.0) -> Formula:
+        """Return the space inside the trunk wall and below the diaphragm."""
+        return Formula(
+            limits=(-150, 150, -130, 100, -330, 110),
+            function=lambda r: np.minimum(r.depth("cavity") - inset_mm, self.dome(r) - margin_mm - r.z),
+        )
+
+
+def paint_layers(canvas: Canvas, body: Body) -> None:
+    """Paint skin, fat, the muscular wall with its layers, and the cavities' fat."""
+    region = canvas.region
+    everything = (slice(None),) * 3
+    skin = region.depth("skin")
+    canvas.fill(everything, skin, "skin")
+    canvas.fill(everything, skin - 2.0, "subcutaneous_fat")
+    del skin
+    wall = region.depth("muscle")
+    rng = body.rng("layers")
+    weave = SplineField(rng, spacing_mm=(16.0, 9.0, 9.0)).grid(canvas.axes)
+    for label, low, high in (
+        ("gluteal", -420, -190), ("oblique_muscles", -205, 25), ("intercostal", 15, 225), ("shoulder_muscle", 215, 275), ("neck_muscle", 265, 420),
+    ):
+        sdf = np.minimum(wall, np.minimum(region.z - low, high - region.z))
+        canvas.fill(everything, sdf, label)
+    # Fat planes between the layers of the wall and loose fat where the back muscles lie.
+    planes = 1.0 - np.minimum(np.abs(wall - 5.5), np.abs(wall - 11.0)) + 0.5 * weave
+    planes = np.where((wall > 3.5) & (region.z > -190), planes, -5.0)
+    canvas.fill(everything, np.minimum(planes, 1.2), "intermuscular_fat")
+    loose = np.minimum(wall - 2.0, region.y - 0.55 * np.abs(region.x) - 22.0)
+    canvas.fill(everything, np.minimum(loose, np.minimum(region.z + 420.0, 215.0 - region.z)), "intermuscular_fat")
+    del loose, planes, wall, weave
+    inside = region.depth("cavity")
+    canvas.fill(everything, np.minimum(inside, 20.0 - region.z), "visceral_fat")
+    dome = body.dome(region)
+    canvas.fill(everything, np.minimum(inside, np.minimum(region.z - 8.0, dome - region.z)), "visceral_fat")
+    canvas.fill(everything, np.minimum(inside, region.z - np.maximum(dome, 0.0)), "mediastinal_fat")
+    sheet = 2.2 - np.abs(region.z - dome)
+    canvas.fill(everything, np.minimum(inside + 1.0, sheet), "diaphragm")

@@ -1,0 +1,104 @@
+"""The single muscles of trunk, shoulders and hips."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .body import Body
+from .canvas import Canvas
+from .shapes import Column, Ellipsoid, Formula, both, rotation
+
+
+def paint_muscles(canvas: Canvas, body: Body) -> None:
+    """Paint muscles as separate bodies with fat between them."""
+    rng = body.rng("muscles")
+    m = body.patient.muscle ** 0.7
+    inside_wall = Formula(limits=(-220, 220, -150, 150, -420, 420), function=lambda r: r.depth("muscle") - 1.5)
+    y = body.spine_y
+    for side in (-1, 1):
+        k = m * float(np.clip(rng.normal(1, 0.05), 0.85, 1.15))
+        canvas.paint(
+            both(
+                Column(
+                    z=(-300, -230, -165, -120, -80, -40, 0, 50, 100, 150, 200, 250, 290, 330),
+                    x=tuple(side * v for v in (24, 28, 32, 37, 38, 37, 35, 32, 29, 27, 25, 24, 24, 26)),
+                    y=tuple(y(z) + d for z, d in zip((-300, -230, -165, -120, -80, -40, 0, 50, 100, 150, 200, 250, 290, 330),
+                            (20, 24, 36, 42, 43, 41, 38, 33, 29, 27, 27, 30, 32, 30), strict=True)),
+                    a=tuple(k * v for v in (10, 18, 25, 29, 30, 29, 27, 25, 22, 20, 19, 18, 19, 18)),
+                    b=tuple(k * v for v in (5, 10, 18, 22, 22, 20, 17, 14, 12, 11, 11, 13, 15, 14)),
+                    angle=(side * 12.0,),
+                    power=2.4,
+                ),
+                inside_wall,
+            ),
+            "paraspinal",
+        )
+        canvas.paint(
+            Column(
+                z=(-285, -240, -190, -150, -115, -80, -45, -10, 12),
+                x=tuple(side * v for v in (78, 66, 55, 48, 42, 37, 32, 27, 24)),
+                y=tuple(y(z) + d if z > -160 else d2 for z, d, d2 in zip((-285, -240, -190, -150, -115, -80, -45, -10, 12),
+                        (0, 0, 0, -2, 1, 3, 5, 4, 2), (-32, -18, 10, 0, 0, 0, 0, 0, 0), strict=True)),
+                a=tuple(k * v for v in (14, 17, 19, 20, 19, 17, 14, 10, 6)),
+                b=tuple(k * v for v in (13, 17, 21, 23, 22, 20, 17, 12, 7)),
+                power=2.2,
+            ),
+            "psoas",
+        )
+        canvas.paint(
+            Column(z=(-130, -90, -45, 0), x=tuple(side * v for v in (72, 66, 60, 52)), y=(y(-130) + 26, y(-90) + 28, y(-45) + 25, y(0) + 18),
+                   a=(k * 14, k * 16, k * 15, k * 8), b=(k * 8, k * 9, k * 9, k * 6), angle=(side * -18.0,)),
+            "quadratus_lumborum",
+        )
+        canvas.paint(
+            Column(z=(-270, -235, -190, -150, -122), x=tuple(side * v for v in (84, 82, 86, 92, 98)), y=(-14, 8, 26, 32, 34),
+                   a=(k * 14, k * 22, k * 27, k * 24, k * 12), b=(k * 9, k * 11, k * 11, k * 8, k * 4), angle=(side * -48.0,)),
+            "iliacus",
+        )
+        strap = k * float(rng.uniform(0.8, 1.15))
+        canvas.paint(
+            Formula(
+                limits=(min(side * 6, side * 66), max(side * 6, side * 66), -180, -30, -300, 75),
+                function=lambda r, side=side, strap=strap: np.minimum(
+                    np.minimum(r.depth("muscle") - 0.5, 10.0 * strap - r.depth("muscle")),
+                    np.minimum(side * r.x - 6.0, 62.0 - 0.05 * np.abs(r.z + 40) - side * r.x)),
+            ),
+            "rectus_abdominis",
+        )
+        _chest(canvas, side, k)
+        _hip(canvas, side, k)
+
+
+def _chest(canvas: Canvas, side: int, k: float) -> None:
+    def sheet(low: float, high: float, x0: float, x1: float, *, front: bool, thick: float) -> Formula:
+        def sdf(r):  # type: ignore[no-untyped-def]
+            depth = r.depth("muscle")
+            out = np.minimum(np.minimum(depth - 0.3, thick - depth), np.minimum(side * r.x - x0, x1 - side * r.x))
+            taper = 0.25 * np.minimum(r.z - low, high - r.z)
+            return np.minimum(np.minimum(out, taper), -r.y if front else r.y)
+
+        return Formula(limits=(min(side * x0, side * x1), max(side * x0, side * x1), -140, 140, low, high), function=sdf)
+
+    canvas.paint(sheet(118, 262, 12, 122, front=True, thick=14 * k), "pectoral")
+    canvas.paint(sheet(-30, 190, 70, 165, front=False, thick=9 * k), "latissimus")
+    canvas.paint(sheet(60, 290, 4, 105, front=False, thick=8 * k), "trapezius")
+    canvas.paint(sheet(20, 160, 100, 165, front=True, thick=6 * k), "latissimus")
+
+
+def _hip(canvas: Canvas, side: int, k: float) -> None:
+    canvas.paint(
+        Ellipsoid(centre=(side * 128, 48, -265), radii=(48, 62, 95)), "intermuscular_fat", over=("gluteal",))
+    canvas.paint(
+        Ellipsoid(centre=(side * 74, 86, -258), radii=(62 * k, 22 * k, 86), turn=rotation(about_z=side * -22), power=2.3), "gluteal",
+        over=("intermuscular_fat", "subcutaneous_fat"))
+    canvas.paint(
+        Ellipsoid(centre=(side * 116, 40, -212), radii=(18 * k, 50 * k, 62), turn=rotation(about_z=side * -28)), "gluteal",
+        over=("intermuscular_fat",))
+    canvas.paint(
+        Ellipsoid(centre=(side * 132, -22, -270), radii=(16 * k, 24 * k, 62), turn=rotation(about_z=side * 25)), "thigh_muscle",
+        over=("intermuscular_fat", "gluteal", "subcutaneous_fat"))
+    # Obturator, adductors and the front of the thigh.
+    canvas.paint(Ellipsoid(centre=(side * 48, 8, -292), radii=(8, 30, 28), turn=rotation(about_z=side * 8)), "thigh_muscle")
+    canvas.paint(Ellipsoid(centre=(side * 55, -12, -350), radii=(36 * k, 42 * k, 55)), "thigh_muscle")
+    canvas.paint(Ellipsoid(centre=(side * 100, -38, -365), radii=(44 * k, 30 * k, 75)), "thigh_muscle")
+    canvas.paint(Ellipsoid(centre=(side * 75, 42, -385), radii=(48 * k, 32 * k, 60)), "thigh_muscle")
