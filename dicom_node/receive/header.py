@@ -21,7 +21,7 @@ _SOP_CLASS_UID = Tag(0x0008, 0x0016)
 _SOP_INSTANCE_UID = Tag(0x0008, 0x0018)
 _STUDY_INSTANCE_UID = Tag(0x0020, 0x000D)
 _SERIES_INSTANCE_UID = Tag(0x0020, 0x000E)
-_TAGS = [_SOP_CLASS_UID, _SOP_INSTANCE_UID, _STUDY_INSTANCE_UID, _SERIES_INSTANCE_UID]
+_TAGS: tuple[BaseTag, ...] = (_SOP_CLASS_UID, _SOP_INSTANCE_UID, _STUDY_INSTANCE_UID, _SERIES_INSTANCE_UID)
 # PS3.5 9.1; leading zeros in a component occur in real objects and harm nobody.
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 
@@ -83,10 +83,11 @@ def _parse(encoded: bytes, transfer_syntax_uid: str) -> Identifiers:
             is_implicit_VR=transfer_syntax_uid == ImplicitVRLittleEndian,
             is_little_endian=transfer_syntax_uid != ExplicitVRBigEndian,
             stop_when=_beyond_identifiers,
-            specific_tags=_TAGS,
+            specific_tags=list(_TAGS),
         )
         values = {tag: str(dataset[tag].value).strip(" \0") if tag in dataset else "" for tag in _TAGS}
-    except Exception as error:  # noqa: BLE001 - bytes that are no data set fail in any way; all mean the same
+    except Exception as error:
+        # Bytes that are no data set fail in any way; all mean the same.
         raise ReceiveError(
             "not_dicom",
             "The object could not be read as a DICOM data set in the transfer syntax agreed for it "

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import structlog
 from pynetdicom import AE, evt
+from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 from pynetdicom.transport import AssociationServer, RequestHandler
@@ -15,10 +16,10 @@ from dicom_node.catalog import Catalog
 from dicom_node.config import Settings
 from dicom_node.errors import ReceiveError
 from dicom_node.receive.admission import Gatekeeper, Rejection, asks_to_store, supported_contexts
-from dicom_node.receive.group_commit import GroupCommit
+from dicom_node.receive.association import ReceivingAssociation
 from dicom_node.receive.spool import Spool
 from dicom_node.receive.storage import ReceiveObserver, StorageService
-from dicom_node.receive.upper_layer import ReceivingAssociation, ReceivingSocket
+from dicom_node.receive.upper_layer import ReceivingSocket
 
 _log = structlog.get_logger(__name__)
 
@@ -44,8 +45,7 @@ class Listener:
         self._catalog = catalog
         self._observer = observer
         self._spool = Spool(node.data_dir, min_free_bytes=node.min_free_mib * 2**20)
-        self._commits = GroupCommit(catalog)
-        self._storage = StorageService(settings, catalog, spool=self._spool, commits=self._commits, observer=observer)
+        self._storage = StorageService(settings, catalog, spool=self._spool, observer=observer)
         self._gate = Gatekeeper(own_ae=node.ae_title, routes=settings.routes, peers=node.peers)
         self._ae = AE(node.ae_title)
         self._ae.maximum_associations = node.max_associations
@@ -79,12 +79,13 @@ class Listener:
                 f"The node cannot listen on {node.host}:{node.port}: {error.strerror or error}.",
                 "Stop the other program on that port, or change node.host and node.port.",
             ) from error
-        self._commits.start()
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(_ACCEPT_POLL_SECONDS,), name="listener", daemon=True
         )
         self._thread.start()
-        _log.info("listening", host=node.host, port=node.port, ae_title=node.ae_title, routes=sorted(self._settings.routes))
+        _log.info(
+            "listening", host=node.host, port=node.port, ae_title=node.ae_title, routes=sorted(self._settings.routes)
+        )
 
     def stop(self, *, grace_seconds: float = 5.0) -> None:
         """Accept nothing more, give open associations `grace_seconds` to end, then abort them.
@@ -101,20 +102,17 @@ class Listener:
         for association in self._ae.active_associations:
             association.abort()
             association.join(grace_seconds)
-        self._commits.stop()
         self._server = self._thread = None
 
     def new_association(self) -> ReceivingAssociation:
         """An association for a connection that was just accepted."""
-        return ReceivingAssociation(self._ae, open_sink=self._storage.open_sink, on_end=self._ended)
-
-    def handlers(self) -> list[tuple[Any, Any]]:
-        """The events of an association that the listener answers."""
-        return [(evt.EVT_REQUESTED, self._requested), (evt.EVT_C_STORE, self._storage.handle_store)]
+        association = ReceivingAssociation(self._ae, store=self._storage, on_end=self._ended)
+        association.bind(evt.EVT_REQUESTED, self._requested)
+        return association
 
     def _requested(self, event: evt.Event) -> None:
         association = cast(ReceivingAssociation, event.assoc)
-        request = association.requestor.primitive
+        request = cast(A_ASSOCIATE, association.requestor.primitive)
         called_ae, calling_ae = request.called_ae_title.strip(), request.calling_ae_title.strip()
         peer = association.requestor.address
         decision = self._gate.decide(called_ae=called_ae, calling_ae=calling_ae, peer=peer)
@@ -122,7 +120,9 @@ class Listener:
             association.acse.send_reject(*decision.answer)
             reason = decision.reason
             self._catalog.note_rejected_peer(calling_ae=calling_ae, called_ae=called_ae, peer=peer, reason=reason)
-            _log.warning("association_rejected", calling_ae=calling_ae, called_ae=called_ae, peer=peer, reason=reason.code)
+            _log.warning(
+                "association_rejected", calling_ae=calling_ae, called_ae=called_ae, peer=peer, reason=reason.code
+            )
             if self._observer is not None:
                 self._observer.rejected(reason=reason.code)
             return
@@ -161,8 +161,6 @@ class _Connection(RequestHandler):
         acceptor.implementation_class_uid = self.ae.implementation_class_uid
         acceptor.implementation_version_name = self.ae.implementation_version_name
         association.requestor.address_info = self.remote
-        for event, handler in self.server.listener.handlers():
-            association.bind(event, handler)
         return association
 
 

@@ -91,8 +91,8 @@ class SpoolFile:
             except OSError as error:
                 self._error = error
         if self._error is not None:
-            error, _ = self._error, self.discard()
-            raise _disk_error(error) from error
+            self.discard()
+            raise _disk_error(self._error) from self._error
         self._close()
 
     def discard(self) -> None:

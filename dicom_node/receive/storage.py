@@ -1,11 +1,8 @@
 """C-STORE: bytes to disk, row to catalog, and only then the answer (PS3.4 annex B)."""
 
-from typing import Any, Protocol, cast
+from typing import Protocol
 
 import structlog
-from pydicom.dataset import Dataset
-from pynetdicom.dimse_messages import DIMSEMessage
-from pynetdicom.events import Event
 from sqlalchemy.exc import SQLAlchemyError
 
 from dicom_node.catalog import Catalog, NewInstance, Outcome, Reason
@@ -13,14 +10,13 @@ from dicom_node.config import Settings
 from dicom_node.errors import ReceiveError
 from dicom_node.receive import status
 from dicom_node.receive.admission import Admission
+from dicom_node.receive.association import Answer
+from dicom_node.receive.command_set import Command
 from dicom_node.receive.group_commit import GroupCommit
-from dicom_node.receive.header import read_identifiers
+from dicom_node.receive.header import Identifiers, read_identifiers
 from dicom_node.receive.spool import Provenance, Spool, SpoolFile
-from dicom_node.receive.upper_layer import DatasetSink, ReceivingAssociation
 
 _log = structlog.get_logger(__name__)
-
-_C_STORE_RQ = 0x0001
 
 
 class ReceiveObserver(Protocol):
@@ -36,73 +32,6 @@ class ReceiveObserver(Protocol):
         """An association began (1) or ended (-1)."""
 
 
-class SpoolSink(DatasetSink):
-    """Streams the data set of one C-STORE request to the spool.
-
-    Whatever is wrong is remembered as ``refusal`` until the request is complete and can be answered.
-
-    Attributes
-    ----------
-    file
-        The file, or None if nothing has come or nothing may be kept.
-    refusal
-        Why the object is not kept.
-    """
-
-    def __init__(self, message: DIMSEMessage, *, admission: Admission, transfer_syntaxes: dict[int, str], spool: Spool):
-        super().__init__()
-        self.file: SpoolFile | None = None
-        self.refusal: ReceiveError | None = None
-        self._message = message
-        self._admission = admission
-        self._transfer_syntaxes = transfer_syntaxes
-        self._spool = spool
-        self._begun = False
-
-    def write(self, fragment: Any) -> int:
-        """Take the next fragment; the first one opens the file, because the command set is known by then."""
-        if not self._begun:
-            self._begun = True
-            self._begin()
-        if self.file is not None:
-            self.file.append(fragment)
-        return len(fragment)
-
-    def discard(self) -> None:
-        """Remove the file."""
-        if self.file is not None:
-            self.file.discard()
-            self.file = None
-
-    def _begin(self) -> None:
-        command = self._message.command_set
-        context_id = self._message.context_id
-        if command.get("CommandField") != _C_STORE_RQ or context_id not in self._transfer_syntaxes:
-            return
-        if self._admission.route is None:
-            self.refusal = ReceiveError(
-                "not_a_route",
-                f"The AE title {self._admission.called_ae!r} answers C-ECHO only.",
-                "Send to the AE title of a route.",
-            )
-            return
-        try:
-            self._spool.check_free()
-        except ReceiveError as refusal:
-            self.refusal = refusal
-            return
-        self.file = self._spool.create(
-            Provenance(
-                sop_class_uid=str(command.AffectedSOPClassUID),
-                sop_instance_uid=str(command.AffectedSOPInstanceUID),
-                transfer_syntax_uid=self._transfer_syntaxes[context_id],
-                calling_ae=self._admission.calling_ae,
-                called_ae=self._admission.called_ae,
-            ),
-            shard=self._admission.shard,
-        )
-
-
 class StorageService:
     """Answers C-STORE requests.
 
@@ -114,88 +43,178 @@ class StorageService:
     """
 
     def __init__(
-        self, settings: Settings, catalog: Catalog, *, spool: Spool, commits: GroupCommit, observer: ReceiveObserver | None
+        self,
+        settings: Settings,
+        catalog: Catalog,
+        *,
+        spool: Spool,
+        observer: ReceiveObserver | None = None,
     ) -> None:
         self._settings = settings
         self._catalog = catalog
         self._spool = spool
-        self._commits = commits
         self._observer = observer
+        self._commits = GroupCommit(catalog)
 
-    def open_sink(self, association: ReceivingAssociation, message: DIMSEMessage) -> DatasetSink:
-        """Where the data set of the message that now begins goes."""
-        if association.admission is None:
-            raise ReceiveError("not_admitted", "A message came before the association was accepted.")
-        syntaxes = {number: str(context.transfer_syntax[0]) for number, context in association._accepted_cx.items()}
-        return SpoolSink(message, admission=association.admission, transfer_syntaxes=syntaxes, spool=self._spool)
-
-    def handle_store(self, event: Event) -> int | Dataset:
-        """Handle ``evt.EVT_C_STORE``: the data set has been streamed to its sink."""
-        request = event.request
-        admission = cast(ReceivingAssociation, event.assoc).admission
-        sink = cast(SpoolSink, request.DataSet)
-        if admission is None or not isinstance(sink, SpoolSink):
-            return status.CANNOT_UNDERSTAND
+    def open_sink(self, command: Command, *, transfer_syntax_uid: str, admission: Admission) -> "StoredObject":
+        """Where the data set that follows `command` goes."""
         try:
-            answer, outcome = self._store(sink, request, str(event.context.transfer_syntax), admission)
-        except ReceiveError as error:
-            sink.discard()
-            answer, outcome = self._refuse(error, admission)
-        except (SQLAlchemyError, OSError) as error:
-            # No row, so no object: whatever the disk holds of it must not outlive the answer.
-            sink.discard()
-            _log.error("catalog_unavailable", route=admission.route, error=type(error).__name__)
-            answer = status.with_comment(status.OUT_OF_RESOURCES, "catalog cannot be written")
-            outcome = "catalog_unavailable"
+            if admission.route is None:
+                raise ReceiveError(
+                    "not_a_route",
+                    f"The AE title {admission.called_ae!r} answers C-ECHO only.",
+                    "Send to the AE title of a route.",
+                )
+            self._spool.check_free()
+        except ReceiveError as refusal:
+            return StoredObject(self, command, transfer_syntax_uid, admission, file=None, refusal=refusal)
+        provenance = Provenance(
+            sop_class_uid=command.sop_class_uid,
+            sop_instance_uid=command.sop_instance_uid,
+            transfer_syntax_uid=transfer_syntax_uid,
+            calling_ae=admission.calling_ae,
+            called_ae=admission.called_ae,
+        )
+        file = self._spool.create(provenance, shard=admission.shard)
+        return StoredObject(self, command, transfer_syntax_uid, admission, file=file)
+
+    def commit(self, instance: NewInstance) -> Outcome:
+        """Make the instance's row and folder entry durable."""
+        return self._commits.commit(instance)
+
+    def quarantine(
+        self, stored: "StoredObject", file: SpoolFile, error: ReceiveError, *, series_instance_uid: str | None = None
+    ) -> None:
+        """Keep the bytes where the administrator finds them, with the reason."""
+        admission = stored.admission
+        path = self._spool.quarantine(file.path)
+        route = self._settings.routes[admission.called_ae]
+        self._catalog.quarantine_object(
+            route=admission.called_ae,
+            calling_ae=admission.calling_ae,
+            peer=admission.peer,
+            association_id=admission.id,
+            sop_instance_uid=stored.command.sop_instance_uid,
+            path=path,
+            size=file.size,
+            reason=Reason(code=error.code, sentence=error.sentence, remedy=error.remedy),
+            series_instance_uid=series_instance_uid,
+            phase=route.phase,
+            model=route.model,
+        )
+        _log.warning("object_quarantined", route=admission.route, calling_ae=admission.calling_ae, reason=error.code)
+
+    def answered(self, admission: Admission, *, outcome: str, size: int) -> None:
+        """Tell the observer."""
         if self._observer is not None:
-            size = sink.file.size if sink.file is not None else 0
             self._observer.stored(route=admission.route or "", outcome=outcome, size=size)
+
+
+class StoredObject:
+    """The object of one C-STORE request, on its way to disk (a :class:`~dicom_node.receive.association.StoreSink`).
+
+    Parameters
+    ----------
+    file
+        Where the data set goes, None to let it pass.
+    refusal
+        Why nothing may be kept; the peer can only be told once it has sent everything.
+    """
+
+    def __init__(
+        self,
+        service: StorageService,
+        command: Command,
+        transfer_syntax_uid: str,
+        admission: Admission,
+        *,
+        file: SpoolFile | None,
+        refusal: ReceiveError | None = None,
+    ) -> None:
+        self.command = command
+        self.admission = admission
+        self._service = service
+        self._transfer_syntax_uid = transfer_syntax_uid
+        self._file = file
+        self._refusal = refusal
+
+    def append(self, fragment: memoryview) -> None:
+        """Take the next fragment of the data set."""
+        if self._file is not None:
+            self._file.append(fragment)
+
+    def discard(self) -> None:
+        """Remove the file."""
+        if self._file is not None:
+            self._file.discard()
+
+    def finish(self) -> Answer:
+        """Store the object and say how it went."""
+        size = self._file.size if self._file is not None else 0
+        try:
+            answer, outcome = self._store()
+        except ReceiveError as error:
+            self.discard()
+            _log.warning("object_refused", route=self.admission.route, reason=error.code)
+            code = status.NOT_AUTHORISED if error.code == "not_a_route" else status.OUT_OF_RESOURCES
+            answer, outcome = (code, error.code.replace("_", " ")), error.code
+        except (SQLAlchemyError, OSError) as error:
+            # No row, so no object: what the disk holds of it must not outlive the answer.
+            self.discard()
+            _log.error("catalog_unavailable", route=self.admission.route, error=type(error).__name__)
+            answer, outcome = (status.OUT_OF_RESOURCES, "catalog cannot be written"), "catalog_unavailable"
+        self._service.answered(self.admission, outcome=outcome, size=size)
         return answer
 
-    def _store(
-        self, sink: SpoolSink, request: Any, transfer_syntax_uid: str, admission: Admission
-    ) -> tuple[int | Dataset, str]:
-        if sink.refusal is not None:
-            raise sink.refusal
-        file, route = sink.file, admission.route
-        if file is None or route is None:
-            return status.with_comment(status.CANNOT_UNDERSTAND, "no data set"), "no_data_set"
+    def _store(self) -> tuple[Answer, str]:
+        if self._refusal is not None:
+            raise self._refusal
+        file = self._file
+        if file is None or file.size == 0:
+            self.discard()
+            return (status.CANNOT_UNDERSTAND, "no data set"), "no_data_set"
         file.seal()
         try:
             identifiers = read_identifiers(
-                bytes(file.head), transfer_syntax_uid=transfer_syntax_uid, path=file.path, offset=file.offset
+                bytes(file.head), transfer_syntax_uid=self._transfer_syntax_uid, path=file.path, offset=file.offset
             )
         except ReceiveError as error:
-            self._quarantine(file, request, admission, route, error)
+            self._service.quarantine(self, file, error)
             comment = "not readable as DICOM, kept in quarantine"
-            return status.with_comment(status.DATA_SET_DOES_NOT_MATCH_SOP_CLASS_WARNING, comment), error.code
-        sop_class_uid, sop_instance_uid = str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID)
-        if (identifiers.sop_class_uid or sop_class_uid) != sop_class_uid or (
-            identifiers.sop_instance_uid or sop_instance_uid
-        ) != sop_instance_uid:
+            return (status.DATA_SET_DOES_NOT_MATCH_SOP_CLASS_WARNING, comment), error.code
+        if not self._matches(identifiers):
             mismatch = ReceiveError(
                 "command_mismatch",
-                "The object's own SOP Class UID or SOP Instance UID differs from what the sender announced; its bytes were "
-                "kept in quarantine.",
+                "The object's own SOP Class UID or SOP Instance UID differs from what the sender announced; its bytes "
+                "were kept in quarantine.",
                 "Correct the object on the sending system, and send the series again.",
             )
-            self._quarantine(file, request, admission, route, mismatch)
+            self._service.quarantine(self, file, mismatch)
             comment = "data set and command name different objects"
-            return status.with_comment(status.DATA_SET_DOES_NOT_MATCH_SOP_CLASS, comment), mismatch.code
-        outcome = self._commits.commit(
+            return (status.DATA_SET_DOES_NOT_MATCH_SOP_CLASS, comment), mismatch.code
+        return self._record(file, identifiers)
+
+    def _matches(self, identifiers: Identifiers) -> bool:
+        command = self.command
+        return (identifiers.sop_class_uid or command.sop_class_uid) == command.sop_class_uid and (
+            identifiers.sop_instance_uid or command.sop_instance_uid
+        ) == command.sop_instance_uid
+
+    def _record(self, file: SpoolFile, identifiers: Identifiers) -> tuple[Answer, str]:
+        outcome = self._service.commit(
             NewInstance(
                 series_instance_uid=identifiers.series_instance_uid,
                 study_instance_uid=identifiers.study_instance_uid,
-                sop_instance_uid=sop_instance_uid,
-                sop_class_uid=sop_class_uid,
-                transfer_syntax_uid=transfer_syntax_uid,
+                sop_instance_uid=self.command.sop_instance_uid,
+                sop_class_uid=self.command.sop_class_uid,
+                transfer_syntax_uid=self._transfer_syntax_uid,
                 path=file.path,
                 digest=file.digest,
                 size=file.size,
-                route=route,
-                calling_ae=admission.calling_ae,
-                peer=admission.peer,
-                association_id=admission.id,
+                route=self.admission.called_ae,
+                calling_ae=self.admission.calling_ae,
+                peer=self.admission.peer,
+                association_id=self.admission.id,
             )
         )
         if outcome is Outcome.SAME:
@@ -203,41 +222,9 @@ class StorageService:
         elif outcome is Outcome.CONFLICT:
             conflict = ReceiveError(
                 "content_conflict",
-                "The object was sent before with other content under the same SOP Instance UID; the first was kept, this "
-                "one was put in quarantine.",
+                "The object was sent before with other content under the same SOP Instance UID; the first was kept, "
+                "this one was put in quarantine.",
                 "Find out which of the two is right; a changed object needs a SOP Instance UID of its own.",
             )
-            self._quarantine(file, request, admission, route, conflict, identifiers.series_instance_uid)
-        return status.SUCCESS, str(outcome)
-
-    def _quarantine(
-        self,
-        file: SpoolFile,
-        request: Any,
-        admission: Admission,
-        route: str,
-        error: ReceiveError,
-        series_instance_uid: str | None = None,
-    ) -> None:
-        path = self._spool.quarantine(file.path)
-        file.path = path
-        configured = self._settings.routes[route]
-        self._catalog.quarantine_object(
-            route=route,
-            calling_ae=admission.calling_ae,
-            peer=admission.peer,
-            association_id=admission.id,
-            sop_instance_uid=str(request.AffectedSOPInstanceUID),
-            path=path,
-            size=file.size,
-            reason=Reason(code=error.code, sentence=error.sentence, remedy=error.remedy),
-            series_instance_uid=series_instance_uid,
-            phase=configured.phase,
-            model=configured.model,
-        )
-        _log.warning("object_quarantined", route=route, calling_ae=admission.calling_ae, reason=error.code)
-
-    def _refuse(self, error: ReceiveError, admission: Admission) -> tuple[Dataset, str]:
-        _log.warning("object_refused", route=admission.route, calling_ae=admission.calling_ae, reason=error.code)
-        code = status.NOT_AUTHORISED if error.code == "not_a_route" else status.OUT_OF_RESOURCES
-        return status.with_comment(code, error.code.replace("_", " ")), error.code
+            self._service.quarantine(self, file, conflict, series_instance_uid=identifiers.series_instance_uid)
+        return (status.SUCCESS, ""), str(outcome)

@@ -1,0 +1,123 @@
+"""How many CT images a second are received: our listener, DCMTK's storescp and Orthanc, one after the other.
+
+    python bench/ingest.py [--images 300] [--repetitions 3] [--json ingest.json]
+
+The sender is DCMTK's storescu on the same machine, with 1 and with 4 associations; the time is that from starting the
+senders to the end of the last, so it holds their start-up and reading too, the same for every receiver. Ours answers
+when file, folder and catalog row are on disk. Each repetition sends the same images to an empty receiver.
+"""
+
+import argparse
+import json
+import platform
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydicom import Dataset, FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from bench import peers
+
+_ROUTE = "CECT_ART"
+Receiver = Callable[[Path], AbstractContextManager[peers.Peer]]
+
+
+def write_series(folder: Path, *, images: int, parts: int) -> list[Path]:
+    """Write one CT series of 512x512 16-bit images, dealt out to `parts` folders."""
+    folders = [folder / f"part{part}" for part in range(parts)]
+    for part in folders:
+        part.mkdir(parents=True)
+    study, series, frame = generate_uid(), generate_uid(), generate_uid()
+    noise = np.random.default_rng(0).normal(1024, 60, (512, 512))
+    for number in range(images):
+        image = Dataset()
+        image.SOPClassUID, image.SOPInstanceUID = CTImageStorage, generate_uid()
+        image.StudyInstanceUID, image.SeriesInstanceUID, image.FrameOfReferenceUID = study, series, frame
+        image.Modality, image.ImageType = "CT", ["ORIGINAL", "PRIMARY", "AXIAL"]
+        image.PatientName, image.PatientID = "BENCH^INGEST", "BENCH"
+        image.InstanceNumber, image.ImagePositionPatient = number + 1, [-250.0, -250.0, 1.0 * number]
+        image.ImageOrientationPatient, image.PixelSpacing = [1, 0, 0, 0, 1, 0], [0.9766, 0.9766]
+        image.Rows = image.Columns = 512
+        image.SamplesPerPixel, image.PhotometricInterpretation, image.PixelRepresentation = 1, "MONOCHROME2", 0
+        image.BitsAllocated, image.BitsStored, image.HighBit = 16, 12, 11
+        image.RescaleIntercept, image.RescaleSlope = -1024, 1
+        image.PixelData = np.roll(noise, number, axis=1).clip(0, 4095).astype("<u2").tobytes()
+        image.file_meta = FileMetaDataset()
+        image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        image.save_as(folders[number % parts] / f"{number:04d}.dcm", enforce_file_format=True)
+    return folders
+
+
+@contextmanager
+def our_node(folder: Path) -> Iterator[peers.Peer]:
+    """Our node; its series stays incomplete during the measurement, so nothing but receiving runs."""
+    with peers.node(folder, {"series": {"quiet_seconds": 3600.0}}) as node:
+        yield node
+
+
+def measure(receiver: Receiver, series: Path, *, images: int, associations: int) -> dict[str, float]:
+    """Send `series` (folders, dealt out to the associations) once; returns seconds and images a second."""
+    with tempfile.TemporaryDirectory(prefix="ingest-") as work, receiver(Path(work)) as peer:
+        called_ae = _ROUTE if peer.name == "node" else peer.ae_title
+        parts = sorted(series.iterdir())
+        groups = [parts[start::associations] for start in range(associations)]
+        begun = time.perf_counter()
+        senders = [peers.storescu(peer, group, called_ae=called_ae, options=("+r",)) for group in groups]
+        outputs = [sender.communicate()[0] for sender in senders]
+        seconds = time.perf_counter() - begun
+        for sender, output in zip(senders, outputs, strict=True):
+            if sender.returncode:
+                raise peers.PeerError(f"storescu failed on {peer.name}: {output.decode(errors='replace')[-1000:]}")
+    return {"seconds": seconds, "images_per_second": images / seconds}
+
+
+def main() -> None:
+    """Measure, print the table, write the raw numbers."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=300)
+    parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--associations", type=int, nargs="+", default=[1, 4])
+    parser.add_argument("--json", type=Path, default=Path("ingest.json"))
+    options = parser.parse_args()
+    receivers: dict[str, Receiver] = {"s2ldm-node": our_node, "storescp": peers.storescp, "Orthanc": peers.orthanc}
+    missing = [program for program in (peers.STORESCU, peers.STORESCP, peers.ORTHANC) if not shutil.which(program)]
+    if missing:
+        sys.exit(f"not installed: {', '.join(missing)}")
+    runs: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory(prefix="ingest-series-") as work:
+        series = Path(work) / "series"
+        write_series(series, images=options.images, parts=4)
+        # Receivers take turns, so that whatever else the machine does meets them all alike.
+        for repetition in range(options.repetitions):
+            for associations in options.associations:
+                for name, receiver in receivers.items():
+                    result = measure(receiver, series, images=options.images, associations=associations)
+                    runs.append({"receiver": name, "associations": associations, "repetition": repetition, **result})
+    print(
+        f"{options.images} CT images, 512x512, 16 bit; median of {options.repetitions} (lowest to highest): images/s\n"
+    )
+    print(f"{'receiver':<12}" + "".join(f"{f'{count} association(s)':>26}" for count in options.associations))
+    for name in receivers:
+        cells = []
+        for count in options.associations:
+            rates = [
+                run["images_per_second"] for run in runs if (run["receiver"], run["associations"]) == (name, count)
+            ]
+            cells.append(f"{statistics.median(rates):.0f} ({min(rates):.0f} to {max(rates):.0f})")
+        print(f"{name:<12}" + "".join(f"{cell:>26}" for cell in cells))
+    document = {"images": options.images, "platform": platform.platform(), "runs": runs}
+    options.json.write_text(json.dumps(document, indent=2) + "\n")
+    print(f"\nraw numbers: {options.json}")
+
+
+if __name__ == "__main__":
+    main()
