@@ -1,3 +1,3 @@
-"""A DICOM node that receives non-contrast CT series, synthesises a contrast phase and stores it back as a derived series."""
+"""A DICOM node: non-contrast CT series in, derived series with a synthetic contrast phase back."""
 
 __version__ = "0.1.0"

@@ -52,7 +52,7 @@ class Intake(Database):
     def add_instances(self, batch: Sequence[NewInstance]) -> list[Outcome]:
         """Record many instances in one transaction, which is durable when the call returns.
 
-        A new instance reopens a complete series, so that late slices are looked at again.
+        Whatever arrives reopens a complete series, so that late slices are looked at again.
 
         Returns
         -------
@@ -102,9 +102,8 @@ class Intake(Database):
                     .values(path=bindparam("path"), received_at=bindparam("at")),
                     restored,
                 )
-            reopened = {row["series_id"] for row in rows} | {int(str(row["b_series"])) for row in restored}
             for key, (new, conflicts, at) in touched.items():
-                _touch_series(connection, key, new=new, conflicts=conflicts, at=at, reopen=key in reopened)
+                _touch_series(connection, key, new=new, conflicts=conflicts, at=at)
         return outcomes
 
     def _series_keys(self, connection: Connection, batch: Sequence[NewInstance]) -> dict[tuple[str, str], int]:
@@ -174,16 +173,18 @@ def _instance_values(instance: NewInstance, key: int, at: datetime) -> dict[str,
     }
 
 
-def _touch_series(connection: Connection, key: int, *, new: int, conflicts: int, at: datetime, reopen: bool) -> None:
-    values: dict[str, object] = {
-        "instance_count": series.c.instance_count + new,
-        "conflict_count": series.c.conflict_count + conflicts,
-    }
-    statement = update(series).where(series.c.id == key)
-    if reopen:
-        connection.execute(statement.values(state=SeriesState.RECEIVING, last_received_at=at, **values))
-        return
-    if conflicts:
-        connection.execute(statement.values(**values))
-    # What is sent again keeps a series that is still being received open, and leaves a complete one alone.
-    connection.execute(statement.where(series.c.state == SeriesState.RECEIVING).values(last_received_at=at))
+def _touch_series(connection: Connection, key: int, *, new: int, conflicts: int, at: datetime) -> None:
+    """Reopen the series: late slices must be looked at again, and so must a series sent again after a change of model.
+
+    If nothing has changed, completion finds the job that there is.
+    """
+    connection.execute(
+        update(series)
+        .where(series.c.id == key)
+        .values(
+            instance_count=series.c.instance_count + new,
+            conflict_count=series.c.conflict_count + conflicts,
+            state=SeriesState.RECEIVING,
+            last_received_at=at,
+        )
+    )

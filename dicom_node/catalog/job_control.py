@@ -12,16 +12,24 @@ from dicom_node.errors import CatalogError
 class JobControl(JobTable):
     """Retrying, cancelling and requeueing."""
 
-    def retry_job(self, job_id: int) -> JobRow:
-        """Put a failed or refused job back to work where it stopped; raises `CatalogError` (``job_not_retriable``).
+    def retry_job(self, job_id: int, *, again: bool = False) -> JobRow:
+        """Put a failed, refused or cancelled job back to work where it stopped.
 
-        Failed deliveries of the job become pending again; what a peer has accepted is not sent twice.
+        Failed deliveries of the job become pending again; what a peer has accepted is not sent twice. ``again`` takes
+        a job that is done, too, and does all of it anew.
+
+        Raises
+        ------
+        CatalogError
+            ``job_unknown``, ``job_not_retriable`` or ``source_removed``.
         """
         job = self.get_job(job_id)
-        if job.series_key is None or job.state not in (JobState.FAILED, JobState.REFUSED, JobState.CANCELLED):
+        takes = {JobState.FAILED, JobState.REFUSED, JobState.CANCELLED} | ({JobState.DONE} if again else set())
+        if job.series_key is None or job.state not in takes:
             raise CatalogError(
                 "job_not_retriable",
                 f"Job {job_id} is {job.state}; only a failed, refused or cancelled job of a series can be retried.",
+                "A job that is done is done anew with: s2ldm-node jobs retry --again" if job.state == "done" else "",
             )
         back = JobState.SELECTING
         if job.state is JobState.FAILED and job.failed_in is not None:

@@ -95,7 +95,8 @@ class SeriesTable(Database):
             )
             same = [job for job in earlier if job["content_digest"] == digest and job["model"] == model]
             ran = [job for job in earlier if job["state"] not in (JobState.REFUSED, JobState.CANCELLED)]
-            ignored = late == "ignore" and bool(ran) and not same
+            known = any(job["content_digest"] == digest for job in earlier)
+            ignored = late == "ignore" and bool(ran) and not known
             reason = None
             if ignored:
                 reason = Reason(
@@ -182,7 +183,9 @@ class SeriesTable(Database):
         overtaken = [job["id"] for job in earlier if job["state"] in _SUPERSEDABLE]
         if not overtaken:
             return
-        reason = Reason(code="superseded", sentence=f"More instances arrived: job {job_id} replaces this one.")
+        reason = Reason(
+            code="superseded", sentence=f"More instances arrived, or the model changed: job {job_id} replaces this one."
+        )
         connection.execute(
             update(jobs)
             .where(jobs.c.id.in_(overtaken))

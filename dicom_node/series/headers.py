@@ -77,6 +77,16 @@ def texts(header: Dataset, keyword: str) -> tuple[str, ...]:
     return tuple(str(one).strip() for one in values if str(one).strip())
 
 
+def sop_class_uid(header: Dataset) -> str:
+    """SOP Class UID; from the file meta information (PS3.10 7.1) where de-identification emptied the data set's."""
+    return text(header, "SOPClassUID") or str(getattr(header.file_meta, "MediaStorageSOPClassUID", ""))
+
+
+def sop_instance_uid(header: Dataset) -> str:
+    """SOP Instance UID, likewise."""
+    return text(header, "SOPInstanceUID") or str(getattr(header.file_meta, "MediaStorageSOPInstanceUID", ""))
+
+
 def items(header: Dataset, keyword: str) -> Sequence[Dataset]:
     """The items of a sequence; empty if absent or not parsable."""
     try:

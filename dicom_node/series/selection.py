@@ -10,7 +10,7 @@ from pydicom import Dataset
 from dicom_node.series import rules
 from dicom_node.series.decision import Decision
 from dicom_node.series.enhancement import Enhancement, measure_enhancement
-from dicom_node.series.headers import SeriesHeaders, read_headers, text
+from dicom_node.series.headers import SeriesHeaders, read_headers, sop_class_uid, sop_instance_uid
 from dicom_node.series.pixels import coarse_volume
 from s2ldm_core.errors import GeometryError, VolumeError
 from s2ldm_core.geometry import SeriesGeometry, series_geometry
@@ -95,7 +95,7 @@ def select_series(read: SeriesHeaders, *, min_slices: int) -> tuple[Decision, tu
     except GeometryError as error:
         return Decision.refuse_for(error, details=details), None
     details["spacing_mm"] = [round(one, 3) for one in geometry.spacing_mm]
-    set_aside = tuple(text(header, "SOPInstanceUID") for _, header in others)
+    set_aside = tuple(sop_instance_uid(header) for _, header in others)
     ordered = [slices[index][0] for index in geometry.order]
     return Decision(accepted=True, set_aside=set_aside, details=details), (ordered, geometry)
 
@@ -121,7 +121,7 @@ def _refuse_synthetic(headers: Sequence[Dataset]) -> Decision | None:
 
 def _kind(header: Dataset) -> str:
     """What an instance is: ``slice``, or the reason why it is none."""
-    sop_class = text(header, "SOPClassUID")
+    sop_class = sop_class_uid(header)
     if sop_class in rules.MULTI_FRAME_CT:
         return "multi_frame"
     if sop_class.startswith(rules.SECONDARY_CAPTURE_PREFIX):
