@@ -19,7 +19,7 @@ from s2ldm_core.networks.autoencoder import FACTOR, Decoder, Encoder, Features
 from s2ldm_core.networks.denoiser import Denoiser
 from s2ldm_core.networks.quantiser import VectorQuantiser
 from s2ldm_core.similarity import cosine, similarity_loss, similarity_mask
-from s2ldm_core.systems.base import Adversary, PairBatch, Progress, System, Triple, run_on_tiles
+from s2ldm_core.systems.base import Adversary, PairBatch, Progress, System, Triple, core_tile, run_on_tiles
 from s2ldm_core.systems.s2ldm_config import S2LDMConfig
 from s2ldm_core.tiling import pad_to_multiple, tiled
 
@@ -240,9 +240,10 @@ class S2LDM(System):
         def predict(x_t: Tensor, t: Tensor) -> Tensor:
             nonlocal done
             done += 1
-            (out,) = run(
+            (out,) = _run(
                 lambda a, b: (self._denoise(a, t, b, phase),), [x_t, z_n], input_scales=[_ONE, _ONE], output_scales=[_ONE],
-                halo=self.denoiser.halo, align=self.denoiser.stride, on_tile=run_on_tiles(on_progress, f"step {done}"),
+                tile=core_tile(tile), halo=self.denoiser.halo, align=self.denoiser.stride,
+                on_tile=run_on_tiles(on_progress, f"step {done}"),
             )  # fmt: skip
             return out
 

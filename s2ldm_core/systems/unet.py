@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from s2ldm_core.networks.autoencoder import FACTOR, Decoder, Encoder, Features
 from s2ldm_core.networks.denoiser import Denoiser
-from s2ldm_core.systems.base import Adversary, PairBatch, Progress, System, SystemConfig, Triple, run_on_tiles
+from s2ldm_core.systems.base import Adversary, PairBatch, Progress, System, SystemConfig, Triple, core_tile, run_on_tiles
 from s2ldm_core.tiling import pad_to_multiple, tiled
 
 
@@ -82,6 +82,7 @@ class ResidualUNet(System):
         x, undo = pad_to_multiple(source, self.factor)
         if tile is None:
             return self._forward(x, phase)[(..., *undo)]
+        core_tiles = core_tile(tile)
         one: Triple = (1, 1, 1)
         fine: Triple = (2, 2, 2)
 
@@ -95,7 +96,7 @@ class ResidualUNet(System):
         )  # fmt: skip
         (core,) = tiled(
             lambda part: (self.core(part, t=None, phase=phase),), [torch.cat([z, latent], dim=1)],
-            input_scales=[one], output_scales=[one], halo=self.core.halo, tile=tile, align=self.core.stride,
+            input_scales=[one], output_scales=[one], halo=self.core.halo, tile=core_tiles, align=self.core.stride,
             on_tile=run_on_tiles(on_progress, "step 1"),
         )  # fmt: skip
         (change,) = tiled(

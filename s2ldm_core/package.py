@@ -1,0 +1,187 @@
+"""Model packages: a folder with metadata, network configuration and weights, the only thing that passes from training to the node.
+
+``metadata.json``, ``network.yaml`` and ``model.safetensors``; nothing in a package can run code, and the checksums of network and weights
+are verified before anything is built from them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from s2ldm_core.errors import PackageError
+from s2ldm_core.systems import System, build_system
+
+METADATA, NETWORK, WEIGHTS = "metadata.json", "network.yaml", "model.safetensors"
+BUNDLED = Path(__file__).parent / "packages"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+class PackageMetadata(BaseModel):
+    """Contents of ``metadata.json``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: int = Field(1, ge=1, le=1)
+    name: str = Field(pattern=_NAME.pattern)
+    version: str = Field(min_length=1, max_length=32)
+    system: str
+    phases: tuple[str, ...] = Field(min_length=1)
+    window_hu: tuple[float, float]
+    spacing_mm: tuple[float, float, float]
+    """Model grid: slices, rows, columns."""
+    min_slices: int = Field(8, ge=1)
+    intended_use: str
+    training_data: dict[str, Any]
+    metrics: dict[str, Any]
+    weights_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    network_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelPackage:
+    """A package on disk with its metadata read and validated; weights are read by :meth:`build`."""
+
+    path: Path
+    metadata: PackageMetadata
+
+    @classmethod
+    def load(cls, name_or_path: str | Path, *, directories: Iterable[Path] = ()) -> ModelPackage:
+        """The package of that name, bundled or in one of ``directories``, or the one in that folder.
+
+        Raises
+        ------
+        PackageError
+            ``PACKAGE_NOT_FOUND``, or ``PACKAGE_INVALID`` when a file is missing or malformed.
+        """
+        folder = _find(name_or_path, directories)
+        for file in (METADATA, NETWORK, WEIGHTS):
+            if not (folder / file).is_file():
+                raise PackageError(
+                    "PACKAGE_INVALID", f"The model package {folder} has no {file}.", "Install the complete package again."
+                )
+        try:
+            metadata = PackageMetadata.model_validate_json((folder / METADATA).read_text(encoding="utf-8"))
+        except (ValidationError, UnicodeDecodeError) as error:
+            raise PackageError(
+                "PACKAGE_INVALID", f"{folder / METADATA} is not valid: {_first(error)}", "Install the package again."
+            ) from error
+        return cls(path=folder, metadata=metadata)
+
+    def verify(self) -> None:
+        """Compare the checksums of network and weights with the metadata.
+
+        Raises
+        ------
+        PackageError
+            ``PACKAGE_CHANGED`` naming the file that differs.
+        """
+        for file, expected in ((NETWORK, self.metadata.network_sha256), (WEIGHTS, self.metadata.weights_sha256)):
+            actual = sha256_of(self.path / file)
+            if actual != expected:
+                raise PackageError(
+                    "PACKAGE_CHANGED",
+                    f"{self.path / file} was changed after the package was made (sha256 {actual[:12]}…, expected {expected[:12]}…).",
+                    "Install the package again from its source; do not use this copy.",
+                )
+
+    def build(self, *, device: torch.device | str = "cpu") -> System:
+        """Verify, then build the system in evaluation mode on ``device``."""
+        self.verify()
+        try:
+            config = yaml.safe_load((self.path / NETWORK).read_text(encoding="utf-8"))
+            system = build_system(self.metadata.system, config)
+            system.load_state_dict(load_file(self.path / WEIGHTS), strict=True)
+        except (yaml.YAMLError, ValidationError, SafetensorError, RuntimeError) as error:
+            raise PackageError(
+                "PACKAGE_INVALID", f"The network of {self.path} cannot be built: {_first(error)}", "Install the package again."
+            ) from error
+        if system.config.phases != self.metadata.phases:
+            raise PackageError(
+                "PACKAGE_INVALID", f"Metadata and network of {self.path} name different phases.", "Install the package again."
+            )
+        return system.eval().requires_grad_(False).to(device, memory_format=torch.channels_last_3d)
+
+
+def save_package(folder: Path, *, system: System, metadata: dict[str, Any]) -> ModelPackage:
+    """Write ``system`` as a package into ``folder``; ``metadata`` lacks only what is computed here (system, phases, checksums).
+
+    Raises
+    ------
+    PackageError
+        ``PACKAGE_INVALID`` when the metadata do not validate; nothing is left half-written under the final names then.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {key: value.detach().cpu().contiguous() for key, value in system.state_dict().items()}
+    save_file(weights, folder / WEIGHTS)
+    (folder / WEIGHTS).chmod(0o644)  # safetensors writes 0600; a package is read by whichever user runs the node
+    network = system.config.model_dump(mode="json")
+    (folder / NETWORK).write_text(yaml.safe_dump(network, sort_keys=False), encoding="utf-8")
+    try:
+        complete = PackageMetadata.model_validate(
+            {
+                **metadata,
+                "system": system.name,
+                "phases": system.config.phases,
+                "weights_sha256": sha256_of(folder / WEIGHTS),
+                "network_sha256": sha256_of(folder / NETWORK),
+            }
+        )
+    except ValidationError as error:
+        raise PackageError("PACKAGE_INVALID", f"The metadata for {folder} are not valid: {_first(error)}") from error
+    (folder / METADATA).write_text(
+        json.dumps(complete.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
+    return ModelPackage(path=folder, metadata=complete)
+
+
+def list_packages(directories: Iterable[Path] = ()) -> list[ModelPackage]:
+    """All valid packages, bundled first; folders that are not packages are passed over."""
+    found = []
+    for parent in (BUNDLED, *directories):
+        if parent.is_dir():
+            found += [ModelPackage.load(p) for p in sorted(parent.iterdir()) if (p / METADATA).is_file()]
+    return found
+
+
+def sha256_of(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _find(name_or_path: str | Path, directories: Iterable[Path]) -> Path:
+    text = str(name_or_path)
+    if _NAME.fullmatch(text):
+        for parent in (BUNDLED, *directories):
+            if (parent / text / METADATA).is_file():
+                return parent / text
+    path = Path(name_or_path)
+    if path.is_dir():
+        return path
+    known = ", ".join(p.metadata.name for p in list_packages(directories)) or "none"
+    raise PackageError(
+        "PACKAGE_NOT_FOUND",
+        f"There is no model package {text!r}.",
+        f"Give a folder or one of the installed names: {known}.",
+    )
+
+
+def _first(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        item = error.errors(include_url=False)[0]
+        return f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
+    return str(error).splitlines()[0]

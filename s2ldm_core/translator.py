@@ -1,0 +1,207 @@
+"""The one door to a model: a volume and a phase in, the synthetic volume on the same grid out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from s2ldm_core.body import body_box
+from s2ldm_core.errors import TranslationError
+from s2ldm_core.intensity import gate, unit_change_to_hu, window_to_unit
+from s2ldm_core.package import ModelPackage, PackageMetadata
+from s2ldm_core.resample import from_spacing, to_spacing
+from s2ldm_core.systems import System
+from s2ldm_core.volume import Volume, canonical
+
+_TILE = (16, 48, 48)
+"""Latent voxels a tile: about 96 × 288 × 288 mm at 3 × 1.5 × 1.5 mm, which bounds a tile's working memory to some 1.5 GiB."""
+
+Progress = Callable[[str, float], None]
+Resampler = Callable[[np.ndarray], torch.Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TranslationResult:
+    """What :meth:`Translator.translate` returns."""
+
+    volume: Volume
+    """HU on the source's grid, with its slice records: source HU + predicted change."""
+    phase: str
+    seed: int
+    steps: int
+    seconds: dict[str, float]
+    """Wall time of ``crop``, ``resample``, ``encode``, ``step 1`` …, ``decode``, ``add``."""
+    package: PackageMetadata
+
+
+class Translator:
+    """A model package, built and warm on a device."""
+
+    def __init__(self, *, package: ModelPackage, system: System, device: torch.device) -> None:
+        self.package = package
+        self.device = device
+        self._system = system
+
+    @classmethod
+    def load(
+        cls, name_or_path: str | Path, *, device: str = "auto", directories: Iterable[Path] = ()
+    ) -> Translator:
+        """Load a package by name (bundled, or in ``directories``) or folder.
+
+        Raises
+        ------
+        PackageError
+            The package is missing, changed or invalid.
+        TranslationError
+            ``DEVICE_UNAVAILABLE``: the device asked for is not there.
+        """
+        where = _device(device)
+        package = ModelPackage.load(name_or_path, directories=directories)
+        return cls(package=package, system=package.build(device=where), device=where)
+
+    @property
+    def metadata(self) -> PackageMetadata:
+        return self.package.metadata
+
+    @torch.inference_mode()
+    def translate(
+        self, volume: Volume, *, phase: str, seed: int = 0, steps: int | None = None, progress: Progress | None = None
+    ) -> TranslationResult:
+        """Synthesise ``phase`` of a non-contrast ``volume`` (HU).
+
+        The change is predicted at the model's spacing inside the body's box, brought back to the source's grid, gated by the source's
+        HU (air, lung and dense bone keep their values exactly) and added. One step is deterministic (``seed`` has no effect);
+        more steps sample from noise of ``seed``. The same input, package, seed and device give the same voxels.
+
+        Raises
+        ------
+        TranslationError
+            ``UNKNOWN_PHASE``, ``TOO_FEW_SLICES``, ``NOT_FINITE``.
+        """
+        meta = self.metadata
+        self._check(volume, phase, steps)
+        clock = Clock(progress)
+
+        def predict(unit: torch.Tensor, _: Resampler) -> torch.Tensor:
+            return self._system.predict_change(
+                unit.to(self.device, memory_format=torch.channels_last_3d),
+                torch.tensor([meta.phases.index(phase)], device=self.device),
+                steps=steps,
+                generator=torch.Generator().manual_seed(seed),
+                tile=_TILE,
+                on_progress=clock.on_progress,
+            )
+
+        return TranslationResult(
+            volume=add_change(volume, predict, metadata=meta, clock=clock),
+            phase=phase,
+            seed=seed,
+            steps=steps or self.default_steps,
+            seconds=clock.seconds,
+            package=meta,
+        )
+
+    @property
+    def default_steps(self) -> int:
+        diffusion = getattr(self._system.config, "diffusion", None)
+        return int(diffusion.steps) if diffusion is not None else 1
+
+    def _check(self, volume: Volume, phase: str, steps: int | None) -> None:
+        meta = self.metadata
+        if phase not in meta.phases:
+            raise TranslationError(
+                "UNKNOWN_PHASE",
+                f"The model {meta.name} does not know the phase {phase!r}.",
+                f"Ask for one of {', '.join(meta.phases)}, or use another model.",
+            )
+        if steps is not None and not 1 <= steps <= 1000:
+            raise TranslationError("BAD_STEPS", f"Sampling takes 1 to 1000 steps, not {steps}.", "Set steps within that range.")
+        if volume.shape[0] < meta.min_slices:
+            raise TranslationError(
+                "TOO_FEW_SLICES",
+                f"The series has {volume.shape[0]} slices; the model {meta.name} needs at least {meta.min_slices}.",
+                "Send the whole series.",
+            )
+        if not np.isfinite(volume.hu).all():
+            raise TranslationError("NOT_FINITE", "The source holds values that are not numbers.", "Check the source files.")
+
+
+def add_change(
+    volume: Volume,
+    predict: Callable[[torch.Tensor, Resampler], torch.Tensor],
+    *,
+    metadata: PackageMetadata,
+    clock: Clock | None = None,
+) -> Volume:
+    """``volume`` plus the change that ``predict`` gives on the model's grid.
+
+    ``predict(unit, to_model)`` gets the body's box on the model's grid in window units ``(1, 1, D, H, W)``, and a function that brings any
+    other HU array on the source's grid there too; it returns the change in window units, same shape.
+    """
+    clock = clock or Clock(None)
+    window = metadata.window_hu
+    with clock.measure("crop"):
+        turned, undo = canonical(volume)
+        box = body_box(turned.hu, turned.spacing_mm, padding=turned.padding)
+        source = turned.hu[box]
+    with clock.measure("resample"):
+        model_hu, grid = to_spacing(source, turned.spacing_mm, metadata.spacing_mm)
+        unit = window_to_unit(torch.from_numpy(model_hu), window_hu=window)[None, None]
+
+    def to_model(hu: np.ndarray) -> torch.Tensor:
+        other, _ = canonical(volume.with_hu(hu))
+        there, _ = to_spacing(other.hu[box], turned.spacing_mm, metadata.spacing_mm)
+        return window_to_unit(torch.from_numpy(there), window_hu=window)[None, None]
+
+    change = predict(unit, to_model)
+    with clock.measure("add"):
+        change_hu = unit_change_to_hu(change[0, 0].float().cpu(), window_hu=window)
+        if not bool(torch.isfinite(change_hu).all()):
+            raise TranslationError(
+                "NOT_FINITE",
+                "The model's answer holds values that are not numbers.",
+                "Check the source series for damaged slices; if it is sound, report the model package.",
+            )
+        result = turned.hu.copy()
+        result[box] += from_spacing(change_hu.numpy(), grid, method="linear") * gate(source, window_hu=window)
+        return volume.with_hu(np.ascontiguousarray(undo.array(result)))
+
+
+class Clock:
+    """Wall seconds per step; network steps report themselves through ``on_progress``."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self.seconds: dict[str, float] = {}
+        self._progress = progress
+        self._last = time.perf_counter()
+
+    @contextmanager
+    def measure(self, name: str) -> Iterator[None]:
+        self._last = time.perf_counter()
+        yield
+        self.on_progress(name, 1.0)
+
+    def on_progress(self, name: str, fraction: float) -> None:
+        now = time.perf_counter()
+        self.seconds[name] = self.seconds.get(name, 0.0) + now - self._last
+        self._last = now
+        if self._progress is not None:
+            self._progress(name, fraction)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name not in ("cpu", "cuda"):
+        raise TranslationError("DEVICE_UNAVAILABLE", f"There is no device called {name!r}.", "Use auto, cpu or cuda.")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise TranslationError(
+            "DEVICE_UNAVAILABLE", "device is cuda, but PyTorch finds no CUDA GPU.", "Use auto or cpu, or install a CUDA build and driver."
+        )
+    return torch.device(name)

@@ -1,0 +1,148 @@
+"""Eq. 2 and the stages of S2LDM."""
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from s2ldm_core.systems import PairBatch, build_system
+
+NETWORK = {"channels": (4, 6), "blocks": (1, 1), "latent": 3}
+
+
+def _system(**config):
+    torch.manual_seed(0)
+    ae = {**NETWORK, "kind": "plain", **config.pop("autoencoder", {})}
+    diffusion = {"channels": (4, 6), **config.pop("diffusion", {})}
+    return build_system("s2ldm", {"autoencoder": ae, "diffusion": diffusion, **config})
+
+
+@pytest.fixture
+def batch():
+    g = torch.Generator().manual_seed(0)
+    source = torch.rand(2, 1, 8, 32, 32, generator=g) * 1.6 - 0.8
+    return PairBatch(source=source, change=0.5 * torch.rand(source.shape, generator=g), phase=torch.tensor([0, 1]))
+
+
+def test_l_auto_is_the_weighted_sum_of_its_parts(batch):
+    system = _system(autoencoder={"kind": "vq", "codes": 16}, frequency={"mode": "none"}, loss={"rec": 2.0, "quant": 3.0, "sim": 0.5}).train()
+    loss, parts = system.loss("autoencoder", batch, progress=0.1)
+    expected = 2.0 * parts["rec"] + 3.0 * parts["quant"] + 0.5 * parts["similarity"]
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_reconstruction_is_against_the_high_frequency_enhanced_target(batch):
+    plain = _system(frequency={"mode": "none"}).loss("autoencoder", batch, progress=0.0)[1]["rec"]
+    sharp = _system(frequency={"mode": "unsharp", "gain": 0.5}).loss("autoencoder", batch, progress=0.0)[1]["rec"]
+    annealed = _system(frequency={"mode": "unsharp", "gain": 0.5}).loss("autoencoder", batch, progress=1.0)[1]["rec"]
+    assert sharp > plain
+    assert annealed.item() == pytest.approx(plain.item(), rel=1e-5)
+
+
+def test_the_adversarial_term_starts_when_it_is_told_to(batch):
+    system = _system(loss={"adv": 0.1, "adv_start": 0.25})
+    calls = []
+
+    def adversary(fake, real):
+        calls.append((fake.shape, torch.equal(real, batch.target)))
+        return torch.tensor(7.0)
+
+    early, _ = system.loss("autoencoder", batch, progress=0.2, adversary=adversary)
+    assert calls == []
+    late, parts = system.loss("autoencoder", batch, progress=0.3, adversary=adversary)
+    assert calls == [(batch.source.shape, True)]
+    assert late.item() - early.item() == pytest.approx(0.7, abs=1e-4)
+    assert parts["adversarial"].item() == 7.0
+
+
+def test_the_encoder_is_shared_between_the_phases(batch):
+    system = _system()
+    z_n, _, _ = system.encode(batch.source)
+    z_c, _, _ = system.encode(batch.source.clone())
+    assert torch.equal(z_n, z_c)
+
+
+def test_the_diffusion_stage_leaves_the_autoencoder_frozen(batch):
+    system = _system()
+    loss, _ = system.loss("diffusion", batch, progress=0.0, generator=torch.Generator().manual_seed(0))
+    loss.backward()
+    assert all(p.grad is None for p in [*system.encoder.parameters(), *system.decoder.parameters()])
+    assert any(p.grad is not None for p in system.denoiser.parameters())
+    assert {id(p) for p in system.trainable("diffusion")} == {id(p) for p in system.denoiser.parameters()}
+
+
+def test_finetuning_reaches_every_network(batch):
+    system = _system()
+    for parameter in system.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    loss, _ = system.loss("finetune", batch, progress=0.0, generator=torch.Generator().manual_seed(0))
+    loss.backward()
+    for network in (system.encoder, system.denoiser, system.decoder):
+        assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
+
+
+def test_the_untrained_source_conditioned_model_is_the_identity():
+    system = _system().eval()
+    change = system.predict_change(torch.rand(1, 1, 8, 32, 32), torch.tensor([0]))
+    assert change.abs().max() == 0
+
+
+def test_end_of_stage_one_normalises_the_latents(batch):
+    system = _system().eval()
+    system.end_stage("autoencoder", [batch])
+    z, _, _ = system.encode(batch.target)
+    assert z.mean(dim=(0, 2, 3, 4)).abs().max() < 1e-4
+    assert z.std(dim=(0, 2, 3, 4)).tolist() == pytest.approx([1.0] * 3, abs=1e-2)
+
+
+def test_one_step_is_deterministic_and_more_steps_follow_the_seed():
+    system = _system().eval()
+    for parameter in system.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    x, phase = torch.rand(1, 1, 8, 32, 32), torch.tensor([0])
+
+    def run(steps, seed):
+        return system.predict_change(x, phase, steps=steps, generator=torch.Generator().manual_seed(seed))
+
+    assert torch.equal(run(1, 0), run(1, 1))
+    assert torch.equal(run(2, 5), run(2, 5))
+    assert not torch.equal(run(2, 5), run(2, 6))
+
+
+def test_the_phase_changes_the_answer():
+    system = _system().eval()
+    for parameter in system.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    x = torch.rand(1, 1, 8, 32, 32)
+    assert not torch.equal(system.predict_change(x, torch.tensor([0])), system.predict_change(x, torch.tensor([1])))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"diffusion": {"mode": "bridge"}},
+        {"diffusion": {"mode": "literal", "schedule": "ddpm", "target": "epsilon"}, "stages": ("autoencoder", "diffusion")},
+        {"diffusion": {"target": "x0"}},
+        {"autoencoder": {"kind": "vq", "codes": 16, "cosine": True, "source_conditioned": False}},
+        {"autoencoder": {"kind": "kl", "source_conditioned": False}, "similarity": {"axis": "window", "on": "post_vq"}},
+        {"autoencoder": {"source_conditioned": False}, "syncretic": False, "mask": {"enabled": False}},
+        {"loss": {"decode_source": 1.0}, "frequency": {"mode": "wavelet"}},
+        {"frequency": {"mode": "fft"}, "similarity": {"axis": "spatial"}},
+    ],
+)
+def test_every_reading_trains_and_translates(config, batch):
+    system = _system(**config).train()
+    for stage in system.stages:
+        loss, _ = system.loss(stage, batch, progress=0.5, generator=torch.Generator().manual_seed(0))
+        assert torch.isfinite(loss)
+        loss.backward()
+    change = system.eval().predict_change(batch.source, batch.phase, steps=2, generator=torch.Generator().manual_seed(0))
+    assert change.shape == batch.source.shape
+    assert torch.isfinite(change).all()
+
+
+@pytest.mark.parametrize(
+    "config", [{"syncretic": False}, {"diffusion": {"target": "epsilon"}}, {"diffusion": {"mode": "bridge", "target": "x0"}}, {"colour": 1}]
+)
+def test_contradictory_configurations_are_refused(config):
+    with pytest.raises(ValidationError):
+        build_system("s2ldm", config)

@@ -1,0 +1,1 @@
+"""Paired data in, model packages and reports out."""

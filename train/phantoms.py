@@ -1,0 +1,88 @@
+"""Pair stores made from the digital torso phantom: any number of patients, the same anatomy in every phase."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from s2ldm_core.body import body_box
+from s2ldm_core.phantom import Phantom
+from train.store import has_case, write_case
+
+HELD_OUT = 100_000
+"""Seeds from here on are never trained on: evaluation draws from them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhantomGrid:
+    """The grid on which training phantoms are sampled; the number of slices varies with the seed."""
+
+    spacing_mm: tuple[float, float, float] = (3.0, 1.5, 1.5)
+    matrix: tuple[int, int] = (288, 288)
+    slices: tuple[int, int] = (56, 150)
+
+
+def case_name(seed: int) -> str:
+    return f"phantom-{seed:06d}"
+
+
+def make_store(
+    folder: Path, *, seeds: Iterable[int], phases: tuple[str, ...], grid: PhantomGrid | None = None, workers: int = 1
+) -> Iterator[str]:
+    """Make the missing cases of ``seeds`` in ``workers`` processes; yields the name of each as it is complete."""
+    grid = grid or PhantomGrid()
+    folder.mkdir(parents=True, exist_ok=True)
+    missing = [seed for seed in seeds if not has_case(folder, case_name(seed))]
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        futures = [pool.submit(_make_case, folder, seed, phases, grid) for seed in missing]
+        for future in as_completed(futures):
+            yield future.result()
+
+
+def _make_case(folder: Path, seed: int, phases: tuple[str, ...], grid: PhantomGrid) -> str:
+    torch.set_num_threads(1)
+    phantom = _phantom(seed, grid)
+    native = phantom.hu("native")
+    box = body_box(native, grid.spacing_mm)
+    noise = phantom.hu("native", noise_seed=seed) - native
+    changes = {phase: (phantom.hu(phase) - native)[box] for phase in phases}
+    name = case_name(seed)
+    write_case(
+        folder, name, spacing_mm=grid.spacing_mm, native=native[box], noise=noise[box], changes=changes,
+        about={"seed": seed},
+    )  # fmt: skip
+    return name
+
+
+def write_dicom(
+    folder: Path, *, seeds: Iterable[int], phases: tuple[str, ...], grid: PhantomGrid | None = None, workers: int = 1
+) -> Iterator[str]:
+    """Write each patient's native scan and ``phases`` as CT series, ``<folder>/<case>/<phase>/``; yields the cases' names."""
+    grid = grid or PhantomGrid()
+    missing = [seed for seed in seeds if not (folder / case_name(seed) / ".complete").exists()]
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        futures = [pool.submit(_write_dicom_case, folder, seed, phases, grid) for seed in missing]
+        for future in as_completed(futures):
+            yield future.result()
+
+
+def _write_dicom_case(folder: Path, seed: int, phases: tuple[str, ...], grid: PhantomGrid) -> str:
+    from s2ldm_core.phantom.dicom import write_series  # pydicom is needed for this form only
+
+    torch.set_num_threads(1)
+    phantom = _phantom(seed, grid)
+    for phase in ("native", *phases):
+        write_series(phantom, folder / case_name(seed) / phase, phase=phase)
+    (folder / case_name(seed) / ".complete").touch()
+    return case_name(seed)
+
+
+def _phantom(seed: int, grid: PhantomGrid) -> Phantom:
+    slices = int(np.random.default_rng((seed, 1)).integers(grid.slices[0], grid.slices[1] + 1))
+    return Phantom(seed=seed, matrix=grid.matrix, slices=slices, spacing_mm=grid.spacing_mm)
