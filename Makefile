@@ -1,0 +1,69 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Both set everything up first.
+
+PYTHON ?= python3
+VENV   ?= .venv
+# More arguments for pip, such as --index-url of a wheel index with CPU-only torch.
+PIP_ARGS ?=
+# A folder with a DICOM CT series of your own: DEMO_INPUT=folder make demo
+DEMO_INPUT ?=
+TEST_ARGS  ?=
+BENCH_ARGS ?=
+
+BIN   := $(VENV)/bin
+STAMP := $(VENV)/.set-up
+DEBIAN_PACKAGES := orthanc orthanc-dicomweb dcmtk dicom3tools
+
+# Nagle's algorithm against delayed acknowledgement costs DCMTK and Orthanc 46 ms an image.
+export TCP_NODELAY := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help set-up packages demo test lint bench image image-cuda clean
+
+help:  ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+set-up: $(STAMP)  ## Make the virtual environment with the pinned versions
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed: make PYTHON=python3.11 …" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+	  { echo "$(PYTHON) cannot make virtual environments (Debian: apt-get install python3-venv)" >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e '.[train,dev]'
+	@touch $@
+
+packages:  ## Install the Debian packages that the tests talk to (as root; else says which)
+	@missing=$$(for name in $(DEBIAN_PACKAGES); do \
+	    dpkg-query -W -f='$${Status}' $$name 2>/dev/null | grep -q 'ok installed' || echo $$name; done); \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if ! command -v apt-get >/dev/null; then \
+	    echo "Not Debian: tests that need" $$missing "are skipped." >&2; \
+	elif [ "$$(id -u)" -eq 0 ]; then \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
+	else \
+	    echo "Tests that need them are skipped until you run: sudo apt-get install" $$missing >&2; \
+	fi
+
+demo: $(STAMP)  ## Start the node, send it a series over DICOM, show the derived series
+	$(BIN)/s2ldm-node demo $(if $(DEMO_INPUT),--input '$(DEMO_INPUT)')
+
+test: $(STAMP) packages  ## Run every test
+	$(BIN)/python -m pytest $(TEST_ARGS)
+
+lint: $(STAMP)  ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(STAMP) packages  ## Measure translation and receiving, peers beside us
+	$(BIN)/python bench/translate.py $(BENCH_ARGS)
+	$(BIN)/python bench/ingest.py $(BENCH_ARGS)
+
+image:  ## Build the slim CPU image (BUILD_ARGS="--build-arg TORCH_INDEX_URL=…" for CPU-only torch)
+	docker build --target cpu --tag s2ldm-node:cpu $(BUILD_ARGS) .
+
+image-cuda:  ## Build the CUDA image
+	docker build --target cuda --tag s2ldm-node:cuda $(BUILD_ARGS) .
+
+clean:  ## Remove everything that was built, the virtual environment too
+	rm -rf $(VENV) build dist demo demo.png .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
