@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
 from dicom_node.derive.info import DerivationInfo
-from dicom_node.derive.verbatim import copy_verbatim, text_of
+from dicom_node.derive.verbatim import copy_verbatim, keep_encoding, text_of
 
 MANUFACTURER = "S2LDM Node"
 IMPLEMENTATION_VERSION_NAME = "S2LDM_NODE"
@@ -44,7 +44,7 @@ def acquisition_equipment(source: Dataset) -> Dataset:
     )
     present = [keyword for keyword in _ACQUISITION_KEYWORDS if text_of(source, keyword)]
     copy_verbatim(source, item, present)
-    item.set_original_encoding(False, True)
+    keep_encoding(item)
     return item
 
 
@@ -54,7 +54,7 @@ def synthesizing_equipment(info: DerivationInfo) -> Dataset:
         manufacturer=MANUFACTURER,
         purpose_of_reference=codes.DCM.SynthesizingEquipment,
         manufacturer_model_name=f"{info.model_name} {info.model_version}"[:64],
-        software_versions=[f"s2ldm-node {info.software_version}"[:64], info.weights_sha256[:64]],
+        software_versions=_software_versions(info),
         contribution_datetime=info.created_at.replace(microsecond=0),
         contribution_description=f"Synthesis of the {info.phase} contrast phase; weights sha256 {info.weights_sha256}",
     )
@@ -64,4 +64,14 @@ def set_own_equipment(target: Dataset, *, info: DerivationInfo) -> None:
     """General Equipment (PS3.3 C.7.5.1): the images are ours; the scanner is named as contributing."""
     target.Manufacturer = MANUFACTURER
     target.ManufacturerModelName = f"{info.model_name} {info.model_version}"[:64]
-    target.SoftwareVersions = [f"s2ldm-node {info.software_version}"[:64], info.weights_sha256[:64]]
+    target.SoftwareVersions = _software_versions(info)
+
+
+def _software_versions(info: DerivationInfo) -> list[str]:
+    """This node, the weights' checksum, the model."""
+    # The checksum fills all 64 characters of a LO; last in the list, a padding space would seem to make it longer.
+    return [
+        f"s2ldm-node {info.software_version}"[:64],
+        info.weights_sha256[:64],
+        f"{info.model_name} {info.model_version}"[:64],
+    ]

@@ -64,9 +64,9 @@ def plan_storage(hu: np.ndarray, *, padding: np.ndarray | None, padding_hu: floa
             padded = True
             plane = plane[~padding[index]]
         if plane.size:
-            lowest = min(lowest, float(plane.min()))
-            highest = max(highest, float(plane.max()))
-    if lowest > highest:  # every pixel is padding
+            lowest = float(np.minimum(lowest, plane.min()))  # unlike min(), these keep NaN
+            highest = float(np.maximum(highest, plane.max()))
+    if padded and lowest > highest:  # every pixel is padding
         lowest = highest = 0.0
     if not (np.isfinite(lowest) and np.isfinite(highest)):
         raise DeriveError(

@@ -1,0 +1,81 @@
+"""What the node and its translation worker say to each other: plain values and paths, never images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Disposition(StrEnum):
+    """What a failed translation means for its job."""
+
+    #: The series is not for this model: the job ends in ``refused``.
+    REFUSE = "refuse"
+    #: Trying again would end the same way.
+    FAIL = "fail"
+    #: It may pass: memory, disk.
+    RETRY = "retry"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """Have a model ready."""
+
+    model: str
+    device: str
+    threads: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Translate:
+    """Translate one series; the result goes to ``folder`` as `dicom_node.translation` says."""
+
+    paths: tuple[str, ...]
+    folder: str
+    phase: str
+    model: str
+    device: str
+    seed: int = 0
+    steps: int | None = None
+    threads: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """``fraction`` is 0 to 1 within ``stage``."""
+
+    stage: str
+    fraction: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """A model is ready."""
+
+    model: str
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Translated:
+    """A result is complete on disk; ``record_path`` names its record."""
+
+    record_path: str
+    model_version: str
+    weights_sha256: str
+    steps: int
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failed:
+    """A request failed, with the reason for the administrator."""
+
+    code: str
+    sentence: str
+    remedy: str
+    disposition: Disposition
+
+
+Request = Load | Translate
+Answer = Progress | Loaded | Translated | Failed

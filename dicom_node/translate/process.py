@@ -1,0 +1,146 @@
+"""The node's handle on its translation worker: start, ask, wait with a deadline, and notice when it dies."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from multiprocessing import connection as mp_connection
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+
+from dicom_node.errors import TranslateError
+from dicom_node.translate.messages import Failed, Loaded, Progress, Request, Translated
+from dicom_node.translate.worker import serve
+
+_POLL_SECONDS = 0.25
+_STOP_SECONDS = 5.0
+
+
+class WorkerDiedError(TranslateError):
+    """The worker process ended before it answered."""
+
+
+class WorkerTimeoutError(TranslateError):
+    """The worker took longer than a job may take."""
+
+
+class WorkerInterruptedError(TranslateError):
+    """The node wanted the worker to stop."""
+
+
+class WorkerProcess:
+    """One worker process; not for use from several threads at once."""
+
+    def __init__(self) -> None:
+        self._process: SpawnProcess | None = None
+        self._connection: Connection | None = None
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs; may be asked from any thread."""
+        process = self._process
+        try:
+            return process is not None and process.is_alive()
+        except ValueError:  # closed by the other thread just now
+            return False
+
+    @property
+    def pid(self) -> int | None:
+        """Process ID, while there is a process."""
+        return None if self._process is None else self._process.pid
+
+    def start(self) -> None:
+        """Start the process unless it runs."""
+        if self.alive:
+            return
+        self.kill()
+        context = get_context("spawn")
+        ours, theirs = context.Pipe()
+        self._process = context.Process(target=serve, args=(theirs,), name="s2ldm-translate", daemon=True)
+        self._process.start()
+        theirs.close()
+        self._connection = ours
+
+    def ask(
+        self,
+        request: Request,
+        *,
+        timeout_seconds: float,
+        on_progress: Callable[[Progress], None],
+        should_stop: Callable[[], bool],
+    ) -> Loaded | Translated | Failed:
+        """Put a request to the running process and wait for its answer.
+
+        ``on_progress`` and ``should_stop`` are called from this thread. Whenever this raises, the process has been
+        ended; the next `start` begins afresh.
+
+        Raises
+        ------
+        WorkerDiedError
+            The process ended, for example killed for want of memory.
+        WorkerTimeoutError
+            No answer within ``timeout_seconds``.
+        WorkerInterruptedError
+            ``should_stop`` said so.
+        """
+        if self._process is None or self._connection is None:
+            raise WorkerDiedError("worker_died", "The translation worker is not running.")
+        deadline = time.monotonic() + timeout_seconds
+        try:
+            self._connection.send(request)
+            while True:
+                if self._connection.poll(_POLL_SECONDS):
+                    answer = self._connection.recv()
+                    if not isinstance(answer, Progress):
+                        return answer
+                    on_progress(answer)
+                elif not self._process.is_alive() and not self._connection.poll():
+                    raise EOFError
+                if should_stop():
+                    raise WorkerInterruptedError("interrupted", "Translation was interrupted.")
+                if time.monotonic() > deadline:
+                    raise WorkerTimeoutError(
+                        "translate_timeout",
+                        f"Translation took longer than {timeout_seconds:.0f} seconds and was stopped.",
+                        "Raise compute.job_timeout_seconds, or use a faster device, then retry the job.",
+                    )
+        except (EOFError, BrokenPipeError, ConnectionResetError) as error:
+            raise WorkerDiedError(
+                "worker_died",
+                f"The translation worker died ({self._ending()}).",
+                "Usually the machine had too little memory: see the system's log, then retry the job.",
+            ) from error
+        except BaseException:
+            self.kill()
+            raise
+
+    def stop(self) -> None:
+        """End the process in order, or by force if it does not go."""
+        if self._connection is not None and self.alive:
+            with suppress(OSError):  # it may have gone already
+                self._connection.send(None)
+            mp_connection.wait([self._process.sentinel] if self._process else [], timeout=_STOP_SECONDS)
+        self.kill()
+
+    def kill(self) -> None:
+        """End the process now."""
+        if self._process is not None:
+            if self._process.is_alive():
+                self._process.kill()
+            self._process.join()
+            self._process.close()
+            self._process = None
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _ending(self) -> str:
+        if self._process is None:
+            return "unknown"
+        self._process.join(_STOP_SECONDS)
+        code = self._process.exitcode
+        ending = "still running" if code is None else f"signal {-code}" if code < 0 else f"exit code {code}"
+        self.kill()
+        return ending

@@ -1,0 +1,194 @@
+"""The translation worker: a process of its own that holds the model warm and works on one series at a time.
+
+It is started fresh (spawn), so it inherits neither the listener's sockets nor the node's threads, and it ends with its
+parent. PyTorch is imported here only; the node's own process never loads it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing import connection as mp_connection
+from multiprocessing import parent_process
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dicom_node.faults import place_of
+from dicom_node.translate.messages import Answer, Disposition, Failed, Load, Loaded, Progress, Translate, Translated
+from dicom_node.translation import TranslationRecord
+
+if TYPE_CHECKING:
+    from s2ldm_core.translator import Translator
+
+#: Models held at once; routes rarely use more, and each takes memory.
+_MODELS_HELD = 2
+#: Core reasons that concern the series rather than the model: the job is refused, as selection would have done.
+_SERIES_REASONS = frozenset({"TOO_FEW_SLICES"})
+
+
+def serve(connection: Connection) -> None:
+    """Answer requests until the other end closes; the worker process's main function."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the node, which stops its worker in order
+    threading.Thread(target=_end_with_parent, name="end-with-parent", daemon=True).start()
+    worker = Worker(connection.send)
+    while True:
+        try:
+            request = connection.recv()
+        except EOFError:
+            return
+        if request is None:
+            return
+        connection.send(worker.answer(request))
+
+
+class Worker:
+    """Holds models and answers requests.
+
+    Parameters
+    ----------
+    send
+        Takes progress messages while a request is worked on.
+    """
+
+    def __init__(self, send: Callable[[Answer], None]) -> None:
+        self._send = send
+        self._models: dict[tuple[str, str], Translator] = {}
+
+    def answer(self, request: Load | Translate) -> Answer:
+        """Do what is asked; every failure comes back as ``Failed``."""
+        from s2ldm_core.errors import S2LDMError, TranslationError, VolumeError
+
+        try:
+            if isinstance(request, Load):
+                started = time.perf_counter()
+                self._model(request)
+                return Loaded(model=request.model, seconds=time.perf_counter() - started)
+            return self._translate(request)
+        except S2LDMError as error:
+            of_series = isinstance(error, VolumeError) or (
+                isinstance(error, TranslationError) and error.code in _SERIES_REASONS
+            )
+            return Failed(
+                code=error.code.lower(),
+                sentence=error.sentence,
+                remedy=error.remedy,
+                disposition=Disposition.REFUSE if of_series else Disposition.FAIL,
+            )
+        except OSError as error:
+            return Failed(
+                code="translate_disk",
+                sentence=f"A file could not be read or written: {error.strerror or type(error).__name__}.",
+                remedy="Check the free space and permissions of data_dir.",
+                disposition=Disposition.RETRY,
+            )
+        except Exception as error:  # noqa: BLE001 (the worker must outlive any series; the node records the reason)
+            return _fault(error)
+        finally:
+            release_memory()
+
+    def _model(self, request: Load | Translate) -> Translator:
+        import torch
+
+        from s2ldm_core.translator import Translator
+
+        if request.threads is not None:
+            torch.set_num_threads(request.threads)
+        key = (request.model, request.device)
+        if key not in self._models:
+            while len(self._models) >= _MODELS_HELD:
+                self._models.pop(next(iter(self._models)))
+            self._models[key] = Translator.load(request.model, device=request.device)
+        return self._models[key]
+
+    def _translate(self, request: Translate) -> Translated:
+        from s2ldm_core.io import read_volume
+
+        seconds: dict[str, float] = {}
+        started = time.perf_counter()
+        translator = self._model(request)
+        seconds["load"], started = time.perf_counter() - started, time.perf_counter()
+        self._send(Progress(stage="read", fraction=0.0))
+        volume = read_volume([Path(path) for path in request.paths])
+        seconds["read"] = time.perf_counter() - started
+        result = translator.translate(
+            volume,
+            phase=request.phase,
+            seed=request.seed,
+            steps=request.steps,
+            progress=lambda stage, fraction: self._send(Progress(stage=stage, fraction=float(fraction))),
+        )
+        seconds.update(result.seconds)
+        started = time.perf_counter()
+        self._send(Progress(stage="write", fraction=0.0))
+        record = TranslationRecord(
+            phase=result.phase,
+            model_name=result.package.name,
+            model_version=result.package.version,
+            weights_sha256=result.package.weights_sha256,
+            training_statement=training_statement(result.package.training_data),
+            seed=result.seed,
+            steps=result.steps,
+            sop_instance_uids=tuple(one.sop_instance_uid or "" for one in result.volume.slices),
+            seconds=dict(seconds),
+        )
+        path = record.save(Path(request.folder), hu=result.volume.hu, padding=result.volume.padding)
+        seconds["write"] = time.perf_counter() - started
+        return Translated(
+            record_path=str(path),
+            model_version=record.model_version,
+            weights_sha256=record.weights_sha256,
+            steps=record.steps,
+            seconds={name: round(value, 3) for name, value in seconds.items()},
+        )
+
+
+def training_statement(training_data: dict[str, Any]) -> str:
+    """One sentence on what a model was trained on: the package's own, or its facts strung together."""
+    for key in ("statement", "source", "description"):
+        if isinstance(training_data.get(key), str):
+            return str(training_data[key])
+    facts = [f"{key}: {value}" for key, value in training_data.items() if isinstance(value, str | int | float)]
+    return "; ".join(facts)
+
+
+def release_memory() -> None:
+    """Give a finished series' memory back to the system and to the accelerator."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc only
+        if trim is not None:
+            trim(0)
+
+
+def _fault(error: Exception) -> Failed:
+    name, place = type(error).__name__, place_of(error)
+    if isinstance(error, MemoryError) or name == "OutOfMemoryError":
+        return Failed(
+            code="out_of_memory",
+            sentence="There was not enough memory to translate the series.",
+            remedy="Give the node more memory, or stop what else uses it.",
+            disposition=Disposition.RETRY,
+        )
+    return Failed(
+        code="translate_fault",
+        sentence=f"Translation failed unexpectedly ({name} at {place}).",
+        remedy="Report this with the log; the series stays in the spool.",
+        disposition=Disposition.FAIL,
+    )
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        mp_connection.wait([parent.sentinel])
+        os._exit(1)
