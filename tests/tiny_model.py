@@ -1,0 +1,78 @@
+"""A real model package, tiny and untrained, and jobs for it: for tests of what surrounds the model."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from pydicom import dcmread
+
+from dicom_node.catalog import Catalog, NewInstance
+
+
+def write_tiny_package(folder: Path, *, min_slices: int = 2) -> Path:
+    """A residual U-Net of a few thousand weights, saved as a package; returns ``folder``."""
+    from s2ldm_core.package import save_package
+    from s2ldm_core.systems import build_system
+
+    torch.manual_seed(0)
+    system = build_system(
+        "unet",
+        {"channels": (4, 4), "blocks": (1, 1), "core_channels": (4, 4), "core_blocks": 1, "latent": 2},
+    )
+    # Zero-initialised heads would predict no change at all; a small constant shows that the model was asked.
+    with torch.no_grad():
+        for parameter in system.parameters():
+            parameter.add_(0.01)
+    save_package(
+        folder,
+        system=system,
+        metadata={
+            "name": "tiny",
+            "version": "0.0.1",
+            "window_hu": (-200.0, 500.0),
+            "spacing_mm": (3.0, 1.5, 1.5),
+            "min_slices": min_slices,
+            "intended_use": "tests",
+            "training_data": {"source": "nothing"},
+            "metrics": {},
+        },
+    )
+    return folder
+
+
+def add_series(catalog: Catalog, paths: Sequence[Path], *, route: str) -> None:
+    """Record files as a series received on ``route``."""
+    batch = []
+    for path in paths:
+        header = dcmread(path, stop_before_pixels=True)
+        batch.append(
+            NewInstance(
+                series_instance_uid=header.SeriesInstanceUID,
+                study_instance_uid=header.StudyInstanceUID,
+                sop_instance_uid=header.SOPInstanceUID,
+                sop_class_uid=header.SOPClassUID,
+                transfer_syntax_uid=header.file_meta.TransferSyntaxUID,
+                path=path,
+                digest=hashlib.sha256(path.read_bytes()).hexdigest(),
+                size=path.stat().st_size,
+                route=route,
+                calling_ae="SENDER",
+                peer="127.0.0.1",
+            )
+        )
+    catalog.add_instances(batch)
+
+
+def queue_job(catalog: Catalog, paths: Sequence[Path], *, route: str, phase: str, model: str) -> int:
+    """A job of these files that waits for translation; returns its ID."""
+    add_series(catalog, paths, route=route)
+    (series,) = catalog.list_series(state="receiving")
+    job_id = catalog.complete_series(
+        series.key, signal="released", phase=phase, model=model, seen_at=series.last_received_at
+    )
+    assert job_id is not None
+    assert catalog.accept_job(job_id, details={})
+    return job_id
