@@ -1,0 +1,153 @@
+"""Translating files without a network: what ``s2ldm-node translate INPUT OUTPUT`` does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dicom_node import __version__
+from dicom_node.derive import DerivationInfo, OutputForm, write_derived_series
+from dicom_node.errors import NodeError, TranslateError
+from dicom_node.translate.worker import training_statement
+from dicom_node.translation import whole_hu
+
+#: Output forms of the command: those of a route, and volumes for research tools.
+OUTPUT_FORMS = (*(form.value for form in OutputForm), "nifti")
+_VOLUME_SUFFIXES = (".nii", ".nii.gz", ".mha", ".mhd")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conversion:
+    """What was written: DICOM files or one volume file; ``seconds`` names the parts of the work."""
+
+    paths: tuple[Path, ...]
+    series_instance_uid: str | None
+    phase: str
+    model: str
+    seed: int
+    steps: int
+    seconds: dict[str, float]
+
+
+def translate_path(
+    input_path: Path,
+    output_path: Path,
+    *,
+    phase: str,
+    model: str = "demo",
+    output_form: str | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    steps: int | None = None,
+    series_uid: str | None = None,
+    progress: Callable[[str, float], None] | None = None,
+) -> Conversion:
+    """Translate one series or volume file.
+
+    Parameters
+    ----------
+    input_path
+        A folder with a DICOM CT series, or a NIfTI or MetaImage file in HU.
+    output_path
+        Folder for the DICOM forms, which must be empty or absent; file for ``nifti`` (``.nii``, ``.nii.gz``, ``.mha``
+        or ``.mhd``, which must not exist), or a folder, which gets ``<phase>.nii.gz``.
+    output_form
+        One of ``OUTPUT_FORMS``; ``None`` means ``nifti`` when the output is named like a volume file or the input is
+        one, else ``sc``. The DICOM forms need a DICOM input.
+    series_uid
+        Which series to take when the folder holds several.
+    progress
+        Called with the stage's name and the fraction of it done.
+
+    Raises
+    ------
+    NodeError
+        The output is in the way, or the form does not fit the input.
+    S2LDMError
+        The input or the model cannot be used.
+    """
+    from s2ldm_core.io import read_volume, write_volume
+    from s2ldm_core.translator import Translator
+
+    report = progress or (lambda _stage, _fraction: None)
+    form = _form(input_path, output_path, output_form)
+    target = _target(output_path, form=form, phase=phase)
+    report("load", 0.0)
+    translator = Translator.load(model, device=device)
+    report("read", 0.0)
+    volume = read_volume(input_path, series_uid=series_uid)
+    sources = [one.path for one in volume.slices if one.path is not None]
+    if form != "nifti" and len(sources) != volume.shape[0]:
+        raise TranslateError(
+            "form_needs_dicom",
+            f"The output form {form} copies the headers of a DICOM series, which {input_path} is not.",
+            "Use --output nifti, or a folder with a DICOM series as input.",
+        )
+    result = translator.translate(volume, phase=phase, seed=seed, steps=steps, progress=report)
+    conversion = Conversion(
+        paths=(target,),
+        series_instance_uid=None,
+        phase=result.phase,
+        model=f"{result.package.name} {result.package.version}",
+        seed=result.seed,
+        steps=result.steps,
+        seconds=dict(result.seconds),
+    )
+    report("write", 0.0)
+    if form == "nifti":
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_volume(result.volume, target)
+        report("write", 1.0)
+        return conversion
+    series = write_derived_series(
+        sources,
+        whole_hu(result.volume.hu),
+        info=DerivationInfo(
+            phase=result.phase,
+            model_name=result.package.name,
+            model_version=result.package.version,
+            weights_sha256=result.package.weights_sha256,
+            training_statement=training_statement(result.package.training_data),
+            seed=result.seed,
+            steps=result.steps,
+            route="s2ldm-node translate",
+            output=OutputForm(form),
+            software_version=__version__,
+        ),
+        folder=target,
+        padding=result.volume.padding,
+        progress=lambda fraction: report("write", fraction),
+    )
+    return replace(
+        conversion,
+        paths=tuple(one.path for one in series.instances),
+        series_instance_uid=series.series_instance_uid,
+    )
+
+
+def _form(input_path: Path, output_path: Path, output_form: str | None) -> str:
+    if output_form is None:
+        volumes = input_path.name.lower().endswith(_VOLUME_SUFFIXES) and not input_path.is_dir()
+        return "nifti" if volumes or output_path.name.lower().endswith(_VOLUME_SUFFIXES) else "sc"
+    if output_form not in OUTPUT_FORMS:
+        raise NodeError(
+            "unknown_form", f"There is no output form {output_form!r}.", f"Use one of {', '.join(OUTPUT_FORMS)}."
+        )
+    return output_form
+
+
+def _target(output_path: Path, *, form: str, phase: str) -> Path:
+    """Where to write, checked before any work is done."""
+    if form == "nifti":
+        named = output_path.name.lower().endswith(_VOLUME_SUFFIXES)
+        target = output_path if named and not output_path.is_dir() else output_path / f"{phase}.nii.gz"
+        in_the_way = target.exists()
+    else:
+        target = output_path
+        in_the_way = target.exists() and (not target.is_dir() or any(target.iterdir()))
+    if in_the_way:
+        raise NodeError(
+            "output_exists", f"{target} already holds something.", "Name another output, or empty that one."
+        )
+    return target
