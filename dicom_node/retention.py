@@ -1,7 +1,7 @@
 """Removing files that have served their time."""
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -66,8 +66,10 @@ class RetentionStep:
         root = self._settings.work_dir
         if not root.is_dir():
             return 0
+        folders = [one for one in root.iterdir() if one.name.isdigit()]
+        # Asked after the folders were listed: a job that begins meanwhile has its folder on neither list.
         in_use = {str(job_id) for job_id in self._catalog.working_jobs()}
-        left: Sequence[Path] = [one for one in root.iterdir() if one.name.isdigit() and one.name not in in_use]
+        left = [one for one in folders if one.name not in in_use]
         for folder in left:
             shutil.rmtree(folder, ignore_errors=True)
         return len(left)

@@ -27,6 +27,7 @@ def job_row(row: Mapping[Any, Any]) -> JobRow:
         route=row["route"],
         phase=row["phase"],
         model=row["model"],
+        model_identity=row["model_identity"],
         state=JobState(row["state"]),
         content_digest=row["content_digest"],
         completion_signal=row["completion_signal"],

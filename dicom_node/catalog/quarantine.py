@@ -170,6 +170,7 @@ class Quarantine(Database):
             route=route,
             phase=phase,
             model=model,
+            model_identity="",
             content_digest="",
             state=JobState.REFUSED,
             instance_count=1,

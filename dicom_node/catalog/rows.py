@@ -166,8 +166,9 @@ class SeriesRow:
 class JobRow:
     """One source series (a fixed set of its instances) on one route.
 
-    ``series_key`` is None only for the ``refused`` jobs that stand for unreadable objects. ``details`` is what the
-    steps noted (seconds, seed, selection hints); ``progress`` is 0..1 within ``stage`` while translating.
+    ``model`` is the route's word for it, ``model_identity`` names its version and weights. ``series_key`` is None only
+    for the ``refused`` jobs that stand for unreadable objects. ``details`` is what the steps noted (seconds, seed,
+    selection hints); ``progress`` is 0..1 within ``stage`` while translating.
     """
 
     id: int
@@ -177,6 +178,7 @@ class JobRow:
     route: str
     phase: str
     model: str
+    model_identity: str
     state: JobState
     content_digest: str
     completion_signal: str | None

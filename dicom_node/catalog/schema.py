@@ -119,7 +119,8 @@ jobs = Table(
     Column("series_id", ForeignKey("series.id", ondelete="CASCADE")),
     Column("route", _AE, nullable=False),
     Column("phase", String(16), nullable=False),
-    Column("model", String(128), nullable=False),
+    Column("model", Text, nullable=False),
+    Column("model_identity", String(256), nullable=False),
     Column("content_digest", String(64), nullable=False),
     Column("state", String(16), nullable=False),
     Column("completion_signal", String(32)),
@@ -141,7 +142,7 @@ jobs = Table(
     Column("derived_series_instance_uid", _UID),
     Column("details", Text, nullable=False, default="{}"),
     # The same content on the same route with the same model is the same job, whoever sends it again.
-    UniqueConstraint("series_id", "content_digest", "model", name="uq_jobs_identity"),
+    UniqueConstraint("series_id", "content_digest", "model_identity", name="uq_jobs_identity"),
     Index("ix_jobs_state", "state", "id"),
 )
 

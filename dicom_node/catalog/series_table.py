@@ -58,7 +58,15 @@ class SeriesTable(Database):
             return found
 
     def complete_series(
-        self, series_key: int, *, signal: str, phase: str, model: str, late: str = "rerun", seen_at: datetime
+        self,
+        series_key: int,
+        *,
+        signal: str,
+        phase: str,
+        model: str,
+        model_identity: str | None = None,
+        late: str = "rerun",
+        seen_at: datetime,
     ) -> int | None:
         """Close a series and open the job that follows from its content.
 
@@ -67,7 +75,9 @@ class SeriesTable(Database):
         signal
             Which completion signal decided.
         phase, model
-            What the route asks for; ``model`` names the version too, because another version is another job.
+            What the route asks for.
+        model_identity
+            Version and weights of the model, because other weights are another job; default: ``model``.
         late
             What slices after a first job mean: ``rerun`` makes a new job of the whole series, ``ignore`` records them.
         seen_at
@@ -87,13 +97,14 @@ class SeriesTable(Database):
                 .where(instances.c.series_id == series_key)
                 .order_by(instances.c.sop_instance_uid)
             ).all()
+            identity = model if model_identity is None else model_identity
             digest = content_digest((uid, sha) for _, uid, sha in content)
             earlier = (
                 connection.execute(select(jobs).where(jobs.c.series_id == series_key).order_by(jobs.c.id))
                 .mappings()
                 .all()
             )
-            same = [job for job in earlier if job["content_digest"] == digest and job["model"] == model]
+            same = [job for job in earlier if job["content_digest"] == digest and job["model_identity"] == identity]
             ran = [job for job in earlier if job["state"] not in (JobState.REFUSED, JobState.CANCELLED)]
             known = any(job["content_digest"] == digest for job in earlier)
             ignored = late == "ignore" and bool(ran) and not known
@@ -118,7 +129,19 @@ class SeriesTable(Database):
             )
             if same or ignored or not content:
                 return None
-            job_id = self._open_job(connection, row, phase, model, digest, signal, [key for key, _, _ in content])
+            job_id = _open_job(
+                connection,
+                [key for key, _, _ in content],
+                series_id=series_key,
+                route=row["route"],
+                phase=phase,
+                model=model,
+                model_identity=identity,
+                content_digest=digest,
+                completion_signal=signal,
+                created_at=now,
+                updated_at=now,
+            )
             self._supersede(connection, earlier, job_id, now)
             return job_id
 
@@ -148,37 +171,6 @@ class SeriesTable(Database):
         with self.read() as connection:
             return [instance_row(row) for row in connection.execute(query).mappings()]
 
-    def _open_job(
-        self,
-        connection: Connection,
-        row: Mapping[Any, Any],
-        phase: str,
-        model: str,
-        digest: str,
-        signal: str,
-        members: list[int],
-    ) -> int:
-        now = self.now()
-        job_id = insert_row(
-            connection,
-            jobs,
-            series_id=row["id"],
-            route=row["route"],
-            phase=phase,
-            model=model,
-            content_digest=digest,
-            state=JobState.SELECTING,
-            completion_signal=signal,
-            instance_count=len(members),
-            attempts=0,
-            created_at=now,
-            updated_at=now,
-        )
-        connection.execute(
-            insert(job_instances), [{"job_id": job_id, "instance_id": key, "set_aside": False} for key in members]
-        )
-        return job_id
-
     def _supersede(self, connection: Connection, earlier: Any, job_id: int, now: datetime) -> None:
         overtaken = [job["id"] for job in earlier if job["state"] in _SUPERSEDABLE]
         if not overtaken:
@@ -191,6 +183,13 @@ class SeriesTable(Database):
             .where(jobs.c.id.in_(overtaken))
             .values(state=JobState.CANCELLED, updated_at=now, finished_at=now, worker=None, **reason_values(reason))
         )
+
+
+def _open_job(connection: Connection, members: list[int], **values: Any) -> int:
+    job_id = insert_row(connection, jobs, state=JobState.SELECTING, instance_count=len(members), attempts=0, **values)
+    rows = [{"job_id": job_id, "instance_id": key, "set_aside": False} for key in members]
+    connection.execute(insert(job_instances), rows)
+    return job_id
 
 
 def content_digest(members: Any) -> str:

@@ -18,7 +18,7 @@ class CompletionStep:
     Parameters
     ----------
     model_identity
-        Gives a route's model with its version, which is part of what makes a job the same job.
+        Gives the version and weights of a route's model, which are part of what makes a job the same job.
     """
 
     def __init__(self, settings: Settings, catalog: Catalog, *, model_identity: Callable[[str], str]) -> None:
@@ -39,7 +39,8 @@ class CompletionStep:
                 series.key,
                 signal=signal,
                 phase=route.phase,
-                model=self._model_identity(route.model),
+                model=route.model,
+                model_identity=self._model_identity(route.model),
                 late=route.late,
                 seen_at=series.last_received_at,
             )

@@ -1,0 +1,1 @@
+"""Health, metrics, the read-only API and its pages."""
