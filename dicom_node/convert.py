@@ -9,8 +9,7 @@ from pathlib import Path
 from dicom_node import __version__
 from dicom_node.derive import DerivationInfo, OutputForm, write_derived_series
 from dicom_node.errors import NodeError, TranslateError
-from dicom_node.translate.worker import training_statement
-from dicom_node.translation import whole_hu
+from dicom_node.translation import training_statement, whole_hu
 
 #: Output forms of the command: those of a route, and volumes for research tools.
 OUTPUT_FORMS = (*(form.value for form in OutputForm), "nifti")

@@ -90,6 +90,15 @@ def whole_hu(hu: np.ndarray) -> np.ndarray:
     return result
 
 
+def training_statement(training_data: dict[str, Any]) -> str:
+    """One sentence on what a model was trained on: the package's own, or its facts strung together."""
+    for key in ("statement", "source", "description"):
+        if isinstance(training_data.get(key), str):
+            return str(training_data[key])
+    facts = [f"{key}: {value}" for key, value in training_data.items() if isinstance(value, str | int | float)]
+    return "; ".join(facts)
+
+
 def _save_array(path: Path, array: np.ndarray) -> None:
     with atomic_file(path) as file:
         np.save(file, array, allow_pickle=False)

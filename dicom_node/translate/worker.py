@@ -18,11 +18,11 @@ from multiprocessing import connection as mp_connection
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dicom_node.faults import place_of
 from dicom_node.translate.messages import Answer, Disposition, Failed, Load, Loaded, Progress, Translate, Translated
-from dicom_node.translation import TranslationRecord
+from dicom_node.translation import TranslationRecord, training_statement
 
 if TYPE_CHECKING:
     from s2ldm_core.translator import Translator
@@ -147,15 +147,6 @@ class Worker:
             steps=record.steps,
             seconds={name: round(value, 3) for name, value in seconds.items()},
         )
-
-
-def training_statement(training_data: dict[str, Any]) -> str:
-    """One sentence on what a model was trained on: the package's own, or its facts strung together."""
-    for key in ("statement", "source", "description"):
-        if isinstance(training_data.get(key), str):
-            return str(training_data[key])
-    facts = [f"{key}: {value}" for key, value in training_data.items() if isinstance(value, str | int | float)]
-    return "; ".join(facts)
 
 
 def release_memory() -> None:

@@ -75,13 +75,17 @@ def test_phase_the_model_does_not_know_is_named(series, package, tmp_path) -> No
 
 def test_progress_is_reported(series, package, tmp_path) -> None:
     seen: list[str] = []
+
+    def note(stage: str, _fraction: float) -> None:
+        seen.append(stage)
+
     translate_path(
         series,
         tmp_path / "o",
         phase="arterial",
         model=package,
         device="cpu",
-        progress=lambda stage, _: seen.append(stage),
+        progress=note,
     )
     assert seen[:2] == ["load", "read"]
     assert seen[-1] == "write"

@@ -144,15 +144,10 @@ def test_geometry_keeps_its_text(write_ct_series, hu, info, tmp_path, keyword, t
 def test_overlong_decimals_are_shortened_to_legal_ones(write_ct_series, hu, info, tmp_path) -> None:
     (source,) = write_ct_series(hu[:1])
     raw = source.read_bytes()
-    legal = b"1.0\\1.0 "
-    overlong = b"0.97656297683715820\\0.976562976837158 "
-    element = b"\x28\x00\x30\x00DS"
-    assert element + len(legal).to_bytes(2, "little") + legal in raw
-    source.write_bytes(
-        raw.replace(
-            element + len(legal).to_bytes(2, "little") + legal, element + len(overlong).to_bytes(2, "little") + overlong
-        )
-    )
+    legal = b"DS\x08\x001.0\\1.0 "
+    overlong = b"DS\x24\x000.97656297683715820\\0.976562976837158 "
+    assert raw.count(legal) == 1
+    source.write_bytes(raw.replace(legal, overlong))
     (one,) = derive([source], hu[:1], info, tmp_path / "out")
     assert [len(str(value)) <= 16 for value in one.PixelSpacing] == [True, True]
     assert [float(value) for value in one.PixelSpacing] == pytest.approx([0.97656297683715820] * 2, abs=1e-13)

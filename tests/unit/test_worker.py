@@ -10,8 +10,8 @@ from pydicom import dcmread
 from tiny_model import write_tiny_package
 
 from dicom_node.translate.messages import Disposition, Failed, Load, Loaded, Progress, Translate, Translated
-from dicom_node.translate.worker import Worker, training_statement
-from dicom_node.translation import TranslationRecord
+from dicom_node.translate.worker import Worker
+from dicom_node.translation import TranslationRecord, training_statement
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,12 @@ def test_result_is_on_disk_on_the_source_s_grid(worker, package, write_ct_series
     assert result.dtype == np.int16
     assert padding is None
     assert np.array_equal(result[:, :4], hu[:, :4])  # air keeps its values
-    assert (record.model_name, record.phase, record.seed, record.training_statement) == ("tiny", "arterial", 0, "nothing")
+    assert (record.model_name, record.phase, record.seed, record.training_statement) == (
+        "tiny",
+        "arterial",
+        0,
+        "nothing",
+    )
 
 
 def test_slices_are_named_in_the_volume_s_order(worker, package, write_ct_series, hu, tmp_path) -> None:
