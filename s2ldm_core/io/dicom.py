@@ -173,5 +173,5 @@ def _integer(header: Dataset) -> int | None:
     try:
         value = header.get("InstanceNumber")
         return None if value is None or value == "" else int(value)
-    except (ValueError, TypeError):  # IS text that is no number; Instance Number orders nothing here
+    except (ValueError, TypeError, OverflowError):  # IS text that is no number; Instance Number orders nothing here
         return None

@@ -55,13 +55,26 @@ def read_header(path: Path, *, keywords: Iterable[str] = HEADER_KEYWORDS) -> Dat
     tags: list[Any] = list(keywords)
     try:
         bare = lacks_preamble(path)
-        return None if bare is None else dcmread(path, force=bare, stop_before_pixels=True, specific_tags=tags)
+        if bare is None:
+            return None
+        dataset = dcmread(path, force=bare, stop_before_pixels=True, specific_tags=tags)
+        _parse(dataset)
+        return dataset
     except (OSError, *PARSE_ERRORS) as error:
         raise VolumeError(
             "FILE_UNREADABLE",
             f"{path.name} cannot be read as DICOM ({type(error).__name__}).",
             "Check the file's permissions, or export it again.",
         ) from error
+
+
+def _parse(dataset: Dataset) -> None:
+    """Parse every element now, because pydicom would do so at first use, far from where damage can be answered for."""
+    for tag in list(dataset.keys()):
+        try:
+            dataset[tag]
+        except (ValueError, OverflowError):  # a DS or IS text that is no number: whoever needs the number says so
+            continue
 
 
 def lacks_preamble(path: Path) -> bool | None:

@@ -34,7 +34,7 @@ def hu_rescale(header: Any) -> tuple[float, float]:
         raise _not_hu(f"Rescale Type is {rescale_type}")
     try:
         slope, intercept = (float(getattr(header, keyword)) for keyword in ("RescaleSlope", "RescaleIntercept"))
-    except (AttributeError, TypeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError, OverflowError) as error:
         raise _not_hu("Rescale Slope or Intercept is missing") from error
     if not (np.isfinite(slope) and np.isfinite(intercept)) or slope == 0:
         raise _not_hu("Rescale Slope or Intercept is unusable")
@@ -109,7 +109,7 @@ def _padding_limits(header: Any, dtype: np.dtype[Any]) -> tuple[int, int] | None
             return None
         limit = getattr(header, "PixelPaddingRangeLimit", None)
         ends = [int(value), int(value if limit is None or limit == "" else limit)]
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
     bits = dtype.itemsize * 8
     wrapped = [end % 2**bits for end in ends]

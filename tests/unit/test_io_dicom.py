@@ -227,6 +227,25 @@ def test_damage_in_the_header_is_an_error_not_a_crash(tmp_path: Path, write_ct_s
             read_volume(path)
 
 
+def test_an_element_of_unknown_type_makes_the_file_unreadable(write_ct_series: CTSeriesWriter) -> None:
+    path = write_ct_series(HU)[0]
+    content = path.read_bytes()
+    modality = b"\x08\x00\x60\x00CS"
+    assert content.count(modality) == 1
+    path.write_bytes(content.replace(modality, b"\x08\x00\x60\x00ES"))
+    assert _code(path.parent) == "FILE_UNREADABLE"
+
+
+@pytest.mark.parametrize(("text", "code"), [(b"1..5", "GEOMETRY_INVALID"), (b"1e99", "GANTRY_TILT")])
+def test_an_impossible_position_is_a_reason_not_a_crash(
+    write_ct_series: CTSeriesWriter, text: bytes, code: str
+) -> None:
+    path = write_ct_series(HU, origin=(1.25, 0.0, 0.0))[0]
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"1.250000", text.ljust(8)))
+    assert _code(path.parent) == code
+
+
 @pytest.mark.real_data
 def test_a_real_chest_lies_where_itk_puts_it(real_data: Path) -> None:
     folder = real_data / "series" / "ncct-chest-siemens"
