@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 import shutil
+import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from dicom_node.receive.header import HEAD_BYTES
 # Long form of the length in explicit VR (PS3.5 7.1.2).
 _LONG_VRS = frozenset({b"OB"})
 _SHARD_COUNT = 256
+# How long one look at the free space is good for; what arrives meanwhile is little beside the reserve.
+_FREE_SECONDS = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +134,8 @@ class Spool:
         self._incoming = data_dir.absolute() / "incoming"
         self._quarantine = data_dir.absolute() / "quarantine"
         self._min_free_bytes = min_free_bytes
+        self._free_bytes = 0
+        self._free_until = 0.0
 
     def prepare(self) -> None:
         """Make the folders, so that no folder has to be made (and forced to disk) while an object waits."""
@@ -151,7 +156,11 @@ class Spool:
 
     def check_free(self) -> None:
         """Raise :class:`ReceiveError` (``disk_low``) if the disk is too full to accept an object."""
-        free = shutil.disk_usage(self._incoming).free
+        now = time.monotonic()
+        if now >= self._free_until:
+            self._free_bytes = shutil.disk_usage(self._incoming).free
+            self._free_until = now + _FREE_SECONDS
+        free = self._free_bytes
         if free < self._min_free_bytes:
             raise ReceiveError(
                 "disk_low",

@@ -30,6 +30,7 @@ from pynetdicom.transport import AssociationSocket
 # What a peer can make us hold in one piece. 128 presentation contexts with every transfer syntax make an
 # A-ASSOCIATE-RQ of some 200 KiB; a P-DATA-TF PDU may be as long as the maximum that we announce.
 _PDU_LIMIT = 1024 * 1024
+_READ_AHEAD = 256 * 1024
 _P_DATA_TF = 0x04
 #: The longest that a change without a wake-up (a timer that expires) goes unnoticed.
 IDLE_SECONDS = 0.2
@@ -76,20 +77,32 @@ class SignallingQueue(queue.Queue[Any]):
 
 
 class ReceivingSocket(AssociationSocket):
-    """An association's socket, read in whole PDUs and written without waiting for the peer's acknowledgement."""
+    """An association's socket, read ahead in large pieces and written without waiting for acknowledgements.
+
+    Parameters
+    ----------
+    assoc
+        The association; its network timeout bounds every single read and write.
+    client_socket
+        The accepted connection.
+    """
 
     def __init__(self, assoc: Association, *, client_socket: socket.socket) -> None:
         # Nagle's algorithm with the peer's delayed ACK costs some 40 ms for each response.
         client_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # A peer that stops in the middle of a PDU must not hold a thread and an association for ever.
         client_socket.settimeout(assoc.network_timeout)
+        self._ahead = memoryview(bytearray(_READ_AHEAD))
+        self._start = self._end = 0
         super().__init__(assoc, client_socket=client_socket)
 
     @property
     def ready(self) -> bool:
-        """Whether there is something to read; as in pynetdicom, but without ``select``'s limit of 1024 descriptors."""
+        """Whether there is something to read; unlike pynetdicom's, not limited to 1024 descriptors."""
         if self.socket is None or not self._is_connected:
             return False
+        if self._start < self._end:
+            return True
         poll = select.poll()
         try:
             poll.register(self.socket, select.POLLIN)
@@ -100,16 +113,20 @@ class ReceivingSocket(AssociationSocket):
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Read `nr_bytes`, or fewer if the peer closes the connection."""
-        sock = cast(socket.socket, self.socket)
-        buffer = bytearray(nr_bytes)
-        view = memoryview(buffer)
-        received = 0
-        while received < nr_bytes:
-            count = sock.recv_into(view[received:])
-            if not count:
-                return buffer[:received]
-            received += count
-        return buffer
+        connection = cast(socket.socket, self.socket)
+        value = bytearray(nr_bytes)
+        view = memoryview(value)
+        done = 0
+        while done < nr_bytes:
+            if self._start == self._end:
+                self._start, self._end = 0, connection.recv_into(self._ahead)
+                if not self._end:
+                    return value[:done]
+            count = min(nr_bytes - done, self._end - self._start)
+            view[done : done + count] = self._ahead[self._start : self._start + count]
+            done += count
+            self._start += count
+        return value
 
 
 class _PDataPDU:
@@ -174,12 +191,17 @@ class ReceivingUpperLayer(DULServiceProvider):
                 if self.artim_timer.expired:
                     self.event_queue.put("Evt18")
                 # Either send one primitive or receive one PDU for each event of the state machine.
-                if not self._process_recv_primitive() and self._is_transport_event():
-                    self._idle_timer.restart()
+                idle = False
+                if not self._process_recv_primitive():
+                    if self._is_transport_event():
+                        self._idle_timer.restart()
+                    else:
+                        idle = True
                 try:
                     event = self.event_queue.get_nowait()
                 except queue.Empty:
-                    self._wait()
+                    if idle:
+                        self._wait()
                     continue
                 self.state_machine.do_action(event)
                 opened = True
@@ -226,6 +248,10 @@ class ReceivingUpperLayer(DULServiceProvider):
                 pdu, event = self._decode_pdu(header + value)
         except Exception as error:  # noqa: BLE001 - whatever a malformed PDU raises ends its association, and no other
             self.refuse(type(error).__name__)
+            return
+        if pdu_type == _P_DATA_TF and self.state_machine.current_state == "Sta6" and self.event_queue.empty():
+            # Action DT-2, "issue P-DATA indication", which stays in Sta6 (PS3.8 9.2.3), without the queues.
+            self.assoc.dimse.receive_primitive(pdu.to_primitive())
             return
         self._recv_pdu.put(pdu)
         self.event_queue.put(event)
