@@ -1,0 +1,100 @@
+"""C-STORE command sets (PS3.7 9.3.1, tables 9.3-1 and 9.3-2), read and written without a detour over data sets.
+
+Command sets are flat and always implicit VR little endian (PS3.7 6.3.1), and one of each kind goes with every image.
+"""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_AFFECTED_SOP_CLASS_UID = 0x0002
+_COMMAND_FIELD = 0x0100
+_MESSAGE_ID = 0x0110
+_MESSAGE_ID_BEING_RESPONDED_TO = 0x0120
+_COMMAND_DATA_SET_TYPE = 0x0800
+_STATUS = 0x0900
+_ERROR_COMMENT = 0x0902
+_AFFECTED_SOP_INSTANCE_UID = 0x1000
+
+_C_STORE_RQ = 0x0001
+_C_STORE_RSP = 0x8001
+_NO_DATA_SET = 0x0101
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """What must be known of any command set to go on.
+
+    Attributes
+    ----------
+    is_store_request
+        Whether it is a C-STORE-RQ; the UIDs are empty if they are not there.
+    has_data_set
+        Whether a data set follows.
+    """
+
+    is_store_request: bool
+    has_data_set: bool
+    message_id: int
+    sop_class_uid: str
+    sop_instance_uid: str
+
+
+def decode_command(encoded: bytes) -> Command:
+    """Decode a command set; raises ValueError if it is none."""
+    try:
+        elements = dict(_elements(encoded))
+        return Command(
+            is_store_request=_us(elements[_COMMAND_FIELD]) == _C_STORE_RQ,
+            has_data_set=_us(elements[_COMMAND_DATA_SET_TYPE]) != _NO_DATA_SET,
+            message_id=_us(elements.get(_MESSAGE_ID, bytes(2))),
+            sop_class_uid=_uid(elements.get(_AFFECTED_SOP_CLASS_UID, b"")),
+            sop_instance_uid=_uid(elements.get(_AFFECTED_SOP_INSTANCE_UID, b"")),
+        )
+    except (KeyError, struct.error) as error:
+        raise ValueError("not a command set") from error
+
+
+def encode_store_response(request: Command, *, status: int, comment: str = "") -> bytes:
+    """Encode the C-STORE-RSP to `request`; `comment` is for a failure or a warning, at most 64 characters (VR LO)."""
+    body = b"".join(
+        (
+            _element(_AFFECTED_SOP_CLASS_UID, _even(request.sop_class_uid, b"\0")),
+            _element(_COMMAND_FIELD, struct.pack("<H", _C_STORE_RSP)),
+            _element(_MESSAGE_ID_BEING_RESPONDED_TO, struct.pack("<H", request.message_id)),
+            _element(_COMMAND_DATA_SET_TYPE, struct.pack("<H", _NO_DATA_SET)),
+            _element(_STATUS, struct.pack("<H", status)),
+            _element(_ERROR_COMMENT, _even(comment[:64], b" ")) if comment else b"",
+            _element(_AFFECTED_SOP_INSTANCE_UID, _even(request.sop_instance_uid, b"\0")),
+        )
+    )
+    return _element(0x0000, struct.pack("<L", len(body))) + body
+
+
+def _elements(encoded: bytes) -> Iterator[tuple[int, bytes]]:
+    offset = 0
+    while offset < len(encoded):
+        group, number, length = struct.unpack_from("<HHL", encoded, offset)
+        offset += 8
+        if group != 0x0000 or length > len(encoded) - offset:
+            raise ValueError("not a command set")
+        yield number, encoded[offset : offset + length]
+        offset += length
+
+
+def _element(number: int, value: bytes) -> bytes:
+    return struct.pack("<HHL", 0x0000, number, len(value)) + value
+
+
+def _us(value: bytes) -> int:
+    number: int = struct.unpack("<H", value)[0]
+    return number
+
+
+def _uid(value: bytes) -> str:
+    return value.decode("ascii", "replace").strip(" \0")
+
+
+def _even(text: str, padding: bytes) -> bytes:
+    value = text.encode("ascii", "replace")
+    return value + padding if len(value) % 2 else value
