@@ -35,6 +35,8 @@ _DUPLICATE_MM = 0.01
 # Positions are often rounded to 0.1 mm, so a step may be wrong by that much however small the spacing is.
 _STEP_TOLERANCE_MM = 0.1
 _STEP_TOLERANCE_FRACTION = 0.03
+# In an oblique stack two rounded coordinates add up.
+_SHIFT_TOLERANCE_MM = 0.2
 # Shift across the normal over one slice step: 0.3 degrees of tilt.
 _TILT_TOLERANCE = 0.005
 
@@ -229,10 +231,10 @@ def _regular_step(along: np.ndarray, positions: np.ndarray, normal: np.ndarray) 
         )
     shifts = np.diff(positions, axis=0) - steps[:, None] * normal
     shift = np.linalg.norm(shifts, axis=1)
-    allowed = np.maximum(_STEP_TOLERANCE_MM, _TILT_TOLERANCE * steps)
+    allowed = np.maximum(_SHIFT_TOLERANCE_MM, _TILT_TOLERANCE * steps)
     drift = positions[-1] - positions[0] - (along[-1] - along[0]) * normal
     lean = float(np.linalg.norm(drift)) / float(along[-1] - along[0])
-    if lean > _TILT_TOLERANCE and float(np.linalg.norm(drift)) > _STEP_TOLERANCE_MM:
+    if lean > _TILT_TOLERANCE and float(np.linalg.norm(drift)) > _SHIFT_TOLERANCE_MM:
         raise GeometryError(
             "GANTRY_TILT",
             f"The slices are tilted by {np.degrees(np.arctan(lean)):.1f} degrees against the direction of the stack "

@@ -63,6 +63,13 @@ def test_positions_rounded_to_a_tenth_of_a_millimetre_are_regular() -> None:
     assert geometry.spacing_mm[0] == pytest.approx(0.625, abs=0.002)
 
 
+def test_oblique_positions_rounded_to_a_tenth_of_a_millimetre_are_not_tilted() -> None:
+    headers = _headers([2.0 * k for k in range(4)], orientation=OBLIQUE)
+    for header in headers:
+        header.ImagePositionPatient = [f"{float(v):.1f}" for v in header.ImagePositionPatient]
+    assert series_geometry(headers).spacing_mm[0] == pytest.approx(2.0, abs=0.05)
+
+
 def test_a_change_of_increment_is_irregular_and_named() -> None:
     error = _code(_headers([0.0, 4.0, 8.0, 12.0, 19.0, 23.0]))
     assert error.code == "IRREGULAR_SPACING"
