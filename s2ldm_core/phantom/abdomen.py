@@ -35,16 +35,17 @@ def paint_liver(canvas: Canvas, body: Body) -> None:
     rng = body.rng("liver")
     size = float(np.clip(rng.normal(1.0, 0.08), 0.82, 1.22))
     right = Ellipsoid(centre=(-66, 2, 6), radii=(80 * size, 92, 92 * size))
-    lobe = float(rng.uniform(0.7, 1.2))
+    lobe = float(rng.uniform(0.55, 1.1))
     left = Ellipsoid(centre=(2 + 10 * lobe, -40, 34), radii=(72 * lobe, 44, 36), turn=rotation(about_y=float(rng.normal(-14, 6))))
     caudate = Ellipsoid(centre=(-14, 12, 28), radii=(16, 15, 26))
     tail = float(rng.normal(-78, 16))  # level of the right lobe's tip
     slope = float(rng.uniform(0.62, 0.9))
-    kidney = Ellipsoid(centre=(-64, 34, -24), radii=(38, 36, 62))
+    lean, phase = float(rng.uniform(-0.2, 0.4)), float(rng.uniform(0, 6))
+    kidney = Ellipsoid(centre=(-62, 32, -26), radii=(35, 33, 56))
     inside = body.abdomen(inset_mm=3.5)
 
     def sdf(r: Region) -> np.ndarray:
-        floor = r.z - (tail + slope * np.maximum(r.x + 112.0, 0.0) + 0.10 * (r.y + 40.0))
+        floor = r.z - (tail + slope * np.maximum(r.x + 112.0, 0.0) + lean * (r.y + 20.0) + 7.0 * np.sin(0.055 * r.y + phase))
         lobe_right = np.minimum(right.sdf(r), 0.8 * floor)
         # The visceral surface: hollow behind the left lobe, towards stomach and pancreas.
         lobe_left = np.minimum(left.sdf(r), -0.9 * (r.y + 8.0 - 0.35 * (r.z - 40.0)))
@@ -58,17 +59,17 @@ def paint_liver(canvas: Canvas, body: Body) -> None:
     canvas.paint(Ellipsoid(centre=(-6, -62, 22), radii=(3.0, 26, 24), turn=rotation(about_z=8)), "visceral_fat", over=("liver",))
     canvas.paint(Ellipsoid(centre=(-30, -14, 16), radii=(16, 8, 6), turn=rotation(about_z=-12)), "visceral_fat", over=("liver",))
 
-    targets = rng.uniform((-60, -80, -128), (72, 62, 55), (420, 3))
+    targets = rng.uniform((-60, -80, -128), (72, 62, 55), (320, 3))
     keep = ((targets[:, 2] + 62) / 66) ** 2 + ((targets[:, 1] + 5) / 72) ** 2 + ((targets[:, 0] - 10) / 66) ** 2 < 1
     targets = targets[keep]
-    portal = grow((20.0, -14.0, -38.0), targets[: len(targets) // 2], rng, root_radius_mm=5.5, leaf_radius_mm=0.85, step_mm=9, exponent=2.6)
+    portal = grow((20.0, -14.0, -38.0), targets[: len(targets) // 2], rng, root_radius_mm=5.5, leaf_radius_mm=1.1, step_mm=9, exponent=2.6)
     canvas.segments(portal.points, portal.radii, portal.parents, "portal_vein", over=("liver",))
     roots = ((58.0 + body.dome_mm * 0.7, 8.0, -30.0), (60.0 + body.dome_mm * 0.7, -2.0, -24.0), (60.0 + body.dome_mm * 0.7, -4.0, -16.0))
     rest = targets[len(targets) // 2 :]
     sector = np.digitize(rest[:, 2], (-62.0, -22.0))
     for index, root in enumerate(roots):
         if np.any(sector == index):
-            tree = grow(root, rest[sector == index], rng, root_radius_mm=4.6, leaf_radius_mm=1.0, step_mm=10, exponent=2.4)
+            tree = grow(root, rest[sector == index], rng, root_radius_mm=5.0, leaf_radius_mm=1.35, step_mm=10, exponent=2.4)
             canvas.segments(tree.points, tree.radii, tree.parents, "hepatic_vein", over=("liver", "portal_vein"))
     if rng.random() < 0.85:
         gall = Ellipsoid(centre=(-48 + rng.normal(0, 6), -48 + rng.normal(0, 5), -38 + rng.normal(0, 8)),

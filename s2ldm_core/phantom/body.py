@@ -12,13 +12,13 @@ from .patient import Patient, stream
 from .shapes import CONTOUR_ANGLES, CONTOUR_STEP, CONTOUR_Z0, CONTOUR_Z1, Formula, Region
 
 _SPINE_Z = (-300, -260, -220, -165, -120, -80, -40, 0, 50, 100, 150, 200, 250, 290, 330, 400)
-_SPINE_Y = (72, 84, 76, 44, 31, 26, 28, 36, 48, 58, 63, 58, 46, 36, 32, 34)
+_SPINE_Y = (72, 84, 76, 44, 31, 26, 27, 32, 40, 48, 52, 49, 42, 35, 32, 34)
 
 # z, half-width, front, back (mm from the atlas axis), power: the surface of the muscles and the inside of the trunk wall.
 _MUSCLE = np.array([
-    (-420, 165, 62, 85, 2.6), (-360, 168, 68, 95, 2.6), (-325, 168, 74, 106, 2.5), (-290, 165, 80, 108, 2.5),
-    (-230, 152, 84, 102, 2.5), (-160, 138, 84, 88, 2.4), (-100, 130, 82, 80, 2.35), (-40, 130, 86, 82, 2.3),
-    (20, 134, 94, 88, 2.3), (80, 142, 100, 95, 2.35), (140, 150, 97, 100, 2.4), (190, 158, 86, 103, 2.4),
+    (-420, 165, 62, 85, 2.6), (-360, 168, 68, 95, 2.6), (-325, 168, 68, 106, 2.5), (-290, 162, 70, 108, 2.4),
+    (-230, 150, 79, 102, 2.4), (-160, 136, 84, 92, 2.35), (-100, 129, 82, 87, 2.3), (-40, 129, 86, 88, 2.25),
+    (20, 133, 94, 92, 2.25), (80, 140, 98, 98, 2.3), (140, 147, 94, 103, 2.35), (190, 158, 86, 105, 2.35),
     (230, 166, 68, 100, 2.3), (255, 160, 56, 92, 2.1), (275, 118, 48, 82, 2.0), (300, 72, 46, 68, 2.0),
     (340, 56, 50, 60, 2.0), (420, 54, 50, 58, 2.0),
 ])
@@ -81,8 +81,8 @@ class Body:
             size = rng.uniform(12, 26) + 0.55 * thick
             breast = np.exp(-((np.abs(np.abs(angle - 1.5 * np.pi) - 0.72) / 0.42) ** 2.6))
             fat_mm += size * np.exp(-(np.abs((z - 128) / 42.0) ** 2.5))[:, None] * breast[None, :]
-        wave = SplineField(rng, spacing_mm=(70.0, 60.0, 60.0)).grid((z, 90 * np.sin(angle), np.zeros(1)))[:, :, 0]
-        wave += SplineField(rng, spacing_mm=(70.0, 60.0, 60.0)).grid((z, 90 * np.cos(angle), np.zeros(1)))[:, :, 0]
+        wave = SplineField(rng, spacing_mm=(70.0, 60.0, 60.0)).grid((z, 90 * np.sin(angle), np.zeros(1)))[0, :, :, 0]
+        wave += SplineField(rng, spacing_mm=(70.0, 60.0, 60.0)).grid((z, 90 * np.cos(angle), np.zeros(1)))[0, :, :, 0]
         fat_mm = np.maximum(fat_mm * (1.0 + 0.08 * wave), 2.5)
         return {
             "cavity": cavity.astype(np.float32),
@@ -132,20 +132,35 @@ def paint_layers(canvas: Canvas, body: Body) -> None:
     del skin
     wall = region.depth("muscle")
     rng = body.rng("layers")
-    weave = SplineField(rng, spacing_mm=(16.0, 9.0, 9.0)).grid(canvas.axes)
-    for label, low, high in (
-        ("gluteal", -420, -190), ("oblique_muscles", -205, 25), ("intercostal", 15, 225), ("shoulder_muscle", 215, 275), ("neck_muscle", 265, 420),
-    ):
-        sdf = np.minimum(wall, np.minimum(region.z - low, high - region.z))
-        canvas.fill(everything, sdf, label)
+    weave = SplineField(rng, spacing_mm=(16.0, 9.0, 9.0)).grid(canvas.axes)[0]
+    canvas.fill(everything, wall, "intermuscular_fat")
+    inside = region.depth("cavity")
+    # Below the ribs three flat muscles; between the ribs the intercostals; elsewhere single muscles are painted later.
+    canvas.fill(everything, np.minimum(wall, np.minimum(region.z + 196.0 + 0.35 * region.y, 25.0 - region.z)), "oblique_muscles")
+    chest = np.minimum(wall, np.minimum(inside + 13.0, np.minimum(region.z - 15.0, 285.0 - region.z)))
+    canvas.fill(everything, chest + 0.5 * weave, "intercostal")
+    serratus = np.minimum(np.minimum(inside + 21.0, -14.5 - inside), np.minimum(np.abs(region.x) - 80.0, wall - 1.0))
+    serratus = np.minimum(serratus, np.minimum(region.z - 25.0, 235.0 - region.z))
+    canvas.fill(everything, serratus, "intercostal")
+    # The buttocks: muscle on muscle with one plane of fat; the shoulders likewise.
+    plane = 1.6 - np.abs(wall - 27.0 + 3.0 * weave)
+    buttock = np.minimum(np.minimum(wall - 1.0, np.minimum(-inside - 6.0, np.abs(region.x) - 34.0 - 0.25 * np.maximum(-275.0 - region.z, 0.0))),
+                         np.minimum(np.minimum(region.y + 12.0, -172.0 + 0.4 * region.y - region.z), region.z + 345.0))
+    canvas.fill(everything, buttock, "gluteal")
+    canvas.fill(everything, np.minimum(plane, buttock), "intermuscular_fat", over=("gluteal",))
+    plane = 1.4 - np.minimum(np.abs(wall - 10.0), np.abs(wall - 24.0)) + 0.8 * weave
+    shoulder = np.minimum(np.minimum(wall - 1.5, -inside - 13.5), np.minimum(region.y - 12.0, np.minimum(region.z - 222.0, 300.0 - region.z)))
+    canvas.fill(everything, shoulder, "shoulder_muscle")
+    canvas.fill(everything, np.minimum(plane, shoulder), "intermuscular_fat", over=("shoulder_muscle",))
+    pelvic = np.minimum(np.minimum(inside + 11.0, -1.0 - inside), np.minimum(-225.0 - region.z, region.z + 325.0))
+    canvas.fill(everything, np.minimum(pelvic, np.abs(region.x) - 30.0), "gluteal")
     # Fat planes between the layers of the wall and loose fat where the back muscles lie.
     planes = 1.0 - np.minimum(np.abs(wall - 5.5), np.abs(wall - 11.0)) + 0.5 * weave
-    planes = np.where((wall > 3.5) & (region.z > -190), planes, -5.0)
+    planes = np.where((wall > 3.5) & (region.z > -190) & (region.z < 25), planes, -5.0)
     canvas.fill(everything, np.minimum(planes, 1.2), "intermuscular_fat")
     loose = np.minimum(wall - 2.0, region.y - 0.55 * np.abs(region.x) - 22.0)
     canvas.fill(everything, np.minimum(loose, np.minimum(region.z + 420.0, 215.0 - region.z)), "intermuscular_fat")
-    del loose, planes, wall, weave
-    inside = region.depth("cavity")
+    del loose, planes, wall, weave, chest, serratus, pelvic, plane, buttock, shoulder
     canvas.fill(everything, np.minimum(inside, 20.0 - region.z), "visceral_fat")
     dome = body.dome(region)
     canvas.fill(everything, np.minimum(inside, np.minimum(region.z - 8.0, dome - region.z)), "visceral_fat")

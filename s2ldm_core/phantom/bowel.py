@@ -24,17 +24,18 @@ def paint_bowel(canvas: Canvas, body: Body) -> None:
     for _ in range(int(rng.integers(3, 12))):
         p = rng.uniform((-40, -40, -150), (40, 0, -40))
         canvas.paint(Ellipsoid(centre=tuple(p), radii=(3.0, 2.5, 4.0)), "lymph_node", over=_FAT)
-    radius = float(rng.uniform(7.5, 11.5))
+    radius = float(rng.uniform(8.0, 13.0))
     oral = rng.random() < 0.1
-    loops = int(np.clip(rng.normal(9 - 3.0 * body.fat, 1.5), 4, 12))
+    loops = int(np.clip(rng.normal(13 - 5.0 * body.fat, 2.0), 6, 17))
     duodenum = curve([(-28, -40, -30), (-26, -22, -46), (-42, -2, -50), (-66, -2, -40), (-78, -10, -12), (-70, -14, 18), (-46, -22, 30), (-52, -42, 40)])
     paths = [duodenum]
     for index in range(loops):
-        z = -195 + 150 * (index + 0.5) / loops
+        z = -240 + 195 * (index + 0.5) / loops
         side = 1 if index % 2 else -1
         count = int(rng.integers(7, 12))
-        x = np.linspace(-side * 68, side * 68, count) * wide + rng.normal(0, 7, count)
-        y = -28 + 24 * np.sin(np.arange(count) * rng.uniform(1.2, 2.2) + rng.uniform(0, 6)) * wide + rng.normal(0, 5, count)
+        reach = 46.0 if z < -205 else 70.0
+        x = np.linspace(-side * reach, side * reach, count) * wide + rng.normal(0, 7, count)
+        y = -30 + 26 * np.sin(np.arange(count) * rng.uniform(1.2, 2.2) + rng.uniform(0, 6)) * wide + rng.normal(0, 5, count)
         height = z + 14 * np.sin(np.arange(count) * rng.uniform(1.0, 2.0) + rng.uniform(0, 6)) + rng.normal(0, 5, count)
         paths.append(curve(np.stack([height, np.clip(y, -64, 12), x], axis=1)))
     for path in paths:

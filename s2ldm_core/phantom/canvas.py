@@ -89,7 +89,12 @@ class Canvas:
         gas_level_mm: float | None = None,
     ) -> None:
         """Paint a tree: a tapering capsule from every atlas point (z, y, x) to its parent's (index, -1 for a root)."""
-        world = self.warp.world(np.asarray(points, np.float64))
+        points = np.asarray(points, np.float64)
+        thickest = float(radii.max())
+        whole_low, whole_high = self.warp.world_bounds(points.min(axis=0) - thickest, points.max(axis=0) + thickest)
+        if self.box(whole_low, whole_high) is None:
+            return
+        world = self.warp.world(points)
         allowed = self._allowed(over)
         origin, step = self._extent
         far = origin + step * np.array(self.top.shape)

@@ -17,18 +17,19 @@ def _weights(coordinates: np.ndarray, *, start: float, step: float, count: int) 
     rows = np.arange(len(position))
     weights = np.zeros((len(position), count), np.float32)
     for offset, piece in enumerate(pieces):
-        np.add.at(weights, (rows, (base + offset - 1) % count), (piece / 6.0).astype(np.float32))
+        weights[rows, (base + offset - 1) % count] = piece / 6.0  # four different columns, count >= 4
     return weights
 
 
 class SplineField:
-    """A random scalar field of unit standard deviation, band-limited by its control spacing.
+    """A random field of unit standard deviation, band-limited by its control spacing.
 
     Parameters
     ----------
     rng : random stream.
     spacing_mm : control spacing along (z, y, x), millimetres.
     extent_mm : ((z0, z1), (y0, y1), (x0, x1)); beyond it the field repeats.
+    components : number of independent fields C held together; their results have C as the first axis.
     """
 
     def __init__(
@@ -37,31 +38,30 @@ class SplineField:
         *,
         spacing_mm: tuple[float, float, float],
         extent_mm: tuple[tuple[float, float], ...] = ((-460.0, 460.0), (-320.0, 320.0), (-320.0, 320.0)),
+        components: int = 1,
     ) -> None:
         self._step = spacing_mm
         self._start = tuple(low for low, _ in extent_mm)
         shape = tuple(max(4, int(np.ceil((high - low) / s))) for (low, high), s in zip(extent_mm, spacing_mm, strict=True))
-        control = rng.standard_normal(shape, dtype=np.float32)
+        control = rng.standard_normal((components, *shape), dtype=np.float32)
         # A cubic B-spline of white control points has variance (151/315)^3 at the mean over the cell.
-        self._control = control / np.float32((151.0 / 315.0) ** 1.5)
+        self._control = torch.from_numpy(control / np.float32((151.0 / 315.0) ** 1.5))
 
     def _axis(self, axis: int, coordinates: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(
-            _weights(coordinates, start=self._start[axis], step=self._step[axis], count=self._control.shape[axis])
+            _weights(coordinates, start=self._start[axis], step=self._step[axis], count=self._control.shape[axis + 1])
         )
 
     def grid(self, axes: Axes) -> np.ndarray:
-        """Return the field on the grid of the axes' coordinates (mm): (D, H, W) float32."""
+        """Return the field on the grid of the axes' coordinates (mm): (C, D, H, W) float32."""
         wz, wy, wx = (self._axis(axis, values) for axis, values in enumerate(axes))
-        nz, ny, nx = self._control.shape
-        part = (wz @ torch.from_numpy(self._control).reshape(nz, ny * nx)).reshape(-1, ny, nx)
+        part = torch.einsum("dz,czyx->cdyx", wz, self._control)
         part = torch.matmul(wy, part)
         return torch.matmul(part, wx.T).numpy()
 
     def at(self, points: np.ndarray) -> np.ndarray:
-        """Return the field at points (n, 3) given as (z, y, x) mm: (n,) float32."""
+        """Return the field at points (n, 3) given as (z, y, x) mm: (C, n) float32."""
         wz, wy, wx = (self._axis(axis, points[:, axis]) for axis in range(3))
-        nz, ny, nx = self._control.shape
-        part = (wz @ torch.from_numpy(self._control).reshape(nz, ny * nx)).reshape(-1, ny, nx)
-        part = torch.einsum("nyx,ny->nx", part, wy)
-        return torch.einsum("nx,nx->n", part, wx).numpy()
+        part = torch.einsum("nz,czyx->cnyx", wz, self._control)
+        part = torch.einsum("cnyx,ny->cnx", part, wy)
+        return torch.einsum("cnx,nx->cn", part, wx).numpy()

@@ -35,10 +35,10 @@ def paint_muscles(canvas: Canvas, body: Body) -> None:
         )
         canvas.paint(
             Column(
-                z=(-285, -240, -190, -150, -115, -80, -45, -10, 12),
-                x=tuple(side * v for v in (78, 66, 55, 48, 42, 37, 32, 27, 24)),
-                y=tuple(y(z) + d if z > -160 else d2 for z, d, d2 in zip((-285, -240, -190, -150, -115, -80, -45, -10, 12),
-                        (0, 0, 0, -2, 1, 3, 5, 4, 2), (-32, -18, 10, 0, 0, 0, 0, 0, 0), strict=True)),
+                z=(-318, -240, -190, -150, -115, -80, -45, -10, 12),
+                x=tuple(side * v for v in (96, 68, 55, 48, 42, 37, 32, 27, 24)),
+                y=tuple(y(z) + d if z > -160 else d2 for z, d, d2 in zip((-318, -240, -190, -150, -115, -80, -45, -10, 12),
+                        (0, 0, 0, -2, 1, 3, 5, 4, 2), (-30, -20, 10, 0, 0, 0, 0, 0, 0), strict=True)),
                 a=tuple(k * v for v in (14, 17, 19, 20, 19, 17, 14, 10, 6)),
                 b=tuple(k * v for v in (13, 17, 21, 23, 22, 20, 17, 12, 7)),
                 power=2.2,
@@ -61,7 +61,7 @@ def paint_muscles(canvas: Canvas, body: Body) -> None:
                 limits=(min(side * 6, side * 66), max(side * 6, side * 66), -180, -30, -300, 75),
                 function=lambda r, side=side, strap=strap: np.minimum(
                     np.minimum(r.depth("muscle") - 0.5, 10.0 * strap - r.depth("muscle")),
-                    np.minimum(side * r.x - 6.0, 62.0 - 0.05 * np.abs(r.z + 40) - side * r.x)),
+                    np.minimum(side * r.x - 3.5, 62.0 - 0.05 * np.abs(r.z + 40) - side * r.x)),
             ),
             "rectus_abdominis",
         )
@@ -79,18 +79,36 @@ def _chest(canvas: Canvas, side: int, k: float) -> None:
 
         return Formula(limits=(min(side * x0, side * x1), max(side * x0, side * x1), -140, 140, low, high), function=sdf)
 
-    canvas.paint(sheet(118, 262, 12, 122, front=True, thick=14 * k), "pectoral")
-    canvas.paint(sheet(-30, 190, 70, 165, front=False, thick=9 * k), "latissimus")
-    canvas.paint(sheet(60, 290, 4, 105, front=False, thick=8 * k), "trapezius")
+    canvas.paint(Formula(limits=(*sorted((side * 10, side * 165)), -140, 30, 115, 265), function=lambda r: np.minimum(
+        np.minimum(r.depth("muscle") - 0.3, 3.0 + 12.0 * k * np.clip((r.z - 105.0) / 70.0, 0, 1) * np.clip((side * r.x - 4.0) / 35.0, 0, 1) - r.depth("muscle")),
+        np.minimum(20.0 - r.y - 0.4 * np.abs(side * r.x - 80.0), 0.4 * (262.0 - r.z)))), "pectoral")
+    canvas.paint(sheet(-30, 200, 60, 175, front=False, thick=10 * k), "latissimus")
+    canvas.paint(sheet(60, 300, 4, 105, front=False, thick=9 * k), "trapezius")
+    _neck(canvas, side, k)
     canvas.paint(sheet(20, 160, 100, 165, front=True, thick=6 * k), "latissimus")
+
+
+def _neck(canvas: Canvas, side: int, k: float) -> None:
+    canvas.paint(Column(z=(225, 260, 300, 380), x=(side * 20, side * 22, side * 24, side * 24), y=(74, 66, 56, 52), a=(18, 22 * k, 26 * k, 26 * k),
+                        b=(10, 16 * k, 19 * k, 19 * k)), "neck_muscle")
+    canvas.paint(Column(z=(232, 270, 310, 380), x=(side * 20, side * 34, side * 44, side * 46), y=(-36, -22, -8, 6), a=(8, 10 * k, 11 * k, 11 * k), b=(5, 7, 9, 10),
+                        angle=(side * 40.0,)), "neck_muscle")
+    canvas.paint(Column(z=(240, 275, 320, 380), x=(side * 40, side * 30, side * 26, side * 24), y=(32, 28, 24, 22), a=(13, 13 * k, 11, 10), b=(9, 11, 11, 10)), "neck_muscle")
 
 
 def _hip(canvas: Canvas, side: int, k: float) -> None:
     canvas.paint(
-        Ellipsoid(centre=(side * 128, 48, -265), radii=(48, 62, 95)), "intermuscular_fat", over=("gluteal",))
+        Column(z=(-265, -240, -215, -185, -155, -128), x=tuple(side * v for v in (112, 108, 104, 102, 106, 112)), y=(26, 34, 42, 46, 44, 38),
+               a=(38, 44, 50, 52, 46, 24), b=tuple(k * v for v in (16, 17, 16, 14, 10, 4)), angle=(side * -52.0,), power=2.4), "gluteal")
+    for centre, radii in (
+        ((100, -46, -300), (18, 15, 50)), ((76, -58, -300), (9, 8, 60)), ((46, -36, -306), (20, 12, 22)), ((108, 46, -290), (26, 14, 20)), ((70, 36, -300), (18, 12, 20)),
+        ((46, -20, -340), (22, 26, 40)), ((22, -12, -345), (12, 24, 40)),
+    ):
+        canvas.paint(Ellipsoid(centre=(side * centre[0], centre[1], centre[2]), radii=tuple(v * k for v in radii)), "thigh_muscle",  # type: ignore[arg-type]
+                     over=("intermuscular_fat", "visceral_fat", "subcutaneous_fat"))
     canvas.paint(
-        Ellipsoid(centre=(side * 74, 86, -258), radii=(62 * k, 22 * k, 86), turn=rotation(about_z=side * -22), power=2.3), "gluteal",
-        over=("intermuscular_fat", "subcutaneous_fat"))
+        Ellipsoid(centre=(side * 74, 86, -258), radii=(62 * k, 27 * k, 92), turn=rotation(about_z=side * -22), power=2.3), "gluteal",
+        over=("intermuscular_fat",))
     canvas.paint(
         Ellipsoid(centre=(side * 116, 40, -212), radii=(18 * k, 50 * k, 62), turn=rotation(about_z=side * -28)), "gluteal",
         over=("intermuscular_fat",))

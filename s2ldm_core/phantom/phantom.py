@@ -173,8 +173,8 @@ class Phantom:
     def _ideal(self, slab: slice, enhancement: np.ndarray, mottle: np.ndarray) -> np.ndarray:
         axes = (self._axes[0][slab], self._axes[1], self._axes[2])
         rng = stream(self.seed, "texture")
-        coarse = SplineField(rng, spacing_mm=(14.0, 11.0, 11.0)).grid(axes)
-        fine = SplineField(rng, spacing_mm=(6.0, 4.0, 4.0)).grid(axes)
+        coarse = SplineField(rng, spacing_mm=(14.0, 11.0, 11.0)).grid(axes)[0]
+        fine = SplineField(rng, spacing_mm=(6.0, 4.0, 4.0)).grid(axes)[0]
         fine *= np.float32(0.75)
         fine += np.float32(0.65) * coarse
         texture = np.zeros(256, np.float32)

@@ -30,18 +30,18 @@ def paint_spine(canvas: Canvas, body: Body) -> None:
         deep = float(np.interp(z, (-150, -45, 60, 180, 270, 300), (17.5, 17, 16, 13.5, 10.5, 8)))
         disc = float(np.interp(z, (-150, 0, 100, 250, 320), (5.0, 4.2, 2.6, 2.3, 2.5))) * float(rng.uniform(0.7, 1.1))
         half = height - disc
-        centre = (0.0, y(z), float(z))
         # The disc reaches from this body down to the next one.
         canvas.paint(Column(z=(z - height - 2 * disc, z), x=(0,), y=(y(z - height), y(z)), a=(size,), b=(deep,), power=2.4), "disc")
         spongy = Column(z=(z - half, z - 0.4 * half, z + 0.4 * half, z + half), x=(0,), y=(y(z),),
                         a=(size, size - 2.2, size - 2.2, size), b=(deep, deep - 1.3, deep - 1.3, deep), power=2.4)
         canvas.paint(spongy, "cortical_bone")
-        canvas.paint(Formula(limits=_limits(spongy), function=lambda r, s=spongy: s.sdf(r) - 1.1), "vertebral_marrow")
+        inner = Column(z=(z - half + 0.4, z - 0.4 * half, z + 0.4 * half, z + half - 0.4), x=(0,), y=(y(z),),
+                       a=(size - 1.2, size - 3.3, size - 3.3, size - 1.2), b=(deep - 1.2, deep - 2.4, deep - 2.4, deep - 1.2), power=2.4)
+        canvas.paint(inner, "vertebral_marrow")
         _arch(canvas, body, z=float(z), size=size, deep=deep, height=height)
         if body.patient.age > 60 and rng.random() < 0.3:
             side = rng.choice((-1, 1))
             canvas.paint(Ellipsoid(centre=(side * size * 0.9, y(z) - deep * 0.6, z - half), radii=(6, 5, 4)), "cortical_bone")
-        del centre
 
 
 def _limits(shape: Column) -> tuple[float, float, float, float, float, float]:
@@ -64,16 +64,16 @@ def _arch(canvas: Canvas, body: Body, *, z: float, size: float, deep: float, hei
             canvas.tube(process, np.array([2.0, 1.2]), "vertebral_marrow", over=("cortical_bone",))
         canvas.paint(Ellipsoid(centre=(side * (size * 0.72), canal + 5.0, z - height), radii=(7, 6, 10)), "cortical_bone", over=_SOFT)
     droop = 4.0 if z < 20 else 16.0
-    long = 28.0 if z < 60 else 22.0
-    spine = np.array([(z - 7, canal + 11, 0.0), (z - 7 - droop * 0.5, canal + 11 + long * 0.55, 0), (z - 7 - droop, canal + 11 + long, 0)])
+    long = 22.0 if z < 60 else 18.0
+    spine = np.array([(z - 7, canal + 10, 0.0), (z - 7 - droop * 0.5, canal + 10 + long * 0.55, 0), (z - 7 - droop, canal + 10 + long, 0)])
     canvas.tube(spine, np.array([3.8, 3.4, 4.4]), "cortical_bone", over=_SOFT)
     canvas.tube(spine, np.array([1.9, 1.8, 2.6]), "vertebral_marrow", over=("cortical_bone",))
 
 
 _SOFT = (
     "paraspinal", "intermuscular_fat", "visceral_fat", "mediastinal_fat", "trapezius", "subcutaneous_fat", "intercostal", "quadratus_lumborum", "psoas",
-    "lung", "neck_muscle", "shoulder_muscle", "oblique_muscles", "latissimus", "gluteal", "disc", "diaphragm", "dependent_lung", "skin",
-    "liver", "spleen", "iliacus", "thigh_muscle", "pectoral", "air",
+    "lung", "neck_muscle", "shoulder_muscle", "oblique_muscles", "latissimus", "gluteal", "disc", "diaphragm", "dependent_lung",
+    "liver", "spleen", "iliacus", "thigh_muscle", "pectoral",
 )
 
 
@@ -126,22 +126,32 @@ def _sternum_y(body: Body, z: float) -> float:
 def paint_shoulders(canvas: Canvas, body: Body) -> None:
     """Paint clavicles, scapulae and the heads of the humeri."""
     lift = 22.0 if body.patient.arms_up else 0.0
+    muscle = body.patient.muscle
     for side in (-1, 1):
         line = curve([(226, -50, side * 18), (238 + lift * 0.3, -42, side * 60), (252 + lift, -8, side * 110), (258 + lift, 12, side * 140)])
         canvas.tube(line, np.full(len(line), 6.0), "cortical_bone")
         canvas.tube(line, np.full(len(line), 3.6), "rib_marrow")
-        blade = Column(z=(140, 165, 200, 235, 250), x=tuple(side * v for v in (92, 95, 98, 104, 112)), y=(88, 88, 84, 72, 62),
+        blade = Column(z=(140, 165, 200, 235, 250), x=tuple(side * v for v in (92, 95, 98, 104, 112)), y=(78, 74, 70, 62, 54),
                        a=(8, 24, 34, 34, 20), b=(2.4, 2.6, 2.6, 3.5, 4.0), angle=(side * -38.0,))
-        canvas.paint(Formula(limits=_grow(_limits(blade), 16), function=lambda r, s=blade: s.sdf(r) + 11.0), "shoulder_muscle",
-                     over=("intermuscular_fat", "subcutaneous_fat", "latissimus", "trapezius", "shoulder_muscle"))
+        canvas.paint(Formula(limits=_grow(_limits(blade), 18), function=lambda r, s=blade: np.minimum(
+            s.sdf(r) + 12.0 * muscle, np.minimum(r.depth("muscle") - 3.0, -15.5 - r.depth("cavity")))), "shoulder_muscle",
+                     over=("intermuscular_fat", "latissimus", "trapezius", "shoulder_muscle", "intercostal"))
         canvas.paint(blade, "cortical_bone")
         ridge = curve([(215, 98, side * 70), (240, 92, side * 105), (262 + lift * 0.5, 55, side * 142)])
         canvas.tube(ridge, np.full(len(ridge), 4.5), "cortical_bone")
         canvas.tube(ridge, np.full(len(ridge), 2.4), "rib_marrow")
         head = (side * 150.0, 22.0, 250.0 + lift)
-        for radius, label in ((42.0, "shoulder_muscle"), (24.0, "cortical_bone"), (21.5, "long_bone_marrow")):
-            canvas.paint(Ellipsoid(centre=head, radii=(radius, radius, radius * 1.1)), label,
-                         over=None if label != "shoulder_muscle" else ("air", "subcutaneous_fat", "intermuscular_fat", "shoulder_muscle", "skin"))
+        fat = 4.0 + 0.4 * body.patient.subcutaneous_fat_mm
+        around = ("air", "subcutaneous_fat", "intermuscular_fat", "shoulder_muscle", "skin")
+        for shape, label, over in (
+            (Ellipsoid(centre=(side * 132.0, 26.0, 246.0 + lift), radii=(66 + fat, 54 + fat, 62 + fat)), "skin", ("air",)),
+            (Ellipsoid(centre=(side * 132.0, 26.0, 246.0 + lift), radii=(64 + fat, 52 + fat, 60 + fat)), "subcutaneous_fat", ("air", "skin")),
+            (Ellipsoid(centre=(side * 156.0, 22.0, 246.0 + lift), radii=(40.0 * muscle, 42.0 * muscle, 50.0)), "shoulder_muscle", around),
+            (Ellipsoid(centre=(side * 110.0, 58.0, 244.0 + lift), radii=(38.0, 20.0 * muscle, 26.0)), "shoulder_muscle", around),
+            (Ellipsoid(centre=head, radii=(24.0, 24.0, 26.0)), "cortical_bone", None),
+            (Ellipsoid(centre=head, radii=(22.0, 22.0, 24.0)), "rib_marrow", None),
+        ):
+            canvas.paint(shape, label, over=over)
         canvas.paint(Ellipsoid(centre=(side * 122.0, 28.0, 248 + lift), radii=(7, 15, 18)), "cortical_bone")
 
 
@@ -166,15 +176,15 @@ def paint_pelvis(canvas: Canvas, body: Body) -> None:
         socket = both(Ellipsoid(centre=(side * 88, 6, -285), radii=(34, 33, 33)),
                       Formula(limits=(-150, 150, -60, 60, -340, -230), function=lambda r, side=side: 94.0 - side * r.x + 0.15 * r.z + 42.0))
         _bone(canvas, socket, shell=2.0)
-        canvas.paint(Ellipsoid(centre=(side * 89, 6, -286), radii=(27, 27, 27)), "cartilage")
+        canvas.paint(Ellipsoid(centre=(side * 89, 6, -286), radii=(26, 26, 26)), "cartilage")
         head = (side * 89.0, 6.0, -286.0)
         canvas.paint(Ellipsoid(centre=head, radii=(24.5, 24.5, 24.5)), "cortical_bone")
         canvas.paint(Ellipsoid(centre=head, radii=(22.5, 22.5, 22.5)), "pelvic_marrow")
         neck = np.array([(-290, 8, side * 96), (-308, 14, side * 122)])
-        canvas.tube(neck, np.array([17.0, 18.0]), "cortical_bone")
+        canvas.tube(neck, np.array([16.0, 18.0]), "cortical_bone", over=("thigh_muscle","gluteal","intermuscular_fat","psoas","iliacus","cortical_bone","visceral_fat"))
         canvas.tube(neck, np.array([14.5, 15.5]), "pelvic_marrow")
         canvas.paint(Ellipsoid(centre=(side * 132, 20, -302), radii=(17, 20, 22)), "cortical_bone")
-        canvas.paint(Ellipsoid(centre=(side * 132, 20, -302), radii=(15, 18, 20)), "long_bone_marrow")
+        canvas.paint(Ellipsoid(centre=(side * 132, 20, -302), radii=(15.5, 18.5, 20.5)), "pelvic_marrow")
         shaft = np.array([(-318, 12, side * 126), (-420, 4, side * 116)])
         canvas.tube(shaft, np.array([15.0, 14.0]), "cortical_bone")
         canvas.tube(shaft, np.array([10.0, 7.0]), "long_bone_marrow")

@@ -15,10 +15,10 @@ _HILUM = {-1: (170.0, 12.0, -42.0), 1: (174.0, 16.0, 44.0)}  # (z, y, x)
 
 def _lung(body: Body, side: int, shift: float) -> Formula:
     def sdf(r: Region) -> np.ndarray:
-        medial = 19.0 + 6.0 * np.clip((r.y - 15.0) / 30.0, 0, 1) + shift
+        medial = 11.0 + 10.0 * np.clip((r.y - 12.0) / 25.0, 0, 1) + shift + 3.0 * np.sin(0.05 * r.y + 0.03 * r.z + shift)
         # In front the lungs come close to one another; above the arch the vessels hold them apart.
         front = np.clip((-r.y - 38.0) / 22.0, 0, 1) * np.clip((205.0 - r.z) / 30.0, 0, 1)
-        medial = medial - 14.0 * front + 8.0 * np.clip((r.z - 205.0) / 25.0, 0, 1)
+        medial = medial - 7.0 * front + 12.0 * np.clip((r.z - 205.0) / 35.0, 0, 1)
         wall = np.minimum(r.depth("cavity") - 2.5, r.z - body.dome(r) - 2.5)
         return np.minimum(wall, side * r.x - medial)
 
@@ -44,7 +44,7 @@ def paint_lungs(canvas: Canvas, body: Body) -> None:
             canvas.paint(Formula(limits=(*sorted((0, side * 140)), -40, 110, -20, 170), function=lambda r, h=level: np.minimum(
                 r.y - (72.0 - h), 130.0 - r.z)), "consolidation", over=_LUNG)
         root = _HILUM[side]
-        for name, count, leaf, offset in (("pulmonary_artery", 190, 0.75, (3, -4, 0)), ("pulmonary_vein", 170, 0.75, (-12, -6, 0)), ("airway_wall", 24, 1.6, (0, 4, 0))):
+        for name, count, leaf, offset in (("pulmonary_artery", 210, 0.95, (3, -4, 0)), ("pulmonary_vein", 190, 0.9, (-12, -6, 0)), ("airway_wall", 24, 1.6, (0, 4, 0))):
             targets = _lung_targets(rng, body, side, count)
             start = tuple(r + o for r, o in zip(root, offset, strict=True))
             tree = grow(start, targets, rng, root_radius_mm=7.0 if count > 100 else 5.5, leaf_radius_mm=leaf, step_mm=10.0, wobble_mm=1.6)
@@ -102,12 +102,12 @@ def paint_mediastinum(canvas: Canvas, body: Body) -> None:
     lv = Ellipsoid(centre=at(38, -28, 110), radii=sized(48, 31, 34), turn=turn)
     rv = Ellipsoid(centre=at(8, -48, 104), radii=sized(42, 23, 36), turn=rotation(about_z=22, about_y=-18))
     ra = Ellipsoid(centre=at(-28, -22, 118), radii=sized(24, 29, 32))
-    la = Ellipsoid(centre=at(8, 14, 146), radii=sized(37, 19, 23))
+    la = Ellipsoid(centre=at(8, 8, 146), radii=sized(37, 19, 23))
 
     def heart(r: Region, grow_mm: float) -> np.ndarray:
-        out = smooth_union(lv.sdf(r), rv.sdf(r), blend_mm=8)
-        out = smooth_union(out, ra.sdf(r), blend_mm=8)
-        return smooth_union(out, la.sdf(r), blend_mm=8) + grow_mm
+        out = smooth_union(lv.sdf(r), rv.sdf(r), blend_mm=5)
+        out = smooth_union(out, ra.sdf(r), blend_mm=3)
+        return smooth_union(out, la.sdf(r), blend_mm=3) + grow_mm
 
     limits = (-85.0, 110.0, -100.0, 55.0, 45.0, 195.0)
     canvas.paint(Formula(limits=limits, function=lambda r: np.minimum(heart(r, coat), r.z - body.dome(r) - 1.0)), "mediastinal_fat",
@@ -134,7 +134,7 @@ def paint_mediastinum(canvas: Canvas, body: Body) -> None:
         line = curve([p[::-1] for p in path])
         canvas.tube(line, np.linspace(2.3, 1.2, len(line)), "coronary_artery", over=("mediastinal_fat", "lung", "myocardium", "pulmonary_vein"))
 
-    gullet = curve([(330, y(330) - 16, 2), (290, y(290) - 17, 4), (230, y(230) - 23, 5), (190, y(190) - 26, 4), (140, y(140) - 24, 4), (95, y(95) - 26, 10), (62, y(62) - 40, 20)])
+    gullet = curve([(330, y(330) - 16, 2), (290, y(290) - 17, 4), (230, y(230) - 23, 5), (190, y(190) - 21, 4), (140, y(140) - 22, 4), (95, y(95) - 24, 10), (62, y(62) - 40, 20)])
     canvas.tube(gullet, np.full(len(gullet), 9.0), "mediastinal_fat", over=_LUNG)
     canvas.tube(gullet, np.full(len(gullet), 6.8) + rng.normal(0, 0.5, len(gullet)), "oesophagus")
     if rng.random() < 0.5:

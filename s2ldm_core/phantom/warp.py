@@ -17,8 +17,8 @@ class Warp:
         build = (1.0 if patient.sex == "M" else 0.93) * (1.0 + 0.006 * (patient.bmi - 25.0))
         self.scale = np.array([height, build, build]) * (1.0 + rng.normal(0, 0.025, 3))
         self._shift = np.zeros(3)
-        self._coarse = [SplineField(rng, spacing_mm=(90.0, 75.0, 75.0)) for _ in range(3)]
-        self._fine = [SplineField(rng, spacing_mm=(30.0, 24.0, 24.0)) for _ in range(3)]
+        self._coarse = SplineField(rng, spacing_mm=(90.0, 75.0, 75.0), components=3)
+        self._fine = SplineField(rng, spacing_mm=(30.0, 24.0, 24.0), components=3)
         self._coarse_mm = np.array([5.0, 3.5, 4.0])
         self._fine_mm = np.array([1.3, 1.2, 1.2])
         self.reach_mm = 18.0
@@ -31,11 +31,13 @@ class Warp:
 
     def atlas(self, axes: Axes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the atlas coordinates (z, y, x) of the grid, each (D, H, W) float32."""
+        coarse, fine = self._coarse.grid(axes), self._fine.grid(axes)
         out = []
         for axis in range(3):
-            moved = self._coarse[axis].grid(axes)
+            moved = coarse[axis]
             moved *= np.float32(self._coarse_mm[axis])
-            moved += self._fine[axis].grid(axes) * np.float32(self._fine_mm[axis])
+            fine[axis] *= np.float32(self._fine_mm[axis])
+            moved += fine[axis]
             line = ((axes[axis] - self._shift[axis]) / self.scale[axis]).astype(np.float32)
             moved += line.reshape([-1 if a == axis else 1 for a in range(3)])
             out.append(moved)
@@ -45,10 +47,8 @@ class Warp:
     def world(self, points: np.ndarray) -> np.ndarray:
         """Return the world points whose atlas coordinates are `points` (n, 3), by fixed-point iteration."""
         guess = points * self.scale + self._shift
-        for _ in range(4):
-            moved = np.stack(
-                [c.at(guess) * s + f.at(guess) * t for c, s, f, t in
-                 zip(self._coarse, self._coarse_mm, self._fine, self._fine_mm, strict=True)], axis=1)
+        for _ in range(3):
+            moved = self._coarse.at(guess).T * self._coarse_mm + self._fine.at(guess).T * self._fine_mm
             moved[:, 2] += self._lateral(guess[:, 0])
             guess = (points - moved) * self.scale + self._shift
         return guess
