@@ -25,7 +25,7 @@ from s2ldm_core.systems import System, build_system
 
 METADATA, NETWORK, WEIGHTS = "metadata.json", "network.yaml", "model.safetensors"
 BUNDLED = Path(__file__).parent / "packages"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
 
 
 class PackageMetadata(BaseModel):

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
-from s2ldm_core.body import body_box
+from s2ldm_core.body import body_box, body_mask
 from s2ldm_core.errors import TranslationError
 from s2ldm_core.intensity import gate, unit_change_to_hu, window_to_unit
 from s2ldm_core.package import ModelPackage, PackageMetadata
@@ -162,6 +163,7 @@ def add_change(
     change = predict(unit, to_model)
     with clock.measure("add"):
         change_hu = unit_change_to_hu(change[0, 0].float().cpu(), window_hu=window)
+        change_hu *= _inside(model_hu, metadata.spacing_mm)
         if not bool(torch.isfinite(change_hu).all()):
             raise TranslationError(
                 "NOT_FINITE",
@@ -171,6 +173,15 @@ def add_change(
         result = turned.hu.copy()
         result[box] += from_spacing(change_hu.numpy(), grid, method="linear") * gate(source, window_hu=window)
         return volume.with_hu(np.ascontiguousarray(undo.array(result)))
+
+
+def _inside(model_hu: np.ndarray, spacing_mm: tuple[float, float, float]) -> torch.Tensor:
+    """Weight ``(D, H, W)``: 1 in the body, 0 on table and blankets, with a soft edge of a few millimetres."""
+    mask = torch.from_numpy(body_mask(model_hu, spacing_mm))[None, None].float()
+    if not bool(mask.any()):  # body_box fell back to the whole array as well
+        return torch.ones(model_hu.shape)
+    mask = F.max_pool3d(mask, (1, 5, 5), stride=1, padding=(0, 2, 2))
+    return F.avg_pool3d(mask, (1, 5, 5), stride=1, padding=(0, 2, 2), count_include_pad=False)[0, 0]
 
 
 class Clock:
