@@ -45,12 +45,9 @@ def configure_logging(settings: LogSettings, *, stream: TextIO | None = None) ->
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.level.upper())
-    for library, level in (
-        ("pydicom", logging.CRITICAL),
-        ("pynetdicom", logging.WARNING),
-        ("apscheduler", logging.WARNING),
-    ):
-        logging.getLogger(library).setLevel(level)
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+    for library in ("pynetdicom", "apscheduler", "uvicorn", "asyncio"):
+        logging.getLogger(library).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="pydicom")
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

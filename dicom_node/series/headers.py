@@ -8,7 +8,7 @@ from pydicom import Dataset
 from pydicom.multival import MultiValue
 
 from s2ldm_core.errors import VolumeError
-from s2ldm_core.io.header import HEADER_KEYWORDS, PARSE_ERRORS, read_header
+from s2ldm_core.io.header import HEADER_KEYWORDS, PARSE_ERRORS, lacks_preamble, read_header
 
 SELECTION_KEYWORDS: tuple[str, ...] = tuple(
     dict.fromkeys(
@@ -58,6 +58,27 @@ def read_headers(paths: Iterable[Path]) -> SeriesHeaders:
             readable.append(path)
             headers.append(header)
     return SeriesHeaders(paths=tuple(readable), headers=tuple(headers), unreadable=tuple(unreadable))
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file looks like DICOM, by its first bytes."""
+    try:
+        return lacks_preamble(path) is not None
+    except OSError:
+        return False
+
+
+def group_by_series(paths: Iterable[Path]) -> tuple[dict[str, list[Path]], int]:
+    """DICOM files by Series Instance UID, and how many files are not DICOM."""
+    groups: dict[str, list[Path]] = {}
+    strangers = 0
+    for path in paths:
+        read = read_headers([path])
+        if read.headers:
+            groups.setdefault(text(read.headers[0], "SeriesInstanceUID"), []).append(path)
+        else:
+            strangers += 1
+    return groups, strangers
 
 
 def text(header: Dataset, keyword: str) -> str:

@@ -1,0 +1,62 @@
+"""The commands put together, and how errors become exit codes."""
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated, NoReturn
+
+import typer
+
+from dicom_node import __version__
+from dicom_node.cli import checking, jobs, models, peers, routes, running, translating
+from dicom_node.cli.output import stderr
+from dicom_node.errors import ConfigError, NodeError
+from s2ldm_core.errors import S2LDMError
+
+#: Exit codes: done, failed, wrong use.
+DONE, FAILED, WRONG_USE = 0, 1, 2
+
+app = typer.Typer(
+    name="s2ldm-node",
+    help="DICOM node: non-contrast CT series in, derived series with a synthetic contrast phase back. For research.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode="rich",
+)
+running.register(app)
+translating.register(app)
+checking.register(app)
+peers.register(app)
+app.add_typer(jobs.commands, name="jobs")
+app.add_typer(routes.commands, name="routes")
+app.add_typer(models.commands, name="models")
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None: ...
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run a command and exit: 0 done, 1 failed, 2 wrong use. Errors go to standard error, one line first."""
+    try:
+        app(args=None if arguments is None else list(arguments), prog_name="s2ldm-node")
+    except (NodeError, S2LDMError) as error:
+        console = stderr()
+        first, *more = error.sentence.splitlines()
+        console.print(f"error: {first}", style="bold red", markup=False, highlight=False, soft_wrap=True)
+        for line in (*more, error.remedy):
+            if line:
+                console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"  ({error.code.lower()})", style="dim", markup=False, highlight=False)
+        sys.exit(WRONG_USE if isinstance(error, ConfigError) else FAILED)
+    sys.exit(DONE)

@@ -1,0 +1,145 @@
+"""``jobs``: list, show, retry, cancel."""
+
+from dataclasses import asdict
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dicom_node.cli.output import ConfigOption, JsonOption, print_json, print_table, time_text
+from dicom_node.config import load_settings
+from dicom_node.errors import CatalogError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from dicom_node.catalog import Catalog, JobRow, Reason
+
+commands = typer.Typer(help="Jobs: one series on one route.", no_args_is_help=True)
+
+JobArgument = Annotated[int, typer.Argument(metavar="JOB", help="The job's number.")]
+
+
+class StateName(StrEnum):
+    """States of a job."""
+
+    SELECTING = "selecting"
+    QUEUED = "queued"
+    TRANSLATING = "translating"
+    TRANSLATED = "translated"
+    DERIVING = "deriving"
+    DELIVERING = "delivering"
+    DONE = "done"
+    REFUSED = "refused"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@commands.command("list", epilog="Example: s2ldm-node jobs list --state failed")
+def list_jobs(
+    config: ConfigOption = None,
+    state: Annotated[StateName | None, typer.Option(help="Only jobs in this state.", show_default=False)] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Most jobs to list, newest first.")] = 50,
+    as_json: JsonOption = False,
+) -> None:
+    """List jobs, newest first, each with its state and reason."""
+    with _catalog(config) as catalog:
+        rows = catalog.list_jobs(state=None if state is None else state.value, limit=limit)
+    if as_json:
+        print_json([_plain(row) for row in rows])
+        return
+    print_table(
+        ("JOB", "ROUTE", "STATE", "IMAGES", "UPDATED", "SERIES", "REASON"),
+        (
+            (
+                row.id,
+                row.route,
+                _state(row),
+                row.instance_count,
+                time_text(row.updated_at),
+                row.series_instance_uid,
+                _reason(row.reason),
+            )
+            for row in rows
+        ),
+    )
+
+
+@commands.command("show", epilog="Example: s2ldm-node jobs show 12")
+def show_job(job_id: JobArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Show one job with its deliveries."""
+    with _catalog(config) as catalog:
+        job = catalog.get_job(job_id)
+        deliveries = catalog.list_deliveries(job_id=job_id, limit=1000)
+    if as_json:
+        print_json(_plain(job) | {"deliveries": [asdict(one) for one in deliveries]})
+        return
+    print_table(("", ""), ((name.replace("_", " "), value) for name, value in _shown(job)))
+    if deliveries:
+        print_table(
+            ("DELIVERY", "DESTINATION", "STATE", "ACCEPTED", "ATTEMPTS", "NEXT", "REASON"),
+            (
+                (
+                    one.id,
+                    one.destination,
+                    one.state,
+                    f"{one.accepted_count} of {one.instance_count}",
+                    one.attempts,
+                    time_text(one.not_before),
+                    _reason(one.reason),
+                )
+                for one in deliveries
+            ),
+        )
+
+
+@commands.command("retry", epilog="Example: s2ldm-node jobs retry 12")
+def retry_job(
+    job_id: JobArgument,
+    config: ConfigOption = None,
+    again: Annotated[bool, typer.Option("--again", help="Also a job that is done: do all of it anew.")] = False,
+) -> None:
+    """Put a failed, refused or cancelled job back to work where it stopped. The running node takes it up."""
+    with _catalog(config) as catalog:
+        job = catalog.retry_job(job_id, again=again)
+    typer.echo(f"job {job.id} is {job.state}")
+
+
+@commands.command("cancel", epilog="Example: s2ldm-node jobs cancel 12")
+def cancel_job(job_id: JobArgument, config: ConfigOption = None) -> None:
+    """Stop a job that has not ended."""
+    with _catalog(config) as catalog:
+        job = catalog.cancel_job(job_id)
+    typer.echo(f"job {job.id} is {job.state}")
+
+
+def _catalog(config: "Path | None") -> "Catalog":
+    from dicom_node.catalog import Catalog
+
+    location = load_settings(config).catalog_location
+    if not isinstance(location, str) and not location.is_file():
+        raise CatalogError(
+            "no_catalog",
+            f"There is no catalog at {location}: no node has run with this configuration here.",
+            "Name the running node's configuration with --config, and use the same working directory.",
+        )
+    return Catalog(location)
+
+
+def _state(job: "JobRow") -> str:
+    return job.state if job.progress is None else f"{job.state} ({job.stage} {job.progress:.0%})"
+
+
+def _reason(reason: "Reason | None") -> str:
+    return "" if reason is None else f"{reason.sentence} {reason.remedy}".strip()
+
+
+def _plain(job: "JobRow") -> dict[str, Any]:
+    return asdict(job)
+
+
+def _shown(job: "JobRow") -> list[tuple[str, object]]:
+    fields = asdict(job)
+    fields["reason"] = _reason(job.reason)
+    fields |= {name: time_text(value) for name, value in fields.items() if name.endswith("_at") or name == "not_before"}
+    return [(name, value) for name, value in fields.items() if value not in (None, "", {})]

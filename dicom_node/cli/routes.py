@@ -1,0 +1,73 @@
+"""``routes``: what each called AE title does, and what it would do with a folder."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dicom_node.cli.output import ConfigOption, JsonOption, print_json, print_table
+from dicom_node.config import load_settings
+from dicom_node.errors import NodeError
+
+commands = typer.Typer(help="Routes: called AE titles.", no_args_is_help=True)
+
+
+@commands.command("list", epilog="Example: s2ldm-node routes list")
+def list_routes(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """List the routes."""
+    settings = load_settings(config)
+    if as_json:
+        print_json({title: route.model_dump(mode="json") for title, route in settings.routes.items()})
+        return
+    print_table(
+        ("CALLED AE TITLE", "PHASE", "MODEL", "OUTPUT", "MIN SLICES", "DESTINATIONS"),
+        (
+            (title, route.phase, route.model, route.output, settings.min_slices(title), ", ".join(route.destinations))
+            for title, route in settings.routes.items()
+        ),
+    )
+
+
+@commands.command("test", epilog="Example: s2ldm-node routes test /data/some-study")
+def try_routes(
+    folder: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Folder with DICOM files.")],
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say, for every series in a folder, which routes would translate it, and why not. Nothing is sent or stored."""
+    from dicom_node.models import model_min_slices
+    from dicom_node.series import examine_series
+    from dicom_node.series.headers import group_by_series
+
+    settings = load_settings(config)
+    groups, strangers = group_by_series(path for path in sorted(folder.rglob("*")) if path.is_file())
+    if not groups:
+        raise NodeError("no_series", f"There is no DICOM series in {folder}.", "Name a folder with DICOM files.")
+    rows = []
+    for uid, paths in groups.items():
+        for title, route in settings.routes.items():
+            least = max(settings.min_slices(title), model_min_slices(route.model))
+            decision = examine_series(paths, min_slices=least, check_hu=route.enhancement_check == "hu")
+            rows.append(
+                {
+                    "series": uid,
+                    "route": title,
+                    "images": len(paths),
+                    "accepted": decision.accepted,
+                    "code": decision.code,
+                    "reason": f"{decision.sentence} {decision.remedy}".strip(),
+                    "details": dict(decision.details),
+                }
+            )
+    if as_json:
+        print_json({"decisions": rows, "not_dicom": strangers})
+        return
+    print_table(
+        ("SERIES", "IMAGES", "ROUTE", "DECISION", "REASON"),
+        (
+            (row["series"], row["images"], row["route"], "translate" if row["accepted"] else "refuse", row["reason"])
+            for row in rows
+        ),
+    )
+    if strangers:
+        typer.echo(f"{strangers} files are not DICOM and were passed over.")

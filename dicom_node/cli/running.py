@@ -1,0 +1,41 @@
+"""``serve`` and ``demo``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dicom_node.cli.output import ConfigOption
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command(epilog="Example: s2ldm-node serve --config config/node.yaml")(serve)
+    app.command(epilog="Example: s2ldm-node demo --input my-ct-series/ --output demo/")(demo)
+
+
+def serve(config: ConfigOption = None) -> None:
+    """Run the node until SIGTERM or Ctrl-C. Logs go to standard error."""
+    from dicom_node.config import load_settings
+    from dicom_node.node import Node
+    from dicom_node.observe import configure_logging
+
+    settings = load_settings(config)
+    configure_logging(settings.log)
+    with Node(settings) as node:
+        node.wait()
+
+
+def demo(
+    input_folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--input", help="Folder with a non-contrast CT series. Default: a phantom.", exists=True, show_default=False
+        ),
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", help="Where the results go.")] = Path("demo"),
+) -> None:
+    """Show the whole way: start a node, send it a series over DICOM, check and draw what comes back."""
+    from dicom_node.demo import run_demo
+
+    run_demo(input=input_folder, output=output)

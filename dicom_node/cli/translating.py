@@ -1,0 +1,75 @@
+"""``translate``: files without a network."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dicom_node.cli.output import stage_progress, stdout
+
+
+class PhaseName(StrEnum):
+    """Phases that a model may know."""
+
+    ARTERIAL = "arterial"
+    VENOUS = "venous"
+    DELAYED = "delayed"
+
+
+class FormName(StrEnum):
+    """Output forms."""
+
+    SC = "sc"
+    CT = "ct"
+    MULTIFRAME_SC = "multiframe-sc"
+    NIFTI = "nifti"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(epilog="Example: s2ldm-node translate ncct-series/ arterial/ --phase arterial")(translate)
+
+
+def translate(
+    input_path: Annotated[
+        Path,
+        typer.Argument(metavar="INPUT", exists=True, help="Folder with a CT series, or NIfTI or MetaImage file."),
+    ],
+    output_path: Annotated[
+        Path, typer.Argument(metavar="OUTPUT", help="Empty or new folder, or a NIfTI or MetaImage file.")
+    ],
+    phase: Annotated[PhaseName, typer.Option(help="Contrast phase to synthesise.")],
+    model: Annotated[str, typer.Option(help="Bundled package, or folder of a model package.")] = "demo",
+    output: Annotated[
+        FormName | None,
+        typer.Option(help="Output form. Default: nifti for volume files, else sc.", show_default=False),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    seed: Annotated[int, typer.Option(min=0, help="The same input, model, seed and device give the same voxels.")] = 0,
+    steps: Annotated[int | None, typer.Option(min=1, help="Sampling steps.", show_default="the model's own")] = None,
+    series: Annotated[
+        str | None, typer.Option(help="Series Instance UID, if the folder holds several.", show_default=False)
+    ] = None,
+) -> None:
+    """Translate one series or volume file, and write the result."""
+    from dicom_node.convert import translate_path
+
+    with stage_progress() as progress:
+        done = translate_path(
+            input_path,
+            output_path,
+            phase=phase.value,
+            model=model,
+            output_form=None if output is None else output.value,
+            device=device,
+            seed=seed,
+            steps=steps,
+            series_uid=series,
+            progress=progress,
+        )
+    written = done.paths[0] if len(done.paths) == 1 else f"{len(done.paths)} files in {output_path}"
+    console = stdout()
+    console.print(f"{done.phase}, {done.model}: {written}", markup=False, highlight=False, soft_wrap=True)
+    seconds = ", ".join(f"{name} {value:.1f}" for name, value in done.seconds.items())
+    console.print(f"seconds: {seconds}", markup=False, highlight=False, soft_wrap=True)
