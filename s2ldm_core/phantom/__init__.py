@@ -1,7 +1,7 @@
 """Digital torso phantom: paired native and contrast-enhanced CT of made-up patients.
 
-    >>> phantom = Phantom(seed=7, matrix=(128, 128), slices=40, spacing_mm=(3.0, 3.0, 3.0), region="abdomen")
-    >>> native, arterial = phantom.hu("native", noise_seed=1), phantom.hu("arterial", noise_seed=2)
+>>> phantom = Phantom(seed=7, matrix=(128, 128), slices=40, spacing_mm=(3.0, 3.0, 3.0), region="abdomen")
+>>> native, arterial = phantom.hu("native", noise_seed=1), phantom.hu("arterial", noise_seed=2)
 """
 
 from .patient import Patient

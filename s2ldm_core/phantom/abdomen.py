@@ -9,7 +9,16 @@ from .canvas import Canvas
 from .shapes import Ellipsoid, Formula, Region, rotation, smooth_union
 from .trees import curve, grow
 
-_HOLLOW = ("small_bowel_wall", "small_bowel_content", "colon_wall", "stool", "bowel_gas", "oral_contrast", "stomach_wall", "stomach_content")
+_HOLLOW = (
+    "small_bowel_wall",
+    "small_bowel_content",
+    "colon_wall",
+    "stool",
+    "bowel_gas",
+    "oral_contrast",
+    "stomach_wall",
+    "stomach_content",
+)
 _FAT = ("visceral_fat",)
 
 
@@ -18,16 +27,24 @@ def paint_stomach(canvas: Canvas, body: Body) -> None:
     rng = body.rng("stomach")
     full = float(rng.uniform(0.35, 1.0))
     drop = float(rng.normal(0, 12))
-    line = curve([(62 + body.dome_mm * 0.8, 2, 36), (50, 18, 62), (22, -18, 66), (-8 + drop, -45, 50), (-30 + drop, -58, 22), (-34 + drop, -52, -8), (-27, -38, -30)])
+    line = curve(
+        [
+            (62 + body.dome_mm * 0.8, 2, 36),
+            (50, 18, 62),
+            (22, -18, 66),
+            (-8 + drop, -45, 50),
+            (-30 + drop, -58, 22),
+            (-34 + drop, -52, -8),
+            (-27, -38, -30),
+        ]
+    )
     radii = np.interp(np.linspace(0, 1, len(line)), (0, 0.2, 0.45, 0.7, 0.9, 1), (15, 34, 28, 23, 17, 11)) * full**0.4
     wall = float(rng.uniform(3.0, 6.0)) * (1.5 - 0.5 * full)
-    inside = body.abdomen(inset_mm=5.0, margin_mm=4.0)
     canvas.tube(line, radii + wall, "stomach_wall", over=(*_FAT, *_HOLLOW))
     content = "oral_contrast" if rng.random() < 0.08 else "stomach_content"
     canvas.tube(line, radii, content, over=("stomach_wall", "stomach_content", *_FAT))
     if rng.random() < 0.8:
-        canvas.tube(line, radii - 0.5, "bowel_gas", over=(content,), gas_level_mm=float(rng.uniform(0.0, 16.0)))
-    del inside
+        canvas.tube(line, radii - 0.5, "bowel_gas", over=(content,), gas_level_mm=float(rng.uniform(-6.0, 26.0)))
 
 
 def paint_liver(canvas: Canvas, body: Body) -> None:
@@ -36,16 +53,20 @@ def paint_liver(canvas: Canvas, body: Body) -> None:
     size = float(np.clip(rng.normal(1.0, 0.08), 0.82, 1.22))
     right = Ellipsoid(centre=(-66, 2, 6), radii=(80 * size, 92, 92 * size))
     lobe = float(rng.uniform(0.55, 1.1))
-    left = Ellipsoid(centre=(2 + 10 * lobe, -40, 34), radii=(72 * lobe, 44, 36), turn=rotation(about_y=float(rng.normal(-14, 6))))
+    left = Ellipsoid(
+        centre=(2 + 10 * lobe, -40, 34), radii=(72 * lobe, 44, 36), turn=rotation(about_y=float(rng.normal(-14, 6)))
+    )
     caudate = Ellipsoid(centre=(-14, 12, 28), radii=(16, 15, 26))
     tail = float(rng.normal(-78, 16))  # level of the right lobe's tip
     slope = float(rng.uniform(0.62, 0.9))
     lean, phase = float(rng.uniform(-0.2, 0.4)), float(rng.uniform(0, 6))
-    kidney = Ellipsoid(centre=(-62, 32, -26), radii=(35, 33, 56))
+    kidney = Ellipsoid(centre=(-62, 30, -27), radii=(30 + 6 * body.fat, 29 + 6 * body.fat, 55))
     inside = body.abdomen(inset_mm=3.5)
 
     def sdf(r: Region) -> np.ndarray:
-        floor = r.z - (tail + slope * np.maximum(r.x + 112.0, 0.0) + lean * (r.y + 20.0) + 7.0 * np.sin(0.055 * r.y + phase))
+        floor = r.z - (
+            tail + slope * np.maximum(r.x + 112.0, 0.0) + lean * (r.y + 20.0) + 7.0 * np.sin(0.055 * r.y + phase)
+        )
         lobe_right = np.minimum(right.sdf(r), 0.8 * floor)
         # The visceral surface: hollow behind the left lobe, towards stomach and pancreas.
         lobe_left = np.minimum(left.sdf(r), -0.9 * (r.y + 8.0 - 0.35 * (r.z - 40.0)))
@@ -56,44 +77,84 @@ def paint_liver(canvas: Canvas, body: Body) -> None:
 
     liver = Formula(limits=(-150, 105, -115, 100, -120, 105), function=sdf)
     canvas.paint(liver, "liver", over=(*_FAT, *_HOLLOW, "diaphragm", "lung", "mediastinal_fat"))
-    canvas.paint(Ellipsoid(centre=(-6, -62, 22), radii=(3.0, 26, 24), turn=rotation(about_z=8)), "visceral_fat", over=("liver",))
-    canvas.paint(Ellipsoid(centre=(-30, -14, 16), radii=(16, 8, 6), turn=rotation(about_z=-12)), "visceral_fat", over=("liver",))
+    canvas.paint(
+        Ellipsoid(centre=(-6, -64, 22), radii=(float(rng.uniform(0.8, 3.0)), 20, 22), turn=rotation(about_z=8)),
+        "visceral_fat",
+        over=("liver",),
+    )
+    canvas.paint(
+        Ellipsoid(centre=(-30, -14, 16), radii=(16, 8, 6), turn=rotation(about_z=-12)), "visceral_fat", over=("liver",)
+    )
 
     targets = rng.uniform((-60, -80, -128), (72, 62, 55), (320, 3))
     keep = ((targets[:, 2] + 62) / 66) ** 2 + ((targets[:, 1] + 5) / 72) ** 2 + ((targets[:, 0] - 10) / 66) ** 2 < 1
     targets = targets[keep]
-    portal = grow((20.0, -14.0, -38.0), targets[: len(targets) // 2], rng, root_radius_mm=5.5, leaf_radius_mm=1.1, step_mm=9, exponent=2.6)
+    portal = grow(
+        (20.0, -14.0, -38.0),
+        targets[: len(targets) // 2],
+        rng,
+        root_radius_mm=5.5,
+        leaf_radius_mm=1.1,
+        step_mm=9,
+        exponent=2.6,
+    )
     canvas.segments(portal.points, portal.radii, portal.parents, "portal_vein", over=("liver",))
-    roots = ((58.0 + body.dome_mm * 0.7, 8.0, -30.0), (60.0 + body.dome_mm * 0.7, -2.0, -24.0), (60.0 + body.dome_mm * 0.7, -4.0, -16.0))
+    roots = (
+        (58.0 + body.dome_mm * 0.7, 8.0, -30.0),
+        (60.0 + body.dome_mm * 0.7, -2.0, -24.0),
+        (60.0 + body.dome_mm * 0.7, -4.0, -16.0),
+    )
     rest = targets[len(targets) // 2 :]
     sector = np.digitize(rest[:, 2], (-62.0, -22.0))
     for index, root in enumerate(roots):
         if np.any(sector == index):
-            tree = grow(root, rest[sector == index], rng, root_radius_mm=5.0, leaf_radius_mm=1.35, step_mm=10, exponent=2.4)
+            tree = grow(
+                root, rest[sector == index], rng, root_radius_mm=5.0, leaf_radius_mm=1.35, step_mm=10, exponent=2.4
+            )
             canvas.segments(tree.points, tree.radii, tree.parents, "hepatic_vein", over=("liver", "portal_vein"))
     if rng.random() < 0.85:
-        gall = Ellipsoid(centre=(-48 + rng.normal(0, 6), -48 + rng.normal(0, 5), -38 + rng.normal(0, 8)),
-                         radii=(12 * rng.uniform(0.7, 1.3), 15 * rng.uniform(0.7, 1.2), 28 * rng.uniform(0.7, 1.25)), turn=rotation(about_x=25, about_y=12))
+        gall = Ellipsoid(
+            centre=(-48 + rng.normal(0, 6), -48 + rng.normal(0, 5), -38 + rng.normal(0, 8)),
+            radii=(12 * rng.uniform(0.7, 1.3), 15 * rng.uniform(0.7, 1.2), 28 * rng.uniform(0.7, 1.25)),
+            turn=rotation(about_x=25, about_y=12),
+        )
         canvas.paint(gall, "gallbladder_wall", over=("liver", *_FAT, *_HOLLOW))
         inner = Ellipsoid(centre=gall.centre, radii=tuple(v - 1.8 for v in gall.radii), turn=gall.turn)  # type: ignore[arg-type]
         canvas.paint(inner, "bile", over=("gallbladder_wall",))
         if rng.random() < 0.12:
-            canvas.paint(Ellipsoid(centre=(gall.centre[0], gall.centre[1] + 7, gall.centre[2] - 8), radii=(4, 3, 4)), "calcification", over=("bile",))
+            canvas.paint(
+                Ellipsoid(centre=(gall.centre[0], gall.centre[1] + 7, gall.centre[2] - 8), radii=(4, 3, 4)),
+                "calcification",
+                over=("bile",),
+            )
     _liver_lesions(canvas, rng)
 
 
 def _liver_lesions(canvas: Canvas, rng: np.random.Generator) -> None:
     kind = rng.choice(("none", "cyst", "hypo", "hyper", "haemangioma"), p=(0.5, 0.2, 0.13, 0.1, 0.07))
-    names = {"cyst": "cyst", "hypo": "hypovascular_lesion", "hyper": "hypervascular_lesion", "haemangioma": "haemangioma"}
+    names = {
+        "cyst": "cyst",
+        "hypo": "hypovascular_lesion",
+        "hyper": "hypervascular_lesion",
+        "haemangioma": "haemangioma",
+    }
     count = 0 if kind == "none" else int(rng.integers(1, 7 if kind in {"hypo", "cyst"} else 3))
     for _ in range(count):
         p = (float(rng.uniform(-110, 20)), float(rng.uniform(-55, 50)), float(rng.uniform(-40, 60)))
         size = float(np.exp(rng.uniform(np.log(3), np.log(26))))
-        shape = Ellipsoid(centre=p, radii=(size, size * rng.uniform(0.75, 1.2), size * rng.uniform(0.75, 1.2)),
-                          waves_mm=0.0 if kind == "cyst" else 0.08 * size, wave_length_mm=14)
+        shape = Ellipsoid(
+            centre=p,
+            radii=(size, size * rng.uniform(0.75, 1.2), size * rng.uniform(0.75, 1.2)),
+            waves_mm=0.0 if kind == "cyst" else 0.08 * size,
+            wave_length_mm=14,
+        )
         canvas.paint(shape, names[str(kind)], over=("liver", "portal_vein", "hepatic_vein"))
         if kind == "hyper" and size > 12:
-            canvas.paint(Ellipsoid(centre=p, radii=(size * 0.4,) * 3, waves_mm=1.5, wave_length_mm=9), "hypovascular_lesion", over=("hypervascular_lesion",))
+            canvas.paint(
+                Ellipsoid(centre=p, radii=(size * 0.4,) * 3, waves_mm=1.5, wave_length_mm=9),
+                "hypovascular_lesion",
+                over=("hypervascular_lesion",),
+            )
 
 
 def paint_spleen(canvas: Canvas, body: Body) -> None:
@@ -102,10 +163,14 @@ def paint_spleen(canvas: Canvas, body: Body) -> None:
     size = float(np.clip(rng.normal(1.0, 0.13), 0.7, 1.5))
     centre = (93.0, 34.0, 30.0 + 0.6 * body.dome_mm)
     outer = Ellipsoid(centre=centre, radii=(24 * size, 44 * size, 50 * size), turn=rotation(about_z=-28, about_x=18))
-    hollow = Ellipsoid(centre=(centre[0] - 40, centre[1] - 22, centre[2] - 4), radii=(30, 34, 46), turn=rotation(about_z=-25))
+    hollow = Ellipsoid(
+        centre=(centre[0] - 40, centre[1] - 22, centre[2] - 4), radii=(30, 34, 46), turn=rotation(about_z=-25)
+    )
     inside = body.abdomen(inset_mm=3.5)
-    shape = Formula(limits=(25, 150, -60, 105, -75, 110),
-                    function=lambda r: np.minimum(np.minimum(outer.sdf(r), -hollow.sdf(r)), inside.sdf(r)))
+    shape = Formula(
+        limits=(25, 150, -60, 105, -75, 110),
+        function=lambda r: np.minimum(np.minimum(outer.sdf(r), -hollow.sdf(r)), inside.sdf(r)),
+    )
     over = (*_FAT, *_HOLLOW, "diaphragm")
     canvas.paint(shape, "spleen", over=over)
     if rng.random() < 0.15:
@@ -123,11 +188,15 @@ def paint_kidneys(canvas: Canvas, body: Body) -> None:
         k = float(np.clip(rng.normal(1.0, 0.08), 0.75, 1.2))
         out = 62.0 + 5.0 * body.fat + float(rng.normal(0, 3))
         centre = np.array([side * out, 22.0 + rng.normal(0, 3), level + rng.normal(0, 9) + 0.4 * body.dome_mm])
-        turn = rotation(about_z=side * 28.0 + rng.normal(0, 8), about_y=side * -11.0, about_x=float(-10 + rng.normal(0, 4)))
+        turn = rotation(
+            about_z=side * 28.0 + rng.normal(0, 8), about_y=side * -11.0, about_x=float(-10 + rng.normal(0, 4))
+        )
         radii = np.array([26.0, 25.0, 55.0]) * k
         perirenal = Ellipsoid(centre=tuple(centre), radii=tuple(radii + 7 + 9 * body.fat), turn=turn, power=2.2)
         canvas.paint(perirenal, "visceral_fat", over=_HOLLOW)
-        kidney = Ellipsoid(centre=tuple(centre), radii=tuple(radii), turn=turn, power=2.3, waves_mm=0.8, wave_length_mm=26)
+        kidney = Ellipsoid(
+            centre=tuple(centre), radii=tuple(radii), turn=turn, power=2.3, waves_mm=0.8, wave_length_mm=26
+        )
         canvas.paint(kidney, "renal_cortex", over=(*_FAT, *_HOLLOW, "liver", "spleen"))
         # Local axes: u points medially to the hilum, w along the kidney.
         u = turn @ np.array([-side, 0.0, 0.0])
@@ -135,27 +204,65 @@ def paint_kidneys(canvas: Canvas, body: Body) -> None:
         for row in np.linspace(-0.72, 0.72, 5):
             for angle in (-2.2, -0.75, 0.75, 2.2):
                 spread = float(np.sqrt(max(0.0, 1 - row**2)))
-                p = centre + w * row * radii[2] * 0.78 + spread * radii[0] * 0.52 * (-u * np.cos(angle) * 1.0 + v * np.sin(angle))
+                p = (
+                    centre
+                    + w * row * radii[2] * 0.78
+                    + spread * radii[0] * 0.52 * (-u * np.cos(angle) * 1.0 + v * np.sin(angle))
+                )
                 if np.dot(p - centre, u) > 0.45 * radii[0]:
                     continue
-                canvas.paint(Ellipsoid(centre=tuple(p), radii=tuple(np.array([6.6, 6.6, 7.8]) * k)), "renal_medulla", over=("renal_cortex",))
-        sinus = Ellipsoid(centre=tuple(centre + u * radii[0] * 0.42), radii=tuple(np.array([0.52, 0.38, 0.56]) * radii), turn=turn, waves_mm=2.0, wave_length_mm=16)
+                canvas.paint(
+                    Ellipsoid(centre=tuple(p), radii=tuple(np.array([6.6, 6.6, 7.8]) * k)),
+                    "renal_medulla",
+                    over=("renal_cortex",),
+                )
+        sinus = Ellipsoid(
+            centre=tuple(centre + u * radii[0] * 0.42),
+            radii=tuple(np.array([0.52, 0.38, 0.56]) * radii),
+            turn=turn,
+            waves_mm=2.0,
+            wave_length_mm=16,
+        )
         canvas.paint(sinus, "renal_sinus_fat", over=("renal_cortex", "renal_medulla"))
         wide = float(rng.uniform(3.0, 7.5)) if rng.random() > 0.06 else 12.0
-        pelvis = curve([tuple((centre + u * radii[0] * f + w * g)[::-1]) for f, g in ((0.25, 12), (0.4, 4), (0.85, -4), (1.35, -16))])
-        canvas.tube(pelvis, np.linspace(wide * 0.7, wide * 0.6, len(pelvis)), "renal_pelvis", over=("renal_sinus_fat", *_FAT, "renal_cortex", "renal_medulla"))
+        pelvis = curve(
+            [
+                tuple((centre + u * radii[0] * f + w * g)[::-1])
+                for f, g in ((0.25, 12), (0.4, 4), (0.85, -4), (1.35, -16))
+            ]
+        )
+        canvas.tube(
+            pelvis,
+            np.linspace(wide * 0.7, wide * 0.6, len(pelvis)),
+            "renal_pelvis",
+            over=("renal_sinus_fat", *_FAT, "renal_cortex", "renal_medulla"),
+        )
         for g in (-20.0, 0.0, 20.0):
             hilum = centre + u * radii[0] * 0.9
             calyx = np.array([(centre + u * radii[0] * 0.3 + w * g * k)[::-1], hilum[::-1]])
             canvas.tube(calyx, np.array([1.6, 2.4]), "renal_vein", over=("renal_sinus_fat",))
         start = centre + u * radii[0] * 1.35 - w * 16
-        ureter = curve([tuple(start[::-1]), (-90, body.spine_y(-90) - 14, side * 38), (-160, 6, side * 44), (-225, 20, side * 52), (-265, 10, side * 22)])
+        ureter = curve(
+            [
+                tuple(start[::-1]),
+                (-90, body.spine_y(-90) - 14, side * 38),
+                (-160, 6, side * 44),
+                (-225, 20, side * 52),
+                (-265, 10, side * 22),
+            ]
+        )
         canvas.tube(ureter, np.full(len(ureter), 2.0), "ureter", over=_FAT)
         _renal_lesions(canvas, rng, centre, radii, side)
         x0 = side * (28.0 if side > 0 else 26.0)
         top = level + 50.0
         for dx, dy in ((6.0, 16.0), (10.0, 10.0)):
-            limb = curve([(top, body.spine_y(top) - 22, x0), (top - 4, body.spine_y(top) - 22 + dy * 0.6, x0 + side * dx * 0.6), (top - 12, body.spine_y(top) - 22 + dy, x0 + side * dx)])
+            limb = curve(
+                [
+                    (top, body.spine_y(top) - 22, x0),
+                    (top - 4, body.spine_y(top) - 22 + dy * 0.6, x0 + side * dx * 0.6),
+                    (top - 12, body.spine_y(top) - 22 + dy, x0 + side * dx),
+                ]
+            )
             canvas.tube(limb, np.full(len(limb), float(rng.uniform(2.0, 3.4))), "adrenal", over=_FAT)
 
 
@@ -167,7 +274,11 @@ def _renal_lesions(canvas: Canvas, rng: np.random.Generator, centre: np.ndarray,
         p = centre + radii * direction / np.linalg.norm(direction) * rng.uniform(0.7, 1.05)
         size = float(np.exp(rng.uniform(np.log(3), np.log(22))))
         solid = rng.random() < 0.12
-        canvas.paint(Ellipsoid(centre=tuple(p), radii=(size, size, size), waves_mm=0.06 * size if solid else 0.0), "renal_tumour" if solid else "cyst", over=over)
+        canvas.paint(
+            Ellipsoid(centre=tuple(p), radii=(size, size, size), waves_mm=0.06 * size if solid else 0.0),
+            "renal_tumour" if solid else "cyst",
+            over=over,
+        )
     if rng.random() < 0.12:
         canvas.paint(Ellipsoid(centre=tuple(centre + (0, 2, -12)), radii=(2.5, 2.5, 3)), "calcification")
 
@@ -177,7 +288,17 @@ def paint_pancreas(canvas: Canvas, body: Body) -> None:
     rng = body.rng("pancreas")
     k = float(np.clip(rng.normal(1.0, 0.1) - 0.004 * (body.patient.age - 50), 0.65, 1.25))
     rise = float(rng.normal(8, 8))
-    line = curve([(-46, -2, -24), (-30, -8, -24), (-16, -20, -8), (-6 + rise * 0.3, -27, 8), (2 + rise * 0.7, -18, 32), (10 + rise, 0, 56), (16 + rise, 16, 74)])
+    line = curve(
+        [
+            (-46, -2, -24),
+            (-30, -8, -24),
+            (-16, -20, -8),
+            (-6 + rise * 0.3, -27, 8),
+            (2 + rise * 0.7, -18, 32),
+            (10 + rise, 0, 56),
+            (16 + rise, 16, 74),
+        ]
+    )
     radii = np.interp(np.linspace(0, 1, len(line)), (0, 0.15, 0.35, 0.6, 0.85, 1), (9, 14, 8.5, 9.5, 9, 7)) * k
     over = (*_FAT, *_HOLLOW)
     canvas.tube(line, radii + 4.0, "visceral_fat", over=_HOLLOW)
@@ -189,4 +310,8 @@ def paint_pancreas(canvas: Canvas, body: Body) -> None:
             canvas.paint(Ellipsoid(centre=tuple(p[::-1]), radii=tuple(rng.uniform(2.5, 5.0, 3))), "pancreas", over=over)
         if rng.random() < 0.15 + 0.006 * body.patient.age:
             p = point + rng.normal(0, 0.9, 3) * radius
-            canvas.paint(Ellipsoid(centre=tuple(p[::-1]), radii=tuple(rng.uniform(0.8, 2.2, 3) * (1, 2, 1))), "visceral_fat", over=("pancreas",))
+            canvas.paint(
+                Ellipsoid(centre=tuple(p[::-1]), radii=tuple(rng.uniform(0.8, 2.2, 3) * (1, 2, 1))),
+                "visceral_fat",
+                over=("pancreas",),
+            )

@@ -15,19 +15,51 @@ _SPINE_Z = (-300, -260, -220, -165, -120, -80, -40, 0, 50, 100, 150, 200, 250, 2
 _SPINE_Y = (72, 84, 76, 44, 31, 26, 27, 32, 40, 48, 52, 49, 42, 35, 32, 34)
 
 # z, half-width, front, back (mm from the atlas axis), power: the surface of the muscles and the inside of the trunk wall.
-_MUSCLE = np.array([
-    (-420, 165, 62, 85, 2.6), (-360, 168, 68, 95, 2.6), (-325, 168, 68, 106, 2.5), (-290, 162, 70, 108, 2.4),
-    (-230, 150, 79, 102, 2.4), (-160, 136, 84, 92, 2.35), (-100, 129, 82, 87, 2.3), (-40, 129, 86, 88, 2.25),
-    (20, 133, 94, 92, 2.25), (80, 140, 98, 98, 2.3), (140, 147, 94, 103, 2.35), (190, 158, 86, 105, 2.35),
-    (230, 166, 68, 100, 2.3), (255, 160, 56, 92, 2.1), (275, 118, 48, 82, 2.0), (300, 72, 46, 68, 2.0),
-    (340, 56, 50, 60, 2.0), (420, 54, 50, 58, 2.0),
-])
-_CAVITY = np.array([
-    (-420, 1, 1, 1, 2), (-330, 20, 20, 35, 2), (-300, 46, 44, 62, 2.0), (-270, 58, 58, 72, 2.1), (-230, 82, 72, 72, 2.3),
-    (-190, 105, 76, 64, 2.3), (-160, 113, 77, 57, 2.3), (-100, 116, 74, 53, 2.3), (-40, 116, 78, 62, 2.3),
-    (20, 120, 86, 72, 2.3), (80, 125, 90, 80, 2.3), (140, 121, 82, 86, 2.35), (190, 108, 66, 85, 2.3),
-    (225, 88, 46, 74, 2.1), (255, 60, 28, 54, 2.0), (278, 34, 14, 32, 2.0), (290, 8, 6, 12, 2.0), (300, 1, 1, 1, 2), (420, 1, 1, 1, 2),
-])
+_MUSCLE = np.array(
+    [
+        (-420, 165, 62, 85, 2.6),
+        (-360, 168, 68, 95, 2.6),
+        (-325, 168, 68, 106, 2.5),
+        (-290, 162, 70, 108, 2.4),
+        (-230, 150, 79, 102, 2.4),
+        (-160, 136, 84, 92, 2.35),
+        (-100, 129, 82, 87, 2.3),
+        (-40, 129, 86, 88, 2.25),
+        (20, 133, 94, 92, 2.25),
+        (80, 140, 98, 98, 2.3),
+        (140, 147, 94, 103, 2.35),
+        (190, 158, 86, 105, 2.35),
+        (230, 166, 68, 100, 2.3),
+        (255, 160, 56, 92, 2.1),
+        (275, 118, 48, 82, 2.0),
+        (300, 72, 46, 68, 2.0),
+        (340, 56, 50, 60, 2.0),
+        (420, 54, 50, 58, 2.0),
+    ]
+)
+_CAVITY = np.array(
+    [
+        (-420, 1, 1, 1, 2),
+        (-330, 20, 20, 35, 2),
+        (-300, 46, 44, 62, 2.0),
+        (-270, 58, 58, 72, 2.1),
+        (-230, 82, 72, 72, 2.3),
+        (-190, 105, 76, 64, 2.3),
+        (-160, 113, 77, 57, 2.3),
+        (-100, 116, 74, 53, 2.3),
+        (-40, 116, 78, 62, 2.3),
+        (20, 120, 86, 72, 2.3),
+        (80, 125, 90, 80, 2.3),
+        (140, 121, 82, 86, 2.35),
+        (190, 108, 66, 85, 2.3),
+        (225, 88, 46, 74, 2.1),
+        (255, 60, 28, 54, 2.0),
+        (278, 34, 14, 32, 2.0),
+        (290, 8, 6, 12, 2.0),
+        (300, 1, 1, 1, 2),
+        (420, 1, 1, 1, 2),
+    ]
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +74,9 @@ class Body:
     @classmethod
     def of(cls, patient: Patient, *, seed: int) -> Body:
         rng = stream(seed, "body")
-        return cls(seed=seed, patient=patient, dome_mm=float(np.clip(rng.normal(0, 9), -18, 18)), fat=patient.visceral_fat)
+        return cls(
+            seed=seed, patient=patient, dome_mm=float(np.clip(rng.normal(0, 9), -18, 18)), fat=patient.visceral_fat
+        )
 
     def rng(self, name: str) -> np.random.Generator:
         return stream(self.seed, name)
@@ -71,12 +105,23 @@ class Body:
         thick = self.patient.subcutaneous_fat_mm
         front = np.minimum(np.abs(angle - 1.5 * np.pi), 1.0)
         flank = np.abs(np.cos(angle))
-        level = np.interp(z, (-400, -300, -230, -150, -80, 0, 80, 150, 230, 270, 400), (1.1, 1.25, 1.35, 1.2, 1.1, 0.85, 0.6, 0.5, 0.45, 0.35, 0.35))
+        level = np.interp(
+            z,
+            (-400, -300, -230, -150, -80, 0, 80, 150, 230, 270, 400),
+            (1.1, 1.25, 1.35, 1.2, 1.1, 0.85, 0.6, 0.5, 0.45, 0.35, 0.35),
+        )
         female = self.patient.sex == "F"
-        around = 0.75 + 0.25 * flank + (0.45 if female else 0.3) * np.exp(-((front / 0.5) ** 2)) - 0.3 * np.exp(-((back / 0.25) ** 2))
+        around = (
+            0.75
+            + 0.25 * flank
+            + (0.45 if female else 0.3) * np.exp(-((front / 0.5) ** 2))
+            - 0.3 * np.exp(-((back / 0.25) ** 2))
+        )
         fat_mm = thick * level[:, None] * around[None, :]
         # Gluteal fat, breasts, and a smooth irregularity.
-        fat_mm += thick * 0.9 * np.exp(-(((z + 270) / 45.0) ** 2))[:, None] * np.exp(-(((back - 0.55) / 0.4) ** 2))[None, :]
+        fat_mm += (
+            thick * 0.9 * np.exp(-(((z + 270) / 45.0) ** 2))[:, None] * np.exp(-(((back - 0.55) / 0.4) ** 2))[None, :]
+        )
         if female:
             size = rng.uniform(12, 26) + 0.55 * thick
             breast = np.exp(-((np.abs(np.abs(angle - 1.5 * np.pi) - 0.72) / 0.42) ** 2.6))
@@ -96,7 +141,8 @@ class Body:
         # Rounded knots: a running mean over 40 mm.
         kernel = np.hanning(43)[1:-1] / np.hanning(43)[1:-1].sum()
         side, front, back, power = (
-            np.convolve(np.pad(v[:, 0], 20, mode="edge"), kernel, mode="valid")[:, None] for v in (side, front, back, power)
+            np.convolve(np.pad(v[:, 0], 20, mode="edge"), kernel, mode="valid")[:, None]
+            for v in (side, front, back, power)
         )
         side = side + np.where(side > 30, grow["side"][:, None], 0.0)
         front = front + np.where(front > 30, grow["front"][:, None], 0.0)
@@ -136,7 +182,9 @@ def paint_layers(canvas: Canvas, body: Body) -> None:
     canvas.fill(everything, wall, "intermuscular_fat")
     inside = region.depth("cavity")
     # Below the ribs three flat muscles; between the ribs the intercostals; elsewhere single muscles are painted later.
-    canvas.fill(everything, np.minimum(wall, np.minimum(region.z + 196.0 + 0.35 * region.y, 25.0 - region.z)), "oblique_muscles")
+    canvas.fill(
+        everything, np.minimum(wall, np.minimum(region.z + 196.0 + 0.35 * region.y, 25.0 - region.z)), "oblique_muscles"
+    )
     chest = np.minimum(wall, np.minimum(inside + 13.0, np.minimum(region.z - 15.0, 285.0 - region.z)))
     canvas.fill(everything, chest + 0.5 * weave, "intercostal")
     serratus = np.minimum(np.minimum(inside + 21.0, -14.5 - inside), np.minimum(np.abs(region.x) - 80.0, wall - 1.0))
@@ -144,12 +192,22 @@ def paint_layers(canvas: Canvas, body: Body) -> None:
     canvas.fill(everything, serratus, "intercostal")
     # The buttocks: muscle on muscle with one plane of fat; the shoulders likewise.
     plane = 1.6 - np.abs(wall - 27.0 + 3.0 * weave)
-    buttock = np.minimum(np.minimum(wall - 1.0, np.minimum(-inside - 6.0, np.abs(region.x) - 34.0 - 0.25 * np.maximum(-275.0 - region.z, 0.0))),
-                         np.minimum(np.minimum(region.y + 12.0, -172.0 + 0.4 * region.y - region.z), region.z + 345.0))
+    buttock = np.minimum(
+        np.minimum(
+            wall - 1.0, np.minimum(-inside - 6.0, np.abs(region.x) - 34.0 - 0.25 * np.maximum(-275.0 - region.z, 0.0))
+        ),
+        np.minimum(
+            np.minimum(0.8 * (region.y + 30.0 - 0.035 * (wall - 18.0) ** 2), -172.0 + 0.4 * region.y - region.z),
+            region.z + 345.0,
+        ),
+    )
     canvas.fill(everything, buttock, "gluteal")
     canvas.fill(everything, np.minimum(plane, buttock), "intermuscular_fat", over=("gluteal",))
     plane = 1.4 - np.minimum(np.abs(wall - 10.0), np.abs(wall - 24.0)) + 0.8 * weave
-    shoulder = np.minimum(np.minimum(wall - 1.5, -inside - 13.5), np.minimum(region.y - 12.0, np.minimum(region.z - 222.0, 300.0 - region.z)))
+    shoulder = np.minimum(
+        np.minimum(wall - 1.5, -inside - 13.5),
+        np.minimum(0.8 * (region.y - 6.0 - 0.03 * (wall - 16.0) ** 2), np.minimum(region.z - 222.0, 300.0 - region.z)),
+    )
     canvas.fill(everything, shoulder, "shoulder_muscle")
     canvas.fill(everything, np.minimum(plane, shoulder), "intermuscular_fat", over=("shoulder_muscle",))
     pelvic = np.minimum(np.minimum(inside + 11.0, -1.0 - inside), np.minimum(-225.0 - region.z, region.z + 325.0))

@@ -73,7 +73,8 @@ class Canvas:
     ) -> None:
         """Paint a tube along atlas points (n, 3) (z, y, x) with radii (n,) mm.
 
-        gas_level_mm cuts the tube at this height above (anterior to) its axis, as gas over fluid in a lying patient.
+        gas_level_mm fills only what lies this height or more above (anterior to) the tube's mean axis: gas over fluid in a
+        lying patient.
         """
         points, radii = np.asarray(points, np.float64), np.asarray(radii, np.float64)
         self.segments(points, radii, np.arange(len(points)) - 1, label, over=over, gas_level_mm=gas_level_mm)
@@ -96,6 +97,7 @@ class Canvas:
             return
         world = self.warp.world(points)
         allowed = self._allowed(over)
+        level = float(world[:, 1].mean()) - gas_level_mm if gas_level_mm is not None else 0.0
         origin, step = self._extent
         far = origin + step * np.array(self.top.shape)
         children = np.flatnonzero(parents >= 0)
@@ -120,7 +122,7 @@ class Canvas:
             # A vessel thinner than the voxel covers only part of it.
             limit = np.clip((2.0 * radius / self.edge_mm) ** 2 * 0.8, 0.0, 1.0)
             if gas_level_mm is not None:
-                sdf = np.minimum(sdf, t * d[1] - y - np.float32(gas_level_mm))
+                sdf = np.minimum(sdf, np.float32(level - p[1]) - y)
             self._blend(box, np.clip(0.5 + sdf / self.edge_mm, 0.0, 1.0) * limit, ORGANS[label], allowed)
 
     def fill(self, box: Slices, sdf: np.ndarray, label: str, *, over: Iterable[str] | None = None) -> None:

@@ -61,7 +61,11 @@ def write_series(
             dataset.save_as(path, enforce_file_format=True)
             paths.append(path)
     except OSError as error:
-        raise PhantomError("PHANTOM_WRITE", f"The phantom series could not be written: {error.strerror}.", "Check space and rights of the folder.") from error
+        raise PhantomError(
+            "PHANTOM_WRITE",
+            f"The phantom series could not be written: {error.strerror}.",
+            "Check space and rights of the folder.",
+        ) from error
     return paths
 
 
@@ -93,7 +97,9 @@ def _slice(phantom: Phantom, plane: np.ndarray, *, index: int, instance: UID) ->
     ds.SliceLocation = f"{origin[2]:.6g}"
     ds.PositionReferenceIndicator = ""
     ds.PatientPosition = "HFS"
-    ds.BodyPartExamined = {"chest": "CHEST", "abdomen": "ABDOMEN", "abdomen_pelvis": "ABDOMEN"}.get(phantom.region, "CHEST")
+    ds.BodyPartExamined = {"chest": "CHEST", "abdomen": "ABDOMEN", "abdomen_pelvis": "ABDOMEN"}.get(
+        phantom.region, "CHEST"
+    )
     ds.KVP = "120"
     ds.ConvolutionKernel = f"PSF{phantom.scanner.psf_fwhm_mm:.1f}"
     ds.SamplesPerPixel = 1

@@ -42,7 +42,9 @@ class SplineField:
     ) -> None:
         self._step = spacing_mm
         self._start = tuple(low for low, _ in extent_mm)
-        shape = tuple(max(4, int(np.ceil((high - low) / s))) for (low, high), s in zip(extent_mm, spacing_mm, strict=True))
+        shape = tuple(
+            max(4, int(np.ceil((high - low) / s))) for (low, high), s in zip(extent_mm, spacing_mm, strict=True)
+        )
         control = rng.standard_normal((components, *shape), dtype=np.float32)
         # A cubic B-spline of white control points has variance (151/315)^3 at the mean over the cell.
         self._control = torch.from_numpy(control / np.float32((151.0 / 315.0) ** 1.5))

@@ -22,7 +22,14 @@ STEP_SECONDS = 0.5
 END_SECONDS = 900.0
 _ARRIVAL_SECONDS = 13.0  # arm vein to ascending aorta at the reference cardiac output
 _BEFORE_LUNGS = frozenset(
-    {"svc", "brachiocephalic_vein_left", "brachiocephalic_vein_right", "right_atrium", "right_ventricle", "pulmonary_artery"}
+    {
+        "svc",
+        "brachiocephalic_vein_left",
+        "brachiocephalic_vein_right",
+        "right_atrium",
+        "right_ventricle",
+        "pulmonary_artery",
+    }
 )
 _PORTAL = frozenset({"liver", "hepatic_vein"})
 
@@ -60,23 +67,29 @@ def _inputs(patient: Patient) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return vein, right + recirculated, first + recirculated
 
 
-def _basis(patient: Patient, name: str) -> np.ndarray:
-    """Return the candidate answers (n, times) of tissue `name` to the patient's bolus."""
+def _supply(name: str) -> str:
+    return "portal" if name in _PORTAL else "before lungs" if name in _BEFORE_LUNGS else "aorta"
+
+
+def _bases(patient: Patient) -> dict[str, np.ndarray]:
+    """Return the candidate answers (n, times) to the patient's bolus, by how a tissue is supplied."""
     times = _times()
     pace = REFERENCE.cardiac_output / patient.cardiac_output
     vein, right, aorta = _inputs(patient)
     answers = [_convolve(aorta, _gamma(times, mean=mean * pace, order=3)) for mean in (1.5, 5, 10, 16, 24, 36, 55)]
     answers += [_convolve(aorta, _gamma(times, mean=mean * pace, order=12)) for mean in (20, 35, 60, 130)]
-    if name in _PORTAL:
-        gut = _convolve(aorta, _gamma(times, mean=11 * pace, order=3))
-        answers += [_convolve(gut, _gamma(times, mean=mean * pace, order=2)) for mean in (4, 8, 14, 24)]
-    if name in _BEFORE_LUNGS:
-        answers += [right, vein, _convolve(right, _gamma(times, mean=2.5 * pace, order=3))]
+    gut = _convolve(aorta, _gamma(times, mean=11 * pace, order=3))
+    portal = [_convolve(gut, _gamma(times, mean=mean * pace, order=2)) for mean in (4, 8, 14, 24)]
+    venous = [right, vein, _convolve(right, _gamma(times, mean=2.5 * pace, order=3))]
     for constant in (40.0, 150.0, 600.0):
         leak = np.exp(-times / constant) * STEP_SECONDS / 60.0
         source = _convolve(aorta, _gamma(times, mean=6 * pace, order=3))
         answers.append(_convolve(source, leak))
-    return np.stack(answers)
+    return {
+        "aorta": np.stack(answers),
+        "portal": np.stack(answers + portal),
+        "before lungs": np.stack(answers + venous),
+    }
 
 
 @lru_cache(maxsize=1)
@@ -86,11 +99,12 @@ def _mixtures() -> dict[str, np.ndarray]:
     seconds = np.array([10.0, *(PHASE_SECONDS[name] for name in ("arterial", "venous", "delayed"))])
     weight = np.array([0.15, 1.0, 1.0, 0.6])
     mixtures = {}
+    bases = _bases(REFERENCE)
     for name, tissue in TISSUES.items():
         if not any(tissue.enhancement_hu):
             continue
         wanted = np.array([0.0, *tissue.enhancement_hu])
-        basis = _basis(REFERENCE, name)
+        basis = bases[_supply(name)]
         at = np.stack([np.interp(seconds, times, row) for row in basis], axis=1)
         scale = np.maximum(at.max(axis=0), 1e-9)
         # A faint preference for few terms keeps the curve smooth between the phases.
@@ -108,12 +122,13 @@ class Kinetics:
         self._times = _times()
         self._curves: dict[str, np.ndarray] = {}
         common = float(np.exp(rng.normal(0, 0.05)))
+        bases = _bases(patient)
         for name, mixture in _mixtures().items():
             spread = 0.03 if name in BLOOD else 0.1
             factor = common * float(np.exp(rng.normal(0, spread)))
             if name in {"svc", "brachiocephalic_vein_left", "brachiocephalic_vein_right"}:
                 factor *= float(np.exp(rng.normal(0, 0.35)))
-            self._curves[name] = factor * (mixture @ _basis(patient, name))
+            self._curves[name] = factor * (mixture @ bases[_supply(name)])
 
     def enhancement(self, name: str, seconds: float) -> float:
         """Return the enhancement (HU) of tissue `name` at `seconds` after the start of the injection."""

@@ -24,19 +24,33 @@ def paint_arms(canvas: Canvas, body: Body) -> None:
         for grow, label in ((fat + 2, "skin"), (fat, "subcutaneous_fat"), (0.0, "arm_muscle")):
             arm = Column(z=z, x=x, y=y, a=tuple(v + grow for v in a), b=tuple(v + grow for v in b))
             canvas.paint(arm, label, over=("air", "skin", "clothing", "subcutaneous_fat", "arm_muscle"))
-        bones = ((0.0, 12.0),) if True else ()
-        for offset, radius in bones:
-            bone = Column(z=z, x=tuple(v + offset for v in x), y=y, a=(radius,) * 7, b=(radius,) * 7)
-            canvas.paint(bone, "cortical_bone")
-            canvas.paint(Column(z=z, x=tuple(v + offset for v in x), y=y, a=(radius - 4,) * 7, b=(radius - 4,) * 7), "long_bone_marrow")
+        # Humerus above the elbow (z > 60), ulna and radius below it.
+        for low, high, offset, radius in (
+            (60.0, 245.0, 0.0, 11.5),
+            (-230.0, 75.0, 11.0, 7.5),
+            (-230.0, 75.0, -11.0, 7.5),
+        ):
+            at = np.linspace(low, high, 7)
+            middle = np.interp(at, z, x), np.interp(at, z, y)
+            for size, label in ((radius, "cortical_bone"), (radius - 3.5, "long_bone_marrow")):
+                canvas.paint(
+                    Column(
+                        z=tuple(at),
+                        x=tuple(middle[0] + offset),
+                        y=tuple(middle[1] + 0.5 * offset),
+                        a=(size,) * 7,
+                        b=(size,) * 7,
+                    ),
+                    label,
+                )
 
 
-def paint_couch(canvas: Canvas, body: Body, *, scale_y: float) -> None:
+def paint_couch(canvas: Canvas, body: Body, *, contours: dict[str, np.ndarray]) -> None:
     """Paint the curved couch, a mattress and folds of a blanket in the air around the body."""
     rng = body.rng("couch")
-    skin = body.contours()["skin"]
+    skin = contours["skin"]
     back = float(np.percentile(skin[200:620, 180], 92)) * 1.0
-    curved, top = float(rng.uniform(350, 900)), back * scale_y + float(rng.uniform(4, 14))
+    curved, top = float(rng.uniform(350, 900)), back * float(canvas.warp.scale[1]) + float(rng.uniform(4, 14))
     half = float(rng.uniform(205, 240))
     yy, xx = canvas.axes[1].astype(np.float32)[:, None], canvas.axes[2].astype(np.float32)[None, :]
     surface = top - (curved - np.sqrt(np.maximum(curved**2 - xx**2, 1.0)))
@@ -62,14 +76,31 @@ def paint_implants(canvas: Canvas, body: Body) -> None:
     rng = body.rng("implants")
     kind = rng.choice(("none", "port", "hip", "screws"), p=(0.93, 0.04, 0.02, 0.01))
     if kind == "port":
-        canvas.paint(Formula(limits=(-100, -60, -160, -60, 195, 225), function=lambda r: np.minimum(
-            6.0 - np.abs(r.depth("muscle") + 4.0), 11.0 - np.sqrt((r.x + 80) ** 2 + (r.z - 210) ** 2))), "plastic")
-        canvas.tube(np.array([(212, -84, -70), (236, -44, -52), (230, -22, -30), (170, -16, -29)]), np.full(4, 1.3), "plastic")
+        canvas.paint(
+            Formula(
+                limits=(-100, -60, -160, -60, 195, 225),
+                function=lambda r: np.minimum(
+                    6.0 - np.abs(r.depth("muscle") + 4.0), 11.0 - np.sqrt((r.x + 80) ** 2 + (r.z - 210) ** 2)
+                ),
+            ),
+            "plastic",
+        )
+        canvas.tube(
+            np.array([(212, -84, -70), (236, -44, -52), (230, -22, -30), (170, -16, -29)]), np.full(4, 1.3), "plastic"
+        )
     elif kind == "hip":
         side = int(rng.choice((-1, 1)))
         canvas.paint(Ellipsoid(centre=(side * 89, 6, -286), radii=(24, 24, 24)), "metal")
-        canvas.tube(np.array([(-290, 8, side * 96), (-312, 14, side * 124), (-400, 5, side * 118)]), np.array([9.0, 11.0, 7.0]), "metal")
+        canvas.tube(
+            np.array([(-290, 8, side * 96), (-312, 14, side * 124), (-400, 5, side * 118)]),
+            np.array([9.0, 11.0, 7.0]),
+            "metal",
+        )
     elif kind == "screws":
         for z in (-115, -80):
             for side in (-1, 1):
-                canvas.tube(np.array([(z, body.spine_y(z) - 6, side * 8), (z, body.spine_y(z) + 42, side * 22)]), np.array([3.0, 3.0]), "metal")
+                canvas.tube(
+                    np.array([(z, body.spine_y(z) - 6, side * 8), (z, body.spine_y(z) + 42, side * 22)]),
+                    np.array([3.0, 3.0]),
+                    "metal",
+                )

@@ -57,7 +57,9 @@ class Patient:
             height_cm=height,
             bmi=bmi,
             subcutaneous_fat_mm=float(np.clip(4 + 46 * excess * share + rng.normal(0, 2), 3.0, 48.0)),
-            visceral_fat=float(np.clip(0.05 + 1.3 * excess * (1 - share) + 0.002 * (age - 50) + rng.normal(0, 0.06), 0, 1)),
+            visceral_fat=float(
+                np.clip(0.05 + 1.3 * excess * (1 - share) + 0.002 * (age - 50) + rng.normal(0, 0.06), 0, 1)
+            ),
             muscle=float(np.clip(rng.normal(1.0 if sex == "M" else 0.88, 0.1) - 0.003 * (age - 50), 0.65, 1.25)),
             muscle_fat=float(np.clip(0.004 * (age - 30) + 0.25 * excess + rng.normal(0, 0.1), 0.0, 0.8)),
             liver_fat=float(np.clip(rng.gamma(0.8, 0.13) + 0.12 * max(0.0, excess - 0.35), 0.0, 0.75)),

@@ -20,7 +20,12 @@ from .warp import Warp
 if TYPE_CHECKING:
     from ..volume import Volume
 
-REGIONS: Final = {"torso": (-330.0, 295.0), "chest": (0.0, 295.0), "abdomen": (-130.0, 105.0), "abdomen_pelvis": (-330.0, 105.0)}
+REGIONS: Final = {
+    "torso": (-330.0, 295.0),
+    "chest": (0.0, 295.0),
+    "abdomen": (-130.0, 105.0),
+    "abdomen_pelvis": (-330.0, 105.0),
+}
 _SLAB_VOXELS: Final = 8_000_000
 
 
@@ -55,11 +60,17 @@ class Phantom:
         patient: Patient | None = None,
     ) -> None:
         if min(*matrix, slices) < 1 or max(matrix) > 2048 or slices > 4096:
-            raise PhantomError("PHANTOM_SIZE", f"A phantom of {slices} slices of {matrix[0]}x{matrix[1]} cannot be made.", "Ask for 1 to 2048 rows and columns.")
+            raise PhantomError(
+                "PHANTOM_SIZE",
+                f"A phantom of {slices} slices of {matrix[0]}x{matrix[1]} cannot be made.",
+                "Ask for 1 to 2048 rows and columns.",
+            )
         rng = stream(seed, "view")
         region = region or str(rng.choice(tuple(REGIONS), p=(0.25, 0.3, 0.25, 0.2)))
         if region not in REGIONS:
-            raise PhantomError("PHANTOM_REGION", f"The phantom has no region {region!r}.", f"Choose one of {', '.join(REGIONS)}.")
+            raise PhantomError(
+                "PHANTOM_REGION", f"The phantom has no region {region!r}.", f"Choose one of {', '.join(REGIONS)}."
+            )
         self.seed = seed
         self.region = region
         self.patient = patient or Patient.draw(seed)
@@ -130,7 +141,11 @@ class Phantom:
         """Return the second after the start of the injection of a phase of this patient; None for native."""
         if isinstance(phase, str):
             if phase not in PHASE_SECONDS:
-                raise PhantomError("PHANTOM_PHASE", f"The phantom has no phase {phase!r}.", f"Choose one of {', '.join(PHASE_SECONDS)} or seconds.")
+                raise PhantomError(
+                    "PHANTOM_PHASE",
+                    f"The phantom has no phase {phase!r}.",
+                    f"Choose one of {', '.join(PHASE_SECONDS)} or seconds.",
+                )
             if phase == "native":
                 return None
             # Bolus tracking follows a slow or fast circulation in part.
@@ -141,7 +156,9 @@ class Phantom:
     def curve(self, organ: str, seconds: float) -> float:
         """Return the mean enhancement (HU) of a tissue at `seconds` after the start of the injection."""
         if organ not in TISSUES:
-            raise PhantomError("PHANTOM_ORGAN", f"The phantom has no tissue {organ!r}.", "The names are the keys of ORGANS.")
+            raise PhantomError(
+                "PHANTOM_ORGAN", f"The phantom has no tissue {organ!r}.", "The names are the keys of ORGANS."
+            )
         return self._kinetics.enhancement(organ, seconds)
 
     def hu(self, phase: str | float = "native", *, noise_seed: int | None = None, breathing: float = 0.0) -> np.ndarray:
@@ -222,7 +239,12 @@ class Phantom:
         for k in range(hu.shape[0]):
             row = int(np.clip(z[k] / self._warp.scale[0] + 420.0, 0, bounds.shape[0] - 1))
             depth = bounds[row][angle] - radius
-            amount = level[k] * np.clip(depth / 25.0, 0.0, 1.0) * np.clip((60.0 - y) / 50.0, 0.0, 1.0) * (breathing / self.spacing_mm[0])
+            amount = (
+                level[k]
+                * np.clip(depth / 25.0, 0.0, 1.0)
+                * np.clip((60.0 - y) / 50.0, 0.0, 1.0)
+                * (breathing / self.spacing_mm[0])
+            )
             at = np.clip(k + amount, 0, hu.shape[0] - 1)
             low = np.minimum(at.astype(int), max(0, hu.shape[0] - 2))
             high = np.minimum(low + 1, hu.shape[0] - 1)
@@ -230,10 +252,20 @@ class Phantom:
             t = (at - low).astype(np.float32)
             hu[k] = source[low, rows, columns] * (1 - t) + source[high, rows, columns] * t
 
-    def phases(self, names: tuple[str, ...] = ("native", "arterial", "venous"), *, noise_seed: int | None = None, breathing: float = 0.0) -> dict[str, np.ndarray]:
+    def phases(
+        self,
+        names: tuple[str, ...] = ("native", "arterial", "venous"),
+        *,
+        noise_seed: int | None = None,
+        breathing: float = 0.0,
+    ) -> dict[str, np.ndarray]:
         """Return several phases of the same anatomy, each with its own noise; breathing moves the contrast phases only."""
         return {
-            name: self.hu(name, noise_seed=None if noise_seed is None else noise_seed * 1009 + index, breathing=0.0 if name == "native" else breathing)
+            name: self.hu(
+                name,
+                noise_seed=None if noise_seed is None else noise_seed * 1009 + index,
+                breathing=0.0 if name == "native" else breathing,
+            )
             for index, name in enumerate(names)
         }
 
@@ -264,5 +296,5 @@ def paint(canvas: Canvas, trunk: body.Body, contours: dict[str, np.ndarray]) -> 
     skeleton.paint_shoulders(canvas, trunk)
     skeleton.paint_pelvis(canvas, trunk)
     outside.paint_arms(canvas, trunk)
-    outside.paint_couch(canvas, trunk, scale_y=float(canvas.warp.scale[1]))
+    outside.paint_couch(canvas, trunk, contours=contours)
     outside.paint_implants(canvas, trunk)

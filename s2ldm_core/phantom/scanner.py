@@ -35,8 +35,10 @@ class Scanner:
         rng = stream(seed, "scanner")
         psf = float(rng.uniform(0.85, 1.5))
         thickness = float(rng.choice((1.0, 1.5, 2.0, 3.0, 5.0), p=(0.2, 0.15, 0.2, 0.25, 0.2)))
-        noise = float(np.clip(rng.lognormal(np.log(13.0), 0.28), 6.0, 28.0))
-        return cls(psf_fwhm_mm=psf, slice_thickness_mm=thickness, noise_hu=noise, streak_hu=float(rng.uniform(0.5, 5.0)))
+        noise = float(np.clip(rng.lognormal(np.log(17.0), 0.32), 7.0, 36.0))
+        return cls(
+            psf_fwhm_mm=psf, slice_thickness_mm=thickness, noise_hu=noise, streak_hu=float(rng.uniform(0.5, 5.0))
+        )
 
     def blur(self, hu: np.ndarray, *, spacing_mm: tuple[float, float, float]) -> np.ndarray:
         """Blur (D, H, W) HU in place with what the point spread exceeds the voxel, which the label map already averages."""
@@ -47,9 +49,7 @@ class Scanner:
                 gaussian_filter1d(hu, sigma, axis=axis, output=hu, mode="nearest", truncate=3.0)
         return hu
 
-    def noise(
-        self, shape: tuple[int, int, int], *, spacing_mm: tuple[float, float, float], seed: int
-    ) -> np.ndarray:
+    def noise(self, shape: tuple[int, int, int], *, spacing_mm: tuple[float, float, float], seed: int) -> np.ndarray:
         """Return noise (D, H, W) float32, HU: spectrum f * MTF(f)^2 in plane, the slice profile's along z."""
         depth, height, width = shape
         dz, dy, dx = spacing_mm
@@ -60,7 +60,9 @@ class Scanner:
         power = (f + 0.02) * torch.exp(-((2 * np.pi * f * s) ** 2))
         # Noise power of the whole plane, by the radial integral, so that a grid keeps its own band of it.
         radius = torch.linspace(0, 4.0 / self.psf_fwhm_mm, 4000)
-        whole = torch.trapezoid((radius + 0.02) * torch.exp(-((2 * np.pi * radius * s) ** 2)) * 2 * np.pi * radius, radius)
+        whole = torch.trapezoid(
+            (radius + 0.02) * torch.exp(-((2 * np.pi * radius * s) ** 2)) * 2 * np.pi * radius, radius
+        )
         gain = torch.sqrt(power / whole / (dx * dy))
         # Along z white noise filtered by the profile keeps the part of its band below the grid's Nyquist frequency.
         sz = self.slice_thickness_mm / _FWHM
@@ -79,7 +81,9 @@ class Scanner:
         out *= np.float32(self.noise_hu * np.sqrt(kept))
         return out
 
-    def weights(self, inside: np.ndarray, bone: np.ndarray, *, spacing_mm: tuple[float, float, float]) -> tuple[np.ndarray, np.ndarray]:
+    def weights(
+        self, inside: np.ndarray, bone: np.ndarray, *, spacing_mm: tuple[float, float, float]
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return the local noise factor (D, H, W) and the streak factor (D, H, 1).
 
         inside, bone: (D, H, W) bool. Noise grows with the water path to the voxel, so it is highest in the centre of wide sections and
@@ -90,6 +94,13 @@ class Scanner:
         depth = (inside.sum(axis=1, dtype=np.float32) + 0.9 * bone.sum(axis=1, dtype=np.float32)) * dy
         width = uniform_filter1d(lateral, max(3, int(20 / dy)), axis=1)
         # Tube current modulation equalises most of the difference between sections.
-        factor = np.exp(0.0032 * (0.5 * width[:, :, None] + 0.5 * uniform_filter1d(depth, max(3, int(20 / dx)), axis=1)[:, None, :] - 260.0))
+        factor = np.exp(
+            0.0032
+            * (
+                0.5 * width[:, :, None]
+                + 0.5 * uniform_filter1d(depth, max(3, int(20 / dx)), axis=1)[:, None, :]
+                - 260.0
+            )
+        )
         streak = np.exp(0.006 * (lateral - 400.0))[:, :, None]
         return np.clip(factor, 0.35, 2.5).astype(np.float32), np.clip(streak, 0.0, 4.0).astype(np.float32)

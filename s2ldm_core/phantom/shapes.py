@@ -102,14 +102,18 @@ class Ellipsoid:
         if self.power == 2.0:
             f = np.sqrt((u / a) ** 2 + (v / b) ** 2 + (w / c) ** 2)
         else:
-            f = (np.abs(u / a) ** self.power + np.abs(v / b) ** self.power + np.abs(w / c) ** self.power) ** (1 / self.power)
+            f = (np.abs(u / a) ** self.power + np.abs(v / b) ** self.power + np.abs(w / c) ** self.power) ** (
+                1 / self.power
+            )
         f = np.maximum(f, np.float32(1e-3))
         # Length along the ray from the centre, shortened to the distance of a flat ellipsoid.
         out = np.sqrt(x**2 + y**2 + z**2) * (1.0 / f - 1.0)
         np.minimum(out, np.float32(max(self.radii)), out=out)
         if self.waves_mm:
             k = np.float32(2 * np.pi / self.wave_length_mm)
-            out += np.float32(self.waves_mm) * (np.sin(k * (region.x + 0.6 * region.z)) * np.sin(k * (region.y - 0.5 * region.z)))
+            out += np.float32(self.waves_mm) * (
+                np.sin(k * (region.x + 0.6 * region.z)) * np.sin(k * (region.y - 0.5 * region.z))
+            )
         return out
 
 
@@ -136,10 +140,16 @@ class Column:
         order = np.argsort(self.z)
         knots = np.array(self.z)[order]
         fine = np.linspace(knots[0], knots[-1], max(2, int((knots[-1] - knots[0]) * 2)))
-        index = np.clip((region.z - knots[0]) * ((len(fine) - 1) / (knots[-1] - knots[0])), 0, len(fine) - 1).astype(np.int32)
+        index = np.clip((region.z - knots[0]) * ((len(fine) - 1) / (knots[-1] - knots[0])), 0, len(fine) - 1).astype(
+            np.int32
+        )
 
         def along(values: tuple[float, ...]) -> np.ndarray:
-            spread = np.broadcast_to(np.array(values, np.float64), len(knots))[order] if len(values) == 1 else np.array(values)[order]
+            spread = (
+                np.broadcast_to(np.array(values, np.float64), len(knots))[order]
+                if len(values) == 1
+                else np.array(values)[order]
+            )
             return np.interp(fine, knots, spread).astype(np.float32)[index]
 
         x, y = region.x - along(self.x), region.y - along(self.y)

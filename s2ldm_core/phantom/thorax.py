@@ -15,7 +15,9 @@ _HILUM = {-1: (170.0, 12.0, -42.0), 1: (174.0, 16.0, 44.0)}  # (z, y, x)
 
 def _lung(body: Body, side: int, shift: float) -> Formula:
     def sdf(r: Region) -> np.ndarray:
-        medial = 11.0 + 10.0 * np.clip((r.y - 12.0) / 25.0, 0, 1) + shift + 3.0 * np.sin(0.05 * r.y + 0.03 * r.z + shift)
+        medial = (
+            11.0 + 10.0 * np.clip((r.y - 12.0) / 25.0, 0, 1) + shift + 3.0 * np.sin(0.05 * r.y + 0.03 * r.z + shift)
+        )
         # In front the lungs come close to one another; above the arch the vessels hold them apart.
         front = np.clip((-r.y - 38.0) / 22.0, 0, 1) * np.clip((205.0 - r.z) / 30.0, 0, 1)
         medial = medial - 7.0 * front + 12.0 * np.clip((r.z - 205.0) / 35.0, 0, 1)
@@ -35,19 +37,49 @@ def paint_lungs(canvas: Canvas, body: Body) -> None:
         canvas.paint(lung, "lung", over=("mediastinal_fat", "visceral_fat", "diaphragm", "air", "intercostal"))
         depth = float(rng.uniform(2.0, 10.0)) if rng.random() < 0.7 else 0.0
         if depth:
-            canvas.paint(Formula(limits=(*sorted((0, side * 140)), -20, 110, -20, 260), function=lambda r, d=depth: np.minimum(
-                d + 0.02 * (100 - r.z) - r.depth("cavity") , r.y - 30.0)), "dependent_lung", over=("lung",))
+            canvas.paint(
+                Formula(
+                    limits=(*sorted((0, side * 140)), -20, 110, -20, 260),
+                    function=lambda r, d=depth: np.minimum(d + 0.02 * (100 - r.z) - r.depth("cavity"), r.y - 30.0),
+                ),
+                "dependent_lung",
+                over=("lung",),
+            )
         if effusion and rng.random() < 0.6:
             level = float(rng.uniform(12, 45))
-            canvas.paint(Formula(limits=(*sorted((0, side * 140)), -40, 110, -20, 190), function=lambda r, h=level: np.minimum(
-                r.y + r.depth("cavity") * 0.4 - (88.0 - h) , 150.0 - r.z)), "pleural_effusion", over=_LUNG)
-            canvas.paint(Formula(limits=(*sorted((0, side * 140)), -40, 110, -20, 170), function=lambda r, h=level: np.minimum(
-                r.y - (72.0 - h), 130.0 - r.z)), "consolidation", over=_LUNG)
+            canvas.paint(
+                Formula(
+                    limits=(*sorted((0, side * 140)), -40, 110, -20, 190),
+                    function=lambda r, h=level: np.minimum(r.y + r.depth("cavity") * 0.4 - (88.0 - h), 150.0 - r.z),
+                ),
+                "pleural_effusion",
+                over=_LUNG,
+            )
+            canvas.paint(
+                Formula(
+                    limits=(*sorted((0, side * 140)), -40, 110, -20, 170),
+                    function=lambda r, h=level: np.minimum(r.y - (72.0 - h), 130.0 - r.z),
+                ),
+                "consolidation",
+                over=_LUNG,
+            )
         root = _HILUM[side]
-        for name, count, leaf, offset in (("pulmonary_artery", 210, 0.95, (3, -4, 0)), ("pulmonary_vein", 190, 0.9, (-12, -6, 0)), ("airway_wall", 24, 1.6, (0, 4, 0))):
+        for name, count, leaf, offset in (
+            ("pulmonary_artery", 210, 0.95, (3, -4, 0)),
+            ("pulmonary_vein", 190, 0.9, (-12, -6, 0)),
+            ("airway_wall", 24, 1.6, (0, 4, 0)),
+        ):
             targets = _lung_targets(rng, body, side, count)
             start = tuple(r + o for r, o in zip(root, offset, strict=True))
-            tree = grow(start, targets, rng, root_radius_mm=7.0 if count > 100 else 5.5, leaf_radius_mm=leaf, step_mm=10.0, wobble_mm=1.6)
+            tree = grow(
+                start,
+                targets,
+                rng,
+                root_radius_mm=7.0 if count > 100 else 5.5,
+                leaf_radius_mm=leaf,
+                step_mm=10.0,
+                wobble_mm=1.6,
+            )
             over = (*_LUNG, "pulmonary_artery", "pulmonary_vein", "airway_wall", "consolidation")
             if name == "airway_wall":
                 canvas.segments(tree.points, tree.radii + 0.7, tree.parents, name, over=over)
@@ -77,10 +109,18 @@ def _lung_lesions(canvas: Canvas, body: Body, rng: np.random.Generator) -> None:
     for _ in range(int(rng.poisson(0.5))):
         z, y, x = _lung_targets(rng, body, int(rng.choice((-1, 1))), 1)[0]
         size = float(rng.uniform(2.5, 14))
-        canvas.paint(Ellipsoid(centre=(x, y, z), radii=(size, size * 0.9, size), waves_mm=0.12 * size, wave_length_mm=9), "nodule", over=_LUNG)
+        canvas.paint(
+            Ellipsoid(centre=(x, y, z), radii=(size, size * 0.9, size), waves_mm=0.12 * size, wave_length_mm=9),
+            "nodule",
+            over=_LUNG,
+        )
     if rng.random() < 0.12:
         z, y, x = _lung_targets(rng, body, int(rng.choice((-1, 1))), 1)[0]
-        canvas.paint(Ellipsoid(centre=(x * 1.1, max(y, 10), min(z, 170)), radii=(32, 30, 34), waves_mm=5, wave_length_mm=22), "consolidation", over=("lung",))
+        canvas.paint(
+            Ellipsoid(centre=(x * 1.1, max(y, 10), min(z, 170)), radii=(32, 30, 34), waves_mm=5, wave_length_mm=22),
+            "consolidation",
+            over=("lung",),
+        )
 
 
 def paint_mediastinum(canvas: Canvas, body: Body) -> None:
@@ -110,14 +150,29 @@ def paint_mediastinum(canvas: Canvas, body: Body) -> None:
         return smooth_union(out, la.sdf(r), blend_mm=3) + grow_mm
 
     limits = (-85.0, 110.0, -100.0, 55.0, 45.0, 195.0)
-    canvas.paint(Formula(limits=limits, function=lambda r: np.minimum(heart(r, coat), r.z - body.dome(r) - 1.0)), "mediastinal_fat",
-                 over=("lung", "dependent_lung", "mediastinal_fat", "pulmonary_artery", "pulmonary_vein", "airway_wall", "airway", "consolidation"))
-    canvas.paint(Formula(limits=limits, function=lambda r: np.minimum(heart(r, 0.0), r.z - body.dome(r) - 0.5)), "myocardium")
+    canvas.paint(
+        Formula(limits=limits, function=lambda r: np.minimum(heart(r, coat), r.z - body.dome(r) - 1.0)),
+        "mediastinal_fat",
+        over=(
+            "lung",
+            "dependent_lung",
+            "mediastinal_fat",
+            "pulmonary_artery",
+            "pulmonary_vein",
+            "airway_wall",
+            "airway",
+            "consolidation",
+        ),
+    )
+    canvas.paint(
+        Formula(limits=limits, function=lambda r: np.minimum(heart(r, 0.0), r.z - body.dome(r) - 0.5)), "myocardium"
+    )
 
     def chamber(shape: Ellipsoid, wall: float, label: str, keep: Ellipsoid | None = None) -> None:
         def sdf(r: Region) -> np.ndarray:
             out = np.minimum(shape.sdf(r) - wall, r.z - body.dome(r) - 3.0)
             return out if keep is None else np.minimum(out, -keep.sdf(r))
+
         canvas.paint(Formula(limits=limits, function=sdf), label, over=("myocardium",))
 
     septum = Ellipsoid(centre=lv.centre, radii=tuple(v + 0.5 for v in lv.radii), turn=turn)
@@ -129,19 +184,39 @@ def paint_mediastinum(canvas: Canvas, body: Body) -> None:
         for _ in range(int(rng.integers(1, 5))):
             p = at(float(rng.uniform(8, 45)), float(rng.uniform(-55, -35)), float(rng.uniform(125, 145)))
             canvas.paint(Ellipsoid(centre=p, radii=(2.0, 2.0, 2.8)), "calcification")
-    for path in ([at(10, -30, 152), at(26, -44, 148), at(34, -58, 125), at(40, -66, 100)], [at(-6, -32, 150), at(-14, -52, 138), at(-10, -55, 110)],
-                 [at(14, -26, 152), at(40, -12, 142), at(58, -10, 118)]):
+    for path in (
+        [at(10, -30, 152), at(26, -44, 148), at(34, -58, 125), at(40, -66, 100)],
+        [at(-6, -32, 150), at(-14, -52, 138), at(-10, -55, 110)],
+        [at(14, -26, 152), at(40, -12, 142), at(58, -10, 118)],
+    ):
         line = curve([p[::-1] for p in path])
-        canvas.tube(line, np.linspace(2.3, 1.2, len(line)), "coronary_artery", over=("mediastinal_fat", "lung", "myocardium", "pulmonary_vein"))
+        canvas.tube(
+            line,
+            np.linspace(2.3, 1.2, len(line)),
+            "coronary_artery",
+            over=("mediastinal_fat", "lung", "myocardium", "pulmonary_vein"),
+        )
 
-    gullet = curve([(330, y(330) - 16, 2), (290, y(290) - 17, 4), (230, y(230) - 23, 5), (190, y(190) - 21, 4), (140, y(140) - 22, 4), (95, y(95) - 24, 10), (62, y(62) - 40, 20)])
+    gullet = curve(
+        [
+            (330, y(330) - 16, 2),
+            (290, y(290) - 17, 4),
+            (230, y(230) - 23, 5),
+            (190, y(190) - 21, 4),
+            (140, y(140) - 22, 4),
+            (95, y(95) - 24, 10),
+            (62, y(62) - 40, 20),
+        ]
+    )
     canvas.tube(gullet, np.full(len(gullet), 9.0), "mediastinal_fat", over=_LUNG)
     canvas.tube(gullet, np.full(len(gullet), 6.8) + rng.normal(0, 0.5, len(gullet)), "oesophagus")
     if rng.random() < 0.5:
         canvas.tube(gullet[6:14], np.full(8, 2.2), "bowel_gas", over=("oesophagus",))
     _airways(canvas, rng, y)
     for side in (-1, 1):
-        canvas.paint(Ellipsoid(centre=(side * 17, y(302) - 30, 304), radii=(9 * rng.uniform(0.7, 1.4), 10, 22)), "thyroid")
+        canvas.paint(
+            Ellipsoid(centre=(side * 17, y(302) - 30, 304), radii=(9 * rng.uniform(0.7, 1.4), 10, 22)), "thyroid"
+        )
     canvas.paint(Ellipsoid(centre=(0, y(296) - 38, 292), radii=(12, 4, 7)), "thyroid")
     for _ in range(int(rng.integers(3, 10))):
         p = (float(rng.uniform(-25, 25)), float(rng.uniform(-15, 30)), float(rng.uniform(160, 235)))
@@ -166,7 +241,16 @@ def _airways(canvas: Canvas, rng: np.random.Generator, y) -> None:  # type: igno
 def _breasts(canvas: Canvas, body: Body, rng: np.random.Generator) -> None:
     share = float(np.clip(rng.normal(0.45, 0.25) - 0.006 * (body.patient.age - 50), 0.05, 0.8))
     for side in (-1, 1):
-        canvas.paint(Formula(limits=(*sorted((side * 25, side * 140)), -230, -40, 80, 172), function=lambda r, side=side: np.minimum(
-            np.minimum(r.depth("skin") - 9.0, -r.depth("muscle") - 4.0),
-            26.0 * share**0.5 - 0.6 * np.sqrt((side * r.x - 78.0) ** 2 + (r.z - 124.0) ** 2) + 3.0 * np.sin(0.45 * r.x) * np.sin(0.5 * r.z + 0.3 * r.y))),
-            "breast_gland", over=("subcutaneous_fat",))
+        canvas.paint(
+            Formula(
+                limits=(*sorted((side * 25, side * 140)), -230, -40, 80, 172),
+                function=lambda r, side=side: np.minimum(
+                    np.minimum(r.depth("skin") - 9.0, -r.depth("muscle") - 4.0),
+                    26.0 * share**0.5
+                    - 0.6 * np.sqrt((side * r.x - 78.0) ** 2 + (r.z - 124.0) ** 2)
+                    + 3.0 * np.sin(0.45 * r.x) * np.sin(0.5 * r.z + 0.3 * r.y),
+                ),
+            ),
+            "breast_gland",
+            over=("subcutaneous_fat",),
+        )

@@ -165,7 +165,5 @@ PHASE_SECONDS: Final = MappingProxyType({"native": 0.0, "arterial": 35.0, "venou
 
 MUSCLES: Final = tuple(name for name, tissue in TISSUES.items() if 10 <= tissue.label < 30)
 BLOOD: Final = tuple(
-    name
-    for name, tissue in TISSUES.items()
-    if tissue.native_hu == 43 and tissue.native_spread_hu == 0
+    name for name, tissue in TISSUES.items() if tissue.native_hu == 43 and tissue.native_spread_hu == 0
 )

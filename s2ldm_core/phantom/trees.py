@@ -69,6 +69,8 @@ def curve(points: list[tuple[float, float, float]] | np.ndarray, *, per_segment:
     for i in range(1, len(p)):
         a, b, c, d = padded[i - 1 : i + 3]
         for t in np.arange(per_segment) / per_segment:
-            out.append(0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3))
+            out.append(
+                0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3)
+            )
     out.append(p[-1])
     return np.asarray(out)

@@ -19,9 +19,10 @@ class Warp:
         self._shift = np.zeros(3)
         self._coarse = SplineField(rng, spacing_mm=(90.0, 75.0, 75.0), components=3)
         self._fine = SplineField(rng, spacing_mm=(30.0, 24.0, 24.0), components=3)
-        self._coarse_mm = np.array([5.0, 3.5, 4.0])
+        self._coarse_mm = np.array([4.6, 3.5, 4.0])
         self._fine_mm = np.array([1.3, 1.2, 1.2])
-        self.reach_mm = 18.0
+        self._reach_mm = 21.0
+        self._roll = float(np.clip(np.radians(rng.normal(0, 1.8)), -0.08, 0.08))
         self._bend = rng.normal(0, 4.0), rng.uniform(0, 2 * np.pi), rng.uniform(220, 420)
 
     def _lateral(self, z: np.ndarray) -> np.ndarray:
@@ -42,6 +43,10 @@ class Warp:
             moved += line.reshape([-1 if a == axis else 1 for a in range(3)])
             out.append(moved)
         out[2] += self._lateral(axes[0]).astype(np.float32)[:, None, None]
+        # The patient lies rolled by a few degrees.
+        y, x = (axes[1] * self._roll).astype(np.float32)[:, None], (axes[2] * self._roll).astype(np.float32)[None, :]
+        out[1] -= x
+        out[2] += y
         return out[0], out[1], out[2]
 
     def world(self, points: np.ndarray) -> np.ndarray:
@@ -49,13 +54,14 @@ class Warp:
         guess = points * self.scale + self._shift
         for _ in range(3):
             moved = self._coarse.at(guess).T * self._coarse_mm + self._fine.at(guess).T * self._fine_mm
-            moved[:, 2] += self._lateral(guess[:, 0])
+            moved[:, 2] += self._lateral(guess[:, 0]) + self._roll * guess[:, 1]
+            moved[:, 1] -= self._roll * guess[:, 2]
             guess = (points - moved) * self.scale + self._shift
         return guess
 
     def world_bounds(self, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return world bounds that contain the atlas box (low, high)."""
-        return (
-            np.asarray(low) * self.scale + self._shift - self.reach_mm,
-            np.asarray(high) * self.scale + self._shift + self.reach_mm,
-        )
+        low, high = np.asarray(low) * self.scale + self._shift, np.asarray(high) * self.scale + self._shift
+        widest = np.maximum(np.abs(low), np.abs(high)) + self._reach_mm
+        reach = self._reach_mm + abs(self._roll) * np.array([0.0, widest[2], widest[1]])
+        return low - reach, high + reach
