@@ -13,18 +13,32 @@ from dicom_node.demo.source import DemoSource
 _WINDOW_HU = (-160.0, 340.0)
 _CHANGE_HU = 300.0
 _LEVELS = 3
+#: Gains above this are vessels and kidneys.
+_VESSEL_GAIN_HU = 80.0
+#: Loss in blues, gain from red to white; black where nothing changes.
+_CHANGE_COLOURS = (
+    (0.0, "#a8e6ff"),
+    (0.25, "#1f6fd0"),
+    (0.5, "#000000"),
+    (0.67, "#c81e1e"),
+    (0.85, "#ffb300"),
+    (1.0, "#ffffff"),
+)
 
 
 def draw(source: DemoSource, received: Sequence[Received], path: Path, *, model: str) -> None:
     """Write a PNG: rows are axial levels and a coronal section, columns the source, each phase, each change."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.figure import Figure
 
+    from s2ldm_core.body import body_box
     from s2ldm_core.volume import canonical
 
     turned, _ = canonical(source.volume)
-    native = turned.hu
-    phases = [(one.phase, canonical(source.volume.with_hu(one.hu))[0].hu) for one in received]
+    box = body_box(turned.hu, turned.spacing_mm, padding=turned.padding)
+    native = turned.hu[box]
+    phases = [(one.phase, canonical(source.volume.with_hu(one.hu))[0].hu[box]) for one in received]
     dz, dy, dx = turned.spacing_mm
     sections = _sections(native, [hu for _, hu in phases])
     columns = 1 + 2 * len(phases)
@@ -44,6 +58,7 @@ def draw(source: DemoSource, received: Sequence[Received], path: Path, *, model:
         wspace=0.02,
         hspace=0.03,
     )
+    change_colours = LinearSegmentedColormap.from_list("change", _CHANGE_COLOURS)
     change_image = None
     for row, (label, cut, aspect) in enumerate(
         [(f"axial {position + 1}/{native.shape[0]}", (position,), dy / dx) for position in sections[:-1]]
@@ -57,7 +72,7 @@ def draw(source: DemoSource, received: Sequence[Received], path: Path, *, model:
             low, high = (-_CHANGE_HU, _CHANGE_HU) if is_change else _WINDOW_HU
             image = axes.imshow(
                 plane,
-                cmap="seismic" if is_change else "gray",
+                cmap=change_colours if is_change else "gray",
                 vmin=low,
                 vmax=high,
                 aspect=aspect,
@@ -99,6 +114,9 @@ def _sections(native: np.ndarray, phases: Sequence[np.ndarray]) -> list[int]:
     """Axial levels spread over the body, and last the coronal row, where most enhances."""
     depth = native.shape[0]
     levels = [round(depth * (step + 1) / (_LEVELS + 1)) for step in range(_LEVELS)][::-1]
-    gain = sum(np.clip(hu - native, 60.0, 300.0) - 60.0 for hu in phases)
-    coronal = int(np.argmax(np.asarray(gain).sum(axis=(0, 2)))) if phases else native.shape[1] // 2
+    gain = np.zeros(native.shape[1])
+    for hu in phases:
+        for level, plane in zip(hu, native, strict=True):
+            gain += np.clip(level - plane, _VESSEL_GAIN_HU, _CHANGE_HU).sum(axis=1) - _VESSEL_GAIN_HU * plane.shape[1]
+    coronal = int(np.argmax(gain)) if gain.max(initial=0.0) > 0 else native.shape[1] // 2
     return [*(min(level, depth - 1) for level in levels), coronal]
