@@ -8,7 +8,7 @@ import numpy as np
 from scipy.ndimage import uniform_filter1d
 
 from ..errors import PhantomError
-from . import abdomen, body, bowel, muscles, outside, skeleton, thorax, vessels
+from . import abdomen, arteries, body, bowel, girdles, kidneys, muscles, outside, skeleton, thorax, veins
 from .canvas import Canvas
 from .fields import Axes, SplineField
 from .kinetics import Kinetics
@@ -95,7 +95,7 @@ class Phantom:
     @property
     def shape(self) -> tuple[int, int, int]:
         """(D, H, W)."""
-        return self.labels.shape  # type: ignore[return-value]
+        return self.labels.shape
 
     def _fitting_spacing(self, matrix: tuple[int, int], slices: int) -> tuple[float, float, float]:
         width = 2.0 * float(np.percentile(self._contours["skin"][90:720, 0], 90)) * self._warp.scale[2] + 40.0
@@ -219,7 +219,7 @@ class Phantom:
         inside = (self.labels != 0) & (self.labels != ORGANS["lung"]) & (self.labels != ORGANS["table_foam"])
         bone = (self.labels >= 30) & (self.labels <= 32)
         factor, streak = self.scanner.weights(inside, bone, spacing_mm=self.spacing_mm)
-        noise = self.scanner.noise(out.shape, spacing_mm=self.spacing_mm, seed=seed)  # type: ignore[arg-type]
+        noise = self.scanner.noise(out.shape, spacing_mm=self.spacing_mm, seed=seed)
         lines = uniform_filter1d(noise, max(3, int(45 / self.spacing_mm[2])), axis=2)
         lines *= streak
         lines *= np.float32(self.scanner.streak_hu / 3.0)
@@ -286,15 +286,15 @@ def paint(canvas: Canvas, trunk: body.Body, contours: dict[str, np.ndarray]) -> 
     abdomen.paint_pancreas(canvas, trunk)
     abdomen.paint_liver(canvas, trunk)
     abdomen.paint_spleen(canvas, trunk)
-    abdomen.paint_kidneys(canvas, trunk)
+    kidneys.paint_kidneys(canvas, trunk)
     bowel.paint_pelvic_organs(canvas, trunk)
     thorax.paint_mediastinum(canvas, trunk)
-    vessels.paint_veins(canvas, trunk)
-    vessels.paint_arteries(canvas, trunk)
+    veins.paint_veins(canvas, trunk)
+    arteries.paint_arteries(canvas, trunk)
     skeleton.paint_spine(canvas, trunk)
     skeleton.paint_ribs(canvas, trunk, contours)
-    skeleton.paint_shoulders(canvas, trunk)
-    skeleton.paint_pelvis(canvas, trunk)
+    girdles.paint_shoulders(canvas, trunk)
+    girdles.paint_pelvis(canvas, trunk)
     outside.paint_arms(canvas, trunk)
     outside.paint_couch(canvas, trunk, contours=contours)
     outside.paint_implants(canvas, trunk)

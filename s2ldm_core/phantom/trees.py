@@ -39,7 +39,7 @@ def grow(
         known = np.asarray(points)
         distance = np.linalg.norm(known - target, axis=1)
         best = int(np.argmin(distance + 0.35 * np.asarray(path)))
-        count = max(1, int(round(distance[best] / step_mm)))
+        count = max(1, round(float(distance[best]) / step_mm))
         start = known[best]
         for i in range(1, count + 1):
             point = start + (target - start) * (i / count)
