@@ -25,6 +25,7 @@ from s2ldm_core.tiling import pad_to_multiple, tiled
 
 _ONE: Triple = (1, 1, 1)
 _STEM_SCALE: Triple = (2, 2, 2)
+_LATENT_MOMENTUM = 0.05
 
 
 class S2LDM(System):
@@ -147,6 +148,9 @@ class S2LDM(System):
         self, batch: PairBatch, generator: torch.Generator | None, adversary: Adversary | None, progress: float
     ) -> tuple[Tensor, dict[str, Tensor]]:
         weight = self.config.loss
+        true_c = None
+        if weight.finetune_flow and float(torch.rand((), generator=generator)) < weight.finetune_flow_share:
+            true_c = self._follow_latents(batch.target)
         z_n, _, features = self.encode(batch.source)
         z_c = self.process.sample(
             lambda x, t: self._denoise(x, t, z_n, batch.phase), z_n=z_n, noise=torch.zeros_like(z_n), steps=1
@@ -157,15 +161,22 @@ class S2LDM(System):
         if self.config.frequency.mode == "loss":
             parts["frequency"] = self.config.frequency.gain * gradient_loss(image, batch.target)
             loss = loss + parts["frequency"]
-        if weight.finetune_flow:
-            with torch.no_grad():
-                true_c, _, _ = self.encode(batch.target)
+        if true_c is not None:
             parts["diffusion"] = self._diffusion_loss(z_n.detach(), true_c, batch.phase, 1.0, generator)
             loss = loss + weight.finetune_flow * parts["diffusion"]
         if adversary is not None and weight.adv and progress >= weight.adv_start:
             parts["adversarial"] = adversary(image, batch.target)
             loss = loss + weight.adv * parts["adversarial"]
         return loss, {name: part.detach() for name, part in parts.items()}
+
+    @torch.no_grad()
+    def _follow_latents(self, target: Tensor) -> Tensor:
+        """Normalised E_c while E itself is trained: mean and standard deviation follow it, so that the flow's data stay standardised."""
+        raw = self.encode(target, normalise=False)[0].float()
+        if self.training:
+            self.latent_mean.lerp_(raw.mean(dim=(0, 2, 3, 4)), _LATENT_MOMENTUM)
+            self.latent_std.lerp_(raw.std(dim=(0, 2, 3, 4)).clamp_min(1e-3), _LATENT_MOMENTUM)
+        return self._normalise(raw)
 
     @torch.no_grad()
     def end_stage(self, stage: str, batches: Iterable[PairBatch]) -> None:
