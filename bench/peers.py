@@ -137,10 +137,11 @@ def storescp(
 
 
 @contextmanager
-def node(
-    folder: Path, settings: Mapping[str, Any] | None = None, *, options: Sequence[str] = ("serve",)
-) -> Iterator[Peer]:
-    """Our node, ``s2ldm-node serve``, with `settings` laid over a configuration for `folder` with free ports."""
+def node(folder: Path, settings: Mapping[str, Any] | None = None, *, prefix: Sequence[str] = ()) -> Iterator[Peer]:
+    """Our node, ``s2ldm-node serve``, with `settings` laid over a configuration for `folder` with free ports.
+
+    `prefix` goes before the command, for a program that sets limits and then runs it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     configuration: dict[str, Any] = {
         "node": {"host": HOST, "port": free_port(), "data_dir": str(folder / "var"), "min_free_mib": 16},
@@ -150,7 +151,7 @@ def node(
         configuration[section] = {**configuration.get(section, {}), **values}
     path = folder / "node.yaml"
     path.write_text(yaml.safe_dump(configuration, sort_keys=False))
-    command = [str(Path(sys.executable).with_name("s2ldm-node")), *options, "--config", str(path)]
+    command = [*prefix, str(Path(sys.executable).with_name("s2ldm-node")), "serve", "--config", str(path)]
     with _process("node", command, folder) as process:
         peer = Peer(
             name="node",

@@ -227,7 +227,9 @@ class ReceivingAssociation(Association):
     def _serve_messages(self) -> None:
         while not self._kill:
             try:
-                context_id, message = cast(tuple[int, Any], self.dimse.msg_queue.get_nowait())
+                context_id, message = cast(tuple[Any, Any], self.dimse.msg_queue.get_nowait())
             except queue.Empty:
                 return
-            self._serve_request(message, context_id)
+            # The state machine queues a message that is none when the connection is gone.
+            if message is not None:
+                self._serve_request(message, context_id)

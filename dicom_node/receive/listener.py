@@ -34,7 +34,7 @@ class Listener:
     settings
         The node's settings; ``node`` and ``routes`` are used.
     catalog
-        Where received instances are recorded. Its interrupted associations are expected to be closed.
+        Where received instances are recorded; associations that the last run left open have been closed there.
     observer
         Told what happens, for metrics.
     """
@@ -79,6 +79,10 @@ class Listener:
                 f"The node cannot listen on {node.host}:{node.port}: {error.strerror or error}.",
                 "Stop the other program on that port, or change node.host and node.port.",
             ) from error
+        # Only now: while another node holds the port, what is unfinished here is that node's.
+        removed = self._spool.sweep()
+        if removed:
+            _log.info("unfinished_files_removed", count=removed)
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(_ACCEPT_POLL_SECONDS,), name="listener", daemon=True
         )

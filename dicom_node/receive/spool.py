@@ -5,7 +5,7 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -18,6 +18,7 @@ from dicom_node.receive.header import HEAD_BYTES
 # Long form of the length in explicit VR (PS3.5 7.1.2).
 _LONG_VRS = frozenset({b"OB"})
 _SHARD_COUNT = 256
+_PART = ".part"
 # How long one look at the free space is good for; what arrives meanwhile is little beside the reserve.
 _FREE_SECONDS = 0.5
 
@@ -37,12 +38,13 @@ class SpoolFile:
     """One data set while it streams to disk.
 
     A failure to write is remembered instead of raised: the rest of the data set must be taken off the wire before the
-    peer can be told (PS3.7 9.3.1). Nobody else has the file until :meth:`seal` has returned.
+    peer can be told (PS3.7 9.3.1).
 
     Attributes
     ----------
     path
-        Random name below the spool; no part of it comes from the wire.
+        Where the file stands once it is sealed: a random name, no part of which comes from the wire. Until then it has
+        the suffix ``.part``, so that what a crash cut off is known for what it is.
     offset
         Where the data set begins in the file.
     size
@@ -54,6 +56,7 @@ class SpoolFile:
     def __init__(self, path: Path, provenance: Provenance) -> None:
         meta = file_meta(provenance)
         self.path = path
+        self._part = path.with_suffix(_PART)
         self.offset = len(meta)
         self.size = 0
         self.head = bytearray()
@@ -61,7 +64,7 @@ class SpoolFile:
         self._error: OSError | None = None
         self._descriptor: int | None = None
         try:
-            self._descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o640)
+            self._descriptor = os.open(self._part, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o640)
         except OSError as error:
             self._error = error
             return
@@ -81,7 +84,7 @@ class SpoolFile:
         self._write(fragment)
 
     def seal(self) -> None:
-        """Force the file's bytes to the disk.
+        """Give the file its name and force its bytes to the disk.
 
         Raises
         ------
@@ -90,6 +93,8 @@ class SpoolFile:
         """
         if self._error is None and self._descriptor is not None:
             try:
+                # In this order one journal commit of the file system usually takes the name along with the bytes.
+                os.rename(self._part, self.path)
                 os.fsync(self._descriptor)
             except OSError as error:
                 self._error = error
@@ -101,6 +106,7 @@ class SpoolFile:
     def discard(self) -> None:
         """Remove the file."""
         self._close()
+        self._part.unlink(missing_ok=True)
         self.path.unlink(missing_ok=True)
 
     def _write(self, data: bytes | memoryview) -> None:
@@ -143,16 +149,16 @@ class Spool:
             folder.mkdir(parents=True, exist_ok=True)
         sync_folders([self._incoming.parent, self._incoming])
 
-    def sweep(self, known: Collection[Path]) -> int:
-        """Remove files that no catalog row names, and return how many.
+    def sweep(self) -> int:
+        """Remove files that were being written when the node was last killed, and return how many.
 
-        They are of objects cut off before they were acknowledged: the sender has them still, and knows that we do not.
-        Only to be called while nothing is being received.
+        They were never acknowledged: the sender has the objects, and knows that we do not. Only to be called while
+        nothing is being received.
         """
-        orphans = [path for path in self._incoming.glob("*/*.dcm") if path not in known]
-        for path in orphans:
+        unfinished = list(self._incoming.glob(f"*/*{_PART}"))
+        for path in unfinished:
             path.unlink()
-        return len(orphans)
+        return len(unfinished)
 
     def check_free(self) -> None:
         """Raise :class:`ReceiveError` (``disk_low``) if the disk is too full to accept an object."""

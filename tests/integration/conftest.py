@@ -1,0 +1,69 @@
+"""Fixtures for tests with real programs: Orthanc, DCMTK, our node, each a process of its own on free loopback ports."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom import dcmread
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from bench import peers
+
+NodeStarter = Callable[..., peers.Peer]
+
+
+@pytest.fixture
+def orthanc(tmp_path: Path) -> Iterator[peers.Peer]:
+    """An empty Orthanc; tests that use it carry the marker ``orthanc``."""
+    with peers.orthanc(tmp_path / "orthanc") as peer:
+        yield peer
+
+
+@pytest.fixture
+def storescp(tmp_path: Path) -> Iterator[peers.Peer]:
+    """DCMTK's storage SCP; tests that use it carry the marker ``dcmtk``."""
+    with peers.storescp(tmp_path / "storescp") as peer:
+        yield peer
+
+
+@pytest.fixture
+def start_node(tmp_path: Path) -> Iterator[NodeStarter]:
+    """``start_node(settings, folder="node", prefix=()) -> Peer``: runs ``s2ldm-node serve`` until the test ends.
+
+    ``settings`` is laid over a configuration with free ports, section by section. Started again with the same folder,
+    the node finds what the earlier run left.
+    """
+    with ExitStack() as running:
+
+        def start(settings: Mapping[str, Any] | None = None, *, folder: str = "node", **options: Any) -> peers.Peer:
+            return running.enter_context(peers.node(tmp_path / folder, settings, **options))
+
+        yield start
+
+
+def destination(peer: peers.Peer) -> dict[str, Any]:
+    """`peer` as an entry of the configuration's ``destinations``."""
+    return {"ae_title": peer.ae_title, "host": peers.HOST, "port": peer.port}
+
+
+@pytest.fixture(scope="session")
+def phantom_series(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small non-contrast phantom series: a folder of 12 CT images of 96x96."""
+    from s2ldm_core.phantom import Phantom
+    from s2ldm_core.phantom.dicom import write_series
+
+    folder = tmp_path_factory.mktemp("phantom") / "series"
+    phantom = Phantom(seed=20_001, matrix=(96, 96), slices=12, region="abdomen")
+    write_series(phantom, folder, phase="native")
+    return folder
+
+
+def headers(folder: Path) -> dict[str, Any]:
+    """The data sets in `folder`, without pixels, by SOP Instance UID."""
+    found = (dcmread(path, stop_before_pixels=True) for path in sorted(folder.iterdir()))
+    return {dataset.SOPInstanceUID: dataset for dataset in found}

@@ -1,0 +1,73 @@
+"""C-STORE command sets, against pynetdicom's."""
+
+from io import BytesIO
+
+import pytest
+from pydicom.uid import CTImageStorage
+from pynetdicom.dimse_messages import C_ECHO_RQ, C_STORE_RQ
+from pynetdicom.dimse_primitives import C_ECHO, C_STORE
+from pynetdicom.dsutils import decode, encode
+
+from dicom_node.receive.command_set import decode_command, encode_store_response
+
+
+def encoded_store_request(sop_instance_uid: str = "1.2.3.45") -> bytes:
+    request = C_STORE()
+    request.MessageID = 513
+    request.AffectedSOPClassUID = CTImageStorage
+    request.AffectedSOPInstanceUID = sop_instance_uid
+    request.Priority = 0
+    request.DataSet = BytesIO(b"data set")
+    message = C_STORE_RQ()
+    message.primitive_to_message(request)
+    encoded = encode(message.command_set, True, True)
+    assert encoded is not None
+    return encoded
+
+
+@pytest.mark.parametrize("uid", ["1.2.3.45", "1.2.3.4"], ids=["even", "padded"])
+def test_a_store_request_is_decoded(uid: str) -> None:
+    command = decode_command(encoded_store_request(uid))
+    assert command.is_store_request
+    assert command.has_data_set
+    assert command.message_id == 513
+    assert (command.sop_class_uid, command.sop_instance_uid) == (CTImageStorage, uid)
+
+
+def test_an_echo_request_is_no_store_request() -> None:
+    echo = C_ECHO()
+    echo.MessageID = 1
+    echo.AffectedSOPClassUID = "1.2.840.10008.1.1"
+    message = C_ECHO_RQ()
+    message.primitive_to_message(echo)
+    encoded = encode(message.command_set, True, True)
+    assert encoded is not None
+    command = decode_command(encoded)
+    assert not command.is_store_request
+    assert not command.has_data_set
+
+
+@pytest.mark.parametrize("encoded", [b"", b"\x00" * 7, b"\x08\x00\x16\x00\x02\x00\x00\x001.", b"\0\0\0\1\xff\0\0\0x"])
+def test_what_is_no_command_set_is_refused(encoded: bytes) -> None:
+    with pytest.raises(ValueError, match="not a command set"):
+        decode_command(encoded)
+
+
+def test_a_response_reads_back_as_the_standard_has_it() -> None:
+    request = decode_command(encoded_store_request("1.2.3.4"))
+    encoded = encode_store_response(request, status=0xA700, comment="x" * 100)
+    response = decode(BytesIO(encoded), True, True)
+    assert response.CommandGroupLength == len(encoded) - 12
+    assert response.CommandField == 0x8001
+    assert response.MessageIDBeingRespondedTo == 513
+    assert response.CommandDataSetType == 0x0101
+    assert response.Status == 0xA700
+    assert response.ErrorComment == "x" * 64
+    assert response.AffectedSOPClassUID == CTImageStorage
+    assert response.AffectedSOPInstanceUID == "1.2.3.4"
+
+
+def test_success_carries_no_comment() -> None:
+    request = decode_command(encoded_store_request())
+    response = decode(BytesIO(encode_store_response(request, status=0x0000)), True, True)
+    assert "ErrorComment" not in response
