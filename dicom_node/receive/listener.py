@@ -121,9 +121,11 @@ class Listener:
         peer = association.requestor.address
         decision = self._gate.decide(called_ae=called_ae, calling_ae=calling_ae, peer=peer)
         if isinstance(decision, Rejection):
-            association.acse.send_reject(*decision.answer)
             reason = decision.reason
             self._catalog.note_rejected_peer(calling_ae=calling_ae, called_ae=called_ae, peer=peer, reason=reason)
+            association.acse.send_reject(*decision.answer)
+            # Returns when the answer has left and the connection is closed.
+            association.kill()
             _log.warning(
                 "association_rejected", calling_ae=calling_ae, called_ae=called_ae, peer=peer, reason=reason.code
             )
