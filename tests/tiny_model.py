@@ -6,10 +6,12 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from pydicom import dcmread
 
-from dicom_node.catalog import Catalog, NewInstance
+from dicom_node.catalog import Catalog, JobState, NewInstance
+from dicom_node.translation import TranslationRecord
 
 
 def write_tiny_package(folder: Path, *, min_slices: int = 2) -> Path:
@@ -75,4 +77,25 @@ def queue_job(catalog: Catalog, paths: Sequence[Path], *, route: str, phase: str
     )
     assert job_id is not None
     assert catalog.accept_job(job_id, details={})
+    return job_id
+
+
+def translated_job(catalog: Catalog, paths: Sequence[Path], hu: np.ndarray, *, route: str, folder: Path) -> int:
+    """A job whose translation has just ended with ``hu``; returns its ID."""
+    job_id = queue_job(catalog, paths, route=route, phase="arterial", model="tiny")
+    claimed = catalog.claim_job(JobState.QUEUED, JobState.TRANSLATING, "test")
+    assert claimed is not None
+    assert claimed.id == job_id
+    record = TranslationRecord(
+        phase="arterial",
+        model_name="tiny",
+        model_version="0.0.1",
+        weights_sha256="ab" * 32,
+        training_statement="nothing",
+        seed=0,
+        steps=1,
+        sop_instance_uids=tuple(str(dcmread(path, stop_before_pixels=True).SOPInstanceUID) for path in paths),
+    )
+    path = record.save(folder / str(job_id), hu=hu, padding=None)
+    assert catalog.finish_translation(job_id, result_path=path, details={})
     return job_id

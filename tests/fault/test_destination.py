@@ -1,0 +1,344 @@
+"""Destinations that are down, slow, full, rude or picky: what is recorded, and that nothing is sent twice or lost."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom.uid import CTImageStorage, SecondaryCaptureImageStorage
+from pynetdicom import AE, evt
+from tiny_model import translated_job
+
+from dicom_node.catalog import Catalog, DeliveryState, JobState
+from dicom_node.config import Destination, Settings, parse_settings
+from dicom_node.deliver import CircuitBreaker, DeliverStep, Verdict, echo, send_files
+from dicom_node.derive import DerivationInfo, DeriveStep, write_derived_series
+from dicom_node.errors import DeliverError, RetriableDeliverError
+
+SLICES = 4
+
+
+class Clock:
+    """Time that passes only when told to."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2024, 1, 1, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+class StorePeer:
+    """A storage SCP that answers as the test says; ``received`` lists the SOP Instance UIDs in order of arrival."""
+
+    def __init__(self, port: int, answer: Callable[[int], int] = lambda _: 0x0000, **options: object) -> None:
+        self.received: list[str] = []
+        self._answer = answer
+        entity = AE(ae_title="PACS")
+        entity.add_supported_context(options.get("sop_class", SecondaryCaptureImageStorage))
+        entity.require_called_aet = bool(options.get("require_called_aet"))
+        entity.maximum_associations = int(options.get("maximum_associations", 10))
+        self._server = entity.start_server(
+            ("127.0.0.1", port), block=False, evt_handlers=[(evt.EVT_C_STORE, self._store)]
+        )
+
+    def close(self) -> None:
+        self._server.shutdown()
+
+    def _store(self, event: evt.Event) -> int:
+        self.received.append(event.request.AffectedSOPInstanceUID)
+        status = self._answer(len(self.received))
+        if status < 0:
+            event.assoc.abort()
+            return 0x0000
+        return status
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture
+def peer(port: int) -> Iterator[Callable[..., StorePeer]]:
+    with ExitStack() as running:
+
+        def start(*args: object, **options: object) -> StorePeer:
+            one = StorePeer(port, *args, **options)
+            running.callback(one.close)
+            return one
+
+        yield start
+
+
+@pytest.fixture
+def settings(tmp_path: Path, port: int) -> Settings:
+    return parse_settings(
+        {
+            "node": {"data_dir": str(tmp_path / "data")},
+            "routes": {"CECT_ART": {"phase": "arterial", "destinations": ["pacs"]}},
+            "destinations": {
+                "pacs": {
+                    "ae_title": "PACS",
+                    "host": "127.0.0.1",
+                    "port": port,
+                    "connect_timeout_seconds": 1,
+                    "response_timeout_seconds": 1,
+                    "retry_seconds": 10,
+                    "max_attempts": 3,
+                }
+            },
+        }
+    )
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def catalog(settings: Settings, clock: Clock) -> Iterator[Catalog]:
+    with Catalog(settings.catalog_location, clock=clock) as catalog:
+        yield catalog
+
+
+@pytest.fixture
+def step(settings: Settings, catalog: Catalog, clock: Clock) -> DeliverStep:
+    return DeliverStep(settings, catalog, breaker=CircuitBreaker(threshold=100), clock=clock)
+
+
+@pytest.fixture
+def make_job(settings: Settings, catalog: Catalog, write_ct_series) -> Callable[..., int]:
+    def make(folder: str = "series") -> int:
+        hu = np.zeros((SLICES, 4, 4), dtype=np.float32)
+        paths = write_ct_series(hu, folder=folder)
+        job_id = translated_job(catalog, paths, hu, route="CECT_ART", folder=settings.work_dir)
+        assert DeriveStep(settings, catalog).run_once()
+        return job_id
+
+    return make
+
+
+@pytest.fixture
+def job_id(make_job: Callable[..., int]) -> int:
+    return make_job()
+
+
+def delivery(catalog: Catalog, job_id: int):
+    (one,) = catalog.list_deliveries(job_id=job_id)
+    return one
+
+
+def test_destination_that_is_down_gets_the_series_once_it_is_up(step, catalog, clock, job_id, peer) -> None:
+    assert step.run_once()
+    waiting = delivery(catalog, job_id)
+    assert (waiting.state, waiting.reason.code, waiting.attempts) == (DeliveryState.PENDING, "no_connection", 1)
+    assert 5 <= (waiting.not_before - clock()).total_seconds() <= 10
+    assert not step.run_once(), "not due yet"
+    store = peer()
+    clock.advance(10)
+    assert step.run_once()
+    assert delivery(catalog, job_id).state is DeliveryState.DONE
+    assert catalog.get_job(job_id).state is JobState.DONE
+    assert len(store.received) == SLICES
+
+
+def test_peer_that_runs_full_gets_only_the_rest_later(step, catalog, clock, job_id, peer) -> None:
+    store = peer(lambda number: 0xA700 if number == 3 else 0x0000)
+    step.run_once()
+    waiting = delivery(catalog, job_id)
+    assert (waiting.state, waiting.reason.code) == (DeliveryState.PENDING, "peer_out_of_resources")
+    assert waiting.accepted_count == 2
+    assert [one.status for one in catalog.delivery_instances(waiting.id)] == [0, 0, 0xA700, None]
+    clock.advance(10)
+    step.run_once()
+    assert delivery(catalog, job_id).state is DeliveryState.DONE
+    assert len(store.received) == SLICES + 1
+    assert store.received[2] == store.received[3]
+
+
+def test_refused_instance_quarantines_the_delivery_after_the_others_are_sent(step, catalog, job_id, peer) -> None:
+    peer(lambda number: 0xC000 if number == 2 else 0x0000)
+    step.run_once()
+    failed = delivery(catalog, job_id)
+    assert (failed.state, failed.reason.code, failed.accepted_count) == (DeliveryState.FAILED, "peer_refused", SLICES - 1)
+    assert "0xC000" in failed.reason.sentence
+    assert catalog.get_job(job_id).state is JobState.FAILED
+
+
+def test_retrying_the_job_sends_only_what_was_refused(step, catalog, job_id, peer) -> None:
+    store = peer(lambda number: 0xC000 if number == 2 else 0x0000)
+    step.run_once()
+    catalog.retry_job(job_id)
+    step.run_once()
+    assert catalog.get_job(job_id).state is JobState.DONE
+    assert len(store.received) == SLICES + 1
+    assert store.received[-1] == store.received[1]
+
+
+def test_abort_in_the_middle_is_resumed(step, catalog, clock, job_id, peer) -> None:
+    store = peer(lambda number: -1 if number == 3 else 0x0000)
+    step.run_once()
+    waiting = delivery(catalog, job_id)
+    assert (waiting.state, waiting.reason.code, waiting.accepted_count) == (DeliveryState.PENDING, "no_answer", 2)
+    clock.advance(10)
+    step.run_once()
+    assert delivery(catalog, job_id).state is DeliveryState.DONE
+    assert len(store.received) == SLICES + 1
+
+
+def test_peer_that_does_not_answer_in_time_is_tried_again(step, catalog, job_id, peer) -> None:
+    release = threading.Event()
+    peer(lambda _: 0x0000 if release.wait(10) else 0x0000)
+    began = time.monotonic()
+    step.run_once()
+    took = time.monotonic() - began
+    release.set()
+    waiting = delivery(catalog, job_id)
+    assert (waiting.state, waiting.reason.code, waiting.accepted_count) == (DeliveryState.PENDING, "no_answer", 0)
+    assert took < 8
+
+
+def test_peer_without_the_sop_class_is_quarantined(step, catalog, job_id, peer) -> None:
+    peer(sop_class=CTImageStorage)
+    step.run_once()
+    failed = delivery(catalog, job_id)
+    assert (failed.state, failed.reason.code) == (DeliveryState.FAILED, "no_context")
+    assert "output form" in failed.reason.remedy
+
+
+def test_permanent_rejection_is_quarantined(settings, step, catalog, job_id, peer) -> None:
+    peer(require_called_aet=True)
+    object.__setattr__(settings.destinations["pacs"], "ae_title", "SOMEBODY")
+    step.run_once()
+    failed = delivery(catalog, job_id)
+    assert (failed.state, failed.reason.code) == (DeliveryState.FAILED, "association_rejected")
+    assert "AE titles" in failed.reason.remedy
+
+
+def test_transient_rejection_is_tried_again(step, catalog, job_id, peer, port) -> None:
+    peer(maximum_associations=1)
+    entity = AE()
+    entity.add_requested_context(SecondaryCaptureImageStorage)
+    holder = entity.associate("127.0.0.1", port, ae_title="PACS")
+    assert holder.is_established
+    step.run_once()
+    holder.release()
+    waiting = delivery(catalog, job_id)
+    assert (waiting.state, waiting.reason.code) == (DeliveryState.PENDING, "association_rejected_for_now")
+
+
+def test_attempts_are_limited_and_the_reason_says_so(step, catalog, clock, job_id) -> None:
+    for _ in range(3):
+        assert step.run_once()
+        clock.advance(3600)
+    failed = delivery(catalog, job_id)
+    assert (failed.state, failed.reason.code) == (DeliveryState.FAILED, "no_connection")
+    assert "Given up after 3 attempts" in failed.reason.sentence
+    assert catalog.get_job(job_id).state is JobState.FAILED
+
+
+def test_open_circuit_spares_the_other_deliveries_of_a_dead_destination(
+    settings, catalog, clock, make_job, peer
+) -> None:
+    step = DeliverStep(settings, catalog, breaker=CircuitBreaker(threshold=2), clock=clock)
+    jobs = [make_job(f"series {number}") for number in range(4)]
+    while step.run_once():
+        pass
+    assert sorted(delivery(catalog, job_id).attempts for job_id in jobs) == [0, 0, 1, 1]
+    peer()
+    clock.advance(11)
+    while step.run_once():
+        pass
+    assert {delivery(catalog, job_id).state for job_id in jobs} == {DeliveryState.DONE}
+
+
+def test_delivery_interrupted_by_a_kill_goes_on_with_what_is_missing(step, catalog, clock, job_id, peer) -> None:
+    store = peer(lambda number: 0xA700 if number == 3 else 0x0000)
+    step.run_once()
+    clock.advance(10)
+    assert catalog.claim_delivery(clock()) is not None  # the node dies while sending
+    catalog.requeue_interrupted()
+    step.run_once()
+    assert delivery(catalog, job_id).state is DeliveryState.DONE
+    assert len(store.received) == SLICES + 1
+
+
+def test_derived_file_that_is_gone_is_quarantined(step, catalog, job_id, peer) -> None:
+    peer()
+    catalog.derived_instances(job_id)[1].path.unlink()
+    step.run_once()
+    assert delivery(catalog, job_id).reason.code == "derived_file_gone"
+
+
+@contextmanager
+def raw_server(talk: Callable[[socket.socket], None]) -> Iterator[int]:
+    """A TCP server that hands its first connection to ``talk``."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                talk(connection)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield server.getsockname()[1]
+
+
+def test_something_else_on_the_port_is_told_apart_from_nothing() -> None:
+    done = threading.Event()
+    with raw_server(lambda connection: (connection.recv(65536), done.wait(10))) as port:
+        destination = Destination(ae_title="X", host="127.0.0.1", port=port, response_timeout_seconds=0.5)
+        with pytest.raises(RetriableDeliverError) as caught:
+            echo(destination, calling_ae="ME")
+        done.set()
+    assert caught.value.code == "no_association"
+
+
+def test_peer_that_stops_reading_does_not_hold_the_sender_for_ever(write_ct_series, tmp_path, peer, port) -> None:
+    """A relay before the peer passes the association on, and then reads no more of an instance too big to buffer."""
+    peer()
+    hu = np.zeros((1, 3000, 3000), dtype=np.int16)
+    info = DerivationInfo(
+        phase="arterial", model_name="m", model_version="1", weights_sha256="0" * 64, seed=0, steps=1, route="R"
+    )
+    series = write_derived_series(write_ct_series(hu), hu, info=info, folder=tmp_path / "big")
+    done = threading.Event()
+
+    def relay(client: socket.socket) -> None:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        with socket.create_connection(("127.0.0.1", port)) as server:
+            server.sendall(client.recv(65536))
+            client.sendall(server.recv(65536))
+            done.wait(20)
+
+    with raw_server(relay) as relayed:
+        destination = Destination(ae_title="PACS", host="127.0.0.1", port=relayed, response_timeout_seconds=1)
+        began = time.monotonic()
+        answers = send_files([one.path for one in series.instances], destination, calling_ae="ME")
+        took = time.monotonic() - began
+        done.set()
+    assert [(answer.status, answer.verdict) for answer in answers] == [(None, Verdict.RETRIABLE)]
+    assert took < 8
+
+
+def test_file_that_is_not_dicom_is_named(tmp_path, port) -> None:
+    (tmp_path / "letter.txt").write_text("hello")
+    with pytest.raises(DeliverError) as caught:
+        send_files([tmp_path / "letter.txt"], Destination(ae_title="X", host="127.0.0.1", port=port), calling_ae="ME")
+    assert caught.value.code == "file_unreadable"
+    assert "letter.txt" in caught.value.sentence

@@ -1,0 +1,157 @@
+"""Derived objects before other programs' eyes: dciodvfy, SimpleITK, DCMTK."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK
+from pydicom import dcmread
+
+from dicom_node.derive import DerivationInfo, OutputForm, write_derived_series
+from s2ldm_core.io import read_volume
+
+ALLOWED = Path(__file__).with_name("dciodvfy_allowed.txt")
+
+
+def info(output: OutputForm = OutputForm.SECONDARY_CAPTURE) -> DerivationInfo:
+    return DerivationInfo(
+        phase="venous",
+        model_name="demo",
+        model_version="1.0",
+        weights_sha256="ab" * 32,
+        seed=0,
+        steps=1,
+        route="CECT_VEN",
+        output=output,
+    )
+
+
+def dciodvfy(path: Path) -> set[str]:
+    """Its messages on one file."""
+    done = subprocess.run(["/usr/bin/dciodvfy", str(path)], capture_output=True, text=True, timeout=60, check=False)
+    return {line for line in (done.stdout + done.stderr).splitlines() if line.strip()}
+
+
+def unexpected(messages: set[str]) -> set[str]:
+    lines = ALLOWED.read_text(encoding="utf-8").splitlines()
+    allowed = [re.compile(line) for line in lines if line.strip() and not line.startswith("#")]
+    return {message for message in messages if not any(pattern.fullmatch(message) for pattern in allowed)}
+
+
+@pytest.fixture
+def sources(write_ct_series) -> list[Path]:
+    """A complete CT series, oblique and with non-square pixels: every type 1 and 2 attribute is there."""
+    rng = np.random.default_rng(1)
+    return write_ct_series(
+        rng.integers(-1000, 1500, (4, 12, 10)).astype(np.float32),
+        spacing_mm=(2.5, 0.7, 0.9),
+        orientation=(0.96, 0.28, 0.0, -0.28, 0.96, 0.0),
+        SliceThickness="2.5",
+        PatientBirthDate="19700101",
+        PatientSex="O",
+        StudyDate="20240101",
+        StudyTime="120000",
+        StudyID="1",
+        SeriesNumber=2,
+        AccessionNumber="",
+        ReferringPhysicianName="",
+        Manufacturer="SCANNER",
+        PositionReferenceIndicator="",
+        BodyPartExamined="CHEST",
+        PatientPosition="HFS",
+        AcquisitionNumber=1,
+        KVP="120",
+    )
+
+
+@pytest.mark.dciodvfy
+@pytest.mark.parametrize("output", list(OutputForm))
+def test_dciodvfy_finds_nothing_beyond_the_reviewed_list(sources, tmp_path, output) -> None:
+    hu = read_volume(sources).hu
+    series = write_derived_series(sources, hu, info=info(output), folder=tmp_path / "out")
+    for one in series.instances:
+        assert unexpected(dciodvfy(one.path)) == set()
+
+
+@pytest.mark.dciodvfy
+@pytest.mark.real_data
+@pytest.mark.parametrize("output", list(OutputForm))
+@pytest.mark.parametrize("name", ["ncct-chest-siemens", "cect-chest-ge-lungkernel"])
+def test_dciodvfy_finds_nothing_new_on_real_headers(real_data, tmp_path, name, output) -> None:
+    """What dciodvfy says about the source slice's own values is the source's."""
+    volume = read_volume(real_data / "series" / name)
+    sources = [one.path for one in volume.slices][:3]
+    series = write_derived_series(sources, volume.hu[:3], info=info(output), folder=tmp_path / "out")
+    of_source = set().union(*(dciodvfy(path) for path in sources))
+    for one in series.instances:
+        assert unexpected(dciodvfy(one.path)) - of_source == set()
+
+
+@pytest.mark.real_data
+def test_simpleitk_reads_a_real_series_back_onto_the_source_s_grid(real_data, tmp_path) -> None:
+    folder = real_data / "series" / "ncct-chest-siemens"
+    volume = read_volume(folder)
+    write_derived_series(
+        [one.path for one in volume.slices], volume.hu, info=info(), folder=tmp_path / "out", padding=volume.padding
+    )
+    source, derived = simpleitk(folder), simpleitk(tmp_path / "out")
+    assert derived.GetSize() == source.GetSize()
+    assert derived.GetOrigin() == source.GetOrigin()
+    assert derived.GetSpacing() == source.GetSpacing()
+    assert derived.GetDirection() == source.GetDirection()
+    assert np.array_equal(SimpleITK.GetArrayFromImage(derived), SimpleITK.GetArrayFromImage(source))
+
+
+def test_simpleitk_reads_an_oblique_series_back_onto_the_source_s_grid(sources, tmp_path) -> None:
+    volume = read_volume(sources)
+    write_derived_series(sources, volume.hu, info=info(), folder=tmp_path / "out")
+    source, derived = simpleitk(sources[0].parent), simpleitk(tmp_path / "out")
+    assert derived.GetOrigin() == source.GetOrigin()
+    assert derived.GetSpacing() == source.GetSpacing()
+    assert derived.GetDirection() == source.GetDirection()
+    assert np.array_equal(SimpleITK.GetArrayFromImage(derived), volume.hu)
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(
+    "name", ["ncct-chest-siemens", "cect-chest-ge-lungkernel", "cect-body-siemens-j2k", "ncct-head-ge-tilt"]
+)
+def test_geometry_and_identity_of_real_slices_keep_their_text(real_data, tmp_path, name) -> None:
+    keywords = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "SliceLocation")
+    source = sorted((real_data / "series" / name).glob("*"))[0]
+    header = dcmread(source)
+    if not header.get("SOPInstanceUID"):
+        header.SOPClassUID, header.SOPInstanceUID = header.file_meta.MediaStorageSOPClassUID, "1.2.3"
+        header.StudyInstanceUID, header.SeriesInstanceUID = "1.2.4", "1.2.5"
+        source = tmp_path / "source.dcm"
+        header.save_as(source)
+    hu = np.zeros((1, header.Rows, header.Columns), dtype=np.int16)
+    (one,) = write_derived_series([source], hu, info=info(), folder=tmp_path / "out").instances
+    original, derived = (dcmread(path, stop_before_pixels=True) for path in (source, one.path))
+    present = [keyword for keyword in (*keywords, "PatientName", "PatientID", "StudyDate") if keyword in original]
+    assert len(present) >= 7
+    for keyword in present:
+        # Before anything is decoded: the value's bytes.
+        assert (derived.get_item(keyword).value or b"") == (original.get_item(keyword).value or b""), keyword
+
+
+@pytest.mark.dcmtk
+@pytest.mark.parametrize("output", list(OutputForm))
+def test_dcmtk_reads_every_form(sources, tmp_path, output) -> None:
+    hu = read_volume(sources).hu
+    series = write_derived_series(sources, hu, info=info(output), folder=tmp_path / "out")
+    for one in series.instances:
+        done = subprocess.run(["/usr/bin/dcmdump", str(one.path)], capture_output=True, timeout=60, check=False)
+        assert done.returncode == 0
+        assert done.stderr == b""
+
+
+def simpleitk(folder: Path) -> SimpleITK.Image:
+    """A series as ITK's reader gives it, in HU."""
+    reader = SimpleITK.ImageSeriesReader()
+    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder)))
+    return reader.Execute()
