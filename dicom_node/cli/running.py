@@ -34,8 +34,11 @@ def demo(
         ),
     ] = None,
     output: Annotated[Path, typer.Option("--output", help="Where the results go.")] = Path("demo"),
+    model: Annotated[
+        str | None, typer.Option(help="Model package. Default: that of the routes.", show_default=False)
+    ] = None,
 ) -> None:
     """Show the whole way: start a node, send it a series over DICOM, check and draw what comes back."""
     from dicom_node.demo import run_demo
 
-    run_demo(input=input_folder, output=output)
+    run_demo(input=input_folder, output=output, model=model)
