@@ -1,0 +1,196 @@
+"""The translation worker killed, hung, cancelled and stopped: no job is lost, and every one gets its reason."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from tiny_model import queue_job, write_tiny_package
+
+from dicom_node.catalog import Catalog, JobState
+from dicom_node.config import Settings, parse_settings
+from dicom_node.translate import TranslateStep
+from dicom_node.translation import TranslationRecord
+
+DEADLINE_SECONDS = 60.0
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_package(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture
+def settings(tmp_path: Path, package: Path) -> Settings:
+    return parse_settings(
+        {
+            "node": {"data_dir": str(tmp_path / "data")},
+            "routes": {"CECT_ART": {"phase": "arterial", "model": str(package)}},
+            "compute": {"device": "cpu", "threads": 1, "max_attempts": 2, "retry_seconds": 0.001},
+        }
+    )
+
+
+@pytest.fixture
+def catalog(settings: Settings) -> Iterator[Catalog]:
+    with Catalog(settings.catalog_location) as catalog:
+        yield catalog
+
+
+@pytest.fixture
+def step(settings: Settings, catalog: Catalog) -> Iterator[TranslateStep]:
+    step = TranslateStep(settings, catalog)
+    yield step
+    step.stop()
+
+
+@pytest.fixture
+def job_id(catalog: Catalog, write_ct_series, package: Path) -> int:
+    """A job that takes the tiny model some seconds, long enough to interfere."""
+    paths = write_ct_series(np.zeros((24, 256, 256), dtype=np.float32))
+    return queue_job(catalog, paths, route="CECT_ART", phase="arterial", model=str(package))
+
+
+@pytest.fixture
+def during(catalog: Catalog, job_id: int) -> Callable[[Callable[[], None]], threading.Thread]:
+    """``during(action)`` runs the action once the worker reports that it works on the job."""
+
+    def start(action: Callable[[], None]) -> threading.Thread:
+        def watch() -> None:
+            wait_for(lambda: catalog.get_job(job_id).stage is not None)
+            action()
+
+        thread = threading.Thread(target=watch)
+        thread.start()
+        return thread
+
+    return start
+
+
+def test_killed_worker_s_job_is_done_by_the_next_worker(step, catalog, job_id, during) -> None:
+    step.warm_up()
+    first = step.worker_pid
+    during(lambda: os.kill(first, signal.SIGKILL))
+    assert step.run_once()
+    job = catalog.get_job(job_id)
+    assert (job.state, job.reason.code, job.attempts) == (JobState.QUEUED, "worker_died", 1)
+    assert "signal 9" in job.reason.sentence
+    wait_for(step.run_once)
+    assert catalog.get_job(job_id).state is JobState.TRANSLATED
+    assert step.worker_pid not in (None, first)
+
+
+def test_job_that_kills_its_worker_again_and_again_fails_with_the_reason(step, catalog, job_id, during) -> None:
+    for attempt in (1, 2):
+        step.warm_up()
+        thread = during(lambda: os.kill(step.worker_pid, signal.SIGKILL))
+        wait_for(step.run_once)
+        thread.join()
+        assert catalog.get_job(job_id).attempts == attempt
+    job = catalog.get_job(job_id)
+    assert (job.state, job.reason.code) == (JobState.FAILED, "worker_died")
+    assert "Given up after 2 attempts" in job.reason.sentence
+
+
+def test_hung_worker_is_ended_when_the_job_takes_too_long(settings, catalog, job_id, during) -> None:
+    compute = settings.compute.model_copy(update={"job_timeout_seconds": 2.0})
+    step = TranslateStep(settings.model_copy(update={"compute": compute}), catalog)
+    try:
+        step.warm_up()
+        pid = step.worker_pid
+        during(lambda: os.kill(pid, signal.SIGSTOP))
+        assert step.run_once()
+        job = catalog.get_job(job_id)
+        assert (job.state, job.reason.code) == (JobState.FAILED, "translate_timeout")
+        assert not psutil.pid_exists(pid)
+    finally:
+        step.stop()
+
+
+def test_cancelled_job_stops_at_once_and_leaves_nothing(step, settings, catalog, job_id, during) -> None:
+    step.warm_up()
+    pid = step.worker_pid
+
+    def cancel() -> None:
+        os.kill(pid, signal.SIGSTOP)  # so that it cannot be done before it is cancelled
+        catalog.cancel_job(job_id)
+
+    during(cancel)
+    assert step.run_once()
+    assert catalog.get_job(job_id).state is JobState.CANCELLED
+    assert not (settings.work_dir / str(job_id)).exists()
+    assert not psutil.pid_exists(pid)
+
+
+def test_stopping_the_node_leaves_the_job_for_the_next_start(step, settings, catalog, job_id, during) -> None:
+    step.warm_up()
+    pid = step.worker_pid
+
+    def stop() -> None:
+        os.kill(pid, signal.SIGSTOP)
+        step.stop()
+
+    thread = during(stop)
+    step.run_once()
+    thread.join()
+    assert not psutil.pid_exists(pid)
+    assert catalog.get_job(job_id).state is JobState.TRANSLATING
+    catalog.requeue_interrupted()
+    again = TranslateStep(settings, catalog)
+    try:
+        wait_for(again.run_once)
+    finally:
+        again.stop()
+    assert catalog.get_job(job_id).state is JobState.TRANSLATED
+
+
+def test_result_and_details_are_in_the_catalog(step, catalog, job_id) -> None:
+    assert step.run_once()
+    job = catalog.get_job(job_id)
+    assert job.state is JobState.TRANSLATED
+    record, hu, _ = TranslationRecord.load(job.result_path)
+    assert hu.shape == (24, 256, 256)
+    assert job.details["weights_sha256"] == record.weights_sha256
+    assert job.details["model_version"] == "0.0.1"
+    assert {"read", "write"} <= set(job.details["seconds"])
+
+
+def test_worker_has_none_of_the_node_s_sockets(step) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        os.set_inheritable(listener.fileno(), True)
+        step.warm_up()
+        assert step.ready
+        connections = psutil.Process(step.worker_pid).net_connections()
+    assert connections == []
+
+
+def test_missing_model_keeps_the_step_unready_and_fails_jobs_with_the_reason(
+    settings, catalog, write_ct_series, tmp_path
+) -> None:
+    routes = {"CECT_ART": settings.routes["CECT_ART"].model_copy(update={"model": "absent"})}
+    step = TranslateStep(settings.model_copy(update={"routes": routes}), catalog)
+    try:
+        assert not step.warm_up()
+        assert not step.ready
+        paths = write_ct_series(np.zeros((4, 8, 8), dtype=np.float32))
+        job_id = queue_job(catalog, paths, route="CECT_ART", phase="arterial", model="absent")
+        assert step.run_once()
+        job = catalog.get_job(job_id)
+        assert (job.state, job.reason.code) == (JobState.FAILED, "package_not_found")
+    finally:
+        step.stop()
