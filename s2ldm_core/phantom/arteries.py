@@ -169,11 +169,11 @@ def paint_arteries(canvas: Canvas, body: Body) -> None:
             "iliac_artery",
             [
                 (-114, y(-117) - 27, 4 + side * 3),
-                (-140, 6, side * 18),
-                (-168, 0 + tort[0], side * 36),
-                (-200, 2 + tort[1], side * 54),
-                (-235, -18, side * 66),
-                (-266, -36, side * 70),
+                (-140, 2, side * 15),
+                (-168, -3, side * (27 + 0.4 * tort[0])),
+                (-200, -10 + 0.5 * tort[1], side * 36),
+                (-235, -24, side * 51),
+                (-266, -38, side * 67),
             ],
             (5.8 * k, 5.5 * k, 5.2 * k, 4.6, 4.4, 4.4),
             over=(*branch, "iliac_vein", "ivc_infrarenal"),
@@ -181,14 +181,14 @@ def paint_arteries(canvas: Canvas, body: Body) -> None:
         paint_vessel(
             canvas,
             "iliac_artery",
-            [(-170, 2, side * 38), (-195, 30, side * 48), (-235, 44, side * 50)],
+            [(-170, -1, side * 28), (-195, 22, side * 37), (-235, 42, side * 42)],
             (3.6, 3.2, 2.4),
             over=(*branch, "iliac_vein"),
         )
         paint_vessel(
             canvas,
             "femoral_artery",
-            [(-264, -36, side * 70), (-300, -52, side * 80), (-345, -58, side * 86), (-420, -46, side * 92)],
+            [(-264, -38, side * 67), (-300, -52, side * 78), (-345, -58, side * 86), (-420, -46, side * 92)],
             (4.4, 4.4, 4, 4),
         )
         paint_vessel(

@@ -28,8 +28,8 @@ _MUSCLE = np.array(
         (20, 133, 94, 92, 2.25),
         (80, 140, 98, 98, 2.3),
         (140, 147, 94, 103, 2.35),
-        (190, 158, 86, 105, 2.35),
-        (230, 166, 68, 100, 2.3),
+        (190, 153, 86, 105, 2.35),
+        (230, 160, 68, 100, 2.3),
         (255, 160, 56, 92, 2.1),
         (275, 118, 48, 82, 2.0),
         (300, 72, 46, 68, 2.0),
@@ -183,7 +183,12 @@ def paint_layers(canvas: Canvas, body: Body) -> None:
     inside = region.depth("cavity")
     # Below the ribs three flat muscles; between the ribs the intercostals; elsewhere single muscles are painted later.
     canvas.fill(
-        everything, np.minimum(wall, np.minimum(region.z + 196.0 + 0.35 * region.y, 25.0 - region.z)), "oblique_muscles"
+        everything,
+        np.minimum(
+            np.minimum(wall, inside + 13.0 + 1.5 * np.maximum(region.z + 165.0, 0.0)),
+            np.minimum(region.z + 198.0 - 0.5 * region.y, 25.0 - region.z),
+        ),
+        "oblique_muscles",
     )
     chest = np.minimum(wall, np.minimum(inside + 13.0, np.minimum(region.z - 15.0, 285.0 - region.z)))
     canvas.fill(everything, chest + 0.5 * weave, "intercostal")

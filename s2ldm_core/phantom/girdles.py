@@ -44,7 +44,7 @@ def paint_shoulders(canvas: Canvas, body: Body) -> None:
             Formula(
                 limits=_grow(_limits(blade), 18),
                 function=lambda r, s=blade: np.minimum(
-                    s.sdf(r) + 12.0 * muscle, np.minimum(r.depth("muscle") - 3.0, -15.5 - r.depth("cavity"))
+                    s.sdf(r) + 15.0 * muscle, np.minimum(r.depth("muscle") - 3.0, -15.5 - r.depth("cavity"))
                 ),
             ),
             "shoulder_muscle",

@@ -6,7 +6,7 @@ import numpy as np
 
 from .body import Body
 from .canvas import Canvas
-from .shapes import Column, Ellipsoid, Formula, both, rotation
+from .shapes import Column, Ellipsoid, Formula, Region, both, rotation
 
 
 def paint_muscles(canvas: Canvas, body: Body) -> None:
@@ -85,7 +85,10 @@ def paint_muscles(canvas: Canvas, body: Body) -> None:
             Formula(
                 limits=(min(side * 6, side * 66), max(side * 6, side * 66), -180, -30, -300, 75),
                 function=lambda r, side=side, strap=strap: np.minimum(
-                    np.minimum(r.depth("muscle") - 0.5, 10.0 * strap - r.depth("muscle")),
+                    np.minimum(
+                        r.depth("muscle") - 0.5,
+                        10.0 * strap * np.clip((64.0 - side * r.x) / 16.0, 0.0, 1.0) ** 0.5 - r.depth("muscle"),
+                    ),
                     np.minimum(side * r.x - 3.5, 62.0 - 0.05 * np.abs(r.z + 40) - side * r.x),
                 ),
             ),
@@ -97,7 +100,7 @@ def paint_muscles(canvas: Canvas, body: Body) -> None:
 
 def _chest(canvas: Canvas, side: int, k: float) -> None:
     def sheet(low: float, high: float, x0: float, x1: float, *, front: bool, thick: float) -> Formula:
-        def sdf(r):  # type: ignore[no-untyped-def]
+        def sdf(r: Region) -> np.ndarray:
             depth = r.depth("muscle")
             out = np.minimum(np.minimum(depth - 0.3, thick - depth), np.minimum(side * r.x - x0, x1 - side * r.x))
             taper = 0.25 * np.minimum(r.z - low, high - r.z)
@@ -113,14 +116,30 @@ def _chest(canvas: Canvas, side: int, k: float) -> None:
             function=lambda r: np.minimum(
                 np.minimum(
                     r.depth("muscle") - 0.3,
-                    3.0
-                    + 12.0 * k * np.clip((r.z - 105.0) / 70.0, 0, 1) * np.clip((side * r.x - 4.0) / 35.0, 0, 1)
+                    2.0
+                    + 13.0
+                    * k
+                    * np.clip((r.z - 105.0) / 70.0, 0, 1)
+                    * np.clip((side * r.x - 4.0) / 35.0, 0, 1)
+                    * np.clip((150.0 - side * r.x - 0.5 * np.maximum(r.y + 30.0, 0.0)) / 55.0, 0, 1)
                     - r.depth("muscle"),
                 ),
-                np.minimum(20.0 - r.y - 0.4 * np.abs(side * r.x - 80.0), 0.4 * (262.0 - r.z)),
+                np.minimum(0.25 * (25.0 - r.y), 0.4 * (262.0 - r.z)),
             ),
         ),
         "pectoral",
+    )
+    canvas.paint(
+        Column(
+            z=(100, 140, 180, 215, 240),
+            x=tuple(side * v for v in (132, 132, 130, 132, 138)),
+            y=(42, 46, 44, 34, 22),
+            a=(5 * k, 9 * k, 12 * k, 13 * k, 11 * k),
+            b=(18, 24 * k, 25 * k, 20 * k, 14 * k),
+            angle=(side * -20.0,),
+        ),
+        "latissimus",
+        over=("intermuscular_fat", "intercostal", "shoulder_muscle"),
     )
     canvas.paint(sheet(-30, 200, 60, 175, front=False, thick=10 * k), "latissimus")
     canvas.paint(sheet(60, 300, 4, 105, front=False, thick=9 * k), "trapezius")

@@ -49,7 +49,8 @@ def paint_couch(canvas: Canvas, body: Body, *, contours: dict[str, np.ndarray]) 
     """Paint the curved couch, a mattress and folds of a blanket in the air around the body."""
     rng = body.rng("couch")
     skin = contours["skin"]
-    back = float(np.percentile(skin[200:620, 180], 92)) * 1.0
+    angle = np.arange(skin.shape[1]) * (2 * np.pi / skin.shape[1])
+    back = float(np.percentile((skin[90:660] * np.sin(angle)).max(axis=1), 97))
     curved, top = float(rng.uniform(350, 900)), back * float(canvas.warp.scale[1]) + float(rng.uniform(4, 14))
     half = float(rng.uniform(205, 240))
     yy, xx = canvas.axes[1].astype(np.float32)[:, None], canvas.axes[2].astype(np.float32)[None, :]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from .body import Body
@@ -226,7 +228,7 @@ def paint_mediastinum(canvas: Canvas, body: Body) -> None:
         _breasts(canvas, body, rng)
 
 
-def _airways(canvas: Canvas, rng: np.random.Generator, y) -> None:  # type: ignore[no-untyped-def]
+def _airways(canvas: Canvas, rng: np.random.Generator, y: Callable[[float], float]) -> None:
     carina = (200 + rng.normal(0, 3), 16.0, 0.0)
     trunk = curve([(345, y(340) - 32, 0), (290, y(290) - 30, 0), (240, y(240) - 38, -1), carina])
     right = curve([carina, (186, 16, -20), (174, 14, -38), (158, 16, -46)])

@@ -50,7 +50,7 @@ def paint_veins(canvas: Canvas, body: Body) -> None:
         paint_vessel(
             canvas,
             "femoral_vein",
-            [(-262, -28, side * 62), (-300, -44, side * 70), (-345, -50, side * 74), (-420, -40, side * 80)],
+            [(-262, -29, side * 57), (-300, -44, side * 66), (-345, -50, side * 74), (-420, -40, side * 80)],
             (6.5, 6.5, 6, 6),
         )
         paint_vessel(
@@ -58,15 +58,15 @@ def paint_veins(canvas: Canvas, body: Body) -> None:
             "iliac_vein",
             [
                 (-132, y(-132) - 22, side * 4 - 12),
-                (-165, 10, side * 30),
-                (-200, 16, side * 50),
-                (-235, -6, side * 60),
-                (-264, -28, side * 62),
+                (-165, 12, side * 23),
+                (-200, 8, side * 33),
+                (-235, -10, side * 45),
+                (-264, -30, side * 57),
             ],
             (8.0, 7.5, 7, 6.5, 6.5),
         )
         paint_vessel(
-            canvas, "iliac_vein", [(-175, 14, side * 34), (-205, 40, side * 48), (-240, 48, side * 52)], (5, 4.5, 3.5)
+            canvas, "iliac_vein", [(-178, 12, side * 27), (-205, 36, side * 38), (-240, 46, side * 44)], (5, 4.5, 3.5)
         )
     flat = float(rng.uniform(0.8, 1.15))
     paint_vessel(
