@@ -181,15 +181,12 @@ def paint_layers(canvas: Canvas, body: Body) -> None:
     weave = SplineField(rng, spacing_mm=(16.0, 9.0, 9.0)).grid(canvas.axes)[0]
     canvas.fill(everything, wall, "intermuscular_fat")
     inside = region.depth("cavity")
-    # Below the ribs three flat muscles; between the ribs the intercostals; elsewhere single muscles are painted later.
-    canvas.fill(
-        everything,
-        np.minimum(
-            np.minimum(wall, inside + 13.0 + 1.5 * np.maximum(region.z + 165.0, 0.0)),
-            np.minimum(region.z + 198.0 - 0.5 * region.y, 25.0 - region.z),
-        ),
-        "oblique_muscles",
-    )
+    # Below the ribs three flat muscles, thin towards the groin; between the ribs the intercostals; elsewhere single
+    # muscles are painted later.
+    flat = np.minimum(wall, inside + 13.0 + 1.5 * np.maximum(region.z + 165.0, 0.0))
+    flat = np.minimum(flat, np.minimum(region.z + 198.0 - 0.5 * region.y, 25.0 - region.z))
+    canvas.fill(everything, flat, "oblique_muscles")
+    del flat
     chest = np.minimum(wall, np.minimum(inside + 13.0, np.minimum(region.z - 15.0, 285.0 - region.z)))
     canvas.fill(everything, chest + 0.5 * weave, "intercostal")
     serratus = np.minimum(np.minimum(inside + 21.0, -14.5 - inside), np.minimum(np.abs(region.x) - 80.0, wall - 1.0))
