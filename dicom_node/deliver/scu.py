@@ -114,6 +114,8 @@ def send_files(
         No association: ``RetriableDeliverError`` for no connection, timeout and transient rejection.
     """
     outgoing = [_read_meta(path) for path in paths]
+    if not outgoing:
+        return []
     contexts = list(dict.fromkeys((one.sop_class_uid, one.syntaxes) for one in outgoing))
     if len(contexts) > _MAX_CONTEXTS:
         raise DeliverError(
@@ -157,6 +159,8 @@ def _send(peer: Association, one: _Outgoing, destination: Peer) -> SendStatus:
         response = peer.send_c_store(dcmread(one.path))
     except RuntimeError:  # the association ended between the check and the request
         return answer(None, Verdict.RETRIABLE, f"{_name(destination)} ended the association")
+    except (ValueError, AttributeError) as error:  # no valid UIDs in the data set, or it cannot be encoded
+        return answer(None, Verdict.PERMANENT, f"The file {one.path.name} cannot be sent ({type(error).__name__})")
     status = response.get("Status")
     if status is None:
         return answer(None, Verdict.RETRIABLE, f"{_name(destination)} did not answer")

@@ -174,7 +174,11 @@ def test_refused_instance_quarantines_the_delivery_after_the_others_are_sent(ste
     peer(lambda number: 0xC000 if number == 2 else 0x0000)
     step.run_once()
     failed = delivery(catalog, job_id)
-    assert (failed.state, failed.reason.code, failed.accepted_count) == (DeliveryState.FAILED, "peer_refused", SLICES - 1)
+    assert (failed.state, failed.reason.code, failed.accepted_count) == (
+        DeliveryState.FAILED,
+        "peer_refused",
+        SLICES - 1,
+    )
     assert "0xC000" in failed.reason.sentence
     assert catalog.get_job(job_id).state is JobState.FAILED
 
@@ -202,7 +206,7 @@ def test_abort_in_the_middle_is_resumed(step, catalog, clock, job_id, peer) -> N
 
 def test_peer_that_does_not_answer_in_time_is_tried_again(step, catalog, job_id, peer) -> None:
     release = threading.Event()
-    peer(lambda _: 0x0000 if release.wait(10) else 0x0000)
+    peer(lambda _: 0x0000 * release.wait(10))
     began = time.monotonic()
     step.run_once()
     took = time.monotonic() - began
