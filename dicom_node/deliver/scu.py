@@ -155,11 +155,14 @@ def _send(peer: Association, one: _Outgoing, destination: Peer) -> SendStatus:
         )
     if not peer.is_established:
         return answer(None, Verdict.RETRIABLE, f"{_name(destination)} ended the association")
+    dataset = dcmread(one.path)
+    if not dataset.get("SOPInstanceUID") or not dataset.get("SOPClassUID"):
+        return answer(None, Verdict.PERMANENT, f"The file {one.path.name} has no SOP Instance or SOP Class UID")
     try:
-        response = peer.send_c_store(dcmread(one.path))
+        response = peer.send_c_store(dataset)
     except RuntimeError:  # the association ended between the check and the request
         return answer(None, Verdict.RETRIABLE, f"{_name(destination)} ended the association")
-    except (ValueError, AttributeError) as error:  # no valid UIDs in the data set, or it cannot be encoded
+    except (ValueError, AttributeError) as error:  # it cannot be encoded for this peer
         return answer(None, Verdict.PERMANENT, f"The file {one.path.name} cannot be sent ({type(error).__name__})")
     status = response.get("Status")
     if status is None:
