@@ -3,8 +3,8 @@
 import signal
 import threading
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 
 import structlog
@@ -32,14 +32,39 @@ _STOP_SECONDS = 30.0
 _DELIVERY_LOOPS = 2
 
 
+@contextmanager
+def stop_signals() -> Iterator[threading.Event]:
+    """Turn SIGTERM and SIGINT into an event; call from the main thread, before the node starts.
+
+    A signal that comes while the node is starting then stops it in order, too.
+    """
+    asked = threading.Event()
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        asked.set()
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def wait_for(asked: threading.Event) -> None:
+    """Block until the event is set; an untimed wait could not be interrupted by a signal on every platform."""
+    while not asked.wait(1.0):
+        pass
+
+
 class Node:
     """A running node.
 
     Every timer and step takes its work from the catalog, so stopping, by whatever means, loses nothing, and starting
     again continues.
 
-    >>> with Node(load_settings()) as node:
-    ...     node.wait()
+    >>> with stop_signals() as stop, Node(load_settings()):
+    ...     wait_for(stop)
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -48,7 +73,6 @@ class Node:
         self.catalog = Catalog(settings.catalog_location)
         self.metrics = Metrics(self.catalog, data_dir=settings.node.data_dir)
         self._log = structlog.get_logger(part="node")
-        self._stopped = threading.Event()
         self._cleanup = ExitStack()
         self._cleanup.callback(self.catalog.close)
         self._listener = Listener(settings, self.catalog, observer=self.metrics)
@@ -92,24 +116,7 @@ class Node:
         """Stop in reverse order: receive nothing more, end the work at hand or leave it to the next start."""
         self._log.info("stopping")
         self._cleanup.close()
-        self._stopped.set()
         self._log.info("stopped")
-
-    def wait(self) -> None:
-        """Block until SIGTERM or SIGINT; call from the main thread."""
-        ask = threading.Event()
-
-        def on_signal(number: int, _frame: FrameType | None) -> None:
-            ask.set()
-
-        before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            # With a timeout, because an untimed wait cannot be interrupted by a signal on every platform.
-            while not ask.wait(1.0):
-                pass
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def wake(self) -> None:
         """Tell every step that there may be work."""
