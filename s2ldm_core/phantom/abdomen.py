@@ -58,7 +58,7 @@ def paint_liver(canvas: Canvas, body: Body) -> None:
     )
     caudate = Ellipsoid(centre=(-14, 12, 28), radii=(16, 15, 26))
     tail = float(rng.normal(-78, 16))  # level of the right lobe's tip
-    slope = float(rng.uniform(0.62, 0.9))
+    slope = float(rng.uniform(0.5, 0.78))
     lean, phase = float(rng.uniform(-0.2, 0.4)), float(rng.uniform(0, 6))
     kidney = Ellipsoid(centre=(-62, 30, -27), radii=(30 + 6 * body.fat, 29 + 6 * body.fat, 55))
     inside = body.abdomen(inset_mm=2.2, margin_mm=1.8)
@@ -162,11 +162,11 @@ def paint_spleen(canvas: Canvas, body: Body) -> None:
     rng = body.rng("spleen")
     size = float(np.clip(rng.normal(1.0, 0.13), 0.7, 1.5))
     centre = (93.0, 34.0, 30.0 + 0.6 * body.dome_mm)
-    outer = Ellipsoid(centre=centre, radii=(24 * size, 44 * size, 50 * size), turn=rotation(about_z=-28, about_x=18))
+    outer = Ellipsoid(centre=centre, radii=(33 * size, 54 * size, 58 * size), turn=rotation(about_z=-28, about_x=18))
     hollow = Ellipsoid(
-        centre=(centre[0] - 40, centre[1] - 22, centre[2] - 4), radii=(30, 34, 46), turn=rotation(about_z=-25)
+        centre=(centre[0] - 42, centre[1] - 22, centre[2] - 4), radii=(28, 32, 44), turn=rotation(about_z=-25)
     )
-    inside = body.abdomen(inset_mm=3.5)
+    inside = body.abdomen(inset_mm=2.5, margin_mm=2.0)
     shape = Formula(
         limits=(25, 150, -60, 105, -75, 110),
         function=lambda r: np.minimum(np.minimum(outer.sdf(r), -hollow.sdf(r)), inside.sdf(r)),
