@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from dicom_node.deliver.scu import SendStatus, send_files
 from dicom_node.demo.destination import StorageDestination
 from dicom_node.demo.source import DemoSource
 from dicom_node.errors import NodeError
+from dicom_node.models import model_facts
 
 _TIMEOUT_SECONDS = 1800.0
 _READY_SECONDS = 300.0
@@ -31,7 +33,13 @@ class DemoError(NodeError):
 
 
 def demo_settings(data_dir: Path, *, destination: StorageDestination, model: str | None) -> Settings:
-    """The embedded defaults, on free ports, with the demo's destination and a short quiet time."""
+    """The embedded defaults, on free ports, with the demo's destination and a short quiet time.
+
+    Raises
+    ------
+    PackageError
+        A route's model package is missing or damaged; nothing has been started then.
+    """
     document = yaml.safe_load(default_config_path().read_text(encoding="utf-8")) or {}
     node, web = document.setdefault("node", {}), document.setdefault("web", {})
     node |= {
@@ -47,10 +55,12 @@ def demo_settings(data_dir: Path, *, destination: StorageDestination, model: str
         "pacs": {"ae_title": destination.ae_title, "host": "127.0.0.1", "port": destination.port}
     }
     settings = parse_settings(document, source="demo")
-    if model is None:
-        return settings
-    routes = {name: route.model_copy(update={"model": model}) for name, route in settings.routes.items()}
-    return settings.model_copy(update={"routes": routes})
+    if model is not None:
+        routes = {name: route.model_copy(update={"model": model}) for name, route in settings.routes.items()}
+        settings = settings.model_copy(update={"routes": routes})
+    for route in settings.routes.values():
+        model_facts(route.model)
+    return settings
 
 
 @contextmanager
@@ -60,7 +70,7 @@ def running_node(settings: Settings, *, log: Path, progress: Progress) -> Iterat
     from dicom_node.observe import configure_logging
 
     task = progress.add_task("node", total=1, state="starting")
-    with log.open("w", encoding="utf-8") as stream:
+    with log.open("w", encoding="utf-8") as stream, _restored_logging():
         configure_logging(settings.log, stream=stream)
         with Node(settings):
             deadline = time.monotonic() + _READY_SECONDS
@@ -71,6 +81,18 @@ def running_node(settings: Settings, *, log: Path, progress: Progress) -> Iterat
                 time.sleep(0.2)
             progress.update(task, completed=1, state=f"DICOM port {settings.node.port}, HTTP port {settings.web.port}")
             yield
+
+
+@contextmanager
+def _restored_logging() -> Iterator[None]:
+    """Put the root logger back as it was: the log file closes before the program ends."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
 
 
 def send_source(source: DemoSource, settings: Settings, progress: Progress) -> None:

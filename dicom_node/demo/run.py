@@ -80,16 +80,16 @@ def run_demo(
             console=console,
         ) as progress,
         tempfile.TemporaryDirectory(prefix="s2ldm-demo-") as scratch,
+        StorageDestination(Path(scratch) / "received") as destination,
     ):  # fmt: skip
+        settings = demo_settings(Path(scratch) / "data", destination=destination, model=model)
         task = progress.add_task("series to send", total=1, state="making" if input is None else "reading")
         source = phantom_source(output / "source") if input is None else folder_source(input, series_uid=series_uid)
         progress.update(task, completed=1, state=f"{source.title}, {len(source.paths)} slices")
-        with StorageDestination(Path(scratch) / "received") as destination:
-            settings = demo_settings(Path(scratch) / "data", destination=destination, model=model)
-            with running_node(settings, log=output / "node.log", progress=progress):
-                send_source(source, settings, progress)
-                models = wait_for_jobs(settings, progress=progress)
-            received = tuple(_collect(destination, source, settings, output))
+        with running_node(settings, log=output / "node.log", progress=progress):
+            send_source(source, settings, progress)
+            models = wait_for_jobs(settings, progress=progress)
+        received = tuple(_collect(destination, source, settings, output))
     picture = output / "demo.png"
     if all(one.checks[0].passed for one in received):
         draw(source, received, picture, model=models)

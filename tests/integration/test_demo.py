@@ -1,0 +1,73 @@
+"""The demo, with a tiny untrained model: the whole way over real DICOM and HTTP, in this process."""
+
+from __future__ import annotations
+
+import io
+import logging
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from pydicom import dcmread
+from rich.console import Console
+from tiny_model import write_tiny_package
+
+from dicom_node.demo import run_demo
+from dicom_node.errors import NodeError
+from s2ldm_core.errors import PackageError
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(write_tiny_package(tmp_path_factory.mktemp("tiny")))
+
+
+@pytest.fixture
+def console() -> Console:
+    return Console(file=io.StringIO(), width=200)
+
+
+def workers() -> list[psutil.Process]:
+    """Worker processes of this one; Python's own resource tracker stays and is none."""
+    children = psutil.Process().children(recursive=True)
+    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+
+
+def test_series_comes_back_in_both_phases_with_a_picture(package, phantom_series, tmp_path, console) -> None:
+    handlers = logging.getLogger().handlers[:]
+    report = run_demo(input=phantom_series, output=tmp_path / "demo", model=package, console=console)
+    assert report.passed
+    assert sorted(report.derived) == ["arterial", "venous"]
+    for folder in report.derived.values():
+        derived = [dcmread(path) for path in folder.iterdir()]
+        assert len(derived) == 12
+        assert len({one.SeriesInstanceUID for one in derived}) == 1
+    assert report.picture.read_bytes().startswith(b"\x89PNG")
+    assert report.log.read_text()
+    assert str(report.picture) in console.file.getvalue()
+    assert logging.getLogger().handlers == handlers
+    assert workers() == []
+
+
+def test_refused_series_ends_the_demo_with_the_node_s_reason(package, write_ct_series, tmp_path, console) -> None:
+    folder = write_ct_series(np.full((4, 64, 64), 40.0, dtype=np.float32))[0].parent
+    with pytest.raises(NodeError) as caught:
+        run_demo(input=folder, output=tmp_path / "demo", model=package, console=console)
+    assert caught.value.code == "too_few_slices"
+    assert caught.value.remedy
+    assert workers() == []
+
+
+def test_missing_model_is_said_before_anything_starts(phantom_series, tmp_path, console) -> None:
+    with pytest.raises(PackageError):
+        run_demo(input=phantom_series, output=tmp_path / "demo", model="absent", console=console)
+
+
+def test_folder_with_other_things_is_left_alone(package, phantom_series, tmp_path: Path, console) -> None:
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / "precious.txt").write_text("keep")
+    with pytest.raises(NodeError) as caught:
+        run_demo(input=phantom_series, output=tmp_path / "demo", model=package, console=console)
+    assert caught.value.code == "output_exists"
+    assert [path.name for path in (tmp_path / "demo").iterdir()] == ["precious.txt"]
