@@ -5,6 +5,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from functools import partial
 from types import FrameType
 
 import structlog
@@ -15,6 +17,7 @@ from dicom_node.config import Settings
 from dicom_node.deliver.step import DeliverStep
 from dicom_node.derive.step import DeriveStep
 from dicom_node.health import HealthCheck, disk_problem, run_checks
+from dicom_node.lock import DataDirLock
 from dicom_node.loop import Step, StepLoop
 from dicom_node.models import model_identity, model_min_slices
 from dicom_node.observe import Metrics
@@ -28,6 +31,8 @@ from dicom_node.web.server import WebServer
 _SWEEP_SECONDS = 1.0
 _RETENTION_SECONDS = 3600.0
 _STOP_SECONDS = 30.0
+#: A delivery without a single answer for so long is not being worked on: its step met a fault that it could not record.
+_STALE_DELIVERY_SECONDS = 900.0
 #: Destinations are slow one by one, so a few deliveries run side by side.
 _DELIVERY_LOOPS = 2
 
@@ -69,21 +74,22 @@ class Node:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        settings.node.data_dir.mkdir(parents=True, exist_ok=True)
-        self.catalog = Catalog(settings.catalog_location)
-        self.metrics = Metrics(self.catalog, data_dir=settings.node.data_dir)
         self._log = structlog.get_logger(part="node")
-        self._cleanup = ExitStack()
-        self._cleanup.callback(self.catalog.close)
-        self._listener = Listener(settings, self.catalog, observer=self.metrics)
-        self._translate = TranslateStep(settings, self.catalog)
-        self._loops = self._make_loops()
-        self._scheduler = BackgroundScheduler(timezone="UTC")
-        self._web = WebServer(
-            create_app(settings, self.catalog, readiness=self.health, metrics=self.metrics.exposition),
-            host=settings.web.host,
-            port=settings.web.port,
-        )
+        with ExitStack() as stack:
+            stack.callback(DataDirLock(settings.node.data_dir).acquire().release)
+            self.catalog = Catalog(settings.catalog_location)
+            stack.callback(self.catalog.close)
+            self.metrics = Metrics(self.catalog, data_dir=settings.node.data_dir)
+            self._listener = Listener(settings, self.catalog, observer=self.metrics)
+            self._translate = TranslateStep(settings, self.catalog)
+            self._loops = self._make_loops()
+            self._scheduler = BackgroundScheduler(timezone="UTC")
+            self._web = WebServer(
+                create_app(settings, self.catalog, readiness=self.health, metrics=self.metrics.exposition),
+                host=settings.web.host,
+                port=settings.web.port,
+            )
+            self._cleanup = stack.pop_all()
 
     def __enter__(self) -> "Node":
         self.start()
@@ -145,7 +151,10 @@ class Node:
         }
         deliver = DeliverStep(settings, catalog)
         steps |= {f"deliver-{number}": deliver for number in range(1, _DELIVERY_LOOPS + 1)}
-        return [StepLoop(name, step, on_work=self._worked) for name, step in steps.items()]
+        return [
+            StepLoop(name, step, on_work=self._worked, recover=partial(catalog.requeue_worker, name))
+            for name, step in steps.items()
+        ]
 
     def _worked(self, step: str, seconds: float) -> None:
         self.metrics.worked(step.split("-")[0], seconds)
@@ -171,6 +180,7 @@ class Node:
     def _start_timers(self) -> None:
         completion = CompletionStep(self.settings, self.catalog, model_identity=model_identity)
         self._add_timer("completion", completion, seconds=min(_SWEEP_SECONDS, self.settings.series.quiet_seconds))
+        self._add_timer("stale deliveries", _StaleDeliveries(self.catalog), seconds=_STALE_DELIVERY_SECONDS / 10)
         self._add_timer("retention", RetentionStep(self.settings, self.catalog), seconds=_RETENTION_SECONDS)
         self._scheduler.start()
 
@@ -189,3 +199,14 @@ class Node:
     def _step_faults(self) -> str | None:
         faults = [f"{loop.name}: {loop.fault}" for loop in self._loops if loop.fault]
         return "; ".join(faults) or None
+
+
+class _StaleDeliveries:
+    """Gives deliveries back that nobody works on any more."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    def run_once(self) -> bool:
+        """Look once."""
+        return self._catalog.requeue_stale_deliveries(timedelta(seconds=_STALE_DELIVERY_SECONDS)) > 0

@@ -1,6 +1,7 @@
 """The catalog, put together from its tables."""
 
 from dicom_node.catalog.delivery_table import DeliveryTable
+from dicom_node.catalog.derived_table import DerivedTable
 from dicom_node.catalog.intake import Intake
 from dicom_node.catalog.job_control import JobControl
 from dicom_node.catalog.quarantine import Quarantine
@@ -8,7 +9,7 @@ from dicom_node.catalog.retention import Retention
 from dicom_node.catalog.series_table import SeriesTable
 
 
-class Catalog(Intake, Quarantine, SeriesTable, JobControl, DeliveryTable, Retention):
+class Catalog(Intake, Quarantine, SeriesTable, JobControl, DerivedTable, DeliveryTable, Retention):
     """Everything the node must remember, in one database.
 
     >>> with Catalog(data_dir / "catalog.sqlite") as catalog:

@@ -1,7 +1,7 @@
 """Deliveries: one derived series to one destination, with the peer's answer for every instance."""
 
 from collections.abc import Collection, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Select, and_, case, func, or_, select, update
@@ -117,6 +117,7 @@ class DeliveryTable(Database):
         self, delivery_id: int, sop_instance_uid: str, status: int | None, *, comment: str = ""
     ) -> None:
         """Record the peer's answer (C-STORE status, PS3.4 B.2.3) for one instance; None: no answer came."""
+        now = self.now()
         with self.write() as connection:
             connection.execute(
                 update(delivery_instances)
@@ -124,8 +125,19 @@ class DeliveryTable(Database):
                     delivery_instances.c.delivery_id == delivery_id,
                     delivery_instances.c.sop_instance_uid == sop_instance_uid,
                 )
-                .values(status=status, comment=comment[:256], updated_at=self.now())
+                .values(status=status, comment=comment[:256], updated_at=now)
             )
+            connection.execute(update(deliveries).where(deliveries.c.id == delivery_id).values(updated_at=now))
+
+    def requeue_stale_deliveries(self, silent_for: timedelta) -> int:
+        """Give back deliveries that are ``sending`` without any answer for so long; returns their number."""
+        now = self.now()
+        with self.write() as connection:
+            return connection.execute(
+                update(deliveries)
+                .where(deliveries.c.state == DeliveryState.SENDING, deliveries.c.updated_at <= now - silent_for)
+                .values(state=DeliveryState.PENDING, worker=None, updated_at=now)
+            ).rowcount
 
     def finish_delivery(
         self, delivery_id: int, *, state: str = DeliveryState.DONE, reason: Reason | None = None

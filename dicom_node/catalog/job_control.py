@@ -96,6 +96,18 @@ class JobControl(JobTable):
             raise CatalogError("job_ended", f"Job {job_id} is {job.state} and cannot be cancelled.")
         return job
 
+    def requeue_worker(self, worker: str) -> int:
+        """Give back the jobs that ``worker`` claimed and can no longer account for; returns their number."""
+        count = 0
+        with self.write() as connection:
+            for state in (JobState.TRANSLATING, JobState.DERIVING):
+                count += connection.execute(
+                    update(jobs)
+                    .where(jobs.c.state == state, jobs.c.worker == worker)
+                    .values(state=BACK_TO[state], worker=None, stage=None, progress=None, updated_at=self.now())
+                ).rowcount
+        return count
+
     def requeue_interrupted(self) -> int:
         """At start: give back what the last run held. Returns the number of jobs and deliveries that go on.
 

@@ -1,0 +1,95 @@
+"""A catalog with a clock of its own, and jobs brought to any state: for tests of what the catalog remembers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from dicom_node.catalog import Catalog, DerivedInstance, JobState, NewInstance
+
+QUIET = 20.0
+
+
+class Clock:
+    """A clock that only moves when told to."""
+
+    def __init__(self) -> None:
+        self.time = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.time
+
+    def advance(self, seconds: float) -> None:
+        self.time += timedelta(seconds=seconds)
+
+
+def instance(
+    number: int, *, digest: str = "d", series: str = "1.2.3", route: str = "CECT_ART", **more: object
+) -> NewInstance:
+    values: dict[str, object] = {
+        "series_instance_uid": series,
+        "study_instance_uid": "1.2",
+        "sop_instance_uid": f"{series}.{number}",
+        "sop_class_uid": "1.2.840.10008.5.1.4.1.1.2",
+        "transfer_syntax_uid": "1.2.840.10008.1.2.1",
+        "path": Path(f"/spool/{number}.dcm"),
+        "digest": f"{digest}{number}",
+        "size": 100,
+        "route": route,
+        "calling_ae": "PACS",
+        "peer": "127.0.0.1",
+    }
+    return NewInstance(**(values | more))  # type: ignore[arg-type]
+
+
+def complete(catalog: Catalog, clock: Clock, *, model_identity: str = "demo 1", late: str = "rerun") -> int | None:
+    """Let quiet time pass and complete the one series that is due; the new job or None."""
+    clock.advance(QUIET)
+    ((series, signal),) = catalog.series_due(clock(), QUIET)
+    return catalog.complete_series(
+        series.key,
+        signal=signal,
+        phase="arterial",
+        model="demo",
+        model_identity=model_identity,
+        late=late,
+        seen_at=series.last_received_at,
+    )
+
+
+def job_in(catalog: Catalog, clock: Clock, state: JobState) -> int:
+    """A job of three instances, brought to a state."""
+    catalog.add_instances([instance(number) for number in range(3)])
+    job_id = complete(catalog, clock)
+    assert job_id is not None
+    way: list[tuple[JobState, Callable[[], object]]] = [
+        (JobState.SELECTING, lambda: catalog.accept_job(job_id, details={"slices": 3})),
+        (JobState.QUEUED, lambda: catalog.claim_job(JobState.QUEUED, JobState.TRANSLATING, "w")),
+        (JobState.TRANSLATING, lambda: catalog.finish_translation(job_id, result_path=Path("/r"), details={})),
+        (JobState.TRANSLATED, lambda: catalog.claim_job(JobState.TRANSLATED, JobState.DERIVING, "w")),
+        (JobState.DERIVING, lambda: derive(catalog, job_id)),
+        (JobState.DELIVERING, lambda: deliver(catalog, clock)),
+    ]
+    for reached, step in way:
+        if reached is state:
+            break
+        assert step()
+    assert catalog.get_job(job_id).state is state
+    return job_id
+
+
+def derive(catalog: Catalog, job_id: int, destinations: tuple[str, ...] = ("pacs",)) -> bool:
+    derived = [
+        DerivedInstance(sop_instance_uid=f"2.25.{number}", sop_class_uid="1", path=Path(f"/d/{number}"))
+        for number in range(3)
+    ]
+    return catalog.finish_derivation(job_id, series_instance_uid="2.25.9", instances=derived, destinations=destinations)
+
+
+def deliver(catalog: Catalog, clock: Clock) -> bool:
+    delivery = catalog.claim_delivery(clock())
+    assert delivery is not None
+    for one in catalog.delivery_instances(delivery.id):
+        catalog.set_instance_status(delivery.id, one.sop_instance_uid, 0x0000)
+    return catalog.finish_delivery(delivery.id)
