@@ -92,6 +92,7 @@ def send_files(
     *,
     calling_ae: str,
     on_status: Callable[[SendStatus], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
 ) -> list[SendStatus]:
     """Store DICOM files at a destination over one association.
 
@@ -102,6 +103,8 @@ def send_files(
     ----------
     on_status
         Called after every answer, in order, before the next object is sent.
+    should_stop
+        Asked before every object; true ends the association in order.
 
     Returns
     -------
@@ -127,6 +130,8 @@ def send_files(
     sent: list[SendStatus] = []
     with _association(destination, calling_ae=calling_ae, contexts=contexts) as peer:
         for one in outgoing:
+            if should_stop is not None and should_stop():
+                break
             answer = _send(peer, one, destination)
             sent.append(answer)
             report(answer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -36,10 +37,17 @@ class DeliverStep:
         self._catalog = catalog
         self._breaker = breaker or CircuitBreaker()
         self._now = clock or (lambda: datetime.now(UTC))
+        self._stopping = threading.Event()
         self._log = structlog.get_logger(step="deliver")
+
+    def stop(self) -> None:
+        """Send no further instance. A delivery cut short stays ``sending`` and goes on at the next start."""
+        self._stopping.set()
 
     def run_once(self) -> bool:
         """Try one delivery; False if none was due. A delivery's failure is recorded, never raised."""
+        if self._stopping.is_set():
+            return False
         now = self._now()
         delivery = self._catalog.claim_delivery(now, exclude_destinations=self._breaker.open_destinations(now))
         if delivery is None:
@@ -80,6 +88,7 @@ class DeliverStep:
                 destination,
                 calling_ae=destination.calling_ae_title or self._settings.node.ae_title,
                 on_status=record,
+                should_stop=self._stopping.is_set,
             )
             if paths
             else []
@@ -93,6 +102,8 @@ class DeliverStep:
             answer = passing[0]
             code = "no_answer" if answer.status is None else "peer_out_of_resources"
             raise RetriableDeliverError(code, f"{answer.comment}.", "Check the peer's disk, load and log.")
+        if len(answers) < len(paths):  # stopped
+            return
         if refused:
             raise DeliverError(
                 "peer_refused",

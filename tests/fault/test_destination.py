@@ -281,6 +281,26 @@ def test_delivery_interrupted_by_a_kill_goes_on_with_what_is_missing(step, catal
     assert len(store.received) == SLICES + 1
 
 
+def test_stopping_in_the_middle_ends_in_order_and_the_next_start_sends_the_rest(
+    settings, catalog, clock, job_id, peer
+) -> None:
+    step = DeliverStep(settings, catalog, clock=clock)
+
+    def stop_at_second(number: int) -> int:
+        if number == 2:
+            step.stop()
+        return 0x0000
+
+    store = peer(stop_at_second)
+    step.run_once()
+    cut = delivery(catalog, job_id)
+    assert (cut.state, cut.accepted_count) == (DeliveryState.SENDING, 2)
+    catalog.requeue_interrupted()
+    assert DeliverStep(settings, catalog, clock=clock).run_once()
+    assert delivery(catalog, job_id).state is DeliveryState.DONE
+    assert len(store.received) == SLICES
+
+
 def test_derived_file_that_is_gone_is_quarantined(step, catalog, job_id, peer) -> None:
     peer()
     catalog.derived_instances(job_id)[1].path.unlink()

@@ -184,10 +184,14 @@ def test_patient_and_study_arrive_whatever_the_transfer_syntax(write_ct_series, 
     assert one.FrameOfReferenceUID == source.FrameOfReferenceUID
 
 
+@pytest.mark.parametrize("character_set", ["ISO_IR 192", "ISO_IR 999", "", "\\ISO 2022 IR 87"])
 def test_a_name_that_does_not_follow_its_character_set_arrives_byte_for_byte(
-    write_ct_series, hu, info, tmp_path
+    write_ct_series, hu, info, tmp_path, character_set
 ) -> None:
     (source,) = write_ct_series(hu[:1], PatientName="M#ller^J#rg ", InstitutionName="Spital #")
+    dataset = dcmread(source)
+    dataset.SpecificCharacterSet = character_set.split("\\") if "\\" in character_set else character_set
+    dataset.save_as(source)
     source.write_bytes(source.read_bytes().replace(b"M#ller^J#rg", b"M\xfcller^J\xf6rg").replace(b"l #", b"l \xfc"))
     series = write_derived_series([source], hu[:1], info=info, folder=tmp_path / "out")
     assert element_bytes(series.instances[0].path, "PatientName") == b"M\xfcller^J\xf6rg"
