@@ -35,7 +35,7 @@ class DataConfig(_Part):
 
 
 class StageConfig(_Part):
-    """Budget of one stage: ``minutes`` of computing or ``steps`` of the optimiser, whichever is given."""
+    """Budget of one stage: ``minutes`` of computing (on a CPU: its own time a thread) or ``steps``, whichever is given."""
 
     name: str
     minutes: float | None = Field(None, gt=0)

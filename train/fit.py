@@ -95,10 +95,10 @@ class Fit:
             self._optimiser_state = None
         writer = SummaryWriter(str(self.run / "logs")) if self.accelerator.is_main_process else None
         for progress in self._steps(stage):
-            began = time.perf_counter()
+            began = self._clock()
             loss, parts = self._step(index, stage, progress, objective, optimiser, parameters, adversary)
             self.position.step += 1
-            self.position.seconds += time.perf_counter() - began
+            self.position.seconds += self._clock() - began
             if writer is not None and self.position.step % self.config.log_steps == 0:
                 for name, value in {"loss": loss, **parts}.items():
                     writer.add_scalar(f"{stage.name}/{name}", float(value), self.position.step)
@@ -161,6 +161,12 @@ class Fit:
         if stage.steps is not None:
             return self.position.step / stage.steps
         return self.position.seconds / (60.0 * (stage.minutes or 1.0))
+
+    def _clock(self) -> float:
+        """Seconds of computing. On a CPU the process's own time a thread, so that budgets compare on a machine that others use too."""
+        if self.accelerator.device.type == "cpu":
+            return time.process_time() / torch.get_num_threads()
+        return time.perf_counter()
 
     def _lr(self, stage: StageConfig, step: int, progress: float) -> float:
         optim = self.config.optim

@@ -25,7 +25,7 @@ from s2ldm_core.tiling import pad_to_multiple, tiled
 
 _ONE: Triple = (1, 1, 1)
 _STEM_SCALE: Triple = (2, 2, 2)
-_LATENT_MOMENTUM = 0.05
+_LATENT_MOMENTUM = 0.1
 
 
 class S2LDM(System):

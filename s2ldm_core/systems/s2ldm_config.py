@@ -71,7 +71,7 @@ class LossConfig(_Part):
     kl: float = 1e-6
     decode_source: float = 0.0
     """Weight of decoding Q(E_n) against x_F as well."""
-    finetune_flow: float = 0.05
+    finetune_flow: float = 0.01
     """Weight of eq. 4 during end-to-end fine-tuning, so that sampling from noise stays valid."""
     finetune_flow_share: float = Field(0.25, ge=0, le=1)
     """In which share of the steps eq. 4 is computed then."""
