@@ -8,6 +8,14 @@ from dicom_node.catalog.rows import BACK_TO, DeliveryState, JobRow, JobState, Re
 from dicom_node.catalog.schema import associations, deliveries, jobs
 from dicom_node.errors import CatalogError
 
+#: So often may the node end in the middle of a step on one job.
+MAX_INTERRUPTIONS = 3
+_INTERRUPTED = Reason(
+    code="interrupted_repeatedly",
+    sentence=f"The node ended {MAX_INTERRUPTIONS} times while it worked on this series.",
+    remedy="Report this with the log; retry the job once the cause is known.",
+)
+
 
 class JobControl(JobTable):
     """Retrying, cancelling and requeueing."""
@@ -112,15 +120,31 @@ class JobControl(JobTable):
         """At start: give back what the last run held. Returns the number of jobs and deliveries that go on.
 
         ``translating`` becomes ``queued``, ``deriving`` becomes ``translated``, ``sending`` becomes ``pending``;
-        associations that were open are lost, so their series can complete.
+        associations that were open are lost, so their series can complete. A job that was being selected or derived,
+        which the node does in its own process, counts an attempt: after `MAX_INTERRUPTIONS` it fails, because it may
+        be what brings the node down.
         """
         now = self.now()
         count = 0
         with self.write() as connection:
-            for state in (JobState.TRANSLATING, JobState.DERIVING, JobState.DERIVED):
+            own = jobs.c.state.in_((JobState.SELECTING, JobState.DERIVING)) & jobs.c.worker.is_not(None)
+            connection.execute(update(jobs).where(own).values(attempts=jobs.c.attempts + 1))
+            connection.execute(
+                update(jobs)
+                .where(own, jobs.c.attempts >= MAX_INTERRUPTIONS)
+                .values(
+                    state=JobState.FAILED,
+                    failed_in=jobs.c.state,
+                    worker=None,
+                    updated_at=now,
+                    finished_at=now,
+                    **reason_values(_INTERRUPTED),
+                )
+            )
+            for state in (JobState.SELECTING, JobState.TRANSLATING, JobState.DERIVING, JobState.DERIVED):
                 count += connection.execute(
                     update(jobs)
-                    .where(jobs.c.state == state)
+                    .where(jobs.c.state == state, jobs.c.worker.is_not(None))
                     .values(state=BACK_TO[state], worker=None, stage=None, progress=None, updated_at=now)
                 ).rowcount
             count += connection.execute(

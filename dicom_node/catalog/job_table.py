@@ -130,7 +130,7 @@ class JobTable(Database):
             connection.execute(mine.values(set_aside=False))
             if aside:
                 connection.execute(mine.where(job_instances.c.instance_id.in_(aside)).values(set_aside=True))
-            return self._advance(connection, job_id, JobState.SELECTING, JobState.QUEUED, details=details)
+            return self._advance(connection, job_id, JobState.SELECTING, JobState.QUEUED, details=details, attempts=0)
 
     def refuse_job(
         self, job_id: int, *, code: str, sentence: str, remedy: str = "", details: Mapping[str, Any] | None = None

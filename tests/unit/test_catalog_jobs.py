@@ -11,6 +11,7 @@ import pytest
 from catalog_jobs import QUIET, Clock, complete, instance, job_in
 
 from dicom_node.catalog import Catalog, JobState, Outcome, Reason
+from dicom_node.catalog.job_control import MAX_INTERRUPTIONS
 from dicom_node.errors import CatalogError
 
 
@@ -167,3 +168,25 @@ def test_worker_that_met_a_fault_gives_its_jobs_back(catalog: Catalog, clock: Cl
     assert catalog.requeue_worker("w") == 1
 
     assert catalog.get_job(job_id).state is JobState.QUEUED
+
+
+def test_job_that_ends_the_node_again_and_again_fails(catalog: Catalog, clock: Clock) -> None:
+    job_id = job_in(catalog, clock, JobState.SELECTING)
+    for _ in range(MAX_INTERRUPTIONS):
+        assert catalog.get_job(job_id).state is JobState.SELECTING
+        assert catalog.claim_job(JobState.SELECTING, JobState.SELECTING, "select") is not None
+        catalog.requeue_interrupted()
+
+    job = catalog.get_job(job_id)
+    assert job.state is JobState.FAILED
+    assert job.reason is not None
+    assert job.reason.code == "interrupted_repeatedly"
+    assert catalog.retry_job(job_id).state is JobState.SELECTING
+
+
+def test_job_that_only_waits_at_a_restart_counts_no_attempt(catalog: Catalog, clock: Clock) -> None:
+    job_id = job_in(catalog, clock, JobState.SELECTING)
+    for _ in range(MAX_INTERRUPTIONS + 1):
+        catalog.requeue_interrupted()
+
+    assert catalog.get_job(job_id).state is JobState.SELECTING
