@@ -88,6 +88,13 @@ def wait_until(condition: Callable[[], T], *, seconds: float, what: str) -> T:
         time.sleep(0.02)
 
 
+def is_listening(peer: Peer) -> bool:
+    """Whether its DICOM port takes connections; raises `PeerError` if the program has ended."""
+    _check_running(peer)
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, peer.port)) == 0
+
+
 def environment() -> dict[str, str]:
     """The environment for DCMTK and Orthanc: TCP_NODELAY, without which every image waits for a delayed ACK."""
     return {**os.environ, "TCP_NODELAY": "1"}
@@ -212,12 +219,7 @@ def _process(name: str, command: Sequence[str], folder: Path) -> Iterator[subpro
 
 
 def _await_port(peer: Peer) -> None:
-    def open_port() -> bool:
-        _check_running(peer)
-        with socket.socket() as probe:
-            return probe.connect_ex((HOST, peer.port)) == 0
-
-    wait_until(open_port, seconds=_START_SECONDS, what=f"{peer.name} to listen")
+    wait_until(lambda: is_listening(peer), seconds=_START_SECONDS, what=f"{peer.name} to listen")
 
 
 def _await_answer(peer: Peer, path: str) -> None:
@@ -234,5 +236,5 @@ def _await_answer(peer: Peer, path: str) -> None:
 
 def _check_running(peer: Peer) -> None:
     if peer.process.poll() is not None:
-        end = peer.log.read_text(errors="replace")[-2000:]
+        end = peer.log.read_text(errors="replace")[-2000:] if peer.log.exists() else ""
         raise PeerError(f"{peer.name} ended with {peer.process.returncode}:\n{end}")
