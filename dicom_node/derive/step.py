@@ -29,13 +29,16 @@ class DeriveStep:
         self._settings = settings
         self._catalog = catalog
         self._now = clock or (lambda: datetime.now(UTC))
+        self._held: JobRow | None = None
         self._log = structlog.get_logger(step="derive")
 
     def run_once(self) -> bool:
         """Derive one job; False if none was waiting. A job's failure is recorded, never raised."""
+        self._give_back_held()
         job = self._catalog.claim_job(JobState.TRANSLATED, JobState.DERIVING, "derive")
         if job is None:
             return False
+        self._held = job
         try:
             self._derive(job)
         except NodeError as error:
@@ -52,7 +55,20 @@ class DeriveStep:
                 sentence=f"Writing the derived series failed unexpectedly ({type(error).__name__} at {place}).",
                 remedy="Report this with the log, then retry the job.",
             )
+        self._held = None
         return True
+
+    def _give_back_held(self) -> None:
+        """A job still held is one whose end the catalog could not record: it waits for another try."""
+        if self._held is not None:
+            self._fail(
+                self._held,
+                code="end_not_recorded",
+                sentence="The catalog could not be written when the derived series was.",
+                remedy="Check the free space and permissions of data_dir.",
+                retry_at=self._now() + timedelta(seconds=self._settings.compute.retry_seconds),
+            )
+            self._held = None
 
     def _derive(self, job: JobRow) -> None:
         route = self._settings.routes.get(job.route)

@@ -77,5 +77,15 @@ class Failed:
     disposition: Disposition
 
 
+def disk_failure(error: OSError) -> Failed:
+    """A file could not be read or written, which may pass. The file's name stays out of it."""
+    return Failed(
+        code="translate_disk",
+        sentence=f"A file could not be read or written: {error.strerror or type(error).__name__}.",
+        remedy="Check the free space and permissions of data_dir.",
+        disposition=Disposition.RETRY,
+    )
+
+
 Request = Load | Translate
 Answer = Progress | Loaded | Translated | Failed

@@ -14,7 +14,7 @@ import structlog
 from dicom_node.catalog import Catalog, JobRow, JobState
 from dicom_node.config import Route, Settings
 from dicom_node.errors import TranslateError
-from dicom_node.translate.messages import Disposition, Failed, Load, Progress, Translate, Translated
+from dicom_node.translate.messages import Disposition, Failed, Load, Progress, Translate, Translated, disk_failure
 from dicom_node.translate.process import WorkerDiedError, WorkerInterruptedError, WorkerProcess
 
 _LOAD_TIMEOUT_SECONDS = 600.0
@@ -39,6 +39,7 @@ class TranslateStep:
         self._busy = threading.Lock()
         self._warm = False
         self._warm_up_at = 0.0
+        self._held: JobRow | None = None
         self._log = structlog.get_logger(step="translate")
 
     @property
@@ -62,10 +63,16 @@ class TranslateStep:
             if self._stopping.is_set():
                 return False
             self._ensure_worker()
+            self._give_back_held()
             job = self._catalog.claim_job(JobState.QUEUED, JobState.TRANSLATING, "translate")
             if job is None:
                 return False
-            self._work_on(job)
+            self._held = job
+            try:
+                self._work_on(job)
+            except OSError as error:
+                self._end(job, disk_failure(error))
+            self._held = None
             return True
 
     def stop(self) -> None:
@@ -74,6 +81,20 @@ class TranslateStep:
         with self._busy:
             self._worker.stop()
             self._warm = False
+
+    def _give_back_held(self) -> None:
+        """A job still held is one whose end the catalog could not record: it waits for another try."""
+        if self._held is not None:
+            self._end(
+                self._held,
+                Failed(
+                    code="end_not_recorded",
+                    sentence="The catalog could not be written when the translation ended.",
+                    remedy="Check the free space and permissions of data_dir.",
+                    disposition=Disposition.RETRY,
+                ),
+            )
+            self._held = None
 
     def _ensure_worker(self) -> bool:
         if self.ready:

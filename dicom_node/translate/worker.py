@@ -23,7 +23,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dicom_node.faults import place_of
-from dicom_node.translate.messages import Answer, Disposition, Failed, Load, Loaded, Progress, Translate, Translated
+from dicom_node.translate.messages import (
+    Answer,
+    Disposition,
+    Failed,
+    Load,
+    Loaded,
+    Progress,
+    Translate,
+    Translated,
+    disk_failure,
+)
 from dicom_node.translation import TranslationRecord, training_statement
 
 if TYPE_CHECKING:
@@ -87,12 +97,7 @@ class Worker:
                 disposition=Disposition.REFUSE if of_series else Disposition.FAIL,
             )
         except OSError as error:
-            return Failed(
-                code="translate_disk",
-                sentence=f"A file could not be read or written: {error.strerror or type(error).__name__}.",
-                remedy="Check the free space and permissions of data_dir.",
-                disposition=Disposition.RETRY,
-            )
+            return disk_failure(error)
         except Exception as error:  # noqa: BLE001 (the worker must outlive any series; the node records the reason)
             return _fault(error)
         finally:

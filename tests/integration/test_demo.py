@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 from pathlib import Path
 
@@ -14,8 +15,10 @@ from rich.console import Console
 from tiny_model import write_tiny_package
 
 from dicom_node.demo import run_demo
+from dicom_node.demo.source import PHANTOM_SEED
 from dicom_node.errors import NodeError
 from s2ldm_core.errors import PackageError
+from s2ldm_core.package import BUNDLED
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +65,14 @@ def test_refused_series_ends_the_demo_with_the_node_s_reason(package, write_ct_s
 def test_missing_model_is_said_before_anything_starts(phantom_series, tmp_path, console) -> None:
     with pytest.raises(PackageError):
         run_demo(input=phantom_series, output=tmp_path / "demo", model="absent", console=console)
+
+
+def test_phantom_is_one_that_the_bundled_model_never_saw() -> None:
+    metadata = BUNDLED / "demo" / "metadata.json"
+    if not metadata.is_file():
+        pytest.skip("this checkout has no bundled package")
+    seen = json.loads(metadata.read_text(encoding="utf-8"))["training_data"]["seeds"]
+    assert PHANTOM_SEED not in seen
 
 
 def test_folder_with_other_things_is_left_alone(package, phantom_series, tmp_path: Path, console) -> None:

@@ -13,6 +13,7 @@ from tiny_model import translated_job
 from dicom_node.catalog import Catalog, JobState
 from dicom_node.config import Settings, parse_settings
 from dicom_node.derive import DeriveStep
+from dicom_node.errors import CatalogError
 
 
 @pytest.fixture
@@ -144,3 +145,21 @@ def test_cancelled_meanwhile_leaves_nothing_behind(settings, catalog, sources, h
     DeriveStep(settings, catalog).run_once()
     assert catalog.get_job(job_id).state is JobState.CANCELLED
     assert not (settings.derived_dir / str(job_id)).exists()
+
+
+def test_catalog_that_cannot_record_the_end_gets_the_job_again(settings, catalog, sources, hu, monkeypatch) -> None:
+    job_id = translated_job(catalog, sources, hu, route="CECT_ART", folder=settings.work_dir)
+    step = DeriveStep(settings, catalog)
+    with monkeypatch.context() as broken:
+        for name in ("finish_derivation", "fail_job"):
+            broken.setattr(catalog, name, _raise_catalog_error)
+        with pytest.raises(CatalogError):
+            step.run_once()
+    assert catalog.get_job(job_id).state is JobState.DERIVING
+    step.run_once()
+    job = catalog.get_job(job_id)
+    assert (job.state, job.reason.code) == (JobState.TRANSLATED, "end_not_recorded")
+
+
+def _raise_catalog_error(*_: object, **__: object) -> None:
+    raise CatalogError("catalog_unusable", "The catalog does not answer.")
