@@ -1,0 +1,164 @@
+"""The listener's process: killed, orphaned, stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+from pynetdicom import AE
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from bench import peers
+from dicom_node.catalog import Catalog
+from dicom_node.config import NodeSettings, Settings
+from dicom_node.errors import ReceiveError
+from dicom_node.receive import ListenerProcess
+from tests.conftest import ct_slice
+
+SECONDS = 30.0
+
+PARENT = """
+import sys, threading
+from pathlib import Path
+from dicom_node.config import NodeSettings, Settings
+from dicom_node.receive import ListenerProcess
+
+if __name__ == "__main__":
+    node = NodeSettings(host="127.0.0.1", port=int(sys.argv[2]), data_dir=Path(sys.argv[1]), min_free_mib=0)
+    ListenerProcess(Settings(node=node)).start()
+    print("listening", flush=True)
+    threading.Event().wait()
+"""
+
+
+class Counts:
+    """An observer that remembers."""
+
+    def __init__(self) -> None:
+        self.outcomes: list[str] = []
+        self.reasons: list[str] = []
+        self.open = 0
+
+    def stored(self, *, route: str, outcome: str, size: int) -> None:
+        assert size > 0
+        self.outcomes.append(f"{route} {outcome}")
+
+    def rejected(self, *, reason: str) -> None:
+        self.reasons.append(reason)
+
+    def associations(self, *, opened: int) -> None:
+        self.open += opened
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    node = {"host": peers.HOST, "port": peers.free_port(), "data_dir": tmp_path / "var", "min_free_mib": 0}
+    return Settings(node=NodeSettings.model_validate(node))
+
+
+@pytest.fixture
+def counts() -> Counts:
+    return Counts()
+
+
+@pytest.fixture
+def listener(settings: Settings, counts: Counts) -> Iterator[ListenerProcess]:
+    listener = ListenerProcess(settings, observer=counts)
+    listener.start()
+    yield listener
+    listener.stop(grace_seconds=0.5)
+
+
+def store(settings: Settings, number: int, *, called: str = "CECT_ART") -> int | None:
+    ae = AE("SENDER")
+    ae.add_requested_context(CTImageStorage, ExplicitVRLittleEndian)
+    association = ae.associate(peers.HOST, settings.node.port, ae_title=called)
+    if not association.is_established:
+        return None
+    stored = np.full((16, 16), number, dtype=np.uint16)
+    image = ct_slice(stored, (0, 0, number), series_uid="1.2.3.9", SOPInstanceUID=f"1.2.3.9.{number}")
+    status = association.send_c_store(image).get("Status")
+    association.release()
+    return status
+
+
+def count_held(settings: Settings) -> int:
+    with Catalog(settings.catalog_location) as catalog:
+        return sum(series.instance_count for series in catalog.list_series())
+
+
+def test_what_is_received_is_recorded_and_told(listener: ListenerProcess, settings: Settings, counts: Counts) -> None:
+    assert listener.pid != os.getpid()
+    assert [store(settings, 1), store(settings, 1), store(settings, 2, called="NOBODY")] == [0x0000, 0x0000, None]
+    assert count_held(settings) == 1
+    peers.wait_until(
+        lambda: len(counts.outcomes) == 2 and counts.reasons and counts.open == 0, seconds=SECONDS, what="the events"
+    )
+    assert counts.outcomes == ["CECT_ART new", "CECT_ART same"]
+    assert counts.reasons == ["called_ae_unknown"]
+
+
+def test_killed_it_comes_back_and_its_associations_are_lost(listener: ListenerProcess, settings: Settings) -> None:
+    ae = AE("SENDER")
+    ae.add_requested_context(CTImageStorage, ExplicitVRLittleEndian)
+    association = ae.associate(peers.HOST, settings.node.port, ae_title="CECT_ART")
+    assert association.is_established
+    killed = listener.pid
+    assert killed is not None
+    os.kill(killed, signal.SIGKILL)
+    peers.wait_until(lambda: listener.pid not in {None, killed}, seconds=SECONDS, what="another process")
+    peers.wait_until(lambda: listener.is_listening, seconds=SECONDS, what="the new process to listen")
+    assert store(settings, 1) == 0x0000
+    with Catalog(settings.catalog_location) as catalog:
+        peers.wait_until(lambda: not catalog.open_associations(), seconds=SECONDS, what="the associations to close")
+
+
+def test_it_ends_with_its_parent(tmp_path: Path, settings: Settings) -> None:
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT)
+    port = settings.node.port
+    command = [sys.executable, str(script), str(tmp_path / "var"), str(port)]
+    parent = subprocess.Popen(command, stdout=subprocess.PIPE)
+    try:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == b"listening\n"
+        peer = peers.Peer(name="parent", ae_title="S2LDM", port=port, folder=tmp_path, process=parent)
+        assert peers.is_listening(peer)
+    finally:
+        parent.kill()
+        parent.wait(SECONDS)
+        parent.stdout.close()
+    again = ListenerProcess(settings)
+
+    def starts() -> bool:
+        try:
+            again.start()
+        except ReceiveError:
+            return False
+        return True
+
+    peers.wait_until(starts, seconds=SECONDS, what="the port")
+    again.stop(grace_seconds=0.5)
+
+
+def test_a_port_in_use_is_told_to_the_parent(listener: ListenerProcess, settings: Settings) -> None:
+    with pytest.raises(ReceiveError) as caught:
+        ListenerProcess(settings).start()
+    assert caught.value.code == "cannot_listen"
+    assert listener.is_listening
+
+
+def test_stopped_it_leaves_no_process_and_can_start_again(listener: ListenerProcess, settings: Settings) -> None:
+    listener.stop(grace_seconds=0.5)
+    assert not listener.is_listening
+    assert not [thread for thread in threading.enumerate() if thread.name == "listener-process"]
+    listener.start()
+    assert store(settings, 1) == 0x0000
