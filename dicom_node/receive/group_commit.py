@@ -3,7 +3,6 @@
 import threading
 
 from dicom_node.catalog import Catalog, NewInstance, Outcome
-from dicom_node.receive.spool import sync_folders
 
 
 class _Pending:
@@ -18,9 +17,9 @@ class _Pending:
 class GroupCommit:
     """Makes instances durable on behalf of all associations.
 
-    A transaction and the synchronisation of a folder cost the disk the same for one instance and for fifty, so whatever
-    arrives while one batch is being committed shares the next. Whoever comes first commits for all who wait; nothing
-    waits for a batch to fill, and a lone association pays for no hand-over to another thread.
+    A transaction costs the disk the same for one instance and for fifty, so whatever arrives while one batch is being
+    committed shares the next. Whoever comes first commits for all who wait; nothing waits for a batch to fill, and a
+    lone association pays for no hand-over to another thread.
     """
 
     def __init__(self, catalog: Catalog) -> None:
@@ -30,12 +29,12 @@ class GroupCommit:
         self._commit_lock = threading.Lock()
 
     def commit(self, instance: NewInstance) -> Outcome:
-        """Record `instance`, whose file is on disk; both are durable on return.
+        """Record `instance`, whose file and folder entry are on disk; the row is when this returns.
 
         Raises
         ------
-        sqlalchemy.exc.SQLAlchemyError, OSError
-            If the catalog or the folder could not be written; there is no row then.
+        sqlalchemy.exc.SQLAlchemyError
+            If the catalog could not be written; there is no row then.
         """
         pending = _Pending(instance)
         with self._waiting_lock:
@@ -53,7 +52,6 @@ class GroupCommit:
 
     def _commit(self, batch: list[_Pending]) -> None:
         try:
-            sync_folders({pending.instance.path.parent for pending in batch})
             outcomes = self._catalog.add_instances([pending.instance for pending in batch])
         except Exception as error:  # noqa: BLE001 - raised again to whoever waits for it
             if len(batch) == 1:

@@ -106,6 +106,7 @@ class Listener:
         for association in self._ae.active_associations:
             association.abort()
             association.join(grace_seconds)
+        self._spool.close()
         self._server = self._thread = None
 
     def new_association(self) -> ReceivingAssociation:

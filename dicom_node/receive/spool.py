@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -19,6 +20,8 @@ from dicom_node.receive.header import HEAD_BYTES
 _LONG_VRS = frozenset({b"OB"})
 _SHARD_COUNT = 256
 _PART = ".part"
+# Folder entries that can be on their way to the disk at once; more associations than that wait for each other.
+_SYNCHRONISERS = 8
 # How long one look at the free space is good for; what arrives meanwhile is little beside the reserve.
 _FREE_SECONDS = 0.5
 
@@ -40,6 +43,15 @@ class SpoolFile:
     A failure to write is remembered instead of raised: the rest of the data set must be taken off the wire before the
     peer can be told (PS3.7 9.3.1).
 
+    Parameters
+    ----------
+    path
+        Where the file shall stand.
+    provenance
+        For the file meta information.
+    synchroniser
+        Forces the folder's entry to the disk while this thread does the same for the file's bytes.
+
     Attributes
     ----------
     path
@@ -53,8 +65,9 @@ class SpoolFile:
         The first :data:`HEAD_BYTES` of the data set.
     """
 
-    def __init__(self, path: Path, provenance: Provenance) -> None:
+    def __init__(self, path: Path, provenance: Provenance, *, synchroniser: Executor) -> None:
         meta = file_meta(provenance)
+        self._synchroniser = synchroniser
         self.path = path
         self._part = path.with_suffix(_PART)
         self.offset = len(meta)
@@ -84,7 +97,7 @@ class SpoolFile:
         self._write(fragment)
 
     def seal(self) -> None:
-        """Give the file its name and force its bytes to the disk.
+        """Give the file its name, and force its bytes and its folder's entry to the disk.
 
         Raises
         ------
@@ -93,9 +106,13 @@ class SpoolFile:
         """
         if self._error is None and self._descriptor is not None:
             try:
-                # In this order one journal commit of the file system usually takes the name along with the bytes.
                 os.rename(self._part, self.path)
-                os.fsync(self._descriptor)
+                # Side by side, both usually ride on one commit of the file system's journal.
+                entry = self._synchroniser.submit(sync_folders, [self.path.parent])
+                try:
+                    os.fsync(self._descriptor)
+                finally:
+                    entry.result()
             except OSError as error:
                 self._error = error
         if self._error is not None:
@@ -142,12 +159,17 @@ class Spool:
         self._min_free_bytes = min_free_bytes
         self._free_bytes = 0
         self._free_until = 0.0
+        self._synchroniser = ThreadPoolExecutor(max_workers=_SYNCHRONISERS, thread_name_prefix="spool")
 
     def prepare(self) -> None:
         """Make the folders, so that no folder has to be made (and forced to disk) while an object waits."""
         for folder in (self._quarantine, *(self._incoming / f"{shard:02x}" for shard in range(_SHARD_COUNT))):
             folder.mkdir(parents=True, exist_ok=True)
         sync_folders([self._incoming.parent, self._incoming])
+
+    def close(self) -> None:
+        """End the threads; nothing may be received any more."""
+        self._synchroniser.shutdown()
 
     def sweep(self) -> int:
         """Remove files that were being written when the node was last killed, and return how many.
@@ -177,7 +199,8 @@ class Spool:
 
     def create(self, provenance: Provenance, *, shard: str) -> SpoolFile:
         """Begin a file in the folder that `shard` (two hexadecimal digits) names."""
-        return SpoolFile(self._incoming / shard / f"{uuid4().hex}.dcm", provenance)
+        path = self._incoming / shard / f"{uuid4().hex}.dcm"
+        return SpoolFile(path, provenance, synchroniser=self._synchroniser)
 
     def quarantine(self, path: Path) -> Path:
         """Move a sealed file to quarantine, durably, and return its new path."""

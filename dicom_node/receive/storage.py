@@ -79,7 +79,7 @@ class StorageService:
         return StoredObject(self, command, transfer_syntax_uid, admission, file=file)
 
     def commit(self, instance: NewInstance) -> Outcome:
-        """Make the instance's row and folder entry durable."""
+        """Record the instance durably."""
         return self._commits.commit(instance)
 
     def quarantine(
