@@ -3,7 +3,7 @@
 import difflib
 import socket
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from uuid import uuid4
 
@@ -25,19 +25,19 @@ class Admission:
     """An association that was let in.
 
     ``route`` is the called AE title if it is a route, None for our own AE title, which answers C-ECHO only.
-    ``id`` names the association in the catalog, ``shard`` the folder of the spool that its objects go to.
+    ``id`` names the association in the catalog; it begins with the tag of the listener that let it in.
     """
 
     route: str | None
     called_ae: str
     calling_ae: str
     peer: str
-    id: str = field(default_factory=lambda: uuid4().hex)
+    id: str
 
     @property
     def shard(self) -> str:
-        """Two hexadecimal digits."""
-        return self.id[:2]
+        """The folder of the spool that its objects go to: two hexadecimal digits."""
+        return self.id[-2:]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,9 +59,12 @@ class Gatekeeper:
         The called AE titles that are routes.
     peers
         The allow-list; empty lets any peer in.
+    tag
+        What the identifiers of associations begin with.
     """
 
-    def __init__(self, *, own_ae: str, routes: Collection[str], peers: Sequence[Peer]) -> None:
+    def __init__(self, *, own_ae: str, routes: Collection[str], peers: Sequence[Peer], tag: str = "") -> None:
+        self._tag = tag
         self._own_ae = own_ae
         self._routes = frozenset(routes)
         self._peers = tuple(peers)
@@ -89,7 +92,7 @@ class Gatekeeper:
                 ),
             )
         route = called_ae if called_ae in self._routes else None
-        return Admission(route=route, called_ae=called_ae, calling_ae=calling_ae, peer=peer)
+        return Admission(id=self._tag + uuid4().hex, route=route, called_ae=called_ae, calling_ae=calling_ae, peer=peer)
 
 
 def supported_contexts(proposed: Sequence[PresentationContext]) -> list[PresentationContext]:

@@ -10,7 +10,7 @@ from pynetdicom import AE, evt
 from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
-from pynetdicom.transport import AssociationServer, RequestHandler
+from pynetdicom.transport import AddressInformation, AssociationServer, RequestHandler
 
 from dicom_node.catalog import Catalog
 from dicom_node.config import Settings
@@ -24,6 +24,7 @@ from dicom_node.receive.upper_layer import ReceivingSocket
 _log = structlog.get_logger(__name__)
 
 _ACCEPT_POLL_SECONDS = 0.2
+_BACKLOG = 128
 
 
 class Listener:
@@ -37,16 +38,30 @@ class Listener:
         Where received instances are recorded; associations that the last run left open have been closed there.
     observer
         Told what happens, for metrics.
+    port
+        A socket that listens already, shared with other listeners, which have a spool that is prepared and swept.
+        None: the listener opens the port of the settings, and is the only one.
+    tag
+        What the identifiers of this listener's associations begin with.
     """
 
-    def __init__(self, settings: Settings, catalog: Catalog, *, observer: ReceiveObserver | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        catalog: Catalog,
+        *,
+        observer: ReceiveObserver | None = None,
+        port: socket.socket | None = None,
+        tag: str = "",
+    ) -> None:
         node = settings.node
+        self._port = port
         self._settings = settings
         self._catalog = catalog
         self._observer = observer
         self._spool = Spool(node.data_dir, min_free_bytes=node.min_free_mib * 2**20)
         self._storage = StorageService(settings, catalog, spool=self._spool, observer=observer)
-        self._gate = Gatekeeper(own_ae=node.ae_title, routes=settings.routes, peers=node.peers)
+        self._gate = Gatekeeper(own_ae=node.ae_title, routes=settings.routes, peers=node.peers, tag=tag)
         self._ae = AE(node.ae_title)
         self._ae.maximum_associations = node.max_associations
         self._ae.maximum_pdu_size = node.max_pdu_bytes
@@ -70,19 +85,10 @@ class Listener:
             ``cannot_listen`` if the address cannot be bound.
         """
         node = self._settings.node
-        self._spool.prepare()
-        try:
-            self._server = _Server(self._ae, (node.host, node.port), listener=self)
-        except OSError as error:
-            raise ReceiveError(
-                "cannot_listen",
-                f"The node cannot listen on {node.host}:{node.port}: {error.strerror or error}.",
-                "Stop the other program on that port, or change node.host and node.port.",
-            ) from error
-        # Only now: while another node holds the port, what is unfinished here is that node's.
-        removed = self._spool.sweep()
-        if removed:
-            _log.info("unfinished_files_removed", count=removed)
+        if self._port is None:
+            prepare_spool(self._spool)
+        port = self._port or open_port(self._settings)
+        self._server = _Server(self._ae, port, listener=self)
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(_ACCEPT_POLL_SECONDS,), name="listener", daemon=True
         )
@@ -151,6 +157,35 @@ class Listener:
             self._observer.associations(opened=-1)
 
 
+def open_port(settings: Settings) -> socket.socket:
+    """Listen on the address of the settings.
+
+    Raises
+    ------
+    ReceiveError
+        ``cannot_listen`` if it cannot be bound.
+    """
+    node = settings.node
+    try:
+        address = AddressInformation.from_addr_port(node.host, node.port)
+        # With SO_REUSEADDR, so that connections of the last run that linger in TIME_WAIT do not hold the port.
+        return socket.create_server(address.as_tuple, family=address.address_family, backlog=_BACKLOG)
+    except OSError as error:
+        raise ReceiveError(
+            "cannot_listen",
+            f"The node cannot listen on {node.host}:{node.port}: {error.strerror or error}.",
+            "Stop the other program on that port, or change node.host and node.port.",
+        ) from error
+
+
+def prepare_spool(spool: Spool) -> None:
+    """Make the spool's folders and remove what the last run left unfinished there; while nothing is received."""
+    spool.prepare()
+    removed = spool.sweep()
+    if removed:
+        _log.info("unfinished_files_removed", count=removed)
+
+
 class _Connection(RequestHandler):
     """Makes a :class:`ReceivingAssociation` of an accepted connection."""
 
@@ -174,12 +209,27 @@ class _Connection(RequestHandler):
 class _Server(AssociationServer):
     """Accepts connections; each becomes a thread of its own at once, so accepting needs no threads."""
 
-    request_queue_size = 128
-
-    def __init__(self, ae: AE, address: tuple[str, int], *, listener: Listener) -> None:
+    def __init__(self, ae: AE, port: socket.socket, *, listener: Listener) -> None:
         self.listener = listener
+        self._port = port
         contexts: list[PresentationContext] = [build_context(Verification)]
-        super().__init__(ae, address, ae.ae_title, contexts, request_handler=_Connection)
+        super().__init__(ae, port.getsockname(), ae.ae_title, contexts, request_handler=_Connection)
+
+    def server_bind(self) -> None:
+        """Take the socket that listens already instead of a new one."""
+        if self.socket is not None:
+            self.socket.close()
+        # Another listener may have been quicker to accept: then there is nothing, and nothing to wait for.
+        self._port.setblocking(False)
+        self.socket = self._port
+        self.server_address = self._port.getsockname()
+
+    def server_activate(self) -> None:
+        """Nothing to do."""
+
+    def server_close(self) -> None:
+        """Close the port for this listener; others that share it go on."""
+        self._port.close()
 
     def shutdown(self) -> None:
         """Stop accepting and close the port."""

@@ -1,4 +1,4 @@
-"""The listener's process: killed, orphaned, stopped."""
+"""The listeners' processes: killed, orphaned, stopped."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bench import peers
 from dicom_node.catalog import Catalog
 from dicom_node.config import NodeSettings, Settings
 from dicom_node.errors import ReceiveError
-from dicom_node.receive import ListenerProcess
+from dicom_node.receive import ListenerProcesses
 from tests.conftest import ct_slice
 
 SECONDS = 30.0
@@ -29,11 +29,11 @@ PARENT = """
 import sys, threading
 from pathlib import Path
 from dicom_node.config import NodeSettings, Settings
-from dicom_node.receive import ListenerProcess
+from dicom_node.receive import ListenerProcesses
 
 if __name__ == "__main__":
     node = NodeSettings(host="127.0.0.1", port=int(sys.argv[2]), data_dir=Path(sys.argv[1]), min_free_mib=0)
-    ListenerProcess(Settings(node=node)).start()
+    ListenerProcesses(Settings(node=node)).start()
     print("listening", flush=True)
     threading.Event().wait()
 """
@@ -70,8 +70,8 @@ def counts() -> Counts:
 
 
 @pytest.fixture
-def listener(settings: Settings, counts: Counts) -> Iterator[ListenerProcess]:
-    listener = ListenerProcess(settings, observer=counts)
+def listener(settings: Settings, counts: Counts) -> Iterator[ListenerProcesses]:
+    listener = ListenerProcesses(settings, observer=counts)
     listener.start()
     yield listener
     listener.stop(grace_seconds=0.5)
@@ -95,8 +95,8 @@ def count_held(settings: Settings) -> int:
         return sum(series.instance_count for series in catalog.list_series())
 
 
-def test_what_is_received_is_recorded_and_told(listener: ListenerProcess, settings: Settings, counts: Counts) -> None:
-    assert listener.pid != os.getpid()
+def test_what_is_received_is_recorded_and_told(listener: ListenerProcesses, settings: Settings, counts: Counts) -> None:
+    assert len(set(listener.pids) | {os.getpid()}) == 3
     assert [store(settings, 1), store(settings, 1), store(settings, 2, called="NOBODY")] == [0x0000, 0x0000, None]
     assert count_held(settings) == 1
     peers.wait_until(
@@ -106,19 +106,30 @@ def test_what_is_received_is_recorded_and_told(listener: ListenerProcess, settin
     assert counts.reasons == ["called_ae_unknown"]
 
 
-def test_killed_it_comes_back_and_its_associations_are_lost(listener: ListenerProcess, settings: Settings) -> None:
+def test_killed_they_come_back_and_their_associations_are_lost(listener: ListenerProcesses, settings: Settings) -> None:
     ae = AE("SENDER")
     ae.add_requested_context(CTImageStorage, ExplicitVRLittleEndian)
     association = ae.associate(peers.HOST, settings.node.port, ae_title="CECT_ART")
     assert association.is_established
-    killed = listener.pid
-    assert killed is not None
-    os.kill(killed, signal.SIGKILL)
-    peers.wait_until(lambda: listener.pid not in {None, killed}, seconds=SECONDS, what="another process")
-    peers.wait_until(lambda: listener.is_listening, seconds=SECONDS, what="the new process to listen")
+    killed = set(listener.pids)
+    for pid in killed:
+        os.kill(pid, signal.SIGKILL)
+    peers.wait_until(
+        lambda: listener.is_listening and not killed & set(listener.pids), seconds=SECONDS, what="new processes"
+    )
     assert store(settings, 1) == 0x0000
     with Catalog(settings.catalog_location) as catalog:
         peers.wait_until(lambda: not catalog.open_associations(), seconds=SECONDS, what="the associations to close")
+
+
+def test_while_one_is_replaced_the_other_goes_on(listener: ListenerProcesses, settings: Settings) -> None:
+    killed = listener.pids[0]
+    os.kill(killed, signal.SIGKILL)
+    assert [store(settings, number) for number in range(1, 4)] == [0x0000] * 3
+    peers.wait_until(
+        lambda: listener.is_listening and killed not in listener.pids, seconds=SECONDS, what="a new process"
+    )
+    assert count_held(settings) == 3
 
 
 def test_it_ends_with_its_parent(tmp_path: Path, settings: Settings) -> None:
@@ -136,7 +147,7 @@ def test_it_ends_with_its_parent(tmp_path: Path, settings: Settings) -> None:
         parent.kill()
         parent.wait(SECONDS)
         parent.stdout.close()
-    again = ListenerProcess(settings)
+    again = ListenerProcesses(settings)
 
     def starts() -> bool:
         try:
@@ -149,16 +160,16 @@ def test_it_ends_with_its_parent(tmp_path: Path, settings: Settings) -> None:
     again.stop(grace_seconds=0.5)
 
 
-def test_a_port_in_use_is_told_to_the_parent(listener: ListenerProcess, settings: Settings) -> None:
+def test_a_port_in_use_is_told_to_the_parent(listener: ListenerProcesses, settings: Settings) -> None:
     with pytest.raises(ReceiveError) as caught:
-        ListenerProcess(settings).start()
+        ListenerProcesses(settings).start()
     assert caught.value.code == "cannot_listen"
     assert listener.is_listening
 
 
-def test_stopped_it_leaves_no_process_and_can_start_again(listener: ListenerProcess, settings: Settings) -> None:
+def test_stopped_it_leaves_no_process_and_can_start_again(listener: ListenerProcesses, settings: Settings) -> None:
     listener.stop(grace_seconds=0.5)
     assert not listener.is_listening
-    assert not [thread for thread in threading.enumerate() if thread.name == "listener-process"]
+    assert not [thread for thread in threading.enumerate() if thread.name == "listener-watch"]
     listener.start()
     assert store(settings, 1) == 0x0000

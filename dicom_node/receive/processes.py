@@ -1,0 +1,266 @@
+"""Listeners in processes of their own, on one port.
+
+A thread that waits for a socket or for the disk must get the interpreter lock back each time, some thirty times for an
+image, and while another thread computes it waits 5 ms for each: beside a series that is being derived, a listener in
+the same process receives fourteen images a second instead of some hundreds. So the node keeps its listeners apart, more
+than one so that several associations can use more than one core; they and the node meet in the catalog only.
+"""
+
+import queue
+import signal
+import socket
+import threading
+from contextlib import suppress
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any
+from uuid import uuid4
+
+import structlog
+
+from dicom_node.catalog import Catalog
+from dicom_node.config import Settings
+from dicom_node.errors import NodeError, ReceiveError
+from dicom_node.observe import configure_logging
+from dicom_node.receive.listener import Listener, open_port, prepare_spool
+from dicom_node.receive.spool import Spool
+from dicom_node.receive.storage import ReceiveObserver
+
+_log = structlog.get_logger(__name__)
+
+_START_SECONDS = 60.0
+_RESTART_SECONDS = 1.0
+# What a process says once it listens.
+_READY = "ready"
+_Event = tuple[str, dict[str, Any]]
+
+
+class ListenerProcesses:
+    """Runs listeners in processes of their own, and again if one dies.
+
+    The port is opened here and shared: whichever process is free accepts the next association, and while one is being
+    replaced the others go on. The processes end with this one, however this one ends.
+
+    Parameters
+    ----------
+    settings
+        The node's settings; each process opens the catalog that they name. ``node.max_associations`` holds for each.
+    observer
+        Told what happens, for metrics; called from one thread for each process.
+    count
+        How many processes.
+    """
+
+    def __init__(self, settings: Settings, *, observer: ReceiveObserver | None = None, count: int = 2) -> None:
+        self._settings = settings
+        self._observer = observer
+        self._count = count
+        self._port: socket.socket | None = None
+        self._listeners: list[_ListenerProcess] = []
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether new associations are accepted, by every process."""
+        return bool(self._listeners) and all(one.is_listening for one in self._listeners)
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes' IDs."""
+        return [one.pid for one in self._listeners if one.pid is not None]
+
+    def start(self) -> None:
+        """Open the port, start the processes, and return once all listen.
+
+        Raises
+        ------
+        NodeError
+            Why they cannot listen: ``cannot_listen``, or what the catalog says.
+        """
+        node = self._settings.node
+        self._port = open_port(self._settings)
+        try:
+            spool = Spool(node.data_dir, min_free_bytes=0)
+            prepare_spool(spool)
+            spool.close()
+            for _ in range(self._count):
+                self._listeners.append(_ListenerProcess(self._settings, self._port, observer=self._observer))
+            # All are started before the first is waited for: they spend their first second importing.
+            for one in self._listeners:
+                one.spawn()
+            for one in self._listeners:
+                one.await_ready()
+        except BaseException:
+            self.stop(grace_seconds=0.0)
+            raise
+        for one in self._listeners:
+            one.watch()
+
+    def stop(self, *, grace_seconds: float = 5.0) -> None:
+        """Accept nothing more, give open associations `grace_seconds` to end, and end the processes."""
+        if self._port is not None:
+            self._port.close()
+        for one in self._listeners:
+            one.ask_to_stop(grace_seconds)
+        for one in self._listeners:
+            one.join(3 * grace_seconds + 5.0)
+        self._listeners = []
+        self._port = None
+
+
+class _ListenerProcess:
+    """One of the processes."""
+
+    def __init__(self, settings: Settings, port: socket.socket, *, observer: ReceiveObserver | None) -> None:
+        self._settings = settings
+        self._port = port
+        self._observer = observer
+        self._tag = ""
+        self._process: BaseProcess | None = None
+        self._connection: Connection | None = None
+        self._watcher: threading.Thread | None = None
+        self._stopping = threading.Event()
+        self._listening = threading.Event()
+
+    @property
+    def is_listening(self) -> bool:
+        return self._listening.is_set() and self._process is not None and self._process.is_alive()
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process is not None else None
+
+    def spawn(self) -> None:
+        # Fresh, not forked: it shares no thread's locks, and no database handle with this process.
+        context = get_context("spawn")
+        ours, theirs = context.Pipe()
+        self._tag = f"{uuid4().hex[:8]}-"
+        process = context.Process(
+            target=_serve, args=(theirs, self._port, self._settings, self._tag), name="s2ldm-listener", daemon=True
+        )
+        process.start()
+        theirs.close()
+        self._process, self._connection = process, ours
+
+    def await_ready(self) -> None:
+        answer: Any = None
+        connection = self._connection
+        with suppress(EOFError):
+            if connection is not None and connection.poll(_START_SECONDS):
+                answer = connection.recv()
+        if answer == _READY:
+            self._listening.set()
+        elif isinstance(answer, NodeError):
+            raise answer
+        else:
+            raise ReceiveError(
+                "listener_died",
+                "A listener's process ended before it could listen.",
+                "Look at the node's log for what it said last.",
+            )
+
+    def watch(self) -> None:
+        self._watcher = threading.Thread(target=self._watch, name="listener-watch", daemon=True)
+        self._watcher.start()
+
+    def ask_to_stop(self, grace_seconds: float) -> None:
+        self._stopping.set()
+        if self._connection is not None:
+            with suppress(OSError):
+                self._connection.send(grace_seconds)
+
+    def join(self, seconds: float) -> None:
+        if self._process is not None:
+            self._process.join(seconds)
+            self._process.kill()
+            self._process.join()
+        if self._watcher is not None:
+            self._watcher.join()
+        if self._connection is not None:
+            self._connection.close()
+
+    def _watch(self) -> None:
+        while True:
+            self._forward()
+            self._listening.clear()
+            if self._stopping.is_set():
+                return
+            _log.error("listener_process_died")
+            while not self._stopping.wait(_RESTART_SECONDS):
+                try:
+                    self._close_associations()
+                    self.spawn()
+                    self.await_ready()
+                    if self._stopping.is_set():
+                        self.ask_to_stop(0.0)
+                    break
+                except NodeError as error:
+                    _log.error("listener_not_restarted", reason=error.code)
+
+    def _close_associations(self) -> None:
+        """Record that the associations of a process that died are lost, so that their series can complete."""
+        with Catalog(self._settings.catalog_location) as catalog:
+            for association in catalog.open_associations():
+                if association.id.startswith(self._tag):
+                    catalog.close_association(association.id, outcome="lost")
+
+    def _forward(self) -> None:
+        """Hand events on to the observer until the process is gone."""
+        connection = self._connection
+        if connection is None:
+            return
+        with suppress(EOFError, OSError):
+            while True:
+                events: list[_Event] = connection.recv()
+                for name, values in events:
+                    if self._observer is not None:
+                        getattr(self._observer, name)(**values)
+
+
+class _Forwarder:
+    """A :class:`ReceiveObserver` that sends what it is told to the parent process."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._events: queue.SimpleQueue[_Event] = queue.SimpleQueue()
+
+    def stored(self, *, route: str, outcome: str, size: int) -> None:
+        self._events.put(("stored", {"route": route, "outcome": outcome, "size": size}))
+
+    def rejected(self, *, reason: str) -> None:
+        self._events.put(("rejected", {"reason": reason}))
+
+    def associations(self, *, opened: int) -> None:
+        self._events.put(("associations", {"opened": opened}))
+
+    def run(self) -> None:
+        """Send, many at a time; ends when nobody reads any more."""
+        with suppress(OSError):
+            while True:
+                events = [self._events.get()]
+                with suppress(queue.Empty):
+                    while True:
+                        events.append(self._events.get_nowait())
+                self._connection.send(events)
+
+
+def _serve(connection: Connection, port: socket.socket, settings: Settings, tag: str) -> None:
+    """A process' main: listen until the parent says how much grace to give, or is gone."""
+    # Ctrl-C and a service manager's SIGTERM reach every process of the node; the parent decides what follows.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    configure_logging(settings.log)
+    forwarder = _Forwarder(connection)
+    try:
+        with Catalog(settings.catalog_location) as catalog:
+            listener = Listener(settings, catalog, observer=forwarder, port=port, tag=tag)
+            listener.start()
+            connection.send(_READY)
+            threading.Thread(target=forwarder.run, name="events", daemon=True).start()
+            grace_seconds = 0.0
+            with suppress(EOFError, OSError):
+                grace_seconds = float(connection.recv())
+            listener.stop(grace_seconds=grace_seconds)
+    except NodeError as error:
+        with suppress(OSError):
+            connection.send(error)
