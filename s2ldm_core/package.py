@@ -12,16 +12,17 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 
 from s2ldm_core.errors import PackageError
-from s2ldm_core.systems import System, build_system
+
+if TYPE_CHECKING:
+    import torch
+
+    from s2ldm_core.systems import System
 
 METADATA, NETWORK, WEIGHTS = "metadata.json", "network.yaml", "model.safetensors"
 BUNDLED = Path(__file__).parent / "packages"
@@ -79,6 +80,11 @@ class ModelPackage:
             ) from error
         return cls(path=folder, metadata=metadata)
 
+    @property
+    def identity(self) -> str:
+        """What makes its output another one: name, version, and the weights themselves."""
+        return f"{self.metadata.name} {self.metadata.version} {self.metadata.weights_sha256[:12]}"
+
     def verify(self) -> None:
         """Compare the checksums of network and weights with the metadata.
 
@@ -98,6 +104,13 @@ class ModelPackage:
 
     def build(self, *, device: torch.device | str = "cpu") -> System:
         """Verify, then build the system in evaluation mode on ``device``."""
+        # Imported here: who only asks for metadata, as the node's own process does, needs no PyTorch.
+        import torch
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        from s2ldm_core.systems import build_system
+
         self.verify()
         try:
             config = yaml.safe_load((self.path / NETWORK).read_text(encoding="utf-8"))
@@ -111,7 +124,8 @@ class ModelPackage:
             raise PackageError(
                 "PACKAGE_INVALID", f"Metadata and network of {self.path} name different phases.", "Install the package again."
             )
-        return system.eval().requires_grad_(False).to(device, memory_format=torch.channels_last_3d)
+        system.eval().requires_grad_(False).to(device)
+        return system.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
 
 def save_package(folder: Path, *, system: System, metadata: dict[str, Any]) -> ModelPackage:
@@ -122,6 +136,8 @@ def save_package(folder: Path, *, system: System, metadata: dict[str, Any]) -> M
     PackageError
         ``PACKAGE_INVALID`` when the metadata do not validate; nothing is left half-written under the final names then.
     """
+    from safetensors.torch import save_file
+
     folder.mkdir(parents=True, exist_ok=True)
     weights = {key: value.detach().cpu().contiguous() for key, value in system.state_dict().items()}
     save_file(weights, folder / WEIGHTS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ from s2ldm_core.volume import Volume, canonical
 
 _TILE = (16, 48, 48)
 """Latent voxels a tile: about 96 × 288 × 288 mm at 3 × 1.5 × 1.5 mm, which bounds a tile's working memory to some 1.5 GiB."""
+
+_CUDA = re.compile(r"cuda(:\d{1,2})?")
 
 Progress = Callable[[str, float], None]
 Resampler = Callable[[np.ndarray], torch.Tensor]
@@ -209,10 +212,15 @@ class Clock:
 def _device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name not in ("cpu", "cuda"):
-        raise TranslationError("DEVICE_UNAVAILABLE", f"There is no device called {name!r}.", "Use auto, cpu or cuda.")
-    if name == "cuda" and not torch.cuda.is_available():
+    if name == "cpu":
+        return torch.device("cpu")
+    if not _CUDA.fullmatch(name):
+        raise TranslationError("DEVICE_UNAVAILABLE", f"There is no device called {name!r}.", "Use auto, cpu, cuda or cuda:N.")
+    device = torch.device(name)
+    if not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count():
         raise TranslationError(
-            "DEVICE_UNAVAILABLE", "device is cuda, but PyTorch finds no CUDA GPU.", "Use auto or cpu, or install a CUDA build and driver."
+            "DEVICE_UNAVAILABLE",
+            f"device is {name}, but PyTorch finds {torch.cuda.device_count()} CUDA GPUs.",
+            "Use auto or cpu, or install a CUDA build of PyTorch and the driver.",
         )
-    return torch.device(name)
+    return device

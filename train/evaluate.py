@@ -104,8 +104,9 @@ def evaluate(
 
 def markdown(results: dict[str, dict[str, dict[str, Any]]]) -> str:
     """The table as Markdown."""
+    organs = " | ".join(organ.replace("_", " ") for organ in RECOVERY_ORGANS)
     lines = [
-        "| phase | system | PSNR [-200, 200] dB | SSIM 2D | MAE body HU | " + " | ".join(o.replace("_", " ") for o in RECOVERY_ORGANS) + " |",
+        f"| phase | system | PSNR [-200, 200] dB | SSIM 2D | MAE body HU | {organs} |",
         "|---" * (5 + len(RECOVERY_ORGANS)) + "|",
     ]
     for phase, rows in results.items():

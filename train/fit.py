@@ -57,7 +57,8 @@ class Fit:
         )
         torch.manual_seed(config.seed)
         self.system = build_system(config.system, config.network)
-        self.system.to(self.accelerator.device, memory_format=torch.channels_last_3d)
+        self.system.to(self.accelerator.device)
+        self.system.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.ema = {key: value.detach().clone() for key, value in self.system.state_dict().items()}
         self.store = PairStore(config.data.store)
         self.sampler = CropSampler(self.store, config.data, phases=self.system.config.phases, seed=config.seed)

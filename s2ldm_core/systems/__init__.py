@@ -7,7 +7,7 @@ from s2ldm_core.systems.base import PairBatch, System, SystemConfig
 from s2ldm_core.systems.s2ldm import S2LDM, S2LDMConfig
 from s2ldm_core.systems.unet import ResidualUNet, ResidualUNetConfig
 
-__all__ = ["PairBatch", "S2LDM", "ResidualUNet", "System", "SystemConfig", "build_system"]
+__all__ = ["S2LDM", "PairBatch", "ResidualUNet", "System", "SystemConfig", "build_system"]
 
 
 def build_system(name: str, config: dict[str, object]) -> System:

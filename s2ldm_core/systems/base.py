@@ -94,7 +94,7 @@ class System(nn.Module, ABC):
         ``steps=None``: the system's deterministic answer. ``tile`` bounds memory (latent voxels a tile); the result is the same.
         """
 
-    def end_stage(self, stage: str, batches: Iterable[PairBatch]) -> None:  # noqa: B027
+    def end_stage(self, stage: str, batches: Iterable[PairBatch]) -> None:
         """Called once when ``stage`` is complete, with a few training batches, to fix statistics that later stages need."""
 
     def count_parameters(self) -> int:

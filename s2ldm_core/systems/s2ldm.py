@@ -127,7 +127,12 @@ class S2LDM(System):
         f = self.config.frequency
         wanted = enhance(target, mode=f.mode, gain=gain_at(progress, gain=f.gain, anneal=f.anneal), sigma=f.sigma)
         frequency = f.gain * gradient_loss(image, target) if f.mode == "loss" else image.new_zeros(())
-        return F.l1_loss(image, wanted), frequency
+        return self._error(image, wanted), frequency
+
+    def _error(self, image: Tensor, target: Tensor) -> Tensor:
+        l2 = self.config.loss.rec_l2
+        error = F.l1_loss(image, target)
+        return error + l2 * F.mse_loss(image, target) if l2 else error
 
     def _diffusion_loss(
         self, z_n: Tensor, z_c: Tensor, phase: Tensor, progress: float, generator: torch.Generator | None
@@ -156,7 +161,7 @@ class S2LDM(System):
             lambda x, t: self._denoise(x, t, z_n, batch.phase), z_n=z_n, noise=torch.zeros_like(z_n), steps=1
         )
         image = self._decode(self._quantise(self._denormalise(z_c), update=False)[0], features, batch.source)
-        parts = {"rec": F.l1_loss(image, batch.target)}
+        parts = {"rec": self._error(image, batch.target)}
         loss = parts["rec"]
         if self.config.frequency.mode == "loss":
             parts["frequency"] = self.config.frequency.gain * gradient_loss(image, batch.target)

@@ -62,6 +62,9 @@ class LossConfig(_Part):
     """λ of eq. 2, and the weights of the last stage."""
 
     rec: float = 1.0
+    """Mean absolute error."""
+    rec_l2: float = 0.0
+    """Mean squared error beside it (window units): the conditional mean, where L1 alone learns the median and under-enhances."""
     quant: float = 1.0
     sim: float = 0.1
     adv: float = 0.0

@@ -14,7 +14,16 @@ from torch import Tensor, nn
 
 from s2ldm_core.networks.autoencoder import FACTOR, Decoder, Encoder, Features
 from s2ldm_core.networks.denoiser import Denoiser
-from s2ldm_core.systems.base import Adversary, PairBatch, Progress, System, SystemConfig, Triple, core_tile, run_on_tiles
+from s2ldm_core.systems.base import (
+    Adversary,
+    PairBatch,
+    Progress,
+    System,
+    SystemConfig,
+    Triple,
+    core_tile,
+    run_on_tiles,
+)
 from s2ldm_core.tiling import pad_to_multiple, tiled
 
 

@@ -56,9 +56,10 @@ def test_a_killed_run_resumes_to_the_weights_of_an_uninterrupted_one(store, tmp_
             raise _KilledError
         return step(self, index, *arguments)
 
-    with monkeypatch.context() as patch, pytest.raises(_KilledError):
+    with monkeypatch.context() as patch:
         patch.setattr(Fit, "_step", dying)
-        Fit(_config(store, tmp_path / "killed")).fit()
+        with pytest.raises(_KilledError):
+            Fit(_config(store, tmp_path / "killed")).fit()
     resumed = Fit(_config(store, tmp_path / "killed")).fit().state_dict()
     assert all(torch.equal(resumed[key], expected[key]) for key in expected)
 

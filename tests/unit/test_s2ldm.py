@@ -24,7 +24,8 @@ def batch():
 
 
 def test_l_auto_is_the_weighted_sum_of_its_parts(batch):
-    system = _system(autoencoder={"kind": "vq", "codes": 16}, frequency={"mode": "none"}, loss={"rec": 2.0, "quant": 3.0, "sim": 0.5}).train()
+    weights = {"rec": 2.0, "quant": 3.0, "sim": 0.5}
+    system = _system(autoencoder={"kind": "vq", "codes": 16}, frequency={"mode": "none"}, loss=weights).train()
     loss, parts = system.loss("autoencoder", batch, progress=0.1)
     expected = 2.0 * parts["rec"] + 3.0 * parts["quant"] + 0.5 * parts["similarity"]
     assert loss.item() == pytest.approx(expected.item(), rel=1e-5)

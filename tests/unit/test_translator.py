@@ -30,7 +30,7 @@ def translator(tmp_path_factory):
 @pytest.fixture
 def volume():
     rng = np.random.default_rng(0)
-    z, y, x = np.mgrid[:12, :70, :90]
+    _, y, x = np.mgrid[:12, :70, :90]
     hu = np.full((12, 70, 90), -1000.0)
     hu[((y - 35) / 28) ** 2 + ((x - 45) / 38) ** 2 < 1] = 40.0
     hu[((y - 50) / 5) ** 2 + ((x - 45) / 6) ** 2 < 1] = 900.0
