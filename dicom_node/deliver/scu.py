@@ -32,11 +32,20 @@ _TRANSIENT_REJECTION = 0x02
 class Peer(Protocol):
     """A destination, as in the configuration."""
 
-    ae_title: str
-    host: str
-    port: int
-    connect_timeout_seconds: float
-    response_timeout_seconds: float
+    @property
+    def ae_title(self) -> str: ...
+
+    @property
+    def host(self) -> str: ...
+
+    @property
+    def port(self) -> int: ...
+
+    @property
+    def connect_timeout_seconds(self) -> float: ...
+
+    @property
+    def response_timeout_seconds(self) -> float: ...
 
 
 @dataclass(frozen=True, kw_only=True)

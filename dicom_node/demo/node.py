@@ -20,7 +20,7 @@ from dicom_node.deliver.scu import SendStatus, send_files
 from dicom_node.demo.destination import StorageDestination
 from dicom_node.demo.source import DemoSource
 from dicom_node.errors import NodeError
-from dicom_node.models import model_facts
+from s2ldm_core.package import ModelPackage
 
 _TIMEOUT_SECONDS = 1800.0
 _READY_SECONDS = 300.0
@@ -59,7 +59,7 @@ def demo_settings(data_dir: Path, *, destination: StorageDestination, model: str
         routes = {name: route.model_copy(update={"model": model}) for name, route in settings.routes.items()}
         settings = settings.model_copy(update={"routes": routes})
     for route in settings.routes.values():
-        model_facts(route.model)
+        ModelPackage.load(route.model)
     return settings
 
 

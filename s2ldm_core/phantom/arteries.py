@@ -150,15 +150,15 @@ def paint_arteries(canvas: Canvas, body: Body) -> None:
         over=branch,
     )
     for side in (-1, 1):
-        z = -20.0 - (4 if side < 0 else 0)
+        level = -20.0 - (4 if side < 0 else 0)
         paint_vessel(
             canvas,
             "renal_artery",
             [
-                (z, y(z) - 27, 8 + side * 6),
-                (z - 2, y(z) - 16, side * 24),
-                (z - 3, 12, side * 36),
-                (z - 3, 18, side * 50),
+                (level, y(level) - 27, 8 + side * 6),
+                (level - 2, y(level) - 16, side * 24),
+                (level - 3, 12, side * 36),
+                (level - 3, 18, side * 50),
             ],
             (3, 2.8, 2.6, 2.2),
             over=branch,

@@ -195,9 +195,8 @@ def paint_pelvic_organs(canvas: Canvas, body: Body) -> None:
             canvas.paint(
                 Ellipsoid(centre=(side * 40, 10, -250), radii=(13 * k, 10 * k, 14 * k)), "pelvic_soft_tissue", over=over
             )
-    canvas.paint(
-        Ellipsoid(centre=centre, radii=tuple(v + 2.6 for v in radii), power=2.3), "bladder_wall", over=(*over, "uterus")
-    )  # type: ignore[arg-type]
+    wall = (radii[0] + 2.6, radii[1] + 2.6, radii[2] + 2.6)
+    canvas.paint(Ellipsoid(centre=centre, radii=wall, power=2.3), "bladder_wall", over=(*over, "uterus"))
     canvas.paint(Ellipsoid(centre=centre, radii=radii, power=2.3), "urine", over=("bladder_wall",))
     if rng.random() < 0.05:
         inside = body.abdomen(inset_mm=2.0)

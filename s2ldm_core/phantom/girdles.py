@@ -41,12 +41,7 @@ def paint_shoulders(canvas: Canvas, body: Body) -> None:
             angle=(side * -38.0,),
         )
         canvas.paint(
-            Formula(
-                limits=_grow(_limits(blade), 18),
-                function=lambda r, s=blade: np.minimum(
-                    s.sdf(r) + 15.0 * muscle, np.minimum(r.depth("muscle") - 3.0, -15.5 - r.depth("cavity"))
-                ),
-            ),
+            _around(blade, muscle),
             "shoulder_muscle",
             over=("intermuscular_fat", "latissimus", "trapezius", "shoulder_muscle", "intercostal"),
         )
@@ -85,6 +80,19 @@ def paint_shoulders(canvas: Canvas, body: Body) -> None:
         canvas.paint(Ellipsoid(centre=(side * 122.0, 28.0, 248 + lift), radii=(7, 15, 18)), "cortical_bone")
 
 
+def _around(blade: Column, muscle: float) -> Formula:
+    return Formula(
+        limits=_grow(_limits(blade), 18),
+        function=lambda r: np.minimum(
+            blade.sdf(r) + 15.0 * muscle, np.minimum(r.depth("muscle") - 3.0, -15.5 - r.depth("cavity"))
+        ),
+    )
+
+
+def _medial_of_socket(side: int) -> Formula:
+    return Formula(limits=(-150, 150, -60, 60, -340, -230), function=lambda r: 94.0 - side * r.x + 0.15 * r.z + 42.0)
+
+
 def _grow(limits: tuple[float, ...], by: float) -> tuple[float, float, float, float, float, float]:
     x0, x1, y0, y1, z0, z1 = limits
     return x0 - by, x1 + by, y0 - by, y1 + by, z0 - by, z1 + by
@@ -119,10 +127,7 @@ def paint_pelvis(canvas: Canvas, body: Body) -> None:
         _bone(canvas, back, plate_mm=1.7)
         socket = both(
             Ellipsoid(centre=(side * 88, 6, -285), radii=(34, 33, 33)),
-            Formula(
-                limits=(-150, 150, -60, 60, -340, -230),
-                function=lambda r, side=side: 94.0 - side * r.x + 0.15 * r.z + 42.0,
-            ),
+            _medial_of_socket(side),
         )
         _bone(canvas, socket, plate_mm=2.0)
         canvas.paint(Ellipsoid(centre=(side * 89, 6, -286), radii=(26, 26, 26)), "cartilage")

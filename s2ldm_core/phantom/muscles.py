@@ -6,7 +6,7 @@ import numpy as np
 
 from .body import Body
 from .canvas import Canvas
-from .shapes import Column, Ellipsoid, Formula, Region, both, rotation
+from .shapes import Column, Ellipsoid, Formula, Region, both, interval, rotation
 
 
 def paint_muscles(canvas: Canvas, body: Body) -> None:
@@ -81,21 +81,22 @@ def paint_muscles(canvas: Canvas, body: Body) -> None:
             "iliacus",
         )
         strap = k * float(rng.uniform(0.8, 1.15))
-        canvas.paint(
-            Formula(
-                limits=(min(side * 6, side * 66), max(side * 6, side * 66), -180, -30, -300, 75),
-                function=lambda r, side=side, strap=strap: np.minimum(
-                    np.minimum(
-                        r.depth("muscle") - 0.5,
-                        10.0 * strap * np.clip((64.0 - side * r.x) / 16.0, 0.0, 1.0) ** 0.5 - r.depth("muscle"),
-                    ),
-                    np.minimum(side * r.x - 3.5, 62.0 - 0.05 * np.abs(r.z + 40) - side * r.x),
-                ),
-            ),
-            "rectus_abdominis",
-        )
+        canvas.paint(_rectus(side, strap), "rectus_abdominis")
         _chest(canvas, side, k)
         _hip(canvas, side, k)
+
+
+def _rectus(side: int, strap: float) -> Formula:
+    return Formula(
+        limits=(*interval(side * 6, side * 66), -180, -30, -300, 75),
+        function=lambda r: np.minimum(
+            np.minimum(
+                r.depth("muscle") - 0.5,
+                10.0 * strap * np.clip((64.0 - side * r.x) / 16.0, 0.0, 1.0) ** 0.5 - r.depth("muscle"),
+            ),
+            np.minimum(side * r.x - 3.5, 62.0 - 0.05 * np.abs(r.z + 40) - side * r.x),
+        ),
+    )
 
 
 def _chest(canvas: Canvas, side: int, k: float) -> None:
@@ -112,7 +113,7 @@ def _chest(canvas: Canvas, side: int, k: float) -> None:
 
     canvas.paint(
         Formula(
-            limits=(*sorted((side * 10, side * 165)), -140, 30, 115, 265),
+            limits=(*interval(side * 10, side * 165), -140, 30, 115, 265),
             function=lambda r: np.minimum(
                 np.minimum(
                     r.depth("muscle") - 0.3,
@@ -204,8 +205,10 @@ def _hip(canvas: Canvas, side: int, k: float) -> None:
         ((22, -12, -345), (12, 24, 40)),
     ):
         canvas.paint(
-            Ellipsoid(centre=(side * centre[0], centre[1], centre[2]), radii=tuple(v * k for v in radii)),
-            "thigh_muscle",  # type: ignore[arg-type]
+            Ellipsoid(
+                centre=(side * centre[0], centre[1], centre[2]), radii=(radii[0] * k, radii[1] * k, radii[2] * k)
+            ),
+            "thigh_muscle",
             over=("intermuscular_fat", "visceral_fat", "subcutaneous_fat"),
         )
     canvas.paint(

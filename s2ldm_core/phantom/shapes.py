@@ -184,6 +184,11 @@ class Formula:
         return self.function(region)
 
 
+def interval(first: float, second: float) -> tuple[float, float]:
+    """Return both ends of an interval in order: what lies right and what lies left of the midline has them reversed."""
+    return min(first, second), max(first, second)
+
+
 def both(*shapes: Shape) -> Formula:
     """Return the intersection of shapes, bounded by the first."""
     low, high = shapes[0].bounds()

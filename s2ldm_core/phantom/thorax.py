@@ -8,7 +8,7 @@ import numpy as np
 
 from .body import Body
 from .canvas import Canvas
-from .shapes import Ellipsoid, Formula, Region, rotation, smooth_union
+from .shapes import Ellipsoid, Formula, Region, interval, rotation, smooth_union
 from .trees import curve, grow
 
 _LUNG = ("lung", "dependent_lung")
@@ -30,6 +30,27 @@ def _lung(body: Body, side: int, shift: float) -> Formula:
     return Formula(limits=(*x, -115, 110, -20, 300), function=sdf)
 
 
+def _dependent(side: int, depth_mm: float) -> Formula:
+    return Formula(
+        limits=(*interval(0, side * 140), -20, 110, -20, 260),
+        function=lambda r: np.minimum(depth_mm + 0.02 * (100 - r.z) - r.depth("cavity"), r.y - 30.0),
+    )
+
+
+def _effusion(side: int, level_mm: float) -> Formula:
+    return Formula(
+        limits=(*interval(0, side * 140), -40, 110, -20, 190),
+        function=lambda r: np.minimum(r.y + r.depth("cavity") * 0.4 - (88.0 - level_mm), 150.0 - r.z),
+    )
+
+
+def _atelectasis(side: int, level_mm: float) -> Formula:
+    return Formula(
+        limits=(*interval(0, side * 140), -40, 110, -20, 170),
+        function=lambda r: np.minimum(r.y - (72.0 - level_mm), 130.0 - r.z),
+    )
+
+
 def paint_lungs(canvas: Canvas, body: Body) -> None:
     """Paint both lungs, their dependent density and their vessel and airway trees."""
     rng = body.rng("lungs")
@@ -39,32 +60,11 @@ def paint_lungs(canvas: Canvas, body: Body) -> None:
         canvas.paint(lung, "lung", over=("mediastinal_fat", "visceral_fat", "diaphragm", "air", "intercostal"))
         depth = float(rng.uniform(2.0, 10.0)) if rng.random() < 0.7 else 0.0
         if depth:
-            canvas.paint(
-                Formula(
-                    limits=(*sorted((0, side * 140)), -20, 110, -20, 260),
-                    function=lambda r, d=depth: np.minimum(d + 0.02 * (100 - r.z) - r.depth("cavity"), r.y - 30.0),
-                ),
-                "dependent_lung",
-                over=("lung",),
-            )
+            canvas.paint(_dependent(side, depth), "dependent_lung", over=("lung",))
         if effusion and rng.random() < 0.6:
             level = float(rng.uniform(12, 45))
-            canvas.paint(
-                Formula(
-                    limits=(*sorted((0, side * 140)), -40, 110, -20, 190),
-                    function=lambda r, h=level: np.minimum(r.y + r.depth("cavity") * 0.4 - (88.0 - h), 150.0 - r.z),
-                ),
-                "pleural_effusion",
-                over=_LUNG,
-            )
-            canvas.paint(
-                Formula(
-                    limits=(*sorted((0, side * 140)), -40, 110, -20, 170),
-                    function=lambda r, h=level: np.minimum(r.y - (72.0 - h), 130.0 - r.z),
-                ),
-                "consolidation",
-                over=_LUNG,
-            )
+            canvas.paint(_effusion(side, level), "pleural_effusion", over=_LUNG)
+            canvas.paint(_atelectasis(side, level), "consolidation", over=_LUNG)
         root = _HILUM[side]
         for name, count, leaf, offset in (
             ("pulmonary_artery", 210, 0.95, (3, -4, 0)),
@@ -72,7 +72,7 @@ def paint_lungs(canvas: Canvas, body: Body) -> None:
             ("airway_wall", 24, 1.6, (0, 4, 0)),
         ):
             targets = _lung_targets(rng, body, side, count)
-            start = tuple(r + o for r, o in zip(root, offset, strict=True))
+            start = (root[0] + offset[0], root[1] + offset[1], root[2] + offset[2])
             tree = grow(
                 start,
                 targets,
@@ -93,7 +93,7 @@ def paint_lungs(canvas: Canvas, body: Body) -> None:
 
 def _lung_targets(rng: np.random.Generator, body: Body, side: int, count: int) -> np.ndarray:
     """Return points (z, y, x) spread over the lung, denser at its surface and base."""
-    out = []
+    out: list[tuple[float, float, float]] = []
     while len(out) < count:
         z = rng.uniform(15, 275)
         width = float(np.interp(z, (15, 80, 140, 190, 225, 255, 275), (112, 118, 114, 100, 80, 52, 28)))
@@ -177,7 +177,7 @@ def paint_mediastinum(canvas: Canvas, body: Body) -> None:
 
         canvas.paint(Formula(limits=limits, function=sdf), label, over=("myocardium",))
 
-    septum = Ellipsoid(centre=lv.centre, radii=tuple(v + 0.5 for v in lv.radii), turn=turn)
+    septum = Ellipsoid(centre=lv.centre, radii=(lv.radii[0] + 0.5, lv.radii[1] + 0.5, lv.radii[2] + 0.5), turn=turn)
     chamber(lv, 10.0 * float(rng.uniform(0.85, 1.2)), "left_ventricle")
     chamber(rv, 3.5, "right_ventricle", septum)
     chamber(la, 2.5, "left_atrium", septum)
@@ -243,16 +243,16 @@ def _airways(canvas: Canvas, rng: np.random.Generator, y: Callable[[float], floa
 def _breasts(canvas: Canvas, body: Body, rng: np.random.Generator) -> None:
     share = float(np.clip(rng.normal(0.45, 0.25) - 0.006 * (body.patient.age - 50), 0.05, 0.8))
     for side in (-1, 1):
-        canvas.paint(
-            Formula(
-                limits=(*sorted((side * 25, side * 140)), -230, -40, 80, 172),
-                function=lambda r, side=side: np.minimum(
-                    np.minimum(r.depth("skin") - 9.0, -r.depth("muscle") - 4.0),
-                    26.0 * share**0.5
-                    - 0.6 * np.sqrt((side * r.x - 78.0) ** 2 + (r.z - 124.0) ** 2)
-                    + 3.0 * np.sin(0.45 * r.x) * np.sin(0.5 * r.z + 0.3 * r.y),
-                ),
-            ),
-            "breast_gland",
-            over=("subcutaneous_fat",),
-        )
+        canvas.paint(_gland(side, share), "breast_gland", over=("subcutaneous_fat",))
+
+
+def _gland(side: int, share: float) -> Formula:
+    return Formula(
+        limits=(*interval(side * 25, side * 140), -230, -40, 80, 172),
+        function=lambda r: np.minimum(
+            np.minimum(r.depth("skin") - 9.0, -r.depth("muscle") - 4.0),
+            26.0 * share**0.5
+            - 0.6 * np.sqrt((side * r.x - 78.0) ** 2 + (r.z - 124.0) ** 2)
+            + 3.0 * np.sin(0.45 * r.x) * np.sin(0.5 * r.z + 0.3 * r.y),
+        ),
+    )
