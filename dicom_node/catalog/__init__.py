@@ -6,7 +6,7 @@ continues where the last committed transaction stands.
 
 from dicom_node.catalog.catalog import Catalog
 from dicom_node.catalog.rows import (
-    ACCEPTED_WARNINGS,
+    ACCEPTED_STATUSES,
     AssociationRow,
     DeliveryInstanceRow,
     DeliveryRow,
@@ -26,7 +26,7 @@ from dicom_node.catalog.rows import (
 )
 
 __all__ = [
-    "ACCEPTED_WARNINGS",
+    "ACCEPTED_STATUSES",
     "AssociationRow",
     "Catalog",
     "DeliveryInstanceRow",

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Select, and_, case, func, or_, select, update
 
 from dicom_node.catalog.database import Database, path_of, reason_of, reason_values
 from dicom_node.catalog.rows import (
-    ACCEPTED_WARNINGS,
+    ACCEPTED_STATUSES,
     DeliveryInstanceRow,
     DeliveryRow,
     DeliveryState,
@@ -19,7 +19,7 @@ from dicom_node.catalog.rows import (
 from dicom_node.catalog.schema import deliveries, delivery_instances, derived_instances, jobs
 from dicom_node.errors import CatalogError
 
-_ACCEPTED = tuple(sorted({0x0000, *ACCEPTED_WARNINGS}))
+_ACCEPTED = tuple(sorted(ACCEPTED_STATUSES))
 
 
 class DeliveryTable(Database):

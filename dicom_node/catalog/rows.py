@@ -9,14 +9,16 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-#: Storage warning statuses (PS3.4 B.2.3): the object has been stored. 0xB000 coercion, 0xB006 elements discarded,
-#: 0xB007 data set does not match SOP class.
-ACCEPTED_WARNINGS = frozenset({0xB000, 0xB006, 0xB007})
+#: C-STORE response statuses after which the peer has the object: success and the Storage warnings (PS3.4 B.2.3: 0xB000
+#: coercion, 0xB006 elements discarded, 0xB007 data set does not match SOP class), and duplicate SOP Instance (PS3.7
+#: C.5). The last is what some peers answer when a lost response made us send again: the UIDs of derived instances are
+#: the node's own and stand for one content, so what the peer holds under them is the object.
+ACCEPTED_STATUSES = frozenset({0x0000, 0x0111, 0xB000, 0xB006, 0xB007})
 
 
 def is_accepted(status: int | None) -> bool:
-    """Whether a C-STORE response status says that the peer has the object (PS3.4 B.2.3)."""
-    return status is not None and (status == 0x0000 or status in ACCEPTED_WARNINGS)
+    """Whether a C-STORE response status says that the peer has the object."""
+    return status in ACCEPTED_STATUSES
 
 
 class SeriesState(StrEnum):

@@ -42,8 +42,6 @@ def status_sentence(status: int) -> str:
         text = "cannot understand the object"
     elif status == 0x0124:
         text = "does not authorise this node to store"
-    elif status == 0x0111:
-        text = "holds an object under this UID already"
     else:
         text = "refused the object"
     return f"{text} (status 0x{status:04X})"

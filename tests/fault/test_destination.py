@@ -204,6 +204,17 @@ def test_abort_in_the_middle_is_resumed(step, catalog, clock, job_id, peer) -> N
     assert len(store.received) == SLICES + 1
 
 
+def test_peer_that_holds_what_it_could_not_answer_for_calls_it_a_duplicate(step, catalog, clock, job_id, peer) -> None:
+    store = peer(lambda number: -1 if number == 3 else 0x0111 if number == 4 else 0x0000)
+    step.run_once()
+    clock.advance(10)
+    step.run_once()
+    done = delivery(catalog, job_id)
+    assert (done.state, done.accepted_count) == (DeliveryState.DONE, SLICES)
+    assert [one.status for one in catalog.delivery_instances(done.id)] == [0, 0, 0x0111, 0]
+    assert store.received[2] == store.received[3]
+
+
 def test_peer_that_does_not_answer_in_time_is_tried_again(step, catalog, job_id, peer) -> None:
     release = threading.Event()
     peer(lambda _: 0x0000 * release.wait(10))

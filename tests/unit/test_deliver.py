@@ -18,6 +18,10 @@ def test_success_and_warnings_are_accepted(status: int) -> None:
     assert verdict(status) is Verdict.ACCEPTED
 
 
+def test_a_duplicate_is_accepted_because_derived_uids_stand_for_one_content() -> None:
+    assert verdict(0x0111) is Verdict.ACCEPTED
+
+
 @pytest.mark.parametrize("status", [None, 0xA700, 0xA702, 0xA7FF, 0x0110, 0x0213])
 def test_no_answer_and_want_of_resources_may_pass(status: int | None) -> None:
     assert verdict(status) is Verdict.RETRIABLE
