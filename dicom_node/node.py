@@ -82,6 +82,7 @@ class Node:
             self.metrics = Metrics(self.catalog, data_dir=settings.node.data_dir)
             self._listener = Listener(settings, self.catalog, observer=self.metrics)
             self._translate = TranslateStep(settings, self.catalog)
+            self._deliver = DeliverStep(settings, self.catalog)
             self._loops = self._make_loops()
             self._scheduler = BackgroundScheduler(timezone="UTC")
             self._web = WebServer(
@@ -149,8 +150,7 @@ class Node:
             "translate": self._translate,
             "derive": DeriveStep(settings, catalog),
         }
-        deliver = DeliverStep(settings, catalog)
-        steps |= {f"deliver-{number}": deliver for number in range(1, _DELIVERY_LOOPS + 1)}
+        steps |= {f"deliver-{number}": self._deliver for number in range(1, _DELIVERY_LOOPS + 1)}
         return [
             StepLoop(name, step, on_work=self._worked, recover=partial(catalog.requeue_worker, name))
             for name, step in steps.items()
@@ -171,6 +171,8 @@ class Node:
     def _stop_loops(self) -> None:
         for loop in self._loops:
             loop.stop()
+        # A delivery ends after the instance at hand; first, because the worker may take seconds to go.
+        self._deliver.stop()
         self._translate.stop()
         deadline = time.monotonic() + _STOP_SECONDS
         for loop in self._loops:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from pydicom import dcmread
+from pynetdicom import AE, evt
+from pynetdicom.sop_class import SecondaryCaptureImageStorage
 from tiny_model import queue_job, write_tiny_package
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -151,6 +154,39 @@ def test_killed_while_some_instances_are_accepted(
     await_state(start(pacs.port), "done")
 
     assert len(received_uids(pacs)) == 2
+
+
+def test_sigterm_cuts_a_long_delivery_between_instances(start: Start, write_ct_series: Writer) -> None:
+    series = write_ct_series(np.full((12, 32, 32), 40.0), spacing_mm=(3.0, 2.0, 2.0))
+    received: list[str] = []
+    running: list[peers.Peer] = []
+
+    def store(event: evt.Event) -> int:
+        received.append(event.request.AffectedSOPInstanceUID)
+        (process,) = [peer.process for peer in running]
+        if len(received) == 2:
+            process.send_signal(signal.SIGTERM)
+        if 2 <= len(received) < 12:  # a slow peer: half a second for every instance, unless the node ends before
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(0.5)
+        return 0x0000
+
+    entity = AE(ae_title="DEMO_PACS")
+    entity.add_supported_context(SecondaryCaptureImageStorage)
+    server = entity.start_server((peers.HOST, 0), block=False, evt_handlers=[(evt.EVT_C_STORE, store)])
+    try:
+        port = server.server_address[1]
+        running.append(start(port))
+        send(running[0], series)
+        assert running[0].process.wait(DEADLINE_SECONDS) == 0
+        cut = len(received)
+        running[:] = [start(port)]
+        await_state(running[0], "done")
+    finally:
+        server.shutdown()
+
+    assert 2 <= cut < 12
+    assert len(received) == len(set(received)) == 12
 
 
 def test_sigterm_ends_the_node_in_order(start: Start, pacs: StorageDestination) -> None:
