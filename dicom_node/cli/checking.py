@@ -36,6 +36,7 @@ def check(
         return
     settings = load_settings(config)
     results = [("configuration", "ok", str(config or default_config_path()))]
+    results += [("routes", "warning", warning) for warning in _warnings(settings)]
     wrong = 0
     for name, look in _checks(settings, offline=offline):
         problem = _problem(look)
@@ -58,6 +59,14 @@ def _checks(settings: Settings, *, offline: bool) -> Iterator[Check]:
     if not offline:
         for name in settings.destinations:
             yield f"destinations.{name}", partial(_destination, name, settings)
+
+
+def _warnings(settings: Settings) -> Iterator[str]:
+    for first, second in settings.same_series_numbers():
+        yield (
+            f"{first} and {second} give their derived series the same Series Number, and a destination gets both: "
+            "set another series_number_offset for one of them."
+        )
 
 
 def _problem(look: Callable[[], str | None]) -> str | None:

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from itertools import combinations
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -74,6 +75,14 @@ class Window(Section):
     width: float = Field(ge=1)
 
 
+#: Series Numbers of the phases lie apart, so that those of one study do not meet.
+_SERIES_NUMBER_OFFSETS = {"arterial": 1000, "venous": 2000, "delayed": 3000}
+
+
+def _series_number_offset(route: dict[str, Any]) -> int:
+    return _SERIES_NUMBER_OFFSETS.get(route.get("phase", ""), 1000)
+
+
 class Route(Section):
     """One called AE title: target phase, model, output form, selection rules and destinations."""
 
@@ -82,7 +91,7 @@ class Route(Section):
     output: OutputForm = "sc"
     destinations: tuple[str, ...] = ()
     series_description: str | None = Field(default=None, max_length=64)
-    series_number_offset: int = Field(default=1000, ge=1)
+    series_number_offset: int = Field(default_factory=_series_number_offset, ge=1)
     window: Window | None = None
     min_slices: int | None = Field(default=None, ge=2)
     late: Literal["rerun", "ignore"] = "rerun"
@@ -205,6 +214,15 @@ class Settings(Section):
     def catalog_location(self) -> Path | str:
         """What `dicom_node.catalog.Catalog` opens."""
         return self.node.database or self.node.data_dir / "catalog.sqlite"
+
+    def same_series_numbers(self) -> list[tuple[str, str]]:
+        """Pairs of routes whose derived series of one source get the same Series Number at a destination they share."""
+        return [
+            (first, second)
+            for first, second in combinations(self.routes, 2)
+            if self.routes[first].series_number_offset == self.routes[second].series_number_offset
+            and set(self.routes[first].destinations) & set(self.routes[second].destinations)
+        ]
 
     def min_slices(self, route: str) -> int:
         """Fewest slices that the route translates."""

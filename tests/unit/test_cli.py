@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -30,6 +31,12 @@ def config(tmp_path: Path) -> Path:
     document = {"node": {"data_dir": str(tmp_path / "var"), "min_free_mib": 1}, "series": {"min_slices": 3}}
     path.write_text(yaml.safe_dump(document), encoding="utf-8")
     return path
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def run(*arguments: object) -> int:
@@ -193,6 +200,23 @@ def test_check_names_everything_that_is_wrong(config: Path, capsys: pytest.Captu
     out = capsys.readouterr().out
     assert "There is no model package 'absent'" in out
     assert "could not be reached" in out
+
+
+def test_check_warns_of_routes_with_the_same_series_number(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    package = str(write_tiny_package(tmp_path / "tiny"))
+    route = {"phase": "arterial", "model": package, "destinations": ["pacs"]}
+    document = {
+        "node": {"data_dir": str(tmp_path), "min_free_mib": 1, "host": "127.0.0.1", "port": free_port()},
+        "web": {"port": free_port()},
+        "routes": {"CECT_ART": route, "RESEARCH": route},
+    }
+    (tmp_path / "node.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
+
+    assert run("check", "--offline", "--config", tmp_path / "node.yaml") == 0
+
+    assert "CECT_ART and RESEARCH give their derived series the same Series Number" in capsys.readouterr().out
 
 
 def test_check_defaults_prints_the_whole_default_configuration(capsys: pytest.CaptureFixture[str]) -> None:

@@ -36,6 +36,33 @@ def test_default_file_names_every_key() -> None:
     assert missing(Settings(), document, "") == []
 
 
+@pytest.mark.parametrize(("phase", "offset"), [("arterial", 1000), ("venous", 2000), ("delayed", 3000)])
+def test_series_numbers_of_the_phases_lie_apart(phase: str, offset: int) -> None:
+    settings = parse_settings({"routes": {"CECT": {"phase": phase}}})
+
+    assert settings.routes["CECT"].series_number_offset == offset
+
+
+def test_default_routes_have_series_numbers_of_their_own() -> None:
+    assert Settings().same_series_numbers() == []
+
+
+@pytest.mark.parametrize(("destination", "found"), [("pacs", [("CECT_ART", "RESEARCH")]), ("archive", [])])
+def test_same_series_number_matters_at_a_shared_destination_only(destination: str, found: list[Any]) -> None:
+    peer = {"ae_title": "PEER", "host": "10.0.0.1", "port": 104}
+    settings = parse_settings(
+        {
+            "routes": {
+                "CECT_ART": {"phase": "arterial", "destinations": ["pacs"]},
+                "RESEARCH": {"phase": "arterial", "destinations": [destination]},
+            },
+            "destinations": {"pacs": peer, "archive": peer},
+        }
+    )
+
+    assert settings.same_series_numbers() == found
+
+
 def test_default_file_is_the_checkouts() -> None:
     assert default_config_path() == Path(__file__).parents[2] / "config" / "node.yaml"
 
