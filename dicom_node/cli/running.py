@@ -33,6 +33,10 @@ def demo(
             "--input", help="Folder with a non-contrast CT series. Default: a phantom.", exists=True, show_default=False
         ),
     ] = None,
+    series: Annotated[
+        str | None,
+        typer.Option(metavar="UID", help="Series Instance UID, if the folder holds several.", show_default=False),
+    ] = None,
     output: Annotated[Path, typer.Option("--output", help="Where the results go.")] = Path("demo"),
     model: Annotated[
         str | None, typer.Option(help="Model package. Default: that of the routes.", show_default=False)
@@ -41,4 +45,4 @@ def demo(
     """Show the whole way: start a node, send it a series over DICOM, check and draw what comes back."""
     from dicom_node.demo import run_demo
 
-    run_demo(input=input_folder, output=output, model=model)
+    run_demo(input=input_folder, output=output, model=model, series_uid=series)

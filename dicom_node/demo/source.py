@@ -58,11 +58,43 @@ def phantom_source(folder: Path) -> DemoSource:
 
 
 def folder_source(folder: Path, *, series_uid: str | None = None) -> DemoSource:
-    """The CT series in ``folder``; raises ``S2LDMError`` when there is not exactly one, or it is no volume."""
+    """The CT series in ``folder``, or that one of several.
+
+    Raises
+    ------
+    VolumeError
+        There is not exactly one, or none under that UID (``SEVERAL_SERIES``, ``SERIES_NOT_FOUND``; the sentence lists
+        those that are there), or it is no volume.
+    """
+    from s2ldm_core.errors import VolumeError
     from s2ldm_core.io import read_volume
 
-    volume = read_volume(folder, series_uid=series_uid)
+    try:
+        volume = read_volume(folder, series_uid=series_uid)
+    except VolumeError as error:
+        if error.code not in ("SEVERAL_SERIES", "SERIES_NOT_FOUND"):
+            raise
+        what = "holds several CT series:" if series_uid is None else f"has no CT series {series_uid}; it holds:"
+        raise VolumeError(
+            error.code,
+            "\n".join([f"The folder {folder} {what}", *_ct_series_lines(folder)]),
+            "Choose one of these with --series UID.",
+        ) from error
     return DemoSource(title=folder.name, paths=_paths(volume), volume=volume)
+
+
+def _ct_series_lines(folder: Path) -> list[str]:
+    """One line for each CT series of a folder: UID, description, number of slices."""
+    from dicom_node.series.headers import group_by_series, read_headers, text
+
+    groups, _ = group_by_series(path for path in sorted(folder.rglob("*")) if path.is_file())
+    lines = []
+    for uid, paths in sorted(groups.items()):
+        header = read_headers(paths[:1]).headers[0]
+        if text(header, "Modality") == "CT":
+            description = text(header, "SeriesDescription") or "no description"
+            lines.append(f"{uid or 'no Series Instance UID'}  {description}, {len(paths)} slices")
+    return lines
 
 
 def _paths(volume: Volume) -> tuple[Path, ...]:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import io
 import json
 import logging
+import shutil
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
 from pydicom import dcmread
+from pydicom.uid import generate_uid
 from rich.console import Console
 from tiny_model import write_tiny_package
 
 from dicom_node.demo import run_demo
 from dicom_node.demo.source import PHANTOM_SEED
 from dicom_node.errors import NodeError
-from s2ldm_core.errors import PackageError
+from s2ldm_core.errors import PackageError, VolumeError
 from s2ldm_core.package import BUNDLED
 
 
@@ -60,6 +62,25 @@ def test_refused_series_ends_the_demo_with_the_node_s_reason(package, write_ct_s
     assert caught.value.code == "too_few_slices"
     assert caught.value.remedy
     assert workers() == []
+
+
+def test_several_series_are_listed_and_one_can_be_named(package, phantom_series, tmp_path, console) -> None:
+    folder = tmp_path / "study"
+    shutil.copytree(phantom_series, folder / "1")
+    for path in sorted(phantom_series.iterdir())[:9]:
+        other = dcmread(path)
+        other.SeriesInstanceUID, other.SeriesDescription = "2.25.77", "Thick slices"
+        other.SOPInstanceUID = other.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+        other.save_as(folder / f"other-{path.name}")
+    with pytest.raises(VolumeError) as caught:
+        run_demo(input=folder, output=tmp_path / "demo", model=package, console=console)
+    assert "2.25.77  Thick slices, 9 slices" in caught.value.sentence.splitlines()
+    assert "--series" in caught.value.remedy
+
+    report = run_demo(input=folder, output=tmp_path / "demo", model=package, series_uid="2.25.77", console=console)
+
+    assert report.passed
+    assert all(len(list(derived.iterdir())) == 9 for derived in report.derived.values())
 
 
 def test_missing_model_is_said_before_anything_starts(phantom_series, tmp_path, console) -> None:
