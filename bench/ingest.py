@@ -4,7 +4,8 @@
 
 The sender is DCMTK's storescu on the same machine, with 1 and with 4 associations; the time is that from starting the
 senders to the end of the last, so it holds their start-up and reading too, the same for every receiver. Ours answers
-when file, folder and catalog row are on disk. Each repetition sends the same images to an empty receiver.
+when file, folder and catalog row are on disk. Each repetition sends the same images to a receiver that is empty but for
+a few images sent before the clock starts, so that nobody is measured while starting.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import statistics
 import sys
 import tempfile
 import time
+import urllib.error
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -28,6 +30,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from bench import peers
 
 _ROUTE = "CECT_ART"
+_WARM_UP_IMAGES = 8
+_READY_SECONDS = 120.0
 Receiver = Callable[[Path], AbstractContextManager[peers.Peer]]
 
 
@@ -57,17 +61,35 @@ def write_series(folder: Path, *, images: int, parts: int) -> list[Path]:
     return folders
 
 
-@contextmanager
-def our_node(folder: Path) -> Iterator[peers.Peer]:
-    """Our node; its series stays incomplete during the measurement, so nothing but receiving runs."""
-    with peers.node(folder, {"series": {"quiet_seconds": 3600.0}}) as node:
-        yield node
+def our_node(model: str) -> Receiver:
+    """Our node with `model`, once it is ready; its series stay incomplete, so that nothing but receiving runs."""
+
+    @contextmanager
+    def run(folder: Path) -> Iterator[peers.Peer]:
+        settings = {
+            "series": {"quiet_seconds": 3600.0},
+            "routes": {_ROUTE: {"phase": "arterial", "model": model, "destinations": []}},
+        }
+        with peers.node(folder, settings) as node:
+            peers.wait_until(lambda: _is_ready(node), seconds=_READY_SECONDS, what="the node to be ready")
+            yield node
+
+    return run
 
 
-def measure(receiver: Receiver, series: Path, *, images: int, associations: int) -> dict[str, float]:
+def _is_ready(node: peers.Peer) -> bool:
+    try:
+        node.get("/readyz")
+    except urllib.error.HTTPError:
+        return False
+    return True
+
+
+def measure(receiver: Receiver, series: Path, *, warm_up: Path, images: int, associations: int) -> dict[str, float]:
     """Send `series` (folders, dealt out to the associations) once; returns seconds and images a second."""
     with tempfile.TemporaryDirectory(prefix="ingest-") as work, receiver(Path(work)) as peer:
         called_ae = _ROUTE if peer.name == "node" else peer.ae_title
+        peers.send(peer, [warm_up], called_ae=called_ae, options=("+r",))
         parts = sorted(series.iterdir())
         groups = [parts[start::associations] for start in range(associations)]
         begun = time.perf_counter()
@@ -86,21 +108,29 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=300)
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--associations", type=int, nargs="+", default=[1, 4])
+    parser.add_argument("--model", default="demo", help="model package of the node's route; not used, but loaded")
     parser.add_argument("--json", type=Path, default=Path("ingest.json"))
     options = parser.parse_args()
-    receivers: dict[str, Receiver] = {"s2ldm-node": our_node, "storescp": peers.storescp, "Orthanc": peers.orthanc}
+    receivers: dict[str, Receiver] = {
+        "s2ldm-node": our_node(options.model),
+        "storescp": peers.storescp,
+        "Orthanc": peers.orthanc,
+    }
     missing = [program for program in (peers.STORESCU, peers.STORESCP, peers.ORTHANC) if not shutil.which(program)]
     if missing:
         sys.exit(f"not installed: {', '.join(missing)}")
     runs: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="ingest-series-") as work:
-        series = Path(work) / "series"
-        write_series(series, images=options.images, parts=4)
+        series, warm_up = Path(work) / "series", Path(work) / "warm-up"
+        write_series(series, images=options.images, parts=max(options.associations))
+        write_series(warm_up, images=_WARM_UP_IMAGES, parts=1)
         # Receivers take turns, so that whatever else the machine does meets them all alike.
         for repetition in range(options.repetitions):
             for associations in options.associations:
                 for name, receiver in receivers.items():
-                    result = measure(receiver, series, images=options.images, associations=associations)
+                    result = measure(
+                        receiver, series, warm_up=warm_up, images=options.images, associations=associations
+                    )
                     runs.append({"receiver": name, "associations": associations, "repetition": repetition, **result})
     print(
         f"{options.images} CT images, 512x512, 16 bit; median of {options.repetitions} (lowest to highest): images/s\n"

@@ -10,6 +10,7 @@ import queue
 import signal
 import socket
 import threading
+import time
 from contextlib import suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -31,6 +32,7 @@ _log = structlog.get_logger(__name__)
 
 _START_SECONDS = 60.0
 _RESTART_SECONDS = 1.0
+_FORWARD_SECONDS = 0.5
 # What a process says once it listens.
 _READY = "ready"
 _Event = tuple[str, dict[str, Any]]
@@ -234,10 +236,11 @@ class _Forwarder:
         self._events.put(("associations", {"opened": opened}))
 
     def run(self) -> None:
-        """Send, many at a time; ends when nobody reads any more."""
+        """Send, many at a time so that an image costs no message; ends when nobody reads any more."""
         with suppress(OSError):
             while True:
                 events = [self._events.get()]
+                time.sleep(_FORWARD_SECONDS)
                 with suppress(queue.Empty):
                     while True:
                         events.append(self._events.get_nowait())
