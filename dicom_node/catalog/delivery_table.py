@@ -4,11 +4,12 @@ from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, case, func, or_, select, update
+from sqlalchemy import Connection, Select, and_, func, or_, select, update
 
 from dicom_node.catalog.database import Database, path_of, reason_of, reason_values
 from dicom_node.catalog.rows import (
     ACCEPTED_STATUSES,
+    BY_HAND,
     DeliveryInstanceRow,
     DeliveryRow,
     DeliveryState,
@@ -30,7 +31,7 @@ class DeliveryTable(Database):
     ) -> DeliveryRow | None:
         """Take the oldest delivery that is due and put it into ``sending``, atomically.
 
-        ``exclude_destinations``: those whose circuit breaker is open.
+        ``exclude_destinations``: those whose circuit breaker is open; what was asked for by hand goes there, too.
         """
         due = (
             select(deliveries.c.id)
@@ -39,7 +40,7 @@ class DeliveryTable(Database):
                 deliveries.c.state == DeliveryState.PENDING,
                 jobs.c.state == JobState.DELIVERING,
                 or_(deliveries.c.not_before.is_(None), deliveries.c.not_before <= now),
-                deliveries.c.destination.not_in(tuple(exclude_destinations)),
+                or_(deliveries.c.destination.not_in(tuple(exclude_destinations)), deliveries.c.worker == BY_HAND),
             )
             .order_by(deliveries.c.not_before.is_not(None), deliveries.c.not_before, deliveries.c.id)
             .limit(1)
@@ -183,7 +184,11 @@ class DeliveryTable(Database):
             return True
 
     def retry_delivery(self, delivery_id: int, *, at: datetime, reason: Reason) -> bool:
-        """Sending failed for a reason that may pass: try again at ``at``. False if cancelled meanwhile."""
+        """Sending failed for a reason that may pass: try again at ``at``. False if cancelled meanwhile.
+
+        The job says so, too, until it ends.
+        """
+        now = self.now()
         with self.write() as connection:
             statement = (
                 update(deliveries)
@@ -192,12 +197,26 @@ class DeliveryTable(Database):
                     state=DeliveryState.PENDING,
                     worker=None,
                     not_before=at,
-                    updated_at=self.now(),
+                    updated_at=now,
                     attempts=deliveries.c.attempts + 1,
                     **reason_values(reason),
                 )
+                .returning(deliveries.c.job_id, deliveries.c.destination)
             )
-            return connection.execute(statement).rowcount > 0
+            row = connection.execute(statement).first()
+            if row is None:
+                return False
+            waits = Reason(
+                code="delivery_waits",
+                sentence=f"Delivery to {row.destination} is tried again: {reason.sentence}",
+                remedy=reason.remedy,
+            )
+            connection.execute(
+                update(jobs)
+                .where(jobs.c.id == row.job_id, jobs.c.state == JobState.DELIVERING)
+                .values(updated_at=now, **reason_values(waits))
+            )
+            return True
 
     def _settle_job(self, connection: Connection, job_id: int) -> None:
         rows = connection.execute(select(deliveries).where(deliveries.c.job_id == job_id)).mappings().all()
@@ -229,26 +248,15 @@ class DeliveryTable(Database):
 
 
 def _delivery_query() -> Select[Any]:
-    counts = (
-        select(
-            delivery_instances.c.delivery_id,
-            func.count().label("instance_count"),
-            func.sum(case((delivery_instances.c.status.in_(_ACCEPTED), 1), else_=0)).label("accepted_count"),
-        )
-        .group_by(delivery_instances.c.delivery_id)
-        .subquery()
-    )
-    return (
-        select(
-            deliveries,
-            jobs.c.route,
-            jobs.c.derived_series_instance_uid,
-            func.coalesce(counts.c.instance_count, 0).label("instance_count"),
-            func.coalesce(counts.c.accepted_count, 0).label("accepted_count"),
-        )
-        .join(jobs, jobs.c.id == deliveries.c.job_id)
-        .outerjoin(counts, counts.c.delivery_id == deliveries.c.id)
-    )
+    # Counted for the rows that are shown; a grouped subquery would count every delivery there ever was.
+    instances = select(func.count()).where(delivery_instances.c.delivery_id == deliveries.c.id).correlate(deliveries)
+    return select(
+        deliveries,
+        jobs.c.route,
+        jobs.c.derived_series_instance_uid,
+        instances.scalar_subquery().label("instance_count"),
+        instances.where(delivery_instances.c.status.in_(_ACCEPTED)).scalar_subquery().label("accepted_count"),
+    ).join(jobs, jobs.c.id == deliveries.c.job_id)
 
 
 def delivery_row(row: Mapping[Any, Any]) -> DeliveryRow:

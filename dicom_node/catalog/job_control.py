@@ -4,7 +4,7 @@ from sqlalchemy import update
 
 from dicom_node.catalog.database import reason_values
 from dicom_node.catalog.job_table import JobTable
-from dicom_node.catalog.rows import BACK_TO, DeliveryState, JobRow, JobState, Reason
+from dicom_node.catalog.rows import BACK_TO, BY_HAND, DeliveryState, JobRow, JobState, Reason
 from dicom_node.catalog.schema import associations, deliveries, jobs
 from dicom_node.errors import CatalogError
 
@@ -23,8 +23,9 @@ class JobControl(JobTable):
     def retry_job(self, job_id: int, *, again: bool = False) -> JobRow:
         """Put a failed, refused or cancelled job back to work where it stopped.
 
-        Failed deliveries of the job become pending again; what a peer has accepted is not sent twice. ``again`` takes
-        a job that is done, too, and does all of it anew.
+        Failed deliveries of the job become pending again; what a peer has accepted is not sent twice. Of a job that is
+        delivering, the deliveries that wait for their next try are due at once. ``again`` takes a job that is done,
+        too, and does all of it anew.
 
         Raises
         ------
@@ -32,12 +33,14 @@ class JobControl(JobTable):
             ``job_unknown``, ``job_not_retriable`` or ``source_removed``.
         """
         job = self.get_job(job_id)
+        if job.state is JobState.DELIVERING:
+            return self._hasten(job)
         takes = {JobState.FAILED, JobState.REFUSED, JobState.CANCELLED} | ({JobState.DONE} if again else set())
         if job.series_key is None or job.state not in takes:
             raise CatalogError(
                 "job_not_retriable",
                 f"Job {job_id} is {job.state}; only a failed, refused or cancelled job of a series can be retried.",
-                "A job that is done is done anew with: s2ldm-node jobs retry --again" if job.state == "done" else "",
+                f"All of it is done anew with: s2ldm-node jobs retry --again {job_id}" if job.state == "done" else "",
             )
         back = JobState.SELECTING
         if job.state is JobState.FAILED and job.failed_in is not None:
@@ -74,12 +77,23 @@ class JobControl(JobTable):
                     state=DeliveryState.PENDING,
                     attempts=0,
                     not_before=None,
-                    worker=None,
+                    worker=BY_HAND,
                     finished_at=None,
                     updated_at=now,
                 )
             )
         return self.get_job(job_id)
+
+    def _hasten(self, job: JobRow) -> JobRow:
+        with self.write() as connection:
+            hastened = connection.execute(
+                update(deliveries)
+                .where(deliveries.c.job_id == job.id, deliveries.c.state == DeliveryState.PENDING)
+                .values(not_before=None, worker=BY_HAND, updated_at=self.now())
+            ).rowcount
+        if not hastened:
+            raise CatalogError("job_not_retriable", f"Job {job.id} is being delivered at this moment.")
+        return self.get_job(job.id)
 
     def cancel_job(self, job_id: int) -> JobRow:
         """Stop a job that has not ended; raises `CatalogError` (``job_ended``)."""

@@ -58,6 +58,10 @@ BACK_TO = {
 FINAL_STATES = (JobState.DONE, JobState.REFUSED, JobState.FAILED, JobState.CANCELLED)
 
 
+#: Worker of a pending delivery that the administrator wants sent now, whatever is known about the destination.
+BY_HAND = "administrator"
+
+
 class DeliveryState(StrEnum):
     """Where a delivery stands; ``failed`` is quarantine, from which ``jobs retry`` requeues."""
 

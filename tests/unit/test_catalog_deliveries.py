@@ -56,6 +56,41 @@ def test_delivery_waits_until_its_time(catalog: Catalog, clock: Clock) -> None:
     assert (again.attempts, again.reason) == (1, reason)
 
 
+def test_job_says_why_its_delivery_waits_until_it_is_done(catalog: Catalog, clock: Clock) -> None:
+    job_id = job_in(catalog, clock, JobState.DELIVERING)
+    delivery = catalog.claim_delivery(clock())
+    assert delivery is not None
+    reason = Reason(code="no_connection", sentence="Not reached.", remedy="Start it.")
+
+    catalog.retry_delivery(delivery.id, at=clock() + timedelta(seconds=10), reason=reason)
+
+    job = catalog.get_job(job_id)
+    assert job.state is JobState.DELIVERING
+    assert job.reason == Reason(
+        code="delivery_waits", sentence="Delivery to pacs is tried again: Not reached.", remedy="Start it."
+    )
+    clock.advance(10)
+    deliver(catalog, clock)
+    assert catalog.get_job(job_id).reason is None
+
+
+def test_waiting_delivery_is_due_at_once_when_asked_for_by_hand(catalog: Catalog, clock: Clock) -> None:
+    job_id = job_in(catalog, clock, JobState.DELIVERING)
+    delivery = catalog.claim_delivery(clock())
+    assert delivery is not None
+    with pytest.raises(CatalogError, match="being delivered at this moment"):
+        catalog.retry_job(job_id)
+    catalog.retry_delivery(
+        delivery.id, at=clock() + timedelta(hours=1), reason=Reason(code="no_connection", sentence="Not reached.")
+    )
+
+    assert catalog.retry_job(job_id).state is JobState.DELIVERING
+
+    again = catalog.claim_delivery(clock(), exclude_destinations=["pacs"])
+    assert again is not None
+    assert (again.id, again.attempts) == (delivery.id, 1)
+
+
 def test_delivery_to_an_excluded_destination_is_not_claimed(catalog: Catalog, clock: Clock) -> None:
     job_in(catalog, clock, JobState.DELIVERING)
 
