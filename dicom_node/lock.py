@@ -44,6 +44,17 @@ class DataDirLock:
         self._descriptor = descriptor
         return self
 
+    @classmethod
+    def is_held(cls, folder: Path) -> bool:
+        """Whether a node works in ``folder``; nothing is made there. A node that starts this very moment would fail."""
+        if not (folder / "node.lock").exists():
+            return False
+        try:
+            cls(folder).acquire().release()
+        except NodeError as error:
+            return error.code == "already_running"
+        return False
+
     def release(self) -> None:
         """Give the lock back."""
         if self._descriptor is not None:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
@@ -17,7 +18,8 @@ from dicom_node.errors import NodeError
 from dicom_node.health import disk_problem
 from s2ldm_core.errors import S2LDMError
 
-Check = tuple[str, Callable[[], str | None]]
+#: A check returns what it found, or raises what is wrong.
+Check = tuple[str, Callable[[], str]]
 
 
 def register(app: typer.Typer) -> None:
@@ -35,22 +37,29 @@ def check(
         typer.echo(default_config_path().read_text(encoding="utf-8"), nl=False)
         return
     settings = load_settings(config)
-    results = [("configuration", "ok", str(config or default_config_path()))]
+    results = [("configuration", "ok", str((config or default_config_path()).absolute()))]
     results += [("routes", "warning", warning) for warning in _warnings(settings)]
     wrong = 0
     for name, look in _checks(settings, offline=offline):
-        problem = _problem(look)
-        wrong += problem is not None
-        results.append((name, "ok" if problem is None else "WRONG", problem or ""))
-    print_table(("CHECK", "", ""), results)
+        verdict, found = _result(look)
+        wrong += verdict != "ok"
+        results.append((name, verdict, found))
+    print_table(("CHECK", "RESULT", "FOUND"), results)
     if wrong:
-        raise NodeError("check_failed", f"{wrong} of {len(results)} checks failed.")
+        raise NodeError(
+            "check_failed",
+            f"{wrong} of {len(results)} checks failed; see the lines marked WRONG.",
+            "The node starts all the same unless its data_dir or a port is at fault, and works once the rest is well.",
+        )
 
 
 def _checks(settings: Settings, *, offline: bool) -> Iterator[Check]:
-    yield "node.data_dir", partial(_data_dir, settings)
-    yield "node.port", partial(_port, settings.node.host, settings.node.port)
-    yield "web.port", partial(_port, settings.web.host, settings.web.port)
+    from dicom_node.lock import DataDirLock
+
+    running = DataDirLock.is_held(settings.node.data_dir)
+    yield "node.data_dir", partial(_data_dir, settings, running=running)
+    yield "node.port", partial(_port, settings.node.host, settings.node.port, running=running)
+    yield "web.port", partial(_port, settings.web.host, settings.web.port, running=running)
     models: dict[str, set[str]] = {}
     for route in settings.routes.values():
         models.setdefault(route.model, set()).add(route.phase)
@@ -69,53 +78,77 @@ def _warnings(settings: Settings) -> Iterator[str]:
         )
 
 
-def _problem(look: Callable[[], str | None]) -> str | None:
+def _result(look: Callable[[], str]) -> tuple[str, str]:
     try:
-        return look()
+        return "ok", look()
     except (NodeError, S2LDMError) as error:
-        return f"{error.sentence} {error.remedy}".strip()
+        return "WRONG", f"{error.sentence} {error.remedy}".strip()
     except OSError as error:
-        return error.strerror or type(error).__name__
+        return "WRONG", error.strerror or type(error).__name__
 
 
-def _data_dir(settings: Settings) -> str | None:
+def _data_dir(settings: Settings, *, running: bool) -> str:
     folder = settings.node.data_dir
-    there = next(parent for parent in (folder.resolve(), *folder.resolve().parents) if parent.exists())
+    there = next(parent for parent in (folder, *folder.parents) if parent.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        return f"{there} is not a folder that can be written to."
+        raise NodeError("data_dir_unusable", f"{there} is not a folder that can be written to.")
     if folder.exists():
         with tempfile.NamedTemporaryFile(dir=folder):
             pass
-    return disk_problem(str(there), min_free_mib=settings.node.min_free_mib)
+    problem = disk_problem(str(there), min_free_mib=settings.node.min_free_mib)
+    if problem:
+        raise NodeError("disk_full", f"{problem}.", "Free some, or set node.data_dir to another disk.")
+    free_gib = shutil.disk_usage(there).free / 2**30
+    return f"{folder}, {free_gib:.0f} GiB free" + (", a node is running in it" if running else "")
 
 
-def _port(host: str, port: int) -> str | None:
+def _port(host: str, port: int, *, running: bool) -> str:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                return f"{host}:{port} is in use; if that is this node, it runs already."
-            return f"{host}:{port} cannot be listened on: {error.strerror}."
-    return None
+            if error.errno != errno.EADDRINUSE:
+                raise NodeError("port", f"{host}:{port} cannot be listened on: {error.strerror}.") from error
+            if running:
+                return f"{host}:{port}, in use by the running node"
+            raise NodeError(
+                "port", f"{host}:{port} is in use by another program.", "Stop that one, or choose another port."
+            ) from error
+    return f"{host}:{port}, free"
 
 
-def _model(model: str, *, phases: set[str]) -> str | None:
+def _model(model: str, *, phases: set[str]) -> str:
     from s2ldm_core.package import ModelPackage
 
     package = ModelPackage.load(model)
+    known = ", ".join(package.metadata.phases)
     if unknown := sorted(phases.difference(package.metadata.phases)):
-        known = ", ".join(package.metadata.phases)
-        return f"Routes ask {model} for the phase {', '.join(unknown)}; it knows {known}."
+        raise NodeError(
+            "phase_unknown",
+            f"Routes ask {model} for the phase {', '.join(unknown)}; it knows {known}.",
+            "Change the routes' phase or model.",
+        )
     package.build(device="cpu")
-    return None
+    return f"{package.metadata.name} {package.metadata.version}, loads; phases: {known}"
 
 
-def _destination(name: str, settings: Settings) -> str | None:
+def _destination(name: str, settings: Settings) -> str:
     from dicom_node.deliver.scu import echo
+    from dicom_node.derive import OutputForm
 
     destination = settings.destinations[name]
-    echo(destination, calling_ae=calling_ae(destination, settings))
-    return None
+    forms = {OutputForm(route.output) for route in settings.routes.values() if name in route.destinations}
+    calling = calling_ae(destination, settings)
+    where = f"{destination.ae_title} at {destination.host}:{destination.port}"
+    refused = echo(destination, calling_ae=calling, storage=sorted({form.sop_class_uid for form in forms}))
+    if refused:
+        raise NodeError(
+            "no_context",
+            f"{where} answers, but does not take {', '.join(uid.name for uid in refused)} from {calling}.",
+            "Enable it there, or choose another output for the routes.",
+        )
+    if not forms:
+        return f"{where} answers; no route sends to it"
+    return f"{where} answers and takes {', '.join(sorted(form.sop_class_uid.name for form in forms))} from {calling}"

@@ -41,9 +41,15 @@ def load_settings(path: Path | None = None, *, environ: Mapping[str, str] | None
     path = path or default_config_path()
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except OSError as error:
         raise ConfigError(
-            "config_unreadable", f"The configuration {path} cannot be read: {error}", "Name a YAML file with --config."
+            "config_unreadable",
+            f"The configuration {path} cannot be read: {error.strerror or type(error).__name__}.",
+            "Name a YAML file with --config; s2ldm-node check --defaults prints one to begin with.",
+        ) from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(
+            "config_unreadable", f"The configuration {path} is not valid YAML: {error}", "Correct the file there."
         ) from error
     return parse_settings(document, source=str(path), environ=os.environ if environ is None else environ)
 

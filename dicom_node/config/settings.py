@@ -43,13 +43,18 @@ class Peer(Section):
     host: str | None = None
 
 
+def _absolute(value: Path) -> Path:
+    # The catalog holds paths below it, which must not depend on the working directory of whoever reads them.
+    return value.expanduser().absolute()
+
+
 class NodeSettings(Section):
     """The node as a DICOM peer, and where it keeps its state."""
 
     ae_title: AETitle = "S2LDM"
     host: str = "0.0.0.0"  # noqa: S104 (a PACS is another machine)
     port: Port = 11112
-    data_dir: Path = Path("var")
+    data_dir: Annotated[Path, AfterValidator(_absolute)] = Field(default=Path("var"), validate_default=True)
     database: str | None = None
     peers: tuple[Peer, ...] = ()
     max_associations: int = Field(default=32, ge=1)
@@ -162,7 +167,7 @@ def _default_destinations() -> dict[str, Destination]:
 class Settings(Section):
     """Everything ``config/node.yaml`` can say."""
 
-    node: NodeSettings = NodeSettings()
+    node: NodeSettings = Field(default_factory=NodeSettings)
     series: SeriesSettings = SeriesSettings()
     routes: dict[AETitle, Route] = Field(default_factory=_default_routes, min_length=1)
     destinations: dict[str, Destination] = Field(default_factory=_default_destinations)

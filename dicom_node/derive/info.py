@@ -6,6 +6,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
+from pydicom.uid import (
+    UID,
+    CTImageStorage,
+    MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
+    SecondaryCaptureImageStorage,
+)
+
 
 class OutputForm(StrEnum):
     """How the derived series is encoded."""
@@ -16,6 +23,17 @@ class OutputForm(StrEnum):
     CT = "ct"
     #: Multi-frame Grayscale Word Secondary Capture Image Storage, one instance per series (PS3.3 A.8.4).
     MULTIFRAME_SECONDARY_CAPTURE = "multiframe-sc"
+
+    @property
+    def sop_class_uid(self) -> UID:
+        """SOP class of the instances, which a destination must take."""
+        match self:
+            case OutputForm.SECONDARY_CAPTURE:
+                return SecondaryCaptureImageStorage
+            case OutputForm.CT:
+                return CTImageStorage
+            case OutputForm.MULTIFRAME_SECONDARY_CAPTURE:
+                return MultiFrameGrayscaleWordSecondaryCaptureImageStorage
 
 
 #: Window (centre, width) in HU in which a phase is first shown: wide enough that vessels do not saturate.

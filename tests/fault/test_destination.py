@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from pydicom.uid import CTImageStorage, SecondaryCaptureImageStorage
 from pynetdicom import AE, evt
+from pynetdicom.sop_class import Verification
 from tiny_model import translated_job
 
 from dicom_node.catalog import Catalog, DeliveryState, JobState
@@ -233,6 +234,27 @@ def test_peer_without_the_sop_class_is_quarantined(step, catalog, job_id, peer) 
     failed = delivery(catalog, job_id)
     assert (failed.state, failed.reason.code) == (DeliveryState.FAILED, "no_context")
     assert "output form" in failed.reason.remedy
+
+
+def test_echo_names_the_storage_classes_that_the_peer_does_not_take(settings, port) -> None:
+    entity = AE(ae_title="PACS")
+    entity.add_supported_context(Verification)
+    entity.add_supported_context(CTImageStorage)
+    server = entity.start_server(("127.0.0.1", port), block=False)
+    try:
+        refused = echo(
+            settings.destinations["pacs"], calling_ae="S2LDM", storage=(CTImageStorage, SecondaryCaptureImageStorage)
+        )
+    finally:
+        server.shutdown()
+    assert refused == (SecondaryCaptureImageStorage,)
+
+
+def test_echo_of_a_peer_that_knows_no_verification_is_an_error_with_a_reason(settings, peer) -> None:
+    peer()
+    with pytest.raises(DeliverError) as caught:
+        echo(settings.destinations["pacs"], calling_ae="S2LDM", storage=(SecondaryCaptureImageStorage,))
+    assert caught.value.code == "echo_refused"
 
 
 def test_permanent_rejection_is_quarantined(settings, step, catalog, job_id, peer) -> None:

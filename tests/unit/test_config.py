@@ -63,6 +63,15 @@ def test_same_series_number_matters_at_a_shared_destination_only(destination: st
     assert settings.same_series_numbers() == found
 
 
+def test_data_dir_does_not_depend_on_the_working_directory_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert parse_settings({"node": {"data_dir": "state"}}).node.data_dir == tmp_path / "state"
+    assert Settings().node.data_dir == tmp_path / "var"
+
+
 def test_default_file_is_the_checkouts() -> None:
     assert default_config_path() == Path(__file__).parents[2] / "config" / "node.yaml"
 

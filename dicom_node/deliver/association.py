@@ -1,0 +1,133 @@
+"""Associations with a destination: asked for, tuned, ended in order, and their failures explained (PS3.8 7.1)."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol
+
+from pydicom.uid import UID
+from pynetdicom import AE, evt
+from pynetdicom.association import Association
+from pynetdicom.events import Event
+
+from dicom_node.errors import DeliverError, RetriableDeliverError
+
+#: Largest PDU offered to the peer, in bytes; what we send is cut to what the peer offers.
+MAX_PDU_BYTES = 262_144
+_TRANSIENT_REJECTION = 0x02
+
+
+class Peer(Protocol):
+    """A destination, as in the configuration."""
+
+    @property
+    def ae_title(self) -> str: ...
+
+    @property
+    def host(self) -> str: ...
+
+    @property
+    def port(self) -> int: ...
+
+    @property
+    def connect_timeout_seconds(self) -> float: ...
+
+    @property
+    def response_timeout_seconds(self) -> float: ...
+
+
+@contextmanager
+def open_association(
+    destination: Peer, *, calling_ae: str, contexts: Sequence[tuple[UID, tuple[UID, ...]]]
+) -> Iterator[Association]:
+    """An established association, released at the end (aborted after an error)."""
+    entity = AE(ae_title=calling_ae)
+    entity.connection_timeout = destination.connect_timeout_seconds
+    entity.acse_timeout = destination.response_timeout_seconds
+    entity.dimse_timeout = destination.response_timeout_seconds
+    # Silence between our own requests is ours to end; the peer's answer has the timeout above.
+    entity.network_timeout = None
+    entity.maximum_pdu_size = MAX_PDU_BYTES
+    for abstract_syntax, syntaxes in contexts:
+        entity.add_requested_context(abstract_syntax, list(syntaxes))
+    connected = threading.Event()
+    association = entity.associate(
+        destination.host,
+        destination.port,
+        ae_title=destination.ae_title,
+        max_pdu=MAX_PDU_BYTES,
+        evt_handlers=[(evt.EVT_CONN_OPEN, _tune, [connected, destination.response_timeout_seconds])],
+    )
+    if not association.is_established:
+        raise _not_established(association, destination, connected=connected.is_set())
+    try:
+        yield association
+    except BaseException:
+        association.abort()
+        raise
+    if association.is_established:
+        association.release()
+
+
+def _tune(event: Event, connected: threading.Event, timeout_seconds: float) -> None:
+    """Prepare a new connection: note it, send at once, and do not wait for ever for a peer that stops reading.
+
+    With Nagle's algorithm on, delayed acknowledgements cost some 40 ms an object.
+    """
+    connected.set()
+    connection = event.assoc.dul.socket
+    if connection is not None and connection.socket is not None:
+        connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.socket.settimeout(timeout_seconds)
+
+
+def _not_established(association: Association, destination: Peer, *, connected: bool) -> DeliverError:
+    where = name_of(destination)
+    if association.is_rejected:
+        answer = association.acceptor.primitive
+        reason = getattr(answer, "reason_str", "") or "no reason given"
+        if getattr(answer, "result", None) == _TRANSIENT_REJECTION:
+            return RetriableDeliverError(
+                "association_rejected_for_now", f"{where} rejects associations for now: {reason}."
+            )
+        return DeliverError(
+            "association_rejected",
+            f"{where} rejected the association: {reason}.",
+            "Check the AE titles, and that this node is registered there as a peer.",
+        )
+    if association.acceptor.primitive is not None and not association.accepted_contexts and not association.is_aborted:
+        return DeliverError(
+            "no_context", f"{where} takes none of the objects offered.", "Check its accepted SOP classes."
+        )
+    if association.is_aborted and association.rejected_contexts and not association.accepted_contexts:
+        return DeliverError(
+            "no_context",
+            f"{where} takes none of the objects offered.",
+            "Enable the SOP class there, or choose another output form for the route.",
+        )
+    if connected:
+        return RetriableDeliverError(
+            "no_association",
+            f"{where} took the connection but ended it, or did not answer the association request in time.",
+            "Check that a DICOM service listens on that port, and its log.",
+        )
+    return RetriableDeliverError(
+        "no_connection",
+        f"{where} could not be reached at {destination.host}:{destination.port}.",
+        "Check that it is running, its host and port, and the firewall.",
+    )
+
+
+def no_answer(destination: Peer) -> RetriableDeliverError:
+    """The error of a peer that leaves a request unanswered."""
+    return RetriableDeliverError(
+        "no_answer", f"{name_of(destination)} did not answer in time.", "Check that it is well."
+    )
+
+
+def name_of(destination: Peer) -> str:
+    """What sentences call the peer."""
+    return f"The peer {destination.ae_title}"
