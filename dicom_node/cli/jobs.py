@@ -1,6 +1,7 @@
 """``jobs``: list, show, retry, cancel."""
 
 from dataclasses import asdict
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +17,27 @@ if TYPE_CHECKING:
     from dicom_node.catalog import Catalog, JobRow, Reason
 
 commands = typer.Typer(help="Jobs: one series on one route.", no_args_is_help=True)
+
+_TURNED_AWAY_SHOWN = 5
+_TURNED_AWAY_WITHIN = timedelta(days=1)
+# In this order; what else there is stands in the JSON form.
+_FIELDS = {
+    "id": "job",
+    "state": "state",
+    "reason": "reason",
+    "route": "called AE title",
+    "phase": "phase",
+    "model_identity": "model",
+    "study_instance_uid": "study",
+    "series_instance_uid": "source series",
+    "derived_series_instance_uid": "derived series",
+    "instance_count": "images",
+    "attempts": "failed attempts",
+    "not_before": "next attempt",
+    "created_at": "created",
+    "updated_at": "updated",
+    "finished_at": "finished",
+}
 
 JobArgument = Annotated[int, typer.Argument(metavar="JOB", help="The job's number.")]
 
@@ -45,24 +67,39 @@ def list_jobs(
     """List jobs, newest first, each with its state and reason."""
     with _catalog(config) as catalog:
         rows = catalog.list_jobs(state=None if state is None else state.value, limit=limit)
+        receiving = catalog.count_series().get("receiving", 0)
+        since = catalog.now() - _TURNED_AWAY_WITHIN
+        turned_away = [peer for peer in catalog.rejected_peers() if peer.last_seen_at > since][:_TURNED_AWAY_SHOWN]
     if as_json:
         print_json([_plain(row) for row in rows])
         return
-    print_table(
-        ("JOB", "ROUTE", "STATE", "IMAGES", "UPDATED", "SERIES", "REASON"),
-        (
+    if rows:
+        print_table(
+            ("JOB", "ROUTE", "STATE", "IMAGES", "UPDATED", "SERIES", "REASON"),
             (
-                row.id,
-                row.route,
-                _state(row),
-                row.instance_count,
-                time_text(row.updated_at),
-                row.series_instance_uid,
-                _reason(row.reason),
-            )
-            for row in rows
-        ),
-    )
+                (
+                    row.id,
+                    row.route,
+                    _state(row),
+                    row.instance_count,
+                    time_text(row.updated_at),
+                    row.series_instance_uid,
+                    _reason(row.reason),
+                )
+                for row in rows
+            ),
+        )
+    else:
+        typer.echo("There are no jobs." if state is None else f"No job is {state.value}.")
+    if len(rows) == limit:
+        typer.echo(f"Older jobs are shown with a --limit above {limit}.")
+    if receiving:
+        typer.echo(f"{receiving} series still being received: a job begins when nothing has come for a while.")
+    for peer in turned_away:
+        typer.echo(
+            f"Turned away {peer.count} times, last {time_text(peer.last_seen_at)}: {peer.calling_ae} at {peer.peer} "
+            f"calling {peer.called_ae}. {_reason(peer.reason)}"
+        )
 
 
 @commands.command("show", epilog="Example: s2ldm-node jobs show 12")
@@ -74,7 +111,7 @@ def show_job(job_id: JobArgument, config: ConfigOption = None, as_json: JsonOpti
     if as_json:
         print_json(_plain(job) | {"deliveries": [asdict(one) for one in deliveries]})
         return
-    print_table(("", ""), ((name.replace("_", " "), value) for name, value in _shown(job)))
+    print_table(("", ""), _shown(job))
     if deliveries:
         print_table(
             ("DELIVERY", "DESTINATION", "STATE", "ACCEPTED", "ATTEMPTS", "NEXT", "REASON"),
@@ -99,7 +136,10 @@ def retry_job(
     config: ConfigOption = None,
     again: Annotated[bool, typer.Option("--again", help="Also a job that is done: do all of it anew.")] = False,
 ) -> None:
-    """Put a failed, refused or cancelled job back to work where it stopped. The running node takes it up."""
+    """Put a failed, refused or cancelled job back to work where it stopped; deliver a waiting one now.
+
+    The running node takes it up.
+    """
     with _catalog(config) as catalog:
         job = catalog.retry_job(job_id, again=again)
     typer.echo(f"job {job.id} is {job.state}")
@@ -139,7 +179,13 @@ def _plain(job: "JobRow") -> dict[str, Any]:
 
 
 def _shown(job: "JobRow") -> list[tuple[str, object]]:
-    fields = asdict(job)
-    fields["reason"] = _reason(job.reason)
+    fields = asdict(job) | {"reason": _reason(job.reason), "state": _state(job)}
     fields |= {name: time_text(value) for name, value in fields.items() if name.endswith("_at") or name == "not_before"}
-    return [(name, value) for name, value in fields.items() if value not in (None, "", {})]
+    shown = [(title, fields[name]) for name, title in _FIELDS.items() if fields[name] not in (None, "", 0)]
+    return shown + [(name.replace("_", " "), _plain_text(value)) for name, value in job.details.items()]
+
+
+def _plain_text(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_plain_text(one)}" for name, one in value.items())
+    return ", ".join(map(_plain_text, value)) if isinstance(value, list | tuple) else str(value)

@@ -14,8 +14,9 @@ import pytest
 import yaml
 from tiny_model import add_series, write_tiny_package
 
-from dicom_node.catalog import Catalog
+from dicom_node.catalog import Catalog, Reason
 from dicom_node.cli import main
+from dicom_node.lock import DataDirLock
 
 Writer = Callable[..., list[Path]]
 COMMANDS = (
@@ -189,6 +190,47 @@ def test_echo_of_a_dead_destination_fails(config: Path, capsys: pytest.CaptureFi
     assert "could not be reached" in capsys.readouterr().err
 
 
+def test_jobs_list_without_jobs_says_so(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Catalog(config.parent / "var" / "catalog.sqlite") as catalog:
+        catalog.note_rejected_peer(
+            called_ae="CECT_X",
+            calling_ae="CT1",
+            peer="10.0.0.9",
+            reason=Reason(code="called_ae_unknown", sentence="No."),
+        )
+
+    assert run("jobs", "list", "--config", config) == 0
+
+    out = capsys.readouterr().out
+    assert "There are no jobs." in out
+    assert "CT1 at 10.0.0.9 calling CECT_X. No." in out
+
+
+def test_check_beside_the_running_node_is_no_error(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as web:
+        web.bind(("127.0.0.1", 0))
+        web.listen()
+        document = yaml.safe_load(config.read_text()) | {"web": {"port": web.getsockname()[1]}}
+        document["node"] |= {"host": "127.0.0.1", "port": free_port()}
+        package = str(write_tiny_package(config.parent / "tiny"))
+        document["routes"] = {"CECT_ART": {"phase": "arterial", "model": package}}
+        config.write_text(yaml.safe_dump(document), encoding="utf-8")
+        assert run("check", "--offline", "--config", config) == 1
+        assert "in use by another program" in " ".join(capsys.readouterr().out.split())
+
+        lock = DataDirLock(config.parent / "var").acquire()
+        assert run("check", "--offline", "--config", config) == 0
+        lock.release()
+
+    assert "in use by the running node" in capsys.readouterr().out
+
+
+def test_missing_configuration_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("check", "--config", tmp_path / "absent.yaml") == 2
+
+    assert "absent.yaml cannot be read: No such file or directory." in capsys.readouterr().err
+
+
 def test_check_names_everything_that_is_wrong(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     document = yaml.safe_load(config.read_text())
     document["routes"] = {"CECT_ART": {"phase": "arterial", "model": "absent", "destinations": ["pacs"]}}
@@ -202,9 +244,7 @@ def test_check_names_everything_that_is_wrong(config: Path, capsys: pytest.Captu
     assert "could not be reached" in out
 
 
-def test_check_warns_of_routes_with_the_same_series_number(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_check_warns_of_routes_with_the_same_series_number(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     package = str(write_tiny_package(tmp_path / "tiny"))
     route = {"phase": "arterial", "model": package, "destinations": ["pacs"]}
     document = {
