@@ -3,7 +3,6 @@
 import logging
 import shutil
 import sys
-import warnings
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +15,7 @@ from prometheus_client.registry import Collector
 
 from dicom_node.catalog import Catalog, JobState
 from dicom_node.config import LogSettings
+from dicom_node.privacy import silence_attribute_values
 
 _STEP_SECONDS = (0.1, 0.5, 1, 2, 5, 10, 20, 40, 80, 160, 320, 640, 1280)
 _WAITING = (JobState.SELECTING, JobState.QUEUED, JobState.TRANSLATED, JobState.DELIVERING)
@@ -24,7 +24,7 @@ _WAITING = (JobState.SELECTING, JobState.QUEUED, JobState.TRANSLATED, JobState.D
 def configure_logging(settings: LogSettings, *, stream: TextIO | None = None) -> None:
     """Send the node's and its libraries' logs to ``stream`` (default: standard error), one JSON object per line.
 
-    pydicom's warnings and messages are silenced: they quote attribute values, which may be a patient's.
+    Attribute values, which may be a patient's, are kept out of them (`dicom_node.privacy`).
     """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -45,10 +45,9 @@ def configure_logging(settings: LogSettings, *, stream: TextIO | None = None) ->
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.level.upper())
-    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
     for library in ("pynetdicom", "apscheduler", "uvicorn", "asyncio"):
         logging.getLogger(library).setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", module="pydicom")
+    silence_attribute_values()
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

@@ -10,6 +10,7 @@ from dicom_node import __version__
 from dicom_node.cli import checking, jobs, models, peers, routes, running, translating
 from dicom_node.cli.output import stderr
 from dicom_node.errors import ConfigError, NodeError
+from dicom_node.privacy import silence_attribute_values
 from s2ldm_core.errors import S2LDMError
 
 #: Exit codes: done, failed, wrong use.
@@ -48,6 +49,7 @@ def _root(
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command and exit: 0 done, 1 failed, 2 wrong use. Errors go to standard error, one line first."""
+    silence_attribute_values()
     try:
         app(args=None if arguments is None else list(arguments), prog_name="s2ldm-node")
     except (NodeError, S2LDMError) as error:

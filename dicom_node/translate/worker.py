@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import logging
 import os
 import signal
 import sys
 import threading
 import time
-import warnings
 from collections.abc import Callable
 from multiprocessing import connection as mp_connection
 from multiprocessing import parent_process
@@ -23,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dicom_node.faults import place_of
+from dicom_node.privacy import silence_attribute_values
 from dicom_node.translate.messages import (
     Answer,
     Disposition,
@@ -49,9 +48,7 @@ def serve(connection: Connection) -> None:
     """Answer requests until the other end closes; the worker process's main function."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the node, which stops its worker in order
     threading.Thread(target=_end_with_parent, name="end-with-parent", daemon=True).start()
-    # pydicom's messages quote attribute values, which may be a patient's.
-    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
-    warnings.filterwarnings("ignore", module="pydicom")
+    silence_attribute_values()
     worker = Worker(connection.send)
     while True:
         try:

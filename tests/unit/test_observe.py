@@ -56,6 +56,17 @@ def test_other_libraries_speak_json_too(stream: io.StringIO) -> None:
     assert lines(stream)[0]["event"] == "hello"
 
 
+def test_of_a_warning_only_kind_and_place_reach_the_log(stream: io.StringIO) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        configure_logging(LogSettings(), stream=stream)
+        warnings.warn("Invalid value 'Doe^John'", UserWarning, stacklevel=1)
+
+    (line,) = lines(stream)
+    assert str(line["event"]).startswith("UserWarning at unit/test_observe.py:")
+    assert "Doe" not in stream.getvalue()
+
+
 def test_pydicoms_messages_with_values_do_not_reach_the_log(stream: io.StringIO) -> None:
     configure_logging(LogSettings(), stream=stream)
 
