@@ -21,6 +21,22 @@ ENVIRONMENT_PREFIX = "S2LDM_"
 _MAPS = ("routes", "destinations")
 
 
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """Refuses a key that stands twice, of which YAML would silently keep the last: a second ``routes:`` at the end."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """As usual, but each key once."""
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            line = key.start_mark.line + 1
+            if key.value in lines:
+                raise yaml.YAMLError(f"the key {key.value} stands twice, in lines {lines[key.value]} and {line}.")
+            lines[key.value] = line
+        return super().construct_mapping(node, deep)
+
+
 def default_config_path() -> Path:
     """The configuration that the node starts with when none is named: a checkout's, else the installed wheel's."""
     root = Path(__file__).resolve().parent.parent.parent
@@ -40,7 +56,7 @@ def load_settings(path: Path | None = None, *, environ: Mapping[str, str] | None
     """
     path = path or default_config_path()
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)  # noqa: S506 (a SafeLoader)
     except OSError as error:
         raise ConfigError(
             "config_unreadable",
@@ -62,7 +78,10 @@ def parse_settings(
         document = {}
     if not isinstance(document, dict):
         raise ConfigError("config_invalid", f"{source}: the file must hold keys and values, such as node: and routes:.")
-    merged = _override(document, environ or {})
+    overrides = sorted(filter(_is_override, environ or {}))
+    merged = _override(document, {name: (environ or {})[name] for name in overrides})
+    if overrides:
+        source += f" with {', '.join(overrides)}"
     try:
         return Settings.model_validate(merged)
     except ValidationError as error:
@@ -74,13 +93,16 @@ def parse_settings(
         ) from error
 
 
+def _is_override(variable: str) -> bool:
+    # Variables without a section (S2LDM_SOMETHING) are other programs' business.
+    parts = variable.removeprefix(ENVIRONMENT_PREFIX).split("__")
+    return variable.startswith(ENVIRONMENT_PREFIX) and len(parts) > 1 and all(parts)
+
+
 def _override(document: dict[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
     merged = _copy(document)
     for variable in sorted(environ):
         parts = variable.removeprefix(ENVIRONMENT_PREFIX).split("__")
-        # Variables without a section (S2LDM_SOMETHING) are other programs' business.
-        if not variable.startswith(ENVIRONMENT_PREFIX) or len(parts) < 2 or not all(parts):
-            continue
         try:
             value = yaml.safe_load(environ[variable])
         except yaml.YAMLError as error:

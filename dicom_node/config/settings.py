@@ -15,7 +15,7 @@ def _ae_title(value: str) -> str:
     # PS3.5 6.2, VR AE: at most 16 characters of the default repertoire, no backslash or control character, not only
     # spaces; leading and trailing spaces are not significant, so they can only be mistakes here.
     if not 1 <= len(value) <= 16:
-        raise ValueError("an AE title has 1 to 16 characters")
+        raise ValueError(f"an AE title has 1 to 16 characters, not {len(value)}")
     if value != value.strip():
         raise ValueError("an AE title must not begin or end with a space")
     if not value.isascii() or not value.isprintable() or "\\" in value:

@@ -63,6 +63,19 @@ def test_same_series_number_matters_at_a_shared_destination_only(destination: st
     assert settings.same_series_numbers() == found
 
 
+def test_key_that_stands_twice_is_an_error_with_both_lines(tmp_path: Path) -> None:
+    path = tmp_path / "node.yaml"
+    path.write_text("routes: {A: {phase: arterial}}\nnode: {port: 1}\nroutes: {B: {phase: venous}}\n", encoding="utf-8")
+
+    with pytest.raises(ConfigError, match="the key routes stands twice, in lines 1 and 3"):
+        load_settings(path, environ={})
+
+
+def test_mistake_in_the_environment_names_its_variable() -> None:
+    with pytest.raises(ConfigError, match=r"with S2LDM_NODE__PRT: unknown key node\.prt"):
+        load_settings(environ={"S2LDM_NODE__PRT": "1", "S2LDM_REAL_DATA": "/x"})
+
+
 def test_data_dir_does_not_depend_on_the_working_directory_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
