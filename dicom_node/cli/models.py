@@ -25,6 +25,9 @@ def list_models(folder: FolderOption = None, as_json: JsonOption = False) -> Non
     if as_json:
         print_json([package.metadata.model_dump(mode="json") | {"path": str(package.path)} for package in packages])
         return
+    if not packages:
+        typer.echo("No model package is installed here; --folder looks in another folder.")
+        return
     print_table(
         ("MODEL", "VERSION", "SYSTEM", "PHASES", "INTENDED USE", "PATH"),
         (

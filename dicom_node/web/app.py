@@ -85,6 +85,7 @@ def create_app(
             checks=readiness(),
             routes=settings.routes,
             counts=catalog.count_jobs(),
+            receiving=catalog.count_series().get("receiving", 0),
             jobs=catalog.list_jobs(limit=_SHOWN),
             deliveries=catalog.list_deliveries(limit=_SHOWN),
             rejected=catalog.rejected_peers()[:_SHOWN],

@@ -50,23 +50,24 @@ def client(catalog: Catalog, health: Health, metrics: Metrics) -> TestClient:
     return TestClient(create_app(Settings(), catalog, readiness=health, metrics=metrics.exposition))
 
 
-def add_job(catalog: Catalog, number: int = 1) -> int:
-    uid = f"1.2.{number}"
-    catalog.add_instance(
-        NewInstance(
-            series_instance_uid=uid,
-            study_instance_uid="1.2",
-            sop_instance_uid=f"{uid}.1",
-            sop_class_uid="1.2.840.10008.5.1.4.1.1.2",
-            transfer_syntax_uid="1.2.840.10008.1.2.1",
-            path=Path("/spool/secret-place.dcm"),
-            digest="d",
-            size=1,
-            route="CECT_ART",
-            calling_ae="PACS",
-            peer="127.0.0.1",
-        )
+def new_instance(series_uid: str) -> NewInstance:
+    return NewInstance(
+        series_instance_uid=series_uid,
+        study_instance_uid="1.2",
+        sop_instance_uid=f"{series_uid}.1",
+        sop_class_uid="1.2.840.10008.5.1.4.1.1.2",
+        transfer_syntax_uid="1.2.840.10008.1.2.1",
+        path=Path("/spool/secret-place.dcm"),
+        digest="d",
+        size=1,
+        route="CECT_ART",
+        calling_ae="PACS",
+        peer="127.0.0.1",
     )
+
+
+def add_job(catalog: Catalog, number: int = 1) -> int:
+    catalog.add_instance(new_instance(f"1.2.{number}"))
     series = catalog.list_series(limit=1)[0]
     job_id = catalog.complete_series(
         series.key, signal="released", phase="arterial", model="demo", seen_at=series.last_received_at
@@ -217,6 +218,13 @@ def test_pages_load_nothing_from_elsewhere(client: TestClient, catalog: Catalog,
     assert not re.search(r"(src|href)=[\"']?(https?:)?//", answer.text)
     assert "<script" not in answer.text
     assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+
+
+def test_overview_counts_series_still_being_received(client: TestClient, catalog: Catalog) -> None:
+    add_job(catalog)
+    catalog.add_instance(new_instance("1.2.2"))
+
+    assert "1 selecting; 1 series still being received" in client.get("/").text
 
 
 def test_overview_shows_what_a_peer_wrote_as_text(client: TestClient, catalog: Catalog) -> None:
