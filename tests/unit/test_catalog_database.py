@@ -5,11 +5,13 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from catalog_jobs import Clock
+from catalog_jobs import Clock, instance, job_in
+from sqlalchemy import Connection, Engine, event
 
-from dicom_node.catalog import Catalog
+from dicom_node.catalog import Catalog, JobState
 from dicom_node.errors import CatalogError
 
 
@@ -52,6 +54,33 @@ def test_file_that_is_no_database_is_an_error_with_a_reason(tmp_path: Path) -> N
         Catalog(location)
 
     assert raised.value.code == "catalog_unusable"
+
+
+def test_frequent_queries_search_by_index(catalog: Catalog, clock: Clock) -> None:
+    """What the node asks every second must not read every row there ever was; sizes and times are not looked at."""
+    job_id = job_in(catalog, clock, JobState.DELIVERING)
+    plans: list[str] = []
+
+    def explain(connection: Connection, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
+        if statement.startswith(("SELECT", "UPDATE")):
+            raw = connection.connection.cursor()
+            plans.extend(row[3] for row in raw.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall())
+
+    event.listen(Engine, "before_cursor_execute", explain)
+    try:
+        catalog.series_due(clock(), 20.0)
+        catalog.claim_job(JobState.QUEUED, JobState.TRANSLATING, "test")
+        catalog.get_delivery(1)
+        catalog.list_deliveries(job_id=job_id)
+        catalog.job_instances(job_id)
+        catalog.delivery_instances(1)
+        catalog.set_instance_status(1, "2.25.0", 0x0000)
+        catalog.add_instances([instance(7)])
+    finally:
+        event.remove(Engine, "before_cursor_execute", explain)
+
+    assert any("USING INDEX" in one for one in plans)
+    assert [one for one in plans if one.startswith("SCAN ") and one != "SCAN CONSTANT ROW"] == []
 
 
 def test_unknown_job_is_an_error_with_a_reason(catalog: Catalog) -> None:
