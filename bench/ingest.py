@@ -6,6 +6,9 @@ The sender is DCMTK's storescu on the same machine, with 1 and with 4 associatio
 senders to the end of the last, so it holds their start-up and reading too, the same for every receiver. Ours answers
 when file, folder and catalog row are on disk. Each repetition sends the same images to a receiver that is empty but for
 a few images sent before the clock starts, so that nobody is measured while starting.
+
+Beside the rate stands the processor time that the receiver, with all its processes, spent on an image: on a machine with
+few cores, or busy ones, it is what limits the rate, and it says more than the rate does of one that is busy otherwise.
 """
 
 import argparse
@@ -85,21 +88,27 @@ def _is_ready(node: peers.Peer) -> bool:
     return True
 
 
-def measure(receiver: Receiver, series: Path, *, warm_up: Path, images: int, associations: int) -> dict[str, float]:
-    """Send `series` (folders, dealt out to the associations) once; returns seconds and images a second."""
-    with tempfile.TemporaryDirectory(prefix="ingest-") as work, receiver(Path(work)) as peer:
+def measure(
+    receiver: Receiver, series: Path, *, folder: Path, warm_up: Path, images: int, associations: int
+) -> dict[str, float]:
+    """Send `series` (folders, dealt out to the associations) once; returns seconds, images a second, CPU per image.
+
+    `folder` is for the receiver's files and must not be removed before the last measurement: ext4 passes over inodes
+    that were freed in the last minutes, one by one, which would cost whoever comes next a quarter of its time.
+    """
+    with receiver(folder) as peer:
         called_ae = _ROUTE if peer.name == "node" else peer.ae_title
         peers.send(peer, [warm_up], called_ae=called_ae, options=("+r",))
         parts = sorted(series.iterdir())
         groups = [parts[start::associations] for start in range(associations)]
-        begun = time.perf_counter()
+        spent, begun = peers.processor_seconds(peer), time.perf_counter()
         senders = [peers.storescu(peer, group, called_ae=called_ae, options=("+r",)) for group in groups]
         outputs = [sender.communicate()[0] for sender in senders]
-        seconds = time.perf_counter() - begun
+        seconds, spent = time.perf_counter() - begun, peers.processor_seconds(peer) - spent
         for sender, output in zip(senders, outputs, strict=True):
             if sender.returncode:
                 raise peers.PeerError(f"storescu failed on {peer.name}: {output.decode(errors='replace')[-1000:]}")
-    return {"seconds": seconds, "images_per_second": images / seconds}
+    return {"seconds": seconds, "images_per_second": images / seconds, "cpu_ms_per_image": 1e3 * spent / images}
 
 
 def main() -> None:
@@ -120,7 +129,7 @@ def main() -> None:
     if missing:
         sys.exit(f"not installed: {', '.join(missing)}")
     runs: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory(prefix="ingest-series-") as work:
+    with tempfile.TemporaryDirectory(prefix="ingest-") as work:
         series, warm_up = Path(work) / "series", Path(work) / "warm-up"
         write_series(series, images=options.images, parts=max(options.associations))
         write_series(warm_up, images=_WARM_UP_IMAGES, parts=1)
@@ -129,24 +138,36 @@ def main() -> None:
             for associations in options.associations:
                 for name, receiver in receivers.items():
                     result = measure(
-                        receiver, series, warm_up=warm_up, images=options.images, associations=associations
+                        receiver,
+                        series,
+                        folder=Path(work) / f"{name}-{associations}-{repetition}",
+                        warm_up=warm_up,
+                        images=options.images,
+                        associations=associations,
                     )
                     runs.append({"receiver": name, "associations": associations, "repetition": repetition, **result})
-    print(
-        f"{options.images} CT images, 512x512, 16 bit; median of {options.repetitions} (lowest to highest): images/s\n"
-    )
-    print(f"{'receiver':<12}" + "".join(f"{f'{count} association(s)':>26}" for count in options.associations))
-    for name in receivers:
-        cells = []
-        for count in options.associations:
-            rates = [
-                run["images_per_second"] for run in runs if (run["receiver"], run["associations"]) == (name, count)
-            ]
-            cells.append(f"{statistics.median(rates):.0f} ({min(rates):.0f} to {max(rates):.0f})")
-        print(f"{name:<12}" + "".join(f"{cell:>26}" for cell in cells))
+    _print_table(runs, images=options.images)
     document = {"images": options.images, "platform": platform.platform(), "runs": runs}
     options.json.write_text(json.dumps(document, indent=2) + "\n")
     print(f"\nraw numbers: {options.json}")
+
+
+def _print_table(runs: list[dict[str, Any]], *, images: int) -> None:
+    repetitions = 1 + max(run["repetition"] for run in runs)
+    print(
+        f"{images} CT images, 512x512, 16 bit; median of {repetitions} (lowest to highest): images/s, and the receiver's "
+        "processor time for an image\n"
+    )
+    counts, names = (list(dict.fromkeys(run[key] for run in runs)) for key in ("associations", "receiver"))
+    print(f"{'receiver':<12}" + "".join(f"{f'{count} association(s)':>32}" for count in counts))
+    for name in names:
+        cells = []
+        for count in counts:
+            chosen = [run for run in runs if (run["receiver"], run["associations"]) == (name, count)]
+            rates = [run["images_per_second"] for run in chosen]
+            cpu = statistics.median(run["cpu_ms_per_image"] for run in chosen)
+            cells.append(f"{statistics.median(rates):.0f} ({min(rates):.0f} to {max(rates):.0f}), {cpu:.2f} ms")
+        print(f"{name:<12}" + "".join(f"{cell:>32}" for cell in cells))
 
 
 if __name__ == "__main__":

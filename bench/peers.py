@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import psutil
 import yaml
 
 ORTHANC = "/usr/sbin/Orthanc"
@@ -189,6 +190,16 @@ def send(peer: Peer, paths: Sequence[Path], *, called_ae: str, options: Sequence
     if process.returncode != 0:
         raise PeerError(f"storescu ended with {process.returncode}:\n{text[-2000:]}")
     return text
+
+
+def processor_seconds(peer: Peer) -> float:
+    """What `peer` and its processes, those that have ended included, have spent so far in user and system mode."""
+    root = psutil.Process(peer.process.pid)
+    total = 0.0
+    for process in (root, *root.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):
+            total += sum(process.cpu_times()[:4])
+    return total
 
 
 @contextmanager
