@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol, cast
 
 import structlog
@@ -14,7 +14,8 @@ from pynetdicom.pdu_primitives import P_DATA
 from dicom_node.receive import status
 from dicom_node.receive.admission import Admission
 from dicom_node.receive.command_set import Command, decode_command, encode_store_response
-from dicom_node.receive.upper_layer import IDLE_SECONDS, ReceivingUpperLayer, SignallingQueue
+from dicom_node.receive.transport import SignallingQueue
+from dicom_node.receive.upper_layer import IDLE_SECONDS, Fragment, ReceivingUpperLayer
 
 _log = structlog.get_logger(__name__)
 
@@ -64,29 +65,35 @@ class _StreamingDIMSE(DIMSEServiceProvider):
         self._sink: StoreSink | None = None
 
     def receive_primitive(self, primitive: P_DATA) -> None:
-        """Take the fragments of a P-DATA primitive (PS3.8 annex E)."""
+        """Take the fragments of a P-DATA primitive."""
+        self.receive_fragments(cast(list[Fragment], primitive.presentation_data_value_list))
+
+    def receive_fragments(self, fragments: Iterable[Fragment]) -> None:
+        """Take fragments of messages (PS3.8 annex E)."""
         upper_layer = cast(ReceivingUpperLayer, self.dul)
-        for context_id, value in primitive.presentation_data_value_list:
-            control, fragment = value[0], cast(memoryview, value)[1:]
+        for context_id, value in fragments:
+            control, fragment = value[0], value[1:]
             if control & _IS_COMMAND:
                 self._encoded_command += fragment
                 if self._command is not None or len(self._encoded_command) > _COMMAND_LIMIT:
-                    return upper_layer.refuse("command set in the middle of a message")
+                    upper_layer.refuse("command set in the middle of a message")
+                    return
                 if not control & _IS_LAST:
                     continue
                 try:
                     self._begin(context_id, bytes(self._encoded_command))
                 except ValueError as error:
-                    return upper_layer.refuse(str(error))
+                    upper_layer.refuse(str(error))
+                    return
                 self._encoded_command.clear()
             elif self._command is None or context_id != self._context_id:
-                return upper_layer.refuse("data set without a command set")
+                upper_layer.refuse("data set without a command set")
+                return
             else:
                 if self._sink is not None:
                     self._sink.append(fragment)
                 if control & _IS_LAST:
                     self._finish()
-        return None
 
     def discard(self) -> None:
         """Forget a message that was cut off."""
@@ -125,10 +132,8 @@ class _StreamingDIMSE(DIMSEServiceProvider):
             except Exception as error:  # noqa: BLE001 - a fault of ours: the peer must learn that we do not have the object
                 _log.exception("store_failed", error=type(error).__name__)
                 code, comment = status.PROCESSING_FAILURE, "internal error"
-        response = P_DATA()
         encoded = encode_store_response(command, status=code, comment=comment)
-        response.presentation_data_value_list.append((self._context_id, bytes([_IS_COMMAND | _IS_LAST]) + encoded))
-        self.dul.send_pdu(response)
+        cast(ReceivingUpperLayer, self.dul).answer(self._context_id, bytes([_IS_COMMAND | _IS_LAST]) + encoded)
 
 
 class ReceivingAssociation(Association):

@@ -19,7 +19,7 @@ from dicom_node.receive.admission import Gatekeeper, Rejection, asks_to_store, s
 from dicom_node.receive.association import ReceivingAssociation
 from dicom_node.receive.spool import Spool
 from dicom_node.receive.storage import ReceiveObserver, StorageService
-from dicom_node.receive.upper_layer import ReceivingSocket
+from dicom_node.receive.transport import ReceivingSocket
 
 _log = structlog.get_logger(__name__)
 

@@ -19,7 +19,7 @@ def test_the_methods_that_are_replaced_or_called_exist() -> None:
     assert set(vars(Association)) >= ASSOCIATION_METHODS
     assert "receive_primitive" in vars(DIMSEServiceProvider)
     assert "_create_association" in vars(RequestHandler)
-    assert {"ready", "recv"} <= set(vars(AssociationSocket))
+    assert {"ready", "recv", "send"} <= set(vars(AssociationSocket))
     assert {"shutdown", "server_close"} <= set(vars(AssociationServer))
 
 
@@ -27,7 +27,15 @@ def test_the_attributes_that_are_used_exist() -> None:
     association = Association(AE(), "acceptor")
     for name in ("_accepted_cx", "_dul_ready", "_is_paused", "_kill", "_server", "_started_dul"):
         assert hasattr(association, name), name
-    for name in ("_idle_timer", "_kill_thread", "_recv_pdu", "artim_timer", "event_queue", "to_user_queue"):
+    for name in (
+        "_idle_timer",
+        "_kill_thread",
+        "_recv_pdu",
+        "artim_timer",
+        "event_queue",
+        "to_provider_queue",
+        "to_user_queue",
+    ):
         assert hasattr(association.dul, name), name
 
 
@@ -38,6 +46,16 @@ def test_a_p_data_indication_stays_in_state_6() -> None:
     assert pynetdicom.fsm.ACTIONS[action][1] is pynetdicom.fsm.DT_2
     source = inspect.getsource(pynetdicom.fsm.DT_2)
     assert "dul.assoc.dimse.receive_primitive" in source
+    assert 'return "Sta6"' in source
+
+
+def test_a_p_data_request_stays_in_state_6() -> None:
+    """Answers take this transition without going through pynetdicom's queues."""
+    action = pynetdicom.fsm.TRANSITION_TABLE["Evt9", "Sta6"]
+    assert action == "DT-1"
+    assert pynetdicom.fsm.ACTIONS[action][1] is pynetdicom.fsm.DT_1
+    source = inspect.getsource(pynetdicom.fsm.DT_1)
+    assert "dul._send(P_DATA_TF(primitive))" in source
     assert 'return "Sta6"' in source
 
 
