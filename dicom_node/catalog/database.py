@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, func, insert, inspect, make_url, select, text
+from sqlalchemy import Connection, Engine, Table, create_engine, event, func, insert, inspect, make_url, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from dicom_node.catalog import schema
@@ -49,8 +49,8 @@ class Database:
             Path(location).parent.mkdir(parents=True, exist_ok=True)
             url = make_url("sqlite://").set(database=str(location))
         self._engine = create_engine(url, pool_size=8, max_overflow=16, pool_timeout=30)
-        self._reader = self._engine.execution_options(catalog_read=True)
-        if url.get_backend_name() == "sqlite":
+        self._is_sqlite = url.get_backend_name() == "sqlite"
+        if self._is_sqlite:
             _use_wal(self._engine)
         try:
             self._migrate()
@@ -66,12 +66,14 @@ class Database:
     def write(self) -> Iterator[Connection]:
         """One write transaction: committed at the end, rolled back on any error."""
         with self._engine.begin() as connection:
+            self._begin(connection, "BEGIN IMMEDIATE")
             yield connection
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """One consistent read snapshot."""
-        with self._reader.connect() as connection:
+        with self._engine.connect() as connection:
+            self._begin(connection, "BEGIN")
             yield connection
 
     def check(self) -> None:
@@ -92,6 +94,11 @@ class Database:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _begin(self, connection: Connection, statement: str) -> None:
+        # Not in a listener for the engine's "begin": an engine with one takes a slower way through every statement.
+        if self._is_sqlite:
+            connection.exec_driver_sql(statement)
 
     def _migrate(self) -> None:
         with self.write() as connection:
@@ -119,7 +126,7 @@ class Database:
 def _use_wal(engine: Engine) -> None:
     @event.listens_for(engine, "connect")
     def configure(dbapi_connection: Any, _: Any) -> None:
-        # The driver's own implicit BEGIN is deferred and comes too late; `begin` below opens every transaction instead.
+        # The driver's own implicit BEGIN is deferred and comes too late; `Database` opens every transaction itself.
         dbapi_connection.isolation_level = None
         cursor = dbapi_connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
@@ -127,11 +134,6 @@ def _use_wal(engine: Engine) -> None:
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.close()
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        reading = connection.get_execution_options().get("catalog_read", False)
-        connection.execute(text("BEGIN" if reading else "BEGIN IMMEDIATE"))
 
 
 def reason_of(row: Mapping[Any, Any]) -> Reason | None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, insert, select, update
 
 from dicom_node.catalog.database import Database, insert_row
 from dicom_node.catalog.rows import (
@@ -16,11 +16,18 @@ from dicom_node.catalog.schema import associations, instances, series
 
 # Built once: for a statement with bound parameters SQLAlchemy spends a third of the time that it spends on one that is
 # put together anew, and a listener executes these for every image.
-_FIND_SERIES = select(series.c.id).where(
-    series.c.series_instance_uid == bindparam("uid"), series.c.route == bindparam("title")
-)
-_FIND_INSTANCE = select(instances.c.digest, instances.c.path.is_not(None)).where(
-    instances.c.series_id == bindparam("key"), instances.c.sop_instance_uid == bindparam("uid")
+_FIND = (
+    select(series.c.id, instances.c.digest, instances.c.path.is_not(None))
+    .select_from(
+        series.outerjoin(
+            instances,
+            and_(instances.c.series_id == series.c.id, instances.c.sop_instance_uid == bindparam("sop_instance_uid")),
+        )
+    )
+    .where(
+        series.c.series_instance_uid == bindparam("series_instance_uid"),
+        series.c.route == bindparam("called_ae"),
+    )
 )
 _ADD_INSTANCES = insert(instances)
 _RESTORE_INSTANCE = (
@@ -86,16 +93,13 @@ class Intake(Database):
         if not batch:
             return []
         with self.write() as connection:
-            keys = self._series_keys(connection, batch)
-            held = _held_instances(
-                connection, {(keys[i.series_instance_uid, i.route], i.sop_instance_uid) for i in batch}
-            )
+            keys: dict[tuple[str, str], int] = {}
+            held: dict[tuple[int, str], tuple[str | None, bool]] = {}
             outcomes, rows, restored = [], [], []
             touched: dict[int, tuple[int, int, datetime]] = {}
             for instance in batch:
-                key = keys[instance.series_instance_uid, instance.route]
                 at = instance.received_at or self.now()
-                digest, present = held.get((key, instance.sop_instance_uid), (None, False))
+                key, digest, present = _find(connection, instance, at, keys=keys, held=held)
                 if digest is None:
                     outcome = Outcome.NEW
                     rows.append(_instance_values(instance, key, at))
@@ -127,41 +131,54 @@ class Intake(Database):
             )
         return outcomes
 
-    def _series_keys(self, connection: Connection, batch: Sequence[NewInstance]) -> dict[tuple[str, str], int]:
-        first = {(i.series_instance_uid, i.route): i for i in reversed(batch)}
-        keys: dict[tuple[str, str], int] = {}
-        for pair, instance in first.items():
-            key = connection.scalar(_FIND_SERIES, {"uid": pair[0], "title": pair[1]})
-            if key is not None:
-                keys[pair] = key
-            else:
-                at = instance.received_at or self.now()
-                keys[pair] = insert_row(
-                    connection,
-                    series,
-                    series_instance_uid=instance.series_instance_uid,
-                    study_instance_uid=instance.study_instance_uid,
-                    route=instance.route,
-                    state=SeriesState.RECEIVING,
-                    instance_count=0,
-                    conflict_count=0,
-                    first_received_at=at,
-                    last_received_at=at,
-                    calling_ae=instance.calling_ae,
-                    peer=instance.peer,
-                )
-        return keys
 
+def _find(
+    connection: Connection,
+    instance: NewInstance,
+    at: datetime,
+    *,
+    keys: dict[tuple[str, str], int],
+    held: dict[tuple[int, str], tuple[str | None, bool]],
+) -> tuple[int, str | None, bool]:
+    """The number of the instance's series, which is made if need be, and what is held of the instance itself.
 
-def _held_instances(
-    connection: Connection, wanted: set[tuple[int, str]]
-) -> dict[tuple[int, str], tuple[str | None, bool]]:
-    held: dict[tuple[int, str], tuple[str | None, bool]] = {}
-    for key, uid in wanted:
-        row = connection.execute(_FIND_INSTANCE, {"key": key, "uid": uid}).first()
-        if row is not None:
-            held[key, uid] = (row[0], bool(row[1]))
-    return held
+    ``keys`` and ``held`` are what this batch has met already.
+
+    Returns
+    -------
+    tuple
+        Number, digest (None: the instance is new) and whether its file is there.
+    """
+    pair = (instance.series_instance_uid, instance.route)
+    key = keys.get(pair)
+    if key is not None and (key, instance.sop_instance_uid) in held:
+        return (key, *held[key, instance.sop_instance_uid])
+    row = connection.execute(
+        _FIND,
+        {
+            "series_instance_uid": instance.series_instance_uid,
+            "called_ae": instance.route,
+            "sop_instance_uid": instance.sop_instance_uid,
+        },
+    ).first()
+    if row is not None:
+        keys[pair] = row[0]
+        return row[0], row[1], bool(row[2])
+    keys[pair] = insert_row(
+        connection,
+        series,
+        series_instance_uid=instance.series_instance_uid,
+        study_instance_uid=instance.study_instance_uid,
+        route=instance.route,
+        state=SeriesState.RECEIVING,
+        instance_count=0,
+        conflict_count=0,
+        first_received_at=at,
+        last_received_at=at,
+        calling_ae=instance.calling_ae,
+        peer=instance.peer,
+    )
+    return keys[pair], None, False
 
 
 def _instance_values(instance: NewInstance, key: int, at: datetime) -> dict[str, object]:
