@@ -21,7 +21,7 @@ from dicom_node.lock import DataDirLock
 from dicom_node.loop import Step, StepLoop
 from dicom_node.models import model_identity, model_min_slices
 from dicom_node.observe import Metrics
-from dicom_node.receive import Listener
+from dicom_node.receive import ListenerProcesses
 from dicom_node.retention import RetentionStep
 from dicom_node.series import CompletionStep, SelectStep
 from dicom_node.translate import TranslateStep
@@ -80,7 +80,7 @@ class Node:
             self.catalog = Catalog(settings.catalog_location)
             stack.callback(self.catalog.close)
             self.metrics = Metrics(self.catalog, data_dir=settings.node.data_dir)
-            self._listener = Listener(settings, self.catalog, observer=self.metrics)
+            self._listener = ListenerProcesses(settings, observer=self.metrics)
             self._translate = TranslateStep(settings, self.catalog)
             self._deliver = DeliverStep(settings, self.catalog)
             self._loops = self._make_loops()

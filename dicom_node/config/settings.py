@@ -58,6 +58,7 @@ class NodeSettings(Section):
     database: str | None = None
     peers: tuple[Peer, ...] = ()
     max_associations: int = Field(default=32, ge=1)
+    listener_processes: int = Field(default=1, ge=1, le=16)
     max_pdu_bytes: int = Field(default=262_144, ge=16_384, le=8_388_608)
     acse_timeout_seconds: PositiveSeconds = 30.0
     dimse_timeout_seconds: PositiveSeconds = 60.0

@@ -2,15 +2,15 @@
 
 A thread that waits for a socket or for the disk must get the interpreter lock back each time, some thirty times for an
 image, and while another thread computes it waits 5 ms for each: beside a series that is being derived, a listener in
-the same process receives fourteen images a second instead of some hundreds. So the node keeps its listeners apart, more
-than one so that several associations can use more than one core; they and the node meet in the catalog only.
+the same process receives fourteen images a second instead of some hundreds. So the node keeps its listeners apart; they
+and the node meet in the catalog only. One is enough for most: the disk, the digest and the socket, which do most of the
+work, run outside the interpreter lock, and rows of one process share a transaction, while those of two wait in turn.
 """
 
-import queue
+import logging
 import signal
 import socket
 import threading
-import time
 from contextlib import suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -24,6 +24,7 @@ from dicom_node.catalog import Catalog
 from dicom_node.config import Settings
 from dicom_node.errors import NodeError, ReceiveError
 from dicom_node.observe import configure_logging
+from dicom_node.receive.forwarding import Forwarder, replay
 from dicom_node.receive.listener import Listener, open_port, prepare_spool
 from dicom_node.receive.spool import Spool
 from dicom_node.receive.storage import ReceiveObserver
@@ -32,10 +33,9 @@ _log = structlog.get_logger(__name__)
 
 _START_SECONDS = 60.0
 _RESTART_SECONDS = 1.0
-_FORWARD_SECONDS = 0.5
+_TELL_SECONDS = 1.0
 # What a process says once it listens.
 _READY = "ready"
-_Event = tuple[str, dict[str, Any]]
 
 
 class ListenerProcesses:
@@ -47,17 +47,15 @@ class ListenerProcesses:
     Parameters
     ----------
     settings
-        The node's settings; each process opens the catalog that they name. ``node.max_associations`` holds for each.
+        The node's settings; each of the ``node.listener_processes`` opens the catalog that they name.
+        ``node.max_associations`` holds for each.
     observer
         Told what happens, for metrics; called from one thread for each process.
-    count
-        How many processes.
     """
 
-    def __init__(self, settings: Settings, *, observer: ReceiveObserver | None = None, count: int = 2) -> None:
+    def __init__(self, settings: Settings, *, observer: ReceiveObserver | None = None) -> None:
         self._settings = settings
         self._observer = observer
-        self._count = count
         self._port: socket.socket | None = None
         self._listeners: list[_ListenerProcess] = []
 
@@ -85,7 +83,7 @@ class ListenerProcesses:
             spool = Spool(node.data_dir, min_free_bytes=0)
             prepare_spool(spool)
             spool.close()
-            for _ in range(self._count):
+            for _ in range(node.listener_processes):
                 self._listeners.append(_ListenerProcess(self._settings, self._port, observer=self._observer))
             # All are started before the first is waited for: they spend their first second importing.
             for one in self._listeners:
@@ -183,7 +181,8 @@ class _ListenerProcess:
 
     def _watch(self) -> None:
         while True:
-            self._forward()
+            if self._connection is not None:
+                replay(self._connection, observer=self._observer)
             self._listening.clear()
             if self._stopping.is_set():
                 return
@@ -206,64 +205,28 @@ class _ListenerProcess:
                 if association.id.startswith(self._tag):
                     catalog.close_association(association.id, outcome="lost")
 
-    def _forward(self) -> None:
-        """Hand events on to the observer until the process is gone."""
-        connection = self._connection
-        if connection is None:
-            return
-        with suppress(EOFError, OSError):
-            while True:
-                events: list[_Event] = connection.recv()
-                for name, values in events:
-                    if self._observer is not None:
-                        getattr(self._observer, name)(**values)
-
-
-class _Forwarder:
-    """A :class:`ReceiveObserver` that sends what it is told to the parent process."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._events: queue.SimpleQueue[_Event] = queue.SimpleQueue()
-
-    def stored(self, *, route: str, outcome: str, size: int) -> None:
-        self._events.put(("stored", {"route": route, "outcome": outcome, "size": size}))
-
-    def rejected(self, *, reason: str) -> None:
-        self._events.put(("rejected", {"reason": reason}))
-
-    def associations(self, *, opened: int) -> None:
-        self._events.put(("associations", {"opened": opened}))
-
-    def run(self) -> None:
-        """Send, many at a time so that an image costs no message; ends when nobody reads any more."""
-        with suppress(OSError):
-            while True:
-                events = [self._events.get()]
-                time.sleep(_FORWARD_SECONDS)
-                with suppress(queue.Empty):
-                    while True:
-                        events.append(self._events.get_nowait())
-                self._connection.send(events)
-
 
 def _serve(connection: Connection, port: socket.socket, settings: Settings, tag: str) -> None:
     """A process' main: listen until the parent says how much grace to give, or is gone."""
     # Ctrl-C and a service manager's SIGTERM reach every process of the node; the parent decides what follows.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    forwarder = Forwarder(connection)
     configure_logging(settings.log)
-    forwarder = _Forwarder(connection)
+    logging.getLogger().handlers[:] = [forwarder]
     try:
         with Catalog(settings.catalog_location) as catalog:
             listener = Listener(settings, catalog, observer=forwarder, port=port, tag=tag)
             listener.start()
             connection.send(_READY)
-            threading.Thread(target=forwarder.run, name="events", daemon=True).start()
+            telling = threading.Thread(target=forwarder.run, name="events", daemon=True)
+            telling.start()
             grace_seconds = 0.0
             with suppress(EOFError, OSError):
                 grace_seconds = float(connection.recv())
             listener.stop(grace_seconds=grace_seconds)
+        forwarder.finish()
+        telling.join(_TELL_SECONDS)
     except NodeError as error:
         with suppress(OSError):
             connection.send(error)

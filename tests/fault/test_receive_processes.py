@@ -60,7 +60,13 @@ class Counts:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    node = {"host": peers.HOST, "port": peers.free_port(), "data_dir": tmp_path / "var", "min_free_mib": 0}
+    node = {
+        "host": peers.HOST,
+        "port": peers.free_port(),
+        "data_dir": tmp_path / "var",
+        "min_free_mib": 0,
+        "listener_processes": 2,
+    }
     return Settings(node=NodeSettings.model_validate(node))
 
 

@@ -1,0 +1,86 @@
+"""What a listener's process tells the node: events for the metrics, and its log."""
+
+import logging
+import queue
+import sys
+import time
+import traceback
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from typing import Any
+
+from dicom_node.receive.storage import ReceiveObserver
+
+# Beside the names of the observer's methods.
+_LOG, _END = "log", "end"
+_GATHER_SECONDS = 0.5
+_Event = tuple[str, dict[str, Any]]
+
+
+class Forwarder(logging.Handler):
+    """A :class:`~dicom_node.receive.storage.ReceiveObserver` and log handler that hands on to the parent process."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__()
+        self._connection = connection
+        self._events: queue.SimpleQueue[_Event] = queue.SimpleQueue()
+        self._finished = False
+
+    def stored(self, *, route: str, outcome: str, size: int) -> None:
+        """See `ReceiveObserver`."""
+        self._events.put(("stored", {"route": route, "outcome": outcome, "size": size}))
+
+    def rejected(self, *, reason: str) -> None:
+        """See `ReceiveObserver`."""
+        self._events.put(("rejected", {"reason": reason}))
+
+    def associations(self, *, opened: int) -> None:
+        """See `ReceiveObserver`."""
+        self._events.put(("associations", {"opened": opened}))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Hand a log record on; the node's own handlers say where it is written.
+
+        Of an exception the frames go along; its text could quote attribute values.
+        """
+        if record.exc_info:
+            record.exc_text = "".join(traceback.format_tb(record.exc_info[2]))
+            record.exc_info = None
+        if isinstance(record.msg, dict) and record.msg.pop("exc_info", None):
+            record.msg["exception"] = "".join(traceback.format_tb(sys.exc_info()[2]))
+        self._events.put((_LOG, {"record": record}))
+
+    def run(self) -> None:
+        """Send, log records at once and counts many at a time so that an image costs no message.
+
+        Ends with :meth:`finish`, or when nobody reads any more.
+        """
+        with suppress(OSError):
+            while not self._finished or not self._events.empty():
+                self._connection.send(self._gather())
+
+    def finish(self) -> None:
+        """Send what is left and end :meth:`run`."""
+        self._finished = True
+        self._events.put((_END, {}))
+
+    def _gather(self) -> list[_Event]:
+        events = [self._events.get()]
+        until = time.monotonic() + _GATHER_SECONDS
+        while events[-1][0] not in (_LOG, _END) and (seconds := until - time.monotonic()) > 0:
+            with suppress(queue.Empty):
+                events.append(self._events.get(timeout=seconds))
+        return events
+
+
+def replay(connection: Connection, *, observer: ReceiveObserver | None) -> None:
+    """Tell `observer` and the log what a :class:`Forwarder` sends, until its process is gone."""
+    with suppress(EOFError, OSError):
+        while True:
+            events: list[_Event] = connection.recv()
+            for name, values in events:
+                if name == _LOG:
+                    record: logging.LogRecord = values["record"]
+                    logging.getLogger(record.name).handle(record)
+                elif name != _END and observer is not None:
+                    getattr(observer, name)(**values)
