@@ -19,6 +19,8 @@ from typing import Any
 from uuid import uuid4
 
 import structlog
+from pydicom.config import IGNORE
+from pydicom.config import settings as pydicom_settings
 
 from dicom_node.catalog import Catalog
 from dicom_node.config import Settings
@@ -214,6 +216,9 @@ def _serve(connection: Connection, port: socket.socket, settings: Settings, tag:
     forwarder = Forwarder(connection)
     configure_logging(settings.log)
     logging.getLogger().handlers[:] = [forwarder]
+    # An association request may hold a thousand UIDs, each of which would be validated several times over. Those that
+    # count are checked where they are read (`dicom_node.receive.header`).
+    pydicom_settings.reading_validation_mode = IGNORE
     try:
         with Catalog(settings.catalog_location) as catalog:
             listener = Listener(settings, catalog, observer=forwarder, port=port, tag=tag)
