@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
+from types import EllipsisType
 
 import torch
 from torch import Tensor
@@ -36,14 +37,14 @@ def tiled(
     step = tuple(_round_up(t, a) for t, a in zip(tile, align, strict=True))
     margin = tuple(_round_up(h, a) for h, a in zip(halo, align, strict=True))
     if all(n <= s for n, s in zip(size, step, strict=True)):
-        result = function(*inputs)
+        whole = function(*inputs)
         if on_tile is not None:
             on_tile(1.0)
-        return result
+        return whole
     outputs: list[Tensor] = []
     boxes = list(product(*(_spans(n, s, m) for n, s, m in zip(size, step, margin, strict=True))))
     for index, box in enumerate(boxes):
-        parts = [x[(..., *_slices([(r0, r1) for (_, _, r0, r1) in box], s))] for x, s in zip(inputs, input_scales, strict=True)]
+        parts = [x[_index([(r0, r1) for (_, _, r0, r1) in box], s)] for x, s in zip(inputs, input_scales, strict=True)]
         results = function(*parts)
         if not outputs:
             outputs = [
@@ -53,7 +54,7 @@ def tiled(
         inside = [(k0 - r0, k1 - r0) for (k0, k1, r0, _) in box]
         kept = [(k0, k1) for (k0, k1, _, _) in box]
         for out, result, scale in zip(outputs, results, output_scales, strict=True):
-            out[(..., *_slices(kept, scale))] = result[(..., *_slices(inside, scale))]
+            out[_index(kept, scale)] = result[_index(inside, scale)]
         if on_tile is not None:
             on_tile((index + 1) / len(boxes))
     return tuple(outputs)
@@ -77,8 +78,9 @@ def _spans(size: int, step: int, margin: int) -> Iterator[tuple[int, int, int, i
         yield start, stop, max(0, start - margin), min(size, stop + margin)
 
 
-def _slices(spans: Sequence[tuple[int, int]], scale: Triple) -> tuple[slice, ...]:
-    return tuple(slice(a * s, b * s) for (a, b), s in zip(spans, scale, strict=True))
+def _index(spans: Sequence[tuple[int, int]], scale: Triple) -> tuple[EllipsisType | slice, ...]:
+    """Index of a box given in base voxels, on a grid ``scale`` times finer."""
+    return (..., *(slice(a * s, b * s) for (a, b), s in zip(spans, scale, strict=True)))
 
 
 def _round_up(value: int, multiple: int) -> int:

@@ -49,13 +49,25 @@ class Encoder(nn.Module):
     """E: one set of weights for NCCT and CECT ("syncretic"). ``(B, 1, D, H, W)`` in window units → latent and features.
 
     Spatial sizes must be multiples of :data:`FACTOR`. ``moments`` doubles the output channels for the KL variant.
+    ``detail_window`` (low, high in window units) adds the same image in a narrower window as a second input: unenhanced soft tissues
+    differ by a few hundredths of the full window, which the first normalisation would drown.
     """
 
-    def __init__(self, *, channels: tuple[int, int], blocks: tuple[int, int], latent: int, moments: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        channels: tuple[int, int],
+        blocks: tuple[int, int],
+        latent: int,
+        moments: bool = False,
+        detail_window: tuple[float, float] | None = None,
+    ) -> None:
         super().__init__()
         c0, c1 = channels
         self.halo = block_halo(*blocks)
-        self.stem = nn.Conv3d(STEM[1] * STEM[2], c0, (1, 3, 3), padding=(0, 1, 1))
+        self.detail_window = detail_window
+        images = 1 if detail_window is None else 2
+        self.stem = nn.Conv3d(images * STEM[1] * STEM[2], c0, (1, 3, 3), padding=(0, 1, 1))
         self.stem_blocks = nn.ModuleList(ResidualBlock(c0, c0) for _ in range(blocks[0]))
         self.down = Downsample(c0, c1, LATENT)
         self.latent_blocks = nn.ModuleList(ResidualBlock(c1, c1) for _ in range(blocks[1]))
@@ -63,6 +75,9 @@ class Encoder(nn.Module):
         self.out = nn.Conv3d(c1, 2 * latent if moments else latent, 1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Features]:
+        if self.detail_window is not None:
+            low, high = self.detail_window
+            x = torch.cat([x, ((x - low) * (2 / (high - low)) - 1).clamp(-1, 1)], dim=1)
         h = self.stem(space_to_depth(x, STEM))
         for block in self.stem_blocks:
             h = block(h)

@@ -23,7 +23,9 @@ class VoxelNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = x.permute(0, 2, 3, 4, 1)
-        y = F.layer_norm(y, (y.shape[-1],), self.weight.to(y.dtype), self.bias.to(y.dtype), eps=1e-5)
+        y = F.layer_norm(y, (y.shape[-1],), eps=1e-5)
+        # Not layer_norm's own weight and bias: on CPUs their bf16 gradients are summed in bf16, and come out ten times too small.
+        y = torch.addcmul(self.bias.to(y.dtype), y, self.weight.to(y.dtype))
         return y.permute(0, 4, 1, 2, 3)
 
 

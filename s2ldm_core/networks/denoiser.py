@@ -55,6 +55,8 @@ class Denoiser(nn.Module):
         self.middle = nn.ModuleList(ResidualBlock(deepest, deepest, embedding=embedding) for _ in range(2 * blocks))
         self.norm = VoxelNorm(channels[0])
         self.out = nn.Conv3d(channels[0], out_channels, 1)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor, *, t: Tensor | None, phase: Tensor) -> Tensor:
         """``t``: ``(B,)`` in [0, 1] (``None`` without time); ``phase``: ``(B,)`` long, index into the system's phases."""
@@ -71,8 +73,11 @@ class Denoiser(nn.Module):
                 h = block(h, embedding)
             skips.append(h)
             h = down(h)
-        for block in self.middle:
-            h = block(h, embedding)
+        # In fp32: at a few voxels a side oneDNN's bf16 weight gradients are wrong, up to infinite (PyTorch 2.13, AVX512-BF16).
+        with torch.autocast(h.device.type, enabled=False):
+            h = h.float()
+            for block in self.middle:
+                h = block(h, embedding.float())
         for blocks, up in zip(reversed(self.decode), reversed(self.up), strict=True):
             h = torch.cat([up(h), skips.pop()], dim=1)
             for block in blocks:  # type: ignore[attr-defined]

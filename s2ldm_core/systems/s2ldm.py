@@ -41,7 +41,13 @@ class S2LDM(System):
         ae = config.autoencoder
         self.stages = config.stages
         self.process = config.diffusion.process()
-        self.encoder = Encoder(channels=ae.channels, blocks=ae.blocks, latent=ae.latent, moments=ae.kind == "kl")
+        self.encoder = Encoder(
+            channels=ae.channels,
+            blocks=ae.blocks,
+            latent=ae.latent,
+            moments=ae.kind == "kl",
+            detail_window=ae.detail_window,
+        )
         self.decoder = Decoder(
             channels=ae.channels, blocks=ae.blocks, latent=ae.latent, source_conditioned=ae.source_conditioned
         )
@@ -143,8 +149,13 @@ class S2LDM(System):
             raw_n, raw_c = self._denormalise(z_n), self._denormalise(z_c)
             mask = similarity_mask(cosine(raw_n, raw_c, axis=cfg.similarity.axis), progress=progress, alpha=cfg.mask.alpha)
             z_n = z_n * mask.to(z_n.dtype)
-        t = torch.rand(z_n.shape[0], generator=generator).to(z_n.device)
-        noise = torch.randn(z_n.shape, generator=generator).to(z_n.device)
+        t = torch.rand(z_n.shape[0], generator=generator)
+        noise = torch.randn(z_n.shape, generator=generator)
+        plain = torch.rand(z_n.shape[0], generator=generator) < cfg.diffusion.deterministic_share
+        if self.process.mode == "concat" and cfg.diffusion.target != "epsilon":
+            t = torch.where(plain, 1.0, t)
+            noise = torch.where(plain[:, None, None, None, None], 0.0, noise)
+        t, noise = t.to(z_n.device), noise.to(z_n.device)
         x_0, x_1 = self.process.endpoints(z_n=z_n, z_c=z_c, noise=noise)
         prediction = self._denoise(self.process.interpolate(x_0, x_1, t), t, z_n, phase)
         return F.mse_loss(prediction.float(), self.process.regression_target(x_0, x_1, t).float())
@@ -222,7 +233,14 @@ class S2LDM(System):
         return source + out if self.decoder.source_conditioned else out
 
     def _denoise(self, x: Tensor, t: Tensor, z_n: Tensor, phase: Tensor) -> Tensor:
-        return self.denoiser(torch.cat([x, z_n], dim=1) if self.process.conditioned else x, t=t, phase=phase)
+        out = self.denoiser(torch.cat([x, z_n], dim=1) if self.process.conditioned else x, t=t, phase=phase)
+        diffusion = self.config.diffusion
+        if not diffusion.residual or self.process.mode != "concat" or diffusion.target == "epsilon":
+            return out
+        if diffusion.target == "x0":
+            return z_n + out
+        # v = ε − z_c (flow) or a ε − b z_c (ddpm): z_n stands in for z_c.
+        return out - (z_n if diffusion.schedule == "flow" else self.process.coefficients(t)[1] * z_n)
 
     def _normalise(self, z: Tensor) -> Tensor:
         return (z - _per_channel(self.latent_mean)) / _per_channel(self.latent_std)
@@ -258,7 +276,7 @@ class S2LDM(System):
             done += 1
             (out,) = _run(
                 lambda a, b: (self._denoise(a, t, b, phase),), [x_t, z_n], input_scales=[_ONE, _ONE], output_scales=[_ONE],
-                tile=core_tile(tile), halo=self.denoiser.halo, align=self.denoiser.stride,
+                tile=None if tile is None else core_tile(tile), halo=self.denoiser.halo, align=self.denoiser.stride,
                 on_tile=run_on_tiles(on_progress, f"step {done}"),
             )  # fmt: skip
             return out
@@ -272,9 +290,11 @@ class S2LDM(System):
         x, undo = pad_to_multiple(source, self.factor)
         y, _ = pad_to_multiple(target, self.factor)
         run = partial(_run, tile=tile)
-        scales = {"input_scales": [FACTOR], "output_scales": [_ONE, _STEM_SCALE, _ONE], "halo": self.encoder.halo}
-        _, stem, latent = run(self._encode_parts, [x], **scales)
-        z_c, _, _ = run(self._encode_parts, [y], **scales)
+        encode = partial(
+            run, self._encode_parts, input_scales=[FACTOR], output_scales=[_ONE, _STEM_SCALE, _ONE], halo=self.encoder.halo
+        )
+        _, stem, latent = encode([x])
+        z_c, _, _ = encode([y])
         z_c, _ = self._quantise(self._denormalise(z_c), update=False)
         return self._run_decoder(run, z_c, Features(stem, latent), x, None)[(..., *undo)]
 

@@ -28,6 +28,8 @@ class AutoencoderConfig(_Part):
     codes: int = Field(8192, ge=2)
     cosine: bool = False
     """Compare directions of latents and codes only (L2-normalised codebook)."""
+    detail_window: tuple[float, float] | None = (-0.6, -0.03)
+    """A second, narrower input window, in units of the first: -60 to 140 HU for [-200, 500]; null: none."""
 
 
 class SimilarityConfig(_Part):
@@ -90,6 +92,10 @@ class DiffusionConfig(_Part):
     bridge_sigma: float = Field(0.1, ge=0)
     channels: tuple[int, ...] = (64, 96, 128)
     blocks: int = Field(1, ge=1)
+    residual: bool = True
+    """Predict relative to z_n (velocity and x0 targets of the concat reading): an untrained denoiser then answers "no change"."""
+    deterministic_share: float = Field(0.5, ge=0, le=1)
+    """Share of the training pairs of stage 2 that see the deterministic start (ε = 0, t = 1) instead of noise at a random t."""
     steps: int = Field(1, ge=1)
     """Sampling steps at translation. 1: the deterministic step (ε = 0) that the last stage fine-tunes."""
 

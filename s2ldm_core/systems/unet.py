@@ -35,6 +35,7 @@ class ResidualUNetConfig(SystemConfig):
     core_channels: tuple[int, ...] = (64, 96, 128)
     core_blocks: int = 1
     latent: int = 16
+    detail_window: tuple[float, float] | None = (-0.6, -0.03)
 
 
 class ResidualUNet(System):
@@ -46,7 +47,9 @@ class ResidualUNet(System):
 
     def __init__(self, config: ResidualUNetConfig) -> None:
         super().__init__(config)
-        self.encoder = Encoder(channels=config.channels, blocks=config.blocks, latent=config.latent)
+        self.encoder = Encoder(
+            channels=config.channels, blocks=config.blocks, latent=config.latent, detail_window=config.detail_window
+        )
         self.core = Denoiser(
             in_channels=config.latent + config.channels[1],
             out_channels=config.latent,
@@ -91,7 +94,6 @@ class ResidualUNet(System):
         x, undo = pad_to_multiple(source, self.factor)
         if tile is None:
             return self._forward(x, phase)[(..., *undo)]
-        core_tiles = core_tile(tile)
         one: Triple = (1, 1, 1)
         fine: Triple = (2, 2, 2)
 
@@ -105,7 +107,7 @@ class ResidualUNet(System):
         )  # fmt: skip
         (core,) = tiled(
             lambda part: (self.core(part, t=None, phase=phase),), [torch.cat([z, latent], dim=1)],
-            input_scales=[one], output_scales=[one], halo=self.core.halo, tile=core_tiles, align=self.core.stride,
+            input_scales=[one], output_scales=[one], halo=self.core.halo, tile=core_tile(tile), align=self.core.stride,
             on_tile=run_on_tiles(on_progress, "step 1"),
         )  # fmt: skip
         (change,) = tiled(
