@@ -6,6 +6,8 @@ VENV   ?= .venv
 PIP_ARGS ?=
 # A folder with a DICOM CT series of your own: DEMO_INPUT=folder make demo
 DEMO_INPUT ?=
+# Which series of that folder, when it holds several: its Series Instance UID.
+DEMO_SERIES ?=
 TEST_ARGS  ?=
 BENCH_ARGS ?=
 
@@ -45,7 +47,7 @@ packages:  ## Install the Debian packages that the tests talk to (as root; else 
 	fi
 
 demo: $(STAMP)  ## Start the node, send it a series over DICOM, show the derived series
-	$(BIN)/s2ldm-node demo $(if $(DEMO_INPUT),--input '$(DEMO_INPUT)')
+	$(BIN)/s2ldm-node demo $(if $(DEMO_INPUT),--input '$(DEMO_INPUT)') $(if $(DEMO_SERIES),--series '$(DEMO_SERIES)')
 
 test: $(STAMP) packages  ## Run every test
 	$(BIN)/python -m pytest $(TEST_ARGS)
