@@ -22,7 +22,7 @@ from s2ldm_core.translator import Translator, add_change
 from s2ldm_core.volume import Volume
 from train.metrics import enhancement, mae_hu, psnr, ssim_axial
 
-RECOVERY_ORGANS = ("aorta", "liver", "spleen", "kidney_cortex", "portal_vein")
+RECOVERY_ORGANS = ("aorta", "liver", "spleen", "renal_cortex", "portal_vein")
 
 
 @dataclass(frozen=True, kw_only=True)
