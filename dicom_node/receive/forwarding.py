@@ -74,7 +74,11 @@ class Forwarder(logging.Handler):
 
 
 def replay(connection: Connection, *, observer: ReceiveObserver | None) -> None:
-    """Tell `observer` and the log what a :class:`Forwarder` sends, until its process is gone."""
+    """Tell `observer` and the log what a :class:`Forwarder` sends, until its process is gone.
+
+    Associations that it leaves open have ended with it.
+    """
+    still_open = 0
     with suppress(EOFError, OSError):
         while True:
             events: list[_Event] = connection.recv()
@@ -83,4 +87,7 @@ def replay(connection: Connection, *, observer: ReceiveObserver | None) -> None:
                     record: logging.LogRecord = values["record"]
                     logging.getLogger(record.name).handle(record)
                 elif name != _END and observer is not None:
+                    still_open += values.get("opened", 0)
                     getattr(observer, name)(**values)
+    if still_open and observer is not None:
+        observer.associations(opened=-still_open)

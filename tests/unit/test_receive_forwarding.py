@@ -75,6 +75,15 @@ def test_counts_reach_the_observer_in_order() -> None:
     ]
 
 
+def test_associations_end_with_the_process_that_held_them() -> None:
+    ours, theirs = Pipe()
+    forwarder, counts = Forwarder(theirs), Counts()
+    for opened in (1, 1, -1, 1):
+        forwarder.associations(opened=opened)
+    pass_on(forwarder, ours, counts)
+    assert counts.calls[-1] == ("associations", -2)
+
+
 def test_the_log_goes_where_the_node_writes_its_own(root: logging.Logger) -> None:
     ours, theirs = Pipe()
     forwarder, records = Forwarder(theirs), Records()
