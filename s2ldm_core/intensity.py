@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 ArrayT = TypeVar("ArrayT", np.ndarray, "torch.Tensor")
 
-#: Window of the S2LDM paper's data, HU (section 4.1).
+#: Window of the product's models, HU. The S2LDM paper's is [-200, 200], which clips the arterial aorta.
 DEFAULT_WINDOW_HU = (-200.0, 500.0)
 
 

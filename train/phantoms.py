@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -36,13 +36,8 @@ def make_store(
     folder: Path, *, seeds: Iterable[int], phases: tuple[str, ...], grid: PhantomGrid | None = None, workers: int = 1
 ) -> Iterator[str]:
     """Make the missing cases of ``seeds`` in ``workers`` processes; yields the name of each as it is complete."""
-    grid = grid or PhantomGrid()
-    folder.mkdir(parents=True, exist_ok=True)
     missing = [seed for seed in seeds if not has_case(folder, case_name(seed))]
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        futures = [pool.submit(_make_case, folder, seed, phases, grid) for seed in missing]
-        for future in as_completed(futures):
-            yield future.result()
+    return _in_processes(_make_case, folder, missing, phases=phases, grid=grid or PhantomGrid(), workers=workers)
 
 
 def _make_case(folder: Path, seed: int, phases: tuple[str, ...], grid: PhantomGrid) -> str:
@@ -64,10 +59,22 @@ def write_dicom(
     folder: Path, *, seeds: Iterable[int], phases: tuple[str, ...], grid: PhantomGrid | None = None, workers: int = 1
 ) -> Iterator[str]:
     """Write each patient's native scan and ``phases`` as CT series, ``<folder>/<case>/<phase>/``; yields the cases' names."""
-    grid = grid or PhantomGrid()
     missing = [seed for seed in seeds if not (folder / case_name(seed) / ".complete").exists()]
+    return _in_processes(_write_dicom_case, folder, missing, phases=phases, grid=grid or PhantomGrid(), workers=workers)
+
+
+def _in_processes(
+    make: Callable[[Path, int, tuple[str, ...], PhantomGrid], str],
+    folder: Path,
+    seeds: list[int],
+    *,
+    phases: tuple[str, ...],
+    grid: PhantomGrid,
+    workers: int,
+) -> Iterator[str]:
+    folder.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        futures = [pool.submit(_write_dicom_case, folder, seed, phases, grid) for seed in missing]
+        futures = [pool.submit(make, folder, seed, phases, grid) for seed in seeds]
         for future in as_completed(futures):
             yield future.result()
 

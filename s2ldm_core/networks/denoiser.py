@@ -73,7 +73,7 @@ class Denoiser(nn.Module):
                 h = block(h, embedding)
             skips.append(h)
             h = down(h)
-        # In fp32: at a few voxels a side oneDNN's bf16 weight gradients are wrong, up to infinite (PyTorch 2.13, AVX512-BF16).
+        # In fp32: at a few voxels a side oneDNN's bf16 weight gradients were wrong by 80 % (PyTorch 2.13, AVX512-BF16).
         with torch.autocast(h.device.type, enabled=False):
             h = h.float()
             for block in self.middle:

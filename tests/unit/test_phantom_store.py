@@ -1,0 +1,39 @@
+"""Pair stores and DICOM studies made from phantoms, and systems compared on held-out ones."""
+
+import numpy as np
+from pydicom import dcmread
+
+from train.evaluate import HeldOut, evaluate, markdown
+from train.phantoms import PhantomGrid, case_name, make_store, write_dicom
+from train.store import PairStore
+
+GRID = PhantomGrid(spacing_mm=(12.0, 6.0, 6.0), matrix=(64, 64), slices=(8, 10))
+
+
+def test_a_store_holds_native_noise_and_changes_and_is_continued_not_made_again(tmp_path):
+    assert list(make_store(tmp_path, seeds=[3], phases=("arterial",), grid=GRID)) == [case_name(3)]
+    assert list(make_store(tmp_path, seeds=[3], phases=("arterial",), grid=GRID)) == []
+    case = PairStore(tmp_path)[0]
+    assert case.spacing_mm == GRID.spacing_mm
+    assert case.native.shape == case.noise.shape == case.changes["arterial"].shape
+    assert np.abs(case.noise).max() > 1
+    assert case.changes["arterial"].max() > 100
+
+
+def test_dicom_studies_hold_every_phase_on_one_frame_of_reference(tmp_path):
+    list(write_dicom(tmp_path, seeds=[3], phases=("venous",), grid=GRID))
+    native, venous = (dcmread(next((tmp_path / case_name(3) / phase).glob("*"))) for phase in ("native", "venous"))
+    assert native.FrameOfReferenceUID == venous.FrameOfReferenceUID
+    assert native.SeriesInstanceUID != venous.SeriesInstanceUID
+
+
+def test_identity_recovers_nothing_and_the_truth_everything():
+    held_out = HeldOut(seeds=(100_000,), matrix=(64, 64), slices=12, spacing_mm=(10.0, 6.0, 6.0))
+    systems = {"identity": lambda source, target, phase: source, "truth": lambda source, target, phase: target}
+    results = evaluate(held_out, systems, phases=("venous",))["venous"]
+    assert results["identity"]["mae_body_hu"] > 5
+    assert results["truth"]["mae_body_hu"] == 0
+    assert set(results["identity"]["enhancement_recovered"].values()) == {0.0}
+    assert set(results["truth"]["enhancement_recovered"].values()) == {1.0}
+    del results["truth"]
+    assert markdown({"venous": results}).count("| venous | identity |") == 1
