@@ -32,6 +32,10 @@ class DataConfig(_Part):
     """The scan's own noise is multiplied by a factor from this range; both phases share it, so the change is learnt, not denoising."""
     offset_hu: float = Field(3.0, ge=0)
     """Standard deviation of a calibration offset added to both phases."""
+    smooth_share: float = Field(0.5, ge=0, le=1)
+    """Share of the crops seen through a thicker slice and a softer kernel: the same blur in both phases."""
+    smooth_mm: tuple[float, float] = (2.0, 0.7)
+    """Largest standard deviation of that blur, through the slices and in the plane."""
 
 
 class StageConfig(_Part):
@@ -41,6 +45,8 @@ class StageConfig(_Part):
     minutes: float | None = Field(None, gt=0)
     steps: int | None = Field(None, ge=1)
     lr: float = Field(6e-4, gt=0)
+    crop: Triple | None = None
+    """Crop of this stage where it differs from ``data.crop``."""
 
     @model_validator(mode="after")
     def _one_budget(self) -> Self:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from scipy.ndimage import gaussian_filter
 
 from s2ldm_core.intensity import gate, window_to_unit
 from s2ldm_core.systems import PairBatch
-from train.config import DataConfig
+from train.config import DataConfig, Triple
 from train.errors import TrainError
 from train.store import Case, PairStore
 
@@ -21,10 +22,10 @@ class CropSampler:
             raise TrainError("PHASE_MISSING", f"The store {store.folder} has no phase {', '.join(missing)}.")
         self._store, self._config, self._phases, self._seed = store, config, phases, seed
 
-    def batch(self, *, stage: int, step: int, rank: int = 0) -> PairBatch:
-        """The batch of optimiser step ``step`` in stage number ``stage`` for process ``rank``."""
+    def batch(self, *, stage: int, step: int, rank: int = 0, crop: Triple | None = None) -> PairBatch:
+        """The batch of optimiser step ``step`` in stage number ``stage`` for process ``rank``; ``crop`` instead of the configured one."""
         rng = np.random.default_rng((self._seed, stage, step, rank))
-        items = [self._item(rng) for _ in range(self._config.batch)]
+        items = [self._item(rng, crop or self._config.crop) for _ in range(self._config.batch)]
         source, change, phase = zip(*items, strict=True)
         return PairBatch(
             source=torch.from_numpy(np.stack(source)[:, None]),
@@ -32,14 +33,19 @@ class CropSampler:
             phase=torch.tensor(phase),
         )
 
-    def _item(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, int]:
+    def _item(self, rng: np.random.Generator, crop: Triple) -> tuple[np.ndarray, np.ndarray, int]:
         config = self._config
         case = self._store[int(rng.integers(len(self._store)))]
         phase = int(rng.integers(len(self._phases)))
-        origin = [int(rng.integers(max(0, n - c) + 1)) for n, c in zip(case.native.shape, config.crop, strict=True)]
-        native = _cut(case.native, origin, config.crop) + np.float32(rng.normal(0.0, config.offset_hu))
-        native += _cut(case.noise, origin, config.crop) * np.float32(rng.uniform(*config.noise))
-        change = _cut(case.changes[self._phases[phase]], origin, config.crop)
+        origin = [int(rng.integers(max(0, n - c) + 1)) for n, c in zip(case.native.shape, crop, strict=True)]
+        native = _cut(case.native, origin, crop) + np.float32(rng.normal(0.0, config.offset_hu))
+        if case.noise is not None:
+            native += _cut(case.noise, origin, crop) * np.float32(rng.uniform(*config.noise))
+        change = _cut(case.changes[self._phases[phase]], origin, crop)
+        if rng.random() < config.smooth_share:
+            z, xy = (rng.uniform(0, largest) for largest in config.smooth_mm)
+            sigma = [mm / step for mm, step in zip((z, xy, xy), case.spacing_mm, strict=True)]
+            native, change = (gaussian_filter(image, sigma, mode="nearest", truncate=3.0) for image in (native, change))
         return *to_units(native, change, window_hu=config.window_hu), phase
 
 
@@ -55,7 +61,9 @@ def to_units(
 
 def whole_case(case: Case, *, phase: str, window_hu: tuple[float, float]) -> tuple[torch.Tensor, torch.Tensor]:
     """(source, change) of a whole case, ``(1, 1, D, H, W)`` each."""
-    native = case.native.astype(np.float32) + case.noise.astype(np.float32)
+    native = case.native.astype(np.float32)
+    if case.noise is not None:
+        native += case.noise.astype(np.float32)
     source, change = to_units(native, case.changes[phase].astype(np.float32), window_hu=window_hu)
     return torch.from_numpy(source)[None, None], torch.from_numpy(change)[None, None]
 

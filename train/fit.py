@@ -17,6 +17,7 @@ import torch
 import yaml
 from accelerate import Accelerator
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
@@ -125,7 +126,7 @@ class Fit:
         generator = torch.Generator().manual_seed(seed)
         for group in optimiser.param_groups:
             group["lr"] = self._lr(stage, step, progress)
-        batch = _to(self.sampler.batch(stage=index, step=step, rank=rank), self.accelerator.device)
+        batch = _to(self.sampler.batch(stage=index, step=step, rank=rank, crop=stage.crop), self.accelerator.device)
         with self.accelerator.autocast():
             loss, parts = objective(batch, stage.name, progress, generator, adversary)
         if not bool(torch.isfinite(loss)):
@@ -193,6 +194,7 @@ class Fit:
         self.system.end_stage(stage.name, batches)
         self.ema = {key: value.detach().clone() for key, value in self.system.state_dict().items()}
         if self.accelerator.is_main_process:
+            save_file(self.ema, self.run / f"{stage.name}.safetensors")
             done = {"stage": stage.name, "steps": self.position.step, "minutes": round(self.position.seconds / 60, 2)}
             with (self.run / "stages.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps(done) + "\n")

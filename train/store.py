@@ -1,17 +1,19 @@
 """Pair stores: registered phases of many cases on the model grid, memory-mapped.
 
-A store is a folder with one folder per case: ``case.json`` and float16 arrays ``(D, H, W)`` in HU: ``native.npy`` (noise-free),
-``noise.npy`` (one scan's noise on that grid) and ``<phase>.npy`` (noise-free change CECT − NCCT). ``case.json`` is written last:
-a case without it is incomplete and made again.
+A store is a folder with one folder per case: ``case.json`` and arrays ``(D, H, W)``: ``native.npy`` and ``<phase>.npy`` (the change
+CECT − NCCT) in float16 HU; where they exist, ``noise.npy`` (one scan's noise, with noise-free ``native`` and changes: the phantom) and
+``labels.npy`` (uint8 organs, named in ``case.json``). ``case.json`` is written last: a case without it is incomplete and made again.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -20,34 +22,54 @@ from train.errors import TrainError
 _CASE = "case.json"
 
 
+Split = Literal["train", "validation", "test"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One patient; arrays are memory-mapped float16 HU ``(D, H, W)``."""
+    """One study of a patient; arrays are memory-mapped ``(D, H, W)``."""
 
     name: str
+    patient: str
+    split: Split
     spacing_mm: tuple[float, float, float]
     native: np.ndarray
-    noise: np.ndarray
     changes: Mapping[str, np.ndarray]
+    noise: np.ndarray | None
+    labels: np.ndarray | None
+    organs: Mapping[str, int]
+    """Organ → value in ``labels``."""
 
 
 class PairStore:
-    """All complete cases of a store, in the order of their names."""
+    """The complete cases of a store, or of one split of it, in the order of their names."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, split: Split | None = None) -> None:
         self.folder = folder
-        self.names = sorted(p.parent.name for p in folder.glob(f"*/{_CASE}"))
-        if not self.names:
+        cases = [_open(path.parent) for path in sorted(folder.glob(f"*/{_CASE}"))]
+        self._cases = [case for case in cases if split is None or case.split == split]
+        self.names = [case.name for case in self._cases]
+        if not cases:
             raise TrainError(
-                "STORE_EMPTY", f"There is no training case in {folder}.", "Make some: s2ldm-train phantom OUTPUT --count 96."
+                "STORE_EMPTY",
+                f"There is no training case in {folder}.",
+                "Make some: s2ldm-train prepare STUDIES, or s2ldm-train phantom OUTPUT --count 96.",
             )
-        self._cases = [_open(folder / name) for name in self.names]
+        if not self._cases:
+            raise TrainError("SPLIT_EMPTY", f"No case in {folder} belongs to the {split} split.", "Prepare it with a larger share.")
 
     def __len__(self) -> int:
         return len(self._cases)
 
     def __getitem__(self, index: int) -> Case:
         return self._cases[index]
+
+    def digest(self) -> str:
+        """SHA-256 over what every case's ``case.json`` says: which data a run has seen."""
+        total = hashlib.sha256()
+        for case in self._cases:
+            total.update(case.name.encode() + b"\0" + (self.folder / case.name / _CASE).read_bytes() + b"\0")
+        return total.hexdigest()
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
@@ -74,16 +96,29 @@ def write_case(
     *,
     spacing_mm: tuple[float, float, float],
     native: np.ndarray,
-    noise: np.ndarray,
     changes: Mapping[str, np.ndarray],
+    noise: np.ndarray | None = None,
+    labels: np.ndarray | None = None,
+    organs: Mapping[str, int] | None = None,
+    patient: str | None = None,
+    split: Split = "train",
     about: Mapping[str, object],
 ) -> None:
-    """Write one case; complete only once its ``case.json`` is there."""
+    """Write one case; complete only once its ``case.json`` is there. ``patient=None``: the case is its own patient."""
     target = folder / name
     target.mkdir(parents=True, exist_ok=True)
-    for key, array in {"native": native, "noise": noise, **changes}.items():
+    for key, array in {"native": native, **({} if noise is None else {"noise": noise}), **changes}.items():
         np.save(target / f"{key}.npy", array.astype(np.float16))
-    record = {"spacing_mm": list(spacing_mm), "phases": sorted(changes), "about": dict(about)}
+    if labels is not None:
+        np.save(target / "labels.npy", labels.astype(np.uint8))
+    record = {
+        "spacing_mm": list(spacing_mm),
+        "phases": sorted(changes),
+        "patient": patient or name,
+        "split": split,
+        "organs": dict(organs or {}),
+        "about": dict(about),
+    }
     temporary = target / f"{_CASE}.part"
     temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
     os.replace(temporary, target / _CASE)
@@ -95,11 +130,18 @@ def _open(folder: Path) -> Case:
     def array(key: str) -> np.ndarray:
         return np.load(folder / f"{key}.npy", mmap_mode="r", allow_pickle=False)
 
+    def optional(key: str) -> np.ndarray | None:
+        return array(key) if (folder / f"{key}.npy").is_file() else None
+
     dz, dy, dx = record["spacing_mm"]
     return Case(
         name=folder.name,
+        patient=record.get("patient", folder.name),
+        split=record.get("split", "train"),
         spacing_mm=(float(dz), float(dy), float(dx)),
         native=array("native"),
-        noise=array("noise"),
         changes={phase: array(phase) for phase in record["phases"]},
+        noise=optional("noise"),
+        labels=optional("labels"),
+        organs=record.get("organs", {}),
     )

@@ -109,13 +109,13 @@ class S2LDM(System):
             parts["similarity"] = similarity_loss(c, gamma=cfg.similarity.gamma, clamp=cfg.similarity.clamp)
             parts["similarity_l2"] = F.mse_loss(e_n.float(), e_c.float())
         reconstruction = self._decode(q_c, features, batch.source)
-        parts["rec"], parts["frequency"] = self._reconstruction_losses(reconstruction, batch.target, progress)
+        parts["rec"], parts["frequency"] = self._reconstruction_losses(reconstruction, batch, progress)
         loss = weight.rec * (parts["rec"] + parts["frequency"]) + weight.quant * quant
         if cfg.syncretic:
             loss = loss + weight.sim * (parts["similarity"] + cfg.similarity.l2_weight * parts["similarity_l2"])
             if weight.decode_source:
                 from_source = self._decode(q_n, features, batch.source)
-                rec, frequency = self._reconstruction_losses(from_source, batch.target, progress)
+                rec, frequency = self._reconstruction_losses(from_source, batch, progress)
                 parts["decode_source"] = rec + frequency
                 loss = loss + weight.decode_source * parts["decode_source"]
         if moments_c is not None:
@@ -129,16 +129,20 @@ class S2LDM(System):
         parts["latent_spread"] = F.normalize(e_c.float(), dim=1).var(dim=(0, 2, 3, 4)).mean()
         return loss, {name: part.detach() for name, part in parts.items()}
 
-    def _reconstruction_losses(self, image: Tensor, target: Tensor, progress: float) -> tuple[Tensor, Tensor]:
+    def _reconstruction_losses(self, image: Tensor, batch: PairBatch, progress: float) -> tuple[Tensor, Tensor]:
         f = self.config.frequency
-        wanted = enhance(target, mode=f.mode, gain=gain_at(progress, gain=f.gain, anneal=f.anneal), sigma=f.sigma)
-        frequency = f.gain * gradient_loss(image, target) if f.mode == "loss" else image.new_zeros(())
-        return self._error(image, wanted), frequency
+        wanted = enhance(batch.target, mode=f.mode, gain=gain_at(progress, gain=f.gain, anneal=f.anneal), sigma=f.sigma)
+        frequency = f.gain * gradient_loss(image, batch.target) if f.mode == "loss" else image.new_zeros(())
+        return self._error(image, wanted, batch.change), frequency
 
-    def _error(self, image: Tensor, target: Tensor) -> Tensor:
-        l2 = self.config.loss.rec_l2
-        error = F.l1_loss(image, target)
-        return error + l2 * F.mse_loss(image, target) if l2 else error
+    def _error(self, image: Tensor, target: Tensor, change: Tensor) -> Tensor:
+        """L1 + rec_l2 · L2, each voxel weighted by 1 + enhancement · min(|change| / enhancement_full, 1)."""
+        loss = self.config.loss
+        error = image - target
+        penalty = error.abs() + loss.rec_l2 * error.square() if loss.rec_l2 else error.abs()
+        if loss.enhancement:
+            penalty = penalty * (1 + loss.enhancement * (change.abs() / loss.enhancement_full).clamp(max=1))
+        return penalty.mean()
 
     def _diffusion_loss(
         self, z_n: Tensor, z_c: Tensor, phase: Tensor, progress: float, generator: torch.Generator | None
@@ -172,7 +176,7 @@ class S2LDM(System):
             lambda x, t: self._denoise(x, t, z_n, batch.phase), z_n=z_n, noise=torch.zeros_like(z_n), steps=1
         )
         image = self._decode(self._quantise(self._denormalise(z_c), update=False)[0], features, batch.source)
-        parts = {"rec": self._error(image, batch.target)}
+        parts = {"rec": self._error(image, batch.target, batch.change)}
         loss = parts["rec"]
         if self.config.frequency.mode == "loss":
             parts["frequency"] = self.config.frequency.gain * gradient_loss(image, batch.target)

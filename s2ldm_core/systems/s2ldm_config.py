@@ -67,6 +67,10 @@ class LossConfig(_Part):
     """Mean absolute error."""
     rec_l2: float = 0.0
     """Mean squared error beside it (window units): the conditional mean, where L1 alone learns the median and under-enhances."""
+    enhancement: float = Field(0.0, ge=0)
+    """Extra weight of voxels that enhance, growing with the true change up to :attr:`enhancement_full`: vessels are few voxels."""
+    enhancement_full: float = Field(2 / 7, gt=0)
+    """Change (window units) from which the extra weight is whole: 100 HU in [-200, 500]."""
     quant: float = 1.0
     sim: float = 0.1
     adv: float = 0.0

@@ -158,3 +158,44 @@ def _plain(value):
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
     return value
+
+
+def test_a_stage_may_have_its_own_crop_and_every_crop_may_be_softened_alike(store, tmp_path):
+    data = _config(store, tmp_path).data
+    batches = {}
+    for share in (0.0, 1.0):
+        config = data.model_copy(update={"smooth_share": share, "noise": (0.0, 0.0), "offset_hu": 0.0})
+        sampler = CropSampler(PairStore(store), config, phases=("arterial",), seed=3)
+        batches[share] = sampler.batch(stage=0, step=1, crop=(8, 48, 40))
+    sharp, soft = batches[0.0], batches[1.0]
+    assert sharp.source.shape == (1, 1, 8, 48, 40)
+    assert (sharp.source.unique().numel(), sharp.change.unique().numel()) == (2, 2)
+    assert soft.source.unique().numel() > 2
+    inside = sharp.change > 0
+    assert soft.change[inside].std() > 0  # the edge of the change is softened with the edge of the organ
+    np.testing.assert_allclose(soft.change.mean(), sharp.change.mean(), rtol=0.02)
+
+
+def test_a_pair_without_separate_noise_is_used_as_it_is(store, tmp_path):
+    native = np.arange(8 * 16 * 16, dtype=np.float32).reshape(8, 16, 16) % 100
+    write_case(tmp_path, "real", spacing_mm=(3, 1.5, 1.5), native=native, changes={"arterial": native / 2}, about={})
+    config = _config(store, tmp_path).data.model_copy(update={"crop": (8, 16, 16), "offset_hu": 0.0, "smooth_share": 0.0})
+    batch = CropSampler(PairStore(tmp_path), config, phases=("arterial",), seed=0).batch(stage=0, step=0)
+    np.testing.assert_allclose(batch.source[0, 0].numpy() * 350 + 150, native, atol=0.01)
+
+
+def test_a_store_offers_its_splits_its_organs_and_a_digest_of_what_it_holds(tmp_path):
+    native = np.zeros((4, 8, 8))
+    arrays = {"spacing_mm": (3, 1.5, 1.5), "native": native, "changes": {"arterial": native}, "about": {}}
+    write_case(tmp_path, "a", **arrays, labels=np.full(native.shape, 5), organs={"aorta": 5}, patient="p")
+    write_case(tmp_path, "b", **arrays, split="validation")
+    train = PairStore(tmp_path, split="train")
+    assert (train.names, train[0].patient, dict(train[0].organs)) == (["a"], "p", {"aorta": 5})
+    assert train[0].labels is not None
+    assert int(train[0].labels[0, 0, 0]) == 5
+    assert PairStore(tmp_path, split="validation")[0].labels is None
+    with pytest.raises(TrainError, match="test split"):
+        PairStore(tmp_path, split="test")
+    before = PairStore(tmp_path).digest()
+    write_case(tmp_path, "b", **arrays, split="test")
+    assert PairStore(tmp_path).digest() != before

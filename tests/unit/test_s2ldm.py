@@ -39,6 +39,15 @@ def test_reconstruction_is_against_the_high_frequency_enhanced_target(batch):
     assert annealed.item() == pytest.approx(plain.item(), rel=1e-5)
 
 
+def test_voxels_that_enhance_weigh_more_up_to_the_full_weight():
+    system = _system(loss={"rec": 1.0, "rec_l2": 10.0, "enhancement": 1.5, "enhancement_full": 0.5}, frequency={"mode": "none"})
+    change = torch.tensor([0.0, 0.25, -0.5, 1.0]).view(1, 1, 1, 1, 4)
+    error = torch.tensor([0.1, 0.1, 0.1, 0.1]).view(1, 1, 1, 1, 4)
+    weights = torch.tensor([1.0, 1.75, 2.5, 2.5])
+    expected = ((0.1 + 10 * 0.01) * weights).mean()
+    assert system._error(change + error, change, change).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
 def test_the_adversarial_term_starts_when_it_is_told_to(batch):
     system = _system(loss={"adv": 0.1, "adv_start": 0.25})
     calls = []
