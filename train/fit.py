@@ -194,7 +194,7 @@ class Fit:
         self.system.end_stage(stage.name, batches)
         self.ema = {key: value.detach().clone() for key, value in self.system.state_dict().items()}
         if self.accelerator.is_main_process:
-            save_file(self.ema, self.run / f"{stage.name}.safetensors")
+            save_file({key: value.contiguous() for key, value in self.ema.items()}, self.run / f"{stage.name}.safetensors")
             done = {"stage": stage.name, "steps": self.position.step, "minutes": round(self.position.seconds / 60, 2)}
             with (self.run / "stages.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps(done) + "\n")
