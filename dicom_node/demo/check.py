@@ -14,6 +14,12 @@ from dicom_node.demo.source import DemoSource
 
 #: Outside these HU nothing enhances: air and lung below, dense bone above.
 _NEVER_ENHANCES_HU = (-300.0, 500.0)
+#: Share of soft tissue that has to gain more than :data:`_GAIN_HU` in any contrast phase of a torso.
+_ENHANCING_SHARE = 0.01
+_GAIN_HU = 30.0
+#: Where the truth is known: a mean change from here on must come out between the two factors, a smaller one within ± this much.
+_TRUE_GAIN_HU = 40.0
+_RECOVERED = (0.5, 1.5)
 _GEOMETRY = (
     "ImagePositionPatient",
     "ImageOrientationPatient",
@@ -79,6 +85,7 @@ def receive_series(paths: Sequence[Path], source: DemoSource, *, phase: str) -> 
     ]
     if complete:
         checks += _check_hu(source, hu)
+        checks += _check_organs(source, hu, phase=phase)
     return Received(phase=phase, paths=tuple(ordered[index] for index in sorted(ordered)), hu=hu, checks=tuple(checks))
 
 
@@ -89,7 +96,8 @@ def _check_hu(source: DemoSource, hu: np.ndarray) -> list[Check]:
     still = measured & ((volume.hu < low) | (volume.hu > high))
     change = hu - volume.hu
     worst = float(np.abs(change[still]).max(initial=0.0))
-    enhanced = float((change[measured & ~still] > 30.0).mean())
+    soft = change[measured & ~still]
+    enhanced = float((soft > _GAIN_HU).mean()) if soft.size else 0.0
     return [
         Check(
             name="air, lung and dense bone unchanged",
@@ -98,10 +106,27 @@ def _check_hu(source: DemoSource, hu: np.ndarray) -> list[Check]:
         ),
         Check(
             name="something enhances",
-            passed=enhanced > 0.001,
-            detail=f"{100 * enhanced:.1f} % of soft tissue gains more than 30 HU",
+            passed=enhanced >= _ENHANCING_SHARE,
+            detail=f"{100 * enhanced:.1f} % of soft tissue gains more than {_GAIN_HU:.0f} HU",
         ),
     ]
+
+
+def _check_organs(source: DemoSource, hu: np.ndarray, *, phase: str) -> list[Check]:
+    """Do the right organs enhance, and the others not? Only a phantom knows."""
+    if source.phantom is None:
+        return []
+    change = source.phantom.hu(phase) - source.phantom.hu("native")
+    wrong, right = [], []
+    for name, mask in source.organ_masks().items():
+        true = float(change[mask].mean())
+        found = float((hu[mask] - source.volume.hu[mask]).mean())
+        if true >= _TRUE_GAIN_HU:
+            good = _RECOVERED[0] <= found / true <= _RECOVERED[1]
+        else:
+            good = abs(found - true) <= _TRUE_GAIN_HU
+        (right if good else wrong).append(f"{name.replace('_', ' ')} {found:+.0f} of {true:+.0f} HU")
+    return [Check(name="the right organs enhance", passed=not wrong, detail=", ".join(wrong or right))]
 
 
 def _source_uid(dataset: Dataset) -> str:
