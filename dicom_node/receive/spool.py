@@ -7,34 +7,20 @@ import shutil
 import time
 from collections.abc import Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from pynetdicom import PYNETDICOM_IMPLEMENTATION_UID, PYNETDICOM_IMPLEMENTATION_VERSION
-
 from dicom_node.errors import ReceiveError
+from dicom_node.receive.direct_file import BufferPool, DirectFile
+from dicom_node.receive.file_meta import Provenance, file_meta
 from dicom_node.receive.header import HEAD_BYTES
 
-# Long form of the length in explicit VR (PS3.5 7.1.2).
-_LONG_VRS = frozenset({b"OB"})
 _SHARD_COUNT = 256
 _PART = ".part"
 # Folder entries that can be on their way to the disk at once; more associations than that wait for each other.
 _SYNCHRONISERS = 8
 # How long one look at the free space is good for; what arrives meanwhile is little beside the reserve.
 _FREE_SECONDS = 0.5
-
-
-@dataclass(frozen=True, kw_only=True)
-class Provenance:
-    """What the file meta information says of an object and of its way here (PS3.10 7.1)."""
-
-    sop_class_uid: str
-    sop_instance_uid: str
-    transfer_syntax_uid: str
-    calling_ae: str
-    called_ae: str
 
 
 class SpoolFile:
@@ -51,6 +37,8 @@ class SpoolFile:
         For the file meta information.
     synchroniser
         Forces the folder's entry to the disk while this thread does the same for the file's bytes.
+    buffers
+        Memory to gather bytes in before they are written.
 
     Attributes
     ----------
@@ -65,7 +53,7 @@ class SpoolFile:
         The first :data:`HEAD_BYTES` of the data set.
     """
 
-    def __init__(self, path: Path, provenance: Provenance, *, synchroniser: Executor) -> None:
+    def __init__(self, path: Path, provenance: Provenance, *, synchroniser: Executor, buffers: BufferPool) -> None:
         meta = file_meta(provenance)
         self._synchroniser = synchroniser
         self.path = path
@@ -75,9 +63,9 @@ class SpoolFile:
         self.head = bytearray()
         self._digest = hashlib.sha256()
         self._error: OSError | None = None
-        self._descriptor: int | None = None
+        self._file: DirectFile | None = None
         try:
-            self._descriptor = os.open(self._part, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o640)
+            self._file = DirectFile(self._part, buffers=buffers)
         except OSError as error:
             self._error = error
             return
@@ -104,13 +92,14 @@ class SpoolFile:
         ReceiveError
             ``disk_full`` or ``disk_error`` if any byte could not be written; the file is gone then.
         """
-        if self._error is None and self._descriptor is not None:
+        if self._error is None and self._file is not None:
             try:
+                self._file.finish()
                 os.rename(self._part, self.path)
                 # Side by side, both usually ride on one commit of the file system's journal.
                 entry = self._synchroniser.submit(sync_folders, [self.path.parent])
                 try:
-                    os.fsync(self._descriptor)
+                    self._file.sync()
                 finally:
                     entry.result()
             except OSError as error:
@@ -127,19 +116,17 @@ class SpoolFile:
         self.path.unlink(missing_ok=True)
 
     def _write(self, data: bytes | memoryview) -> None:
-        if self._descriptor is None or self._error is not None:
+        if self._file is None or self._error is not None:
             return
-        view = memoryview(data)
         try:
-            while view:
-                view = view[os.write(self._descriptor, view) :]
+            self._file.append(data)
         except OSError as error:
             self._error = error
 
     def _close(self) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
 
 class Spool:
@@ -159,6 +146,7 @@ class Spool:
         self._min_free_bytes = min_free_bytes
         self._free_bytes = 0
         self._free_until = 0.0
+        self._buffers = BufferPool()
         self._synchroniser = ThreadPoolExecutor(max_workers=_SYNCHRONISERS, thread_name_prefix="spool")
 
     def prepare(self) -> None:
@@ -200,7 +188,7 @@ class Spool:
     def create(self, provenance: Provenance, *, shard: str) -> SpoolFile:
         """Begin a file in the folder that `shard` (two hexadecimal digits) names."""
         path = self._incoming / shard / f"{uuid4().hex}.dcm"
-        return SpoolFile(path, provenance, synchroniser=self._synchroniser)
+        return SpoolFile(path, provenance, synchroniser=self._synchroniser, buffers=self._buffers)
 
     def quarantine(self, path: Path) -> Path:
         """Move a sealed file to quarantine, durably, and return its new path."""
@@ -218,41 +206,6 @@ def sync_folders(folders: Iterable[Path]) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-def file_meta(provenance: Provenance) -> bytes:
-    """Preamble, prefix and file meta information (PS3.10 7.1), explicit VR little endian.
-
-    Written here rather than by pydicom because the values come from the wire: they are written as they are, whatever
-    their form, and the time is spent for each image.
-    """
-    elements = b"".join(
-        _element(number, vr, value)
-        for number, vr, value in (
-            (0x0001, b"OB", b"\x00\x01"),
-            (0x0002, b"UI", _text(provenance.sop_class_uid, 64)),
-            (0x0003, b"UI", _text(provenance.sop_instance_uid, 64)),
-            (0x0010, b"UI", _text(provenance.transfer_syntax_uid, 64)),
-            (0x0012, b"UI", PYNETDICOM_IMPLEMENTATION_UID.encode("ascii")),
-            (0x0013, b"SH", PYNETDICOM_IMPLEMENTATION_VERSION.encode("ascii")),
-            (0x0016, b"AE", _text(provenance.calling_ae, 16)),
-            (0x0018, b"AE", _text(provenance.called_ae, 16)),
-        )
-    )
-    group_length = _element(0x0000, b"UL", len(elements).to_bytes(4, "little"))
-    return bytes(128) + b"DICM" + group_length + elements
-
-
-def _text(value: str, length: int) -> bytes:
-    return value.encode("ascii", "replace")[:length]
-
-
-def _element(number: int, vr: bytes, value: bytes) -> bytes:
-    if len(value) % 2:
-        value += b" " if vr in (b"AE", b"SH") else b"\0"
-    length = len(value).to_bytes(4 if vr in _LONG_VRS else 2, "little")
-    reserved = b"\0\0" if vr in _LONG_VRS else b""
-    return b"\x02\x00" + number.to_bytes(2, "little") + vr + reserved + length + value
 
 
 def _disk_error(error: OSError) -> ReceiveError:

@@ -12,9 +12,10 @@ from dicom_node.receive import status
 from dicom_node.receive.admission import Admission
 from dicom_node.receive.association import Answer
 from dicom_node.receive.command_set import Command
+from dicom_node.receive.file_meta import Provenance
 from dicom_node.receive.group_commit import GroupCommit
 from dicom_node.receive.header import Identifiers, read_identifiers
-from dicom_node.receive.spool import Provenance, Spool, SpoolFile
+from dicom_node.receive.spool import Spool, SpoolFile
 
 _log = structlog.get_logger(__name__)
 

@@ -10,7 +10,8 @@ from pydicom import dcmread
 from pydicom.uid import CTImageStorage, ImplicitVRLittleEndian
 
 from dicom_node.errors import ReceiveError
-from dicom_node.receive.spool import Provenance, Spool, SpoolFile
+from dicom_node.receive.file_meta import Provenance
+from dicom_node.receive.spool import Spool, SpoolFile
 
 DATA_SET = b"\x08\x00\x60\x00\x02\x00\x00\x00CT"
 
