@@ -7,10 +7,12 @@ import threading
 from contextlib import suppress
 from typing import Any, cast
 
+from pynetdicom import evt
 from pynetdicom.association import Association
 from pynetdicom.transport import AssociationSocket
 
-_READ_AHEAD = 256 * 1024
+# A P-DATA-TF PDU of the length that we announce by default, and what follows it.
+_READ_AHEAD = 512 * 1024
 
 
 class Waker:
@@ -69,8 +71,13 @@ class ReceivingSocket(AssociationSocket):
     def __init__(self, assoc: Association, *, client_socket: socket.socket) -> None:
         # Nagle's algorithm with the peer's delayed ACK costs some 40 ms for each response.
         client_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        # A peer that stops in the middle of a PDU must not hold a thread and an association for ever.
-        client_socket.settimeout(assoc.network_timeout)
+        # Python looks whether there is something to read before it reads from a socket with a timeout. Here reading is
+        # tried first, since of a series that streams in there mostly is, and waited for only if not.
+        client_socket.setblocking(False)
+        self._timeout_seconds: float | None = assoc.network_timeout
+        self._readable, self._writable = select.poll(), select.poll()
+        self._readable.register(client_socket, select.POLLIN)
+        self._writable.register(client_socket, select.POLLOUT)
         self._ahead = memoryview(bytearray(_READ_AHEAD))
         self._start = self._end = 0
         super().__init__(assoc, client_socket=client_socket)
@@ -85,29 +92,79 @@ class ReceivingSocket(AssociationSocket):
         """Whether there is something to read; unlike pynetdicom's, not limited to 1024 descriptors."""
         if self.socket is None or not self._is_connected:
             return False
-        if self.has_read_ahead:
+        return self.has_read_ahead or bool(self._readable.poll(0))
+
+    def read_ahead(self) -> bool:
+        """Read what has arrived, without waiting; whether there is something to be had, the end of the stream included.
+
+        Raises
+        ------
+        OSError
+            If the connection broke.
+        """
+        if self._start < self._end:
             return True
-        poll = select.poll()
+        self._start = 0
         try:
-            poll.register(self.socket, select.POLLIN)
-            return bool(poll.poll(0))
-        except (OSError, ValueError):
-            self.event_queue.put("Evt17")
+            self._end = cast(socket.socket, self.socket).recv_into(self._ahead)
+        except BlockingIOError:
+            self._end = 0
             return False
+        return True
+
+    def read(self, count: int) -> memoryview:
+        """The next `count` bytes, or fewer if the peer closes the connection; valid until the next call.
+
+        Raises
+        ------
+        OSError
+            If the connection broke. TimeoutError: if nothing came for as long as the network timeout.
+        """
+        if self._end - self._start < count:
+            self._fill(count)
+        start = self._start
+        self._start = min(start + count, self._end)
+        return self._ahead[start : self._start]
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Read `nr_bytes`, or fewer if the peer closes the connection."""
+        return bytearray(self.read(nr_bytes))
+
+    def send(self, bytestream: bytes) -> None:
+        """Send `bytestream`; a connection that breaks, or takes nothing for too long, is closed (Evt17, PS3.8 9.2)."""
         connection = cast(socket.socket, self.socket)
-        value = bytearray(nr_bytes)
-        view = memoryview(value)
-        done = 0
-        while done < nr_bytes:
-            if self._start == self._end:
-                self._start, self._end = 0, connection.recv_into(self._ahead)
-                if not self._end:
-                    return value[:done]
-            count = min(nr_bytes - done, self._end - self._start)
-            view[done : done + count] = self._ahead[self._start : self._start + count]
-            done += count
-            self._start += count
-        return value
+        left = memoryview(bytestream)
+        try:
+            while left:
+                try:
+                    left = left[connection.send(left) :]
+                except BlockingIOError:
+                    self._await(self._writable)
+        except OSError:
+            self.event_queue.put("Evt17")
+            return
+        evt.trigger(self.assoc, evt.EVT_DATA_SENT, {"data": bytestream})
+
+    def _fill(self, count: int) -> None:
+        """Read until `count` bytes are there, or the end of the stream."""
+        connection = cast(socket.socket, self.socket)
+        if self._start + count > len(self._ahead):
+            left = self._ahead[self._start : self._end]
+            # PDUs are refused by their length before they are read, so the buffer's size is bounded, too.
+            ahead = self._ahead if count <= len(self._ahead) else memoryview(bytearray(count))
+            ahead[: len(left)] = left
+            self._ahead, self._start, self._end = ahead, 0, len(left)
+        while self._end - self._start < count:
+            try:
+                received = connection.recv_into(self._ahead[self._end :])
+            except BlockingIOError:
+                self._await(self._readable)
+                continue
+            if not received:
+                return
+            self._end += received
+
+    def _await(self, poll: select.poll) -> None:
+        seconds = self._timeout_seconds
+        if not poll.poll(None if seconds is None else seconds * 1000):
+            raise TimeoutError("the peer fell silent in the middle of a PDU")

@@ -6,7 +6,8 @@ This module, :mod:`dicom_node.receive.transport` and :mod:`dicom_node.receive.as
 negotiation, and replace only that:
 
 * both threads sleep until there is something to do (a waker beside the socket, an event beside the queues);
-* a P-DATA-TF PDU (PS3.8 9.3.5) is read in one piece and its fragments are handed on as views of it;
+* a P-DATA-TF PDU (PS3.8 9.3.5) is read in one piece, into memory used again for the next one, and its fragments are
+  handed on as views of it;
 * a C-STORE is served in the upper layer's thread, its fragments going to disk as they arrive, so that an image needs no
   hand-over between threads and memory stays bounded by one PDU, and its answer goes straight to the socket.
 
@@ -16,6 +17,7 @@ and ``tests/unit/test_receive_association.py`` fails if one of them goes.
 
 import queue
 import select
+import socket
 import struct
 import threading
 from collections.abc import Iterable
@@ -59,11 +61,13 @@ def _fragments(values: memoryview) -> list[Fragment]:
 
 
 class _PDataPDU:
-    """A received P-DATA-TF PDU on its way through pynetdicom's queues."""
+    """A received P-DATA-TF PDU on its way through pynetdicom's queues, with fragments of its own."""
 
     def __init__(self, fragments: list[Fragment]) -> None:
         self._primitive = P_DATA()
-        self._primitive.presentation_data_value_list.extend(fragments)  # type: ignore[arg-type]
+        self._primitive.presentation_data_value_list.extend(
+            (context_id, bytes(value)) for context_id, value in fragments
+        )
 
     def to_primitive(self) -> P_DATA:
         return self._primitive
@@ -81,6 +85,9 @@ class ReceivingUpperLayer(DULServiceProvider):
     def __init__(self, assoc: Association, *, activity: threading.Event) -> None:
         super().__init__(assoc)
         self._waker = Waker()
+        self._poll = select.poll()
+        self._poll.register(self._waker, select.POLLIN)
+        self._polled: int | None = None
         self._activity = activity
         self.to_user_queue = SignallingQueue(activity)
 
@@ -170,34 +177,48 @@ class ReceivingUpperLayer(DULServiceProvider):
     def _wait(self) -> bool:
         """Wait for the peer, or for another thread; returns whether the peer has sent something, its end included."""
         reader = cast(ReceivingSocket | None, self.socket)
-        if reader is not None and reader.has_read_ahead:
-            return True
-        poll = select.poll()
-        poll.register(self._waker, select.POLLIN)
         connection = reader.socket if reader is not None else None
-        if connection is not None and connection.fileno() >= 0:
-            poll.register(connection, select.POLLIN)
+        if reader is not None and connection is not None:
+            # Of a series that streams in the next PDU is mostly there.
+            try:
+                if reader.read_ahead():
+                    return True
+            except OSError:
+                self.event_queue.put("Evt17")
+                return False
+        self._watch(connection)
         waker, readable = self._waker.fileno(), False
-        for descriptor, _ in poll.poll(IDLE_SECONDS * 1000):
+        for descriptor, _ in self._poll.poll(IDLE_SECONDS * 1000):
             if descriptor == waker:
                 self._waker.clear()
             else:
                 readable = True
         return readable
 
+    def _watch(self, connection: socket.socket | None) -> None:
+        """Let :meth:`_wait` wait for `connection`, too, and for no other."""
+        descriptor = None if connection is None or connection.fileno() < 0 else connection.fileno()
+        if descriptor == self._polled:
+            return
+        if self._polled is not None:
+            self._poll.unregister(self._polled)
+        if descriptor is not None:
+            self._poll.register(descriptor, select.POLLIN)
+        self._polled = descriptor
+
     def _read_pdu_data(self) -> None:
         """Read one PDU (PS3.8 9.3.1): type, reserved byte, four bytes of length, value."""
         connection = cast(ReceivingSocket, self.socket)
         try:
-            header = connection.recv(6)
-            if len(header) < 6:
+            header = bytes(connection.read(_HEADER.size))
+            if len(header) < _HEADER.size:
                 self.event_queue.put("Evt17")
                 return
             pdu_type, length = _HEADER.unpack(header)
             if length > _PDU_LIMIT and length > (self.assoc.acceptor.maximum_length or 0):
                 self.refuse("longer than any PDU that was agreed")
                 return
-            value = connection.recv(length)
+            value = connection.read(length)
         except OSError:
             self.event_queue.put("Evt17")
             return
@@ -207,9 +228,9 @@ class ReceivingUpperLayer(DULServiceProvider):
         pdu: Any
         try:
             if pdu_type == _P_DATA_TF:
-                pdu, event = _fragments(memoryview(value)), "Evt10"
+                pdu, event = _fragments(value), "Evt10"
             else:
-                pdu, event = self._decode_pdu(header + value)
+                pdu, event = self._decode_pdu(bytearray(header + value))
         except Exception as error:  # noqa: BLE001 - whatever a malformed PDU raises ends its association, and no other
             self.refuse(type(error).__name__)
             return
