@@ -1,10 +1,10 @@
 """What a listener's process tells the node: events for the metrics, and its log."""
 
 import logging
-import queue
 import sys
-import time
+import threading
 import traceback
+from collections import deque
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
@@ -12,31 +12,35 @@ from typing import Any
 from dicom_node.receive.storage import ReceiveObserver
 
 # Beside the names of the observer's methods.
-_LOG, _END = "log", "end"
+_LOG = "log"
 _GATHER_SECONDS = 0.5
 _Event = tuple[str, dict[str, Any]]
 
 
 class Forwarder(logging.Handler):
-    """A :class:`~dicom_node.receive.storage.ReceiveObserver` and log handler that hands on to the parent process."""
+    """A :class:`~dicom_node.receive.storage.ReceiveObserver` and log handler that hands on to the parent process.
+
+    An image wakes nobody: what counts it is only put down, and fetched twice a second.
+    """
 
     def __init__(self, connection: Connection) -> None:
         super().__init__()
         self._connection = connection
-        self._events: queue.SimpleQueue[_Event] = queue.SimpleQueue()
+        self._events: deque[_Event] = deque()
+        self._urgent = threading.Event()
         self._finished = False
 
     def stored(self, *, route: str, outcome: str, size: int) -> None:
         """See `ReceiveObserver`."""
-        self._events.put(("stored", {"route": route, "outcome": outcome, "size": size}))
+        self._events.append(("stored", {"route": route, "outcome": outcome, "size": size}))
 
     def rejected(self, *, reason: str) -> None:
         """See `ReceiveObserver`."""
-        self._events.put(("rejected", {"reason": reason}))
+        self._events.append(("rejected", {"reason": reason}))
 
     def associations(self, *, opened: int) -> None:
         """See `ReceiveObserver`."""
-        self._events.put(("associations", {"opened": opened}))
+        self._events.append(("associations", {"opened": opened}))
 
     def emit(self, record: logging.LogRecord) -> None:
         """Hand a log record on; the node's own handlers say where it is written.
@@ -48,7 +52,8 @@ class Forwarder(logging.Handler):
             record.exc_info = None
         if isinstance(record.msg, dict) and record.msg.pop("exc_info", None):
             record.msg["exception"] = "".join(traceback.format_tb(sys.exc_info()[2]))
-        self._events.put((_LOG, {"record": record}))
+        self._events.append((_LOG, {"record": record}))
+        self._urgent.set()
 
     def run(self) -> None:
         """Send, log records at once and counts many at a time so that an image costs no message.
@@ -56,21 +61,21 @@ class Forwarder(logging.Handler):
         Ends with :meth:`finish`, or when nobody reads any more.
         """
         with suppress(OSError):
-            while not self._finished or not self._events.empty():
-                self._connection.send(self._gather())
+            while not self._finished:
+                self._urgent.wait(_GATHER_SECONDS)
+                self._urgent.clear()
+                self._send()
+            self._send()
 
     def finish(self) -> None:
         """Send what is left and end :meth:`run`."""
         self._finished = True
-        self._events.put((_END, {}))
+        self._urgent.set()
 
-    def _gather(self) -> list[_Event]:
-        events = [self._events.get()]
-        until = time.monotonic() + _GATHER_SECONDS
-        while events[-1][0] not in (_LOG, _END) and (seconds := until - time.monotonic()) > 0:
-            with suppress(queue.Empty):
-                events.append(self._events.get(timeout=seconds))
-        return events
+    def _send(self) -> None:
+        events = [self._events.popleft() for _ in range(len(self._events))]
+        if events:
+            self._connection.send(events)
 
 
 def replay(connection: Connection, *, observer: ReceiveObserver | None) -> None:
@@ -86,7 +91,7 @@ def replay(connection: Connection, *, observer: ReceiveObserver | None) -> None:
                 if name == _LOG:
                     record: logging.LogRecord = values["record"]
                     logging.getLogger(record.name).handle(record)
-                elif name != _END and observer is not None:
+                elif observer is not None:
                     still_open += values.get("opened", 0)
                     getattr(observer, name)(**values)
     if still_open and observer is not None:
