@@ -6,6 +6,9 @@ textbook one (Lim and Ye 2017).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -22,26 +25,42 @@ class PatchAdversary:
             spatial_dims=3, channels=channels, in_channels=1, num_layers_d=layers, norm="INSTANCE"
         ).to(device)
         self.optimiser = torch.optim.AdamW(self.network.parameters(), lr=lr, betas=(0.5, 0.9))
-        self._seen: tuple[Tensor, Tensor] | None = None
+        self._seen: list[tuple[Tensor, Tensor]] = []
 
     def __call__(self, fake: Tensor, real: Tensor) -> Tensor:
         self.network.requires_grad_(False)
         logits = self.network(fake)[-1]
         self.network.requires_grad_(True)
-        self._seen = (fake.detach(), real.detach())
+        self._seen.append((fake.detach(), real.detach()))
         return -logits.float().mean()
 
-    def step(self) -> Tensor | None:
-        """One discriminator update on what the generator side saw last; its loss, or ``None`` before the term has started."""
-        if self._seen is None:
+    def step(self, *, mean: Callable[[Tensor], Tensor] | None = None) -> Tensor | None:
+        """One discriminator update on what the generator side saw since the last one; its loss, ``None`` before the term has started.
+
+        ``mean`` averages a gradient over processes, whose discriminators so stay equal.
+        """
+        seen, self._seen = self._seen, []
+        if not seen:
             return None
-        fake, real = self._seen
-        self._seen = None
-        loss = hinge(real=self.network(real)[-1].float(), fake=self.network(fake)[-1].float())
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        total = torch.zeros((), device=seen[0][0].device)
+        for fake, real in seen:
+            loss = hinge(real=self.network(real)[-1].float(), fake=self.network(fake)[-1].float()) / len(seen)
+            loss.backward()
+            total += loss.detach()
+        if mean is not None:
+            for parameter in self.network.parameters():
+                if parameter.grad is not None:
+                    parameter.grad = mean(parameter.grad)
         self.optimiser.step()
-        return loss.detach()
+        return total
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"network": self.network.state_dict(), "optimiser": self.optimiser.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.network.load_state_dict(state["network"])
+        self.optimiser.load_state_dict(state["optimiser"])
 
 
 def hinge(*, real: Tensor, fake: Tensor) -> Tensor:

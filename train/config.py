@@ -1,7 +1,11 @@
-"""Training configuration: one YAML file per experiment, validated before anything starts."""
+"""Training configuration: one YAML file per experiment, validated before anything starts.
+
+A file may say ``extends: other.yaml`` (beside it) and give only what differs; ``--set key.path=value`` changes single keys.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -23,11 +27,16 @@ class DataConfig(_Part):
     """Which pairs, and how crops are drawn from them."""
 
     store: Path
-    """Folder written by ``s2ldm-train phantom``."""
+    """Folder written by ``s2ldm-train prepare`` or ``s2ldm-train phantom``."""
     window_hu: tuple[float, float] = (-200.0, 500.0)
     crop: Triple = (32, 128, 128)
     """Voxels of the model grid: slices, rows, columns."""
     batch: int = Field(1, ge=1)
+    """Crops of one optimiser step over all processes: the number of processes never changes what is learnt."""
+    micro_batch: int = Field(1, ge=1)
+    """Crops that a process computes at once; what is left of ``batch`` is accumulated."""
+    workers: int = Field(0, ge=0)
+    """Threads that draw the next crops while a GPU computes; 0: drawn when needed, which is best where the CPU computes."""
     noise: tuple[float, float] = (0.5, 1.5)
     """The scan's own noise is multiplied by a factor from this range; both phases share it, so the change is learnt, not denoising."""
     offset_hu: float = Field(3.0, ge=0)
@@ -39,7 +48,10 @@ class DataConfig(_Part):
 
 
 class StageConfig(_Part):
-    """Budget of one stage: ``minutes`` of computing (on a CPU: its own time a thread) or ``steps``, whichever is given."""
+    """Budget of one stage: ``minutes`` of computing (on a CPU: its own time a thread) or ``steps``, whichever is given.
+
+    Only ``steps`` make two runs equal: how far ``minutes`` carry depends on the machine.
+    """
 
     name: str
     minutes: float | None = Field(None, gt=0)
@@ -47,11 +59,20 @@ class StageConfig(_Part):
     lr: float = Field(6e-4, gt=0)
     crop: Triple | None = None
     """Crop of this stage where it differs from ``data.crop``."""
+    batch: int | None = Field(None, ge=1)
+    """Where it differs from ``data.batch``."""
+    micro_batch: int | None = Field(None, ge=1)
+    """Where it differs from ``data.micro_batch``."""
+    latent_variants: int = Field(0, ge=0)
+    """Stage ``diffusion`` only. n: encode every case n times (each with its own noise, offset and blur), keep the latents on disk and draw
+    crops of them; 0: encode every crop anew."""
 
     @model_validator(mode="after")
     def _one_budget(self) -> Self:
         if (self.minutes is None) == (self.steps is None):
             raise ValueError("give either minutes or steps")
+        if self.latent_variants and self.name != "diffusion":
+            raise ValueError("latent_variants belongs to the stage diffusion, whose encoder is frozen")
         return self
 
 
@@ -66,6 +87,28 @@ class OptimConfig(_Part):
     ema: float = Field(0.998, ge=0, lt=1)
 
 
+class ValidationConfig(_Part):
+    """Metrics and pictures on the store's validation split, every ``steps`` or every ``minutes`` of computing, whichever are given."""
+
+    steps: int | None = Field(None, ge=1)
+    minutes: float | None = Field(10.0, gt=0)
+    cases: int = Field(2, ge=0)
+    """The first so many cases of the split; 0: no validation."""
+    slices: int = Field(64, ge=8)
+    """At most so many slices, from the middle of each case."""
+
+
+class WatchConfig(_Part):
+    """When to warn that a run is going wrong."""
+
+    steps: int = Field(100, ge=1)
+    """Look every so many steps."""
+    codes_min: float = Field(0.05, ge=0, le=1)
+    """Smallest share of the codebook in use (of as many codes as there were latents, if fewer)."""
+    spread_min: float = Field(0.01, ge=0, le=1)
+    """Smallest variance of the normalised embeddings, 1 being directions spread evenly."""
+
+
 class FitConfig(_Part):
     """A whole run."""
 
@@ -74,9 +117,12 @@ class FitConfig(_Part):
     network: dict[str, Any] = {}
     """The system's configuration (``network.yaml`` of the package made from this run)."""
     data: DataConfig
-    stages: tuple[StageConfig, ...]
+    stages: tuple[StageConfig, ...] = Field(min_length=1)
     optim: OptimConfig = OptimConfig()
-    seed: int = 0
+    validation: ValidationConfig = ValidationConfig()
+    watch: WatchConfig = WatchConfig()
+    seed: int = Field(0, ge=0)
+    device: Literal["auto", "cpu"] = "auto"
     precision: Literal["fp32", "bf16"] = "bf16"
     threads: int | None = Field(None, ge=1)
     """CPU threads of PyTorch; null: PyTorch's own choice."""
@@ -87,29 +133,102 @@ class FitConfig(_Part):
     @model_validator(mode="after")
     def _stages_fit(self) -> Self:
         try:
-            known = build_system(self.system, self.network).stages
+            system = build_system(self.system, self.network)
         except S2LDMError as error:
             raise ValueError(error.sentence) from error
         names = tuple(stage.name for stage in self.stages)
-        if names != tuple(known[: len(names)]):
-            raise ValueError(f"stages must be {', '.join(known)} in this order, not {', '.join(names) or 'none'}")
+        if names != tuple(system.stages[: len(names)]):
+            raise ValueError(f"stages must be {', '.join(system.stages)} in this order, not {', '.join(names) or 'none'}")
+        for stage in self.stages:
+            crop = self.crop_of(stage)
+            if any(n % f for n, f in zip(crop, system.factor, strict=True)):
+                stride = list(system.factor)
+                raise ValueError(f"crop {list(crop)} of stage {stage.name} must be multiples of {stride}, the network's stride")
+            batch, micro = self.batch_of(stage)
+            if batch % micro:
+                raise ValueError(f"batch {batch} of stage {stage.name} is no multiple of its micro_batch {micro}")
         return self
 
+    def crop_of(self, stage: StageConfig) -> Triple:
+        return stage.crop or self.data.crop
 
-def load_config(path: Path) -> FitConfig:
+    def batch_of(self, stage: StageConfig) -> tuple[int, int]:
+        """(crops of an optimiser step over all processes, crops that a process computes at once)."""
+        return stage.batch or self.data.batch, stage.micro_batch or self.data.micro_batch
+
+
+def load_config(path: Path, *, overrides: Sequence[str] = ()) -> FitConfig:
     """Read and validate ``path``; a relative ``data.store`` or ``output`` is relative to the working directory.
+
+    ``overrides`` are ``key.path=value`` with YAML values; an item of a list is named by its number or by its ``name``, as in
+    ``stages.diffusion.steps=100``.
 
     Raises
     ------
     TrainError
-        ``CONFIG_INVALID`` naming the key.
+        ``CONFIG_MISSING`` or ``CONFIG_INVALID`` naming the key.
     """
+    values = _read(path, ())
+    for override in overrides:
+        _set(values, override)
     try:
-        return FitConfig.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except FileNotFoundError as error:
-        raise TrainError("CONFIG_MISSING", f"There is no configuration file {path}.", "Name one of config/train/*.yaml.") from error
-    except yaml.YAMLError as error:
-        raise TrainError("CONFIG_INVALID", f"{path} is not YAML: {error}") from error
+        return FitConfig.model_validate(values)
     except ValidationError as error:
         lines = [f"{'.'.join(str(p) for p in e['loc']) or 'file'}: {e['msg']}" for e in error.errors(include_url=False)]
         raise TrainError("CONFIG_INVALID", f"{path}: {'; '.join(lines)}", "Correct these keys.") from error
+
+
+def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    """The file's values on top of what it extends."""
+    if path.resolve() in seen:
+        raise TrainError("CONFIG_INVALID", f"{path} extends itself through {' → '.join(p.name for p in seen)}.", "Break the circle.")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise TrainError("CONFIG_MISSING", f"There is no configuration file {path}.", "Name one of config/train/*.yaml.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise TrainError("CONFIG_INVALID", f"{path} is not YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise TrainError("CONFIG_INVALID", f"{path} holds no keys.", "Start from one of config/train/*.yaml.")
+    base = values.pop("extends", None)
+    if base is None:
+        return values
+    return _merge(_read(path.parent / str(base), (*seen, path.resolve())), values)
+
+
+def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """``changes`` over ``base``, mappings key by key; a list replaces a list."""
+    merged = dict(base)
+    for key, value in changes.items():
+        before = merged.get(key)
+        merged[key] = _merge(before, value) if isinstance(before, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _set(values: dict[str, Any], override: str) -> None:
+    """Apply one ``key.path=value``."""
+    path, equals, text = override.partition("=")
+    keys = path.strip().split(".")
+    if not equals or not all(keys):
+        raise TrainError("CONFIG_INVALID", f"{override!r} is not KEY=VALUE.", "For example: --set data.batch=2")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise TrainError("CONFIG_INVALID", f"The value of {override!r} is not YAML: {error}") from error
+    node: Any = values
+    for key in keys[:-1]:
+        node = node.setdefault(key, {}) if isinstance(node, dict) else node[_position(node, key, override)]
+    if isinstance(node, dict):
+        node[keys[-1]] = value
+    else:
+        node[_position(node, keys[-1], override)] = value
+
+
+def _position(items: Any, key: str, override: str) -> int:
+    """Where ``key`` stands in a list: its number, or the item of that name."""
+    names = [item.get("name") if isinstance(item, dict) else None for item in items] if isinstance(items, list) else []
+    if key in names:
+        return names.index(key)
+    if key.isdigit() and int(key) < len(names):
+        return int(key)
+    raise TrainError("CONFIG_INVALID", f"{override!r} names nothing: there is no {key!r} there.", "Look at the file for the key's path.")

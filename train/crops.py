@@ -1,6 +1,12 @@
-"""Random crops of a pair store: which crop step n sees depends on the seed and n alone, so a resumed run sees the same data."""
+"""Random crops of a pair store: which crop an item is depends on the seed, stage, step and the item's number alone.
+
+So a resumed run sees the same data, and so do one process and several: item i of the step's batch is the same crop whoever computes it.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,20 +19,63 @@ from train.errors import TrainError
 from train.store import Case, PairStore
 
 
+class Augmentation(NamedTuple):
+    """What is done to both phases of a case alike."""
+
+    offset_hu: float
+    noise: float
+    """Factor of the scan's own noise."""
+    sigma_mm: tuple[float, float] | None
+    """Blur through the slices and in the plane; ``None``: none."""
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, config: DataConfig, *, separate_noise: bool) -> Augmentation:
+        """``separate_noise``: the case keeps its noise apart, so that it can be scaled."""
+        offset = rng.normal(0.0, config.offset_hu)
+        noise = rng.uniform(*config.noise) if separate_noise else 1.0
+        sigma = None
+        if rng.random() < config.smooth_share:
+            z, xy = (rng.uniform(0, largest) for largest in config.smooth_mm)
+            sigma = (z, xy)
+        return cls(offset, noise, sigma)
+
+    def native(self, native: np.ndarray, noise: np.ndarray | None, *, spacing_mm: tuple[float, float, float]) -> np.ndarray:
+        """float32 HU of the native phase, whole or cropped."""
+        hu = native + np.float32(self.offset_hu)
+        if noise is not None:
+            hu += noise * np.float32(self.noise)
+        return self.blurred(hu, spacing_mm=spacing_mm)
+
+    def blurred(self, hu: np.ndarray, *, spacing_mm: tuple[float, float, float]) -> np.ndarray:
+        if self.sigma_mm is None:
+            return hu
+        z, xy = self.sigma_mm
+        sigma = [mm / step for mm, step in zip((z, xy, xy), spacing_mm, strict=True)]
+        return gaussian_filter(hu, sigma, mode="nearest", truncate=3.0)
+
+
 class CropSampler:
-    """Draws batches for one data configuration and list of phases."""
+    """Draws batches for one data configuration and list of phases. A case may lack phases, but not all of them."""
 
     def __init__(self, store: PairStore, config: DataConfig, *, phases: tuple[str, ...], seed: int) -> None:
-        missing = [p for p in phases if p not in store[0].changes]
-        if missing:
-            raise TrainError("PHASE_MISSING", f"The store {store.folder} has no phase {', '.join(missing)}.")
-        self._store, self._config, self._phases, self._seed = store, config, phases, seed
+        self._store, self._config, self._seed = store, config, seed
+        cases = [store[i] for i in range(len(store))]
+        self._phases = [tuple((i, p) for i, p in enumerate(phases) if p in case.changes) for case in cases]
+        absent = [p for i, p in enumerate(phases) if not any((i, p) in known for known in self._phases)]
+        if absent:
+            raise TrainError(
+                "PHASE_MISSING",
+                f"The training split of {store.folder} has no phase {', '.join(absent)}.",
+                "Name the phases it has in network.phases, or prepare the missing ones.",
+            )
+        without = [store.names[n] for n, known in enumerate(self._phases) if not known]
+        if without:
+            raise TrainError("PHASE_MISSING", f"{len(without)} cases of {store.folder} have none of the phases, such as {without[0]}.")
 
-    def batch(self, *, stage: int, step: int, rank: int = 0, crop: Triple | None = None) -> PairBatch:
-        """The batch of optimiser step ``step`` in stage number ``stage`` for process ``rank``; ``crop`` instead of the configured one."""
-        rng = np.random.default_rng((self._seed, stage, step, rank))
-        items = [self._item(rng, crop or self._config.crop) for _ in range(self._config.batch)]
-        source, change, phase = zip(*items, strict=True)
+    def batch(self, *, stage: int, step: int, items: Iterable[int] = (0,), crop: Triple | None = None) -> PairBatch:
+        """``items`` of the batch of optimiser step ``step`` in stage number ``stage``; ``crop`` instead of the configured one."""
+        drawn = [self._item(np.random.default_rng((self._seed, stage, step, i)), crop or self._config.crop) for i in items]
+        source, change, phase = zip(*drawn, strict=True)
         return PairBatch(
             source=torch.from_numpy(np.stack(source)[:, None]),
             change=torch.from_numpy(np.stack(change)[:, None]),
@@ -34,19 +83,16 @@ class CropSampler:
         )
 
     def _item(self, rng: np.random.Generator, crop: Triple) -> tuple[np.ndarray, np.ndarray, int]:
-        config = self._config
-        case = self._store[int(rng.integers(len(self._store)))]
-        phase = int(rng.integers(len(self._phases)))
-        origin = [int(rng.integers(max(0, n - c) + 1)) for n, c in zip(case.native.shape, crop, strict=True)]
-        native = _cut(case.native, origin, crop) + np.float32(rng.normal(0.0, config.offset_hu))
-        if case.noise is not None:
-            native += _cut(case.noise, origin, crop) * np.float32(rng.uniform(*config.noise))
-        change = _cut(case.changes[self._phases[phase]], origin, crop)
-        if rng.random() < config.smooth_share:
-            z, xy = (rng.uniform(0, largest) for largest in config.smooth_mm)
-            sigma = [mm / step for mm, step in zip((z, xy, xy), case.spacing_mm, strict=True)]
-            native, change = (gaussian_filter(image, sigma, mode="nearest", truncate=3.0) for image in (native, change))
-        return *to_units(native, change, window_hu=config.window_hu), phase
+        number = int(rng.integers(len(self._store)))
+        case, phases = self._store[number], self._phases[number]
+        phase, name = phases[int(rng.integers(len(phases)))]
+        origin = random_origin(rng, case.native.shape, crop)
+        augmentation = Augmentation.draw(rng, self._config, separate_noise=case.noise is not None)
+        native = augmentation.native(
+            cut(case.native, origin, crop), None if case.noise is None else cut(case.noise, origin, crop), spacing_mm=case.spacing_mm
+        )
+        change = augmentation.blurred(cut(case.changes[name], origin, crop), spacing_mm=case.spacing_mm)
+        return *to_units(native, change, window_hu=self._config.window_hu), phase
 
 
 def to_units(
@@ -59,17 +105,33 @@ def to_units(
     return source, np.where(kept, change_hu / half, 0.0).astype(np.float32)
 
 
-def whole_case(case: Case, *, phase: str, window_hu: tuple[float, float]) -> tuple[torch.Tensor, torch.Tensor]:
-    """(source, change) of a whole case, ``(1, 1, D, H, W)`` each."""
-    native = case.native.astype(np.float32)
+def whole_case(
+    case: Case, *, phase: str, window_hu: tuple[float, float], slices: int | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(source, change) of a whole case, or of at most ``slices`` from its middle, ``(1, 1, D, H, W)`` each."""
+    part = middle(case, slices)
+    native = case.native[part].astype(np.float32)
     if case.noise is not None:
-        native += case.noise.astype(np.float32)
-    source, change = to_units(native, case.changes[phase].astype(np.float32), window_hu=window_hu)
+        native += case.noise[part].astype(np.float32)
+    source, change = to_units(native, case.changes[phase][part].astype(np.float32), window_hu=window_hu)
     return torch.from_numpy(source)[None, None], torch.from_numpy(change)[None, None]
 
 
-def _cut(array: np.ndarray, origin: list[int], size: tuple[int, int, int]) -> np.ndarray:
-    """Crop as float32; an array smaller than the crop is continued with its edge, as translation pads."""
-    part = array[tuple(slice(o, o + s) for o, s in zip(origin, size, strict=True))].astype(np.float32)
-    missing = [(0, s - n) for s, n in zip(size, part.shape, strict=True)]
+def middle(case: Case, slices: int | None) -> slice:
+    """The middle ``slices`` of a case, or all of them."""
+    depth = case.native.shape[0]
+    start = 0 if slices is None else max(0, (depth - slices) // 2)
+    return slice(start, depth if slices is None else min(depth, start + slices))
+
+
+def random_origin(rng: np.random.Generator, shape: tuple[int, ...], crop: Triple) -> tuple[int, ...]:
+    """Where a crop begins: uniform over all places at which it fits, 0 along an axis that is shorter."""
+    return tuple(int(rng.integers(max(0, n - c) + 1)) for n, c in zip(shape, crop, strict=True))
+
+
+def cut(array: np.ndarray, origin: tuple[int, ...], size: Triple) -> np.ndarray:
+    """Crop of the last three axes as float32; an array smaller than the crop is continued with its edge, as translation pads."""
+    z, y, x = (slice(o, o + s) for o, s in zip(origin, size, strict=True))
+    part = array[..., z, y, x].astype(np.float32)
+    missing = [(0, 0)] * (part.ndim - 3) + [(0, s - n) for s, n in zip(size, part.shape[-3:], strict=True)]
     return np.pad(part, missing, mode="edge") if any(m for _, m in missing) else part

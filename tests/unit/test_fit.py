@@ -1,72 +1,157 @@
-"""Training: it learns, it resumes to the same weights, it refuses what cannot work."""
+"""Training: it learns, it resumes to the same weights, processes share the work, it refuses what cannot work."""
 
-import numpy as np
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
 import pytest
 import torch
 import yaml
+from tiny_training import CROP, NETWORK, PLAIN, fit_config, write_pair
 
-from train.adversary import PatchAdversary, hinge
 from train.checkpoint import load_checkpoint
-from train.config import FitConfig, load_config
-from train.crops import CropSampler
+from train.config import FitConfig
 from train.errors import TrainError
-from train.export import export
 from train.fit import Fit, finished_system
-from train.store import PairStore, write_case
+from train.fit.record import read_record
+from train.fit.step import OptimiserStep
+from train.store import PairStore
 
-NETWORK = {"autoencoder": {"kind": "vq", "codes": 32, "channels": (4, 6), "blocks": (1, 1), "latent": 3}, "diffusion": {"channels": (4, 6)}}
+FIT = """
+import sys
+from pathlib import Path
+from train.config import load_config
+from train.fit import Fit
+Fit(load_config(Path(sys.argv[1]))).fit()
+"""
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     folder = tmp_path_factory.mktemp("store")
-    rng = np.random.default_rng(0)
-    y, x = np.mgrid[:48, :40]
     for seed in range(2):
-        native = np.full((12, 48, 40), -100.0)
-        native[:, (y - 24) ** 2 + (x - 20) ** 2 < 100] = 40.0
-        change = np.where(native > 0, 120.0, 0.0)
-        write_case(
-            folder, f"phantom-{seed:06d}", spacing_mm=(3, 1.5, 1.5), native=native, noise=rng.normal(0, 5, native.shape),
-            changes={"arterial": change, "venous": 0.5 * change}, about={},
-        )  # fmt: skip
+        write_pair(folder, seed)
     return folder
 
 
-def _config(store, output, *, steps=3, **changes):
-    stages = tuple({"name": name, "steps": steps, "lr": 2e-3} for name in ("autoencoder", "diffusion", "finetune"))
-    values = {
-        "name": "run", "system": "s2ldm", "network": NETWORK, "data": {"store": store, "crop": (8, 32, 32)}, "stages": stages,
-        "precision": "fp32", "checkpoint_steps": 2, "output": output,
-    }  # fmt: skip
-    return FitConfig.model_validate({**values, **changes})
+def _same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def _history(run, kind="train"):
+    lines = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+    return [line for line in lines if line["kind"] == kind]
 
 
 class _KilledError(Exception):
     pass
 
 
-@pytest.mark.parametrize("kill_at", [(0, 3), (1, 1), (2, 3)])
+@pytest.mark.parametrize("kill_at", [(0, 0), (0, 2), (1, 0), (2, 2)])
 def test_a_killed_run_resumes_to_the_weights_of_an_uninterrupted_one(store, tmp_path, monkeypatch, kill_at):
-    expected = Fit(_config(store, tmp_path / "whole")).fit().state_dict()
-    step = Fit._step
+    # The discriminator needs 16 slices.
+    changes = {"network": {**NETWORK, "loss": {"adv": 0.1, "adv_start": 0.0}}, "data": {"store": store, "crop": (16, 32, 32)}}
+    expected = Fit(fit_config(store, tmp_path / "whole", **changes)).fit().state_dict()
+    step = OptimiserStep.__call__
 
-    def dying(self, index, *arguments):
-        if (index, self.position.step + 1) == kill_at:
+    def dying(self, draw, **where):
+        if (self._index, where["step"]) == kill_at:
             raise _KilledError
-        return step(self, index, *arguments)
+        return step(self, draw, **where)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Fit, "_step", dying)
+        patch.setattr(OptimiserStep, "__call__", dying)
         with pytest.raises(_KilledError):
-            Fit(_config(store, tmp_path / "killed")).fit()
-    resumed = Fit(_config(store, tmp_path / "killed")).fit().state_dict()
-    assert all(torch.equal(resumed[key], expected[key]) for key in expected)
+            Fit(fit_config(store, tmp_path / "killed", **changes)).fit()
+    resumed = Fit(fit_config(store, tmp_path / "killed", **changes)).fit().state_dict()
+    assert _same(resumed, expected)
+
+
+def _start(config, path, *, environment=None):
+    path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    return subprocess.Popen(
+        [sys.executable, "-c", FIT, str(path)], env={**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})}
+    )
+
+
+def _kill_in(process, run, stage, *, step):
+    """SIGKILL the process once ``stage`` has taken ``step`` steps."""
+    deadline = time.monotonic() + 200
+    while time.monotonic() < deadline and process.poll() is None:
+        history = _history(run) if (run / "history.jsonl").is_file() else []
+        if history and history[-1]["stage"] == stage and history[-1]["step"] >= step:
+            process.send_signal(signal.SIGKILL)
+            return process.wait()
+    pytest.fail(f"stage {stage} was never at step {step} (exit code {process.poll()})")
+
+
+def test_kill_9_in_the_middle_of_stage_1_and_of_stage_2_changes_no_bit_of_the_weights(store, tmp_path):
+    expected = Fit(fit_config(store, tmp_path / "whole", steps=25)).fit().state_dict()
+    config = fit_config(store, tmp_path / "killed", steps=25, checkpoint_steps=4)
+    run = tmp_path / "killed" / "run"
+    for stage in ("autoencoder", "diffusion"):
+        assert _kill_in(_start(config, tmp_path / "config.yaml"), run, stage, step=9) == -signal.SIGKILL
+        position, _ = load_checkpoint(run)
+        assert config.stages[position.stage].name == stage
+        assert 0 < position.step < 25
+    assert _same(Fit(config).fit().state_dict(), expected)
+    assert [line["step"] for line in _history(run) if line["stage"] == "autoencoder"] == list(range(1, 26))
+
+
+def test_two_processes_take_the_steps_of_one_with_twice_the_batch(store, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    data = {"store": store, "crop": CROP, "batch": 2}
+    together = fit_config(store, tmp_path / "two", network=PLAIN, data=data)
+    processes = [
+        _start(together, tmp_path / f"{rank}.yaml", environment={
+            "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+        })
+        for rank in range(2)
+    ]  # fmt: skip
+    expected = Fit(fit_config(store, tmp_path / "one", network=PLAIN, data=data)).fit().state_dict()
+    assert [process.wait(timeout=200) for process in processes] == [0, 0]
+    assert read_record(tmp_path / "two" / "run")["starts"][0]["processes"] == 2
+    one, two = ([line["loss"] for line in _history(tmp_path / name / "run")] for name in ("one", "two"))
+    assert len(one) == 9
+    assert two == pytest.approx(one, rel=1e-6)
+    _, system = finished_system(tmp_path / "two" / "run")
+    assert all(torch.allclose(value, expected[key], atol=1e-6) for key, value in system.state_dict().items())
+
+
+def test_accumulated_micro_batches_take_the_step_of_the_whole_batch(store, tmp_path):
+    network = {**PLAIN, "loss": {"finetune_flow_share": 0.0}}
+    weights = []
+    for micro in (1, 2):
+        data = {"store": store, "crop": CROP, "batch": 2, "micro_batch": micro}
+        stages = ({"name": "autoencoder", "steps": 3, "lr": 2e-3},)
+        run = Fit(fit_config(store, tmp_path / str(micro), network=network, data=data, stages=stages))
+        weights.append(run.fit().state_dict())
+    assert all(torch.allclose(weights[0][key], weights[1][key], atol=2e-5) for key in weights[0])
+
+
+def test_a_batch_that_the_processes_cannot_share_is_refused(store, tmp_path, monkeypatch):
+    run = Fit(fit_config(store, tmp_path))
+    monkeypatch.setattr(type(run.accelerator), "num_processes", 2)
+    with pytest.raises(TrainError, match="cannot be shared by 2 processes"):
+        OptimiserStep(run.system, config=run.config, index=0, accelerator=run.accelerator, run=run.run)
+
+
+def test_crops_drawn_ahead_by_threads_change_no_bit_of_the_weights(store, tmp_path):
+    weights = [
+        Fit(fit_config(store, tmp_path / str(workers), data={"store": store, "crop": CROP, "workers": workers})).fit().state_dict()
+        for workers in (0, 2)
+    ]
+    assert _same(*weights)
 
 
 def test_training_reduces_the_error_of_the_deterministic_step(store, tmp_path):
-    config = _config(store, tmp_path, steps=40)
-    run = Fit(config)
+    run = Fit(fit_config(store, tmp_path, steps=30))
     batch = run.sampler.batch(stage=9, step=0)
     system = run.fit()
     with torch.inference_mode():
@@ -75,7 +160,7 @@ def test_training_reduces_the_error_of_the_deterministic_step(store, tmp_path):
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(store, tmp_path, monkeypatch):
-    run = Fit(_config(store, tmp_path))
+    run = Fit(fit_config(store, tmp_path))
     loss = run.system.loss
 
     def poisoned(stage, batch, **keywords):
@@ -90,112 +175,53 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(store,
     assert all(torch.isfinite(value).all() for value in state["system"].values())
 
 
-def test_export_packages_the_averaged_weights(store, tmp_path):
-    run = Fit(_config(store, tmp_path))
+def test_other_data_than_the_run_began_with_are_refused(tmp_path):
+    write_pair(tmp_path / "store", 0)
+    config = fit_config(tmp_path / "store", tmp_path, steps=1)
+    Fit(config).fit()
+    write_pair(tmp_path / "store", 1)
+    with pytest.raises(TrainError, match="is not the one that the run") as caught:
+        Fit(config).fit()
+    assert caught.value.code == "DATA_CHANGED"
+
+
+def test_cases_of_the_other_splits_are_not_trained_on(tmp_path):
+    for seed, split in enumerate(("train", "validation", "test")):
+        write_pair(tmp_path / "store", seed, split=split)
+    assert Fit(fit_config(tmp_path / "store", tmp_path)).store.names == ["phantom-000000"]
+
+
+def test_a_run_records_its_configuration_versions_commit_and_data(store, tmp_path):
+    run = Fit(fit_config(store, tmp_path, steps=1))
     run.fit()
-    package = export(run.run, tmp_path / "package", name="tiny", version="1.2")
-    _, system = finished_system(run.run)
-    built = package.build().state_dict()
-    assert all(torch.equal(value, built[key]) for key, value in system.state_dict().items())
-    assert package.metadata.training_data["seeds"] == [0, 1]
-    with pytest.raises(TrainError, match="already holds"):
-        export(run.run, tmp_path / "package", name="tiny", version="1.2")
+    record = read_record(run.run)
+    assert record["data"]["digest"] == PairStore(store).digest()
+    assert record["data"]["cases"] == 2
+    assert record["data"]["seeds"] == [0, 1]
+    (start,) = record["starts"]
+    assert start["versions"]["torch"] == torch.__version__
+    assert (start["device"], start["position"], start["config_changed"]) == ("cpu", "autoencoder, step 0", [])
+    resolved = yaml.safe_load((run.run / "config.yaml").read_text())
+    assert FitConfig.model_validate(resolved).optim == run.config.optim
+    assert resolved["network"]["mask"] == {"enabled": True, "alpha": 2.0}
 
 
-def test_an_unfinished_run_is_not_exported(store, tmp_path, monkeypatch):
-    run = Fit(_config(store, tmp_path))
-    run._save(None, None)
-    (run.run / "config.yaml").write_text(yaml.safe_dump(run.config.model_dump(mode="json")))
+def test_a_configuration_changed_between_two_starts_is_recorded(store, tmp_path):
+    Fit(fit_config(store, tmp_path, steps=1)).fit()
+    Fit(fit_config(store, tmp_path, steps=2)).fit()
+    assert "stages.0.steps: 1 → 2" in read_record(tmp_path / "run")["starts"][1]["config_changed"]
+
+
+def test_an_unfinished_run_is_no_finished_system(store, tmp_path, monkeypatch):
+    def dying(self, draw, **where):
+        raise _KilledError
+
+    monkeypatch.setattr(OptimiserStep, "__call__", dying)
+    run = Fit(fit_config(store, tmp_path))
+    with pytest.raises(_KilledError):
+        run.fit()
+    with pytest.raises(TrainError, match="no training run"):
+        finished_system(run.run)
+    run._save(None)
     with pytest.raises(TrainError, match="stopped in stage autoencoder"):
-        export(run.run, tmp_path / "package", name="tiny", version="1")
-
-
-def test_the_same_step_draws_the_same_crop_and_another_step_another(store, tmp_path):
-    config = _config(store, tmp_path)
-    sampler = CropSampler(PairStore(store), config.data, phases=("arterial", "venous"), seed=3)
-    a, b, c = (sampler.batch(stage=0, step=s) for s in (5, 5, 6))
-    assert torch.equal(a.source, b.source)
-    assert not torch.equal(a.source, c.source)
-    assert a.source.shape == (1, 1, 8, 32, 32)
-
-
-def test_the_adversary_learns_to_tell_fake_from_real():
-    torch.manual_seed(0)
-    adversary = PatchAdversary(lr=2e-3, channels=4, layers=1)
-    real, fake = torch.randn(1, 1, 16, 16, 16), torch.zeros(1, 1, 16, 16, 16)
-    losses = []
-    for _ in range(30):
-        adversary(fake, real)
-        losses.append(float(adversary.step()))
-    assert losses[-1] < 0.5 * losses[0]
-    assert adversary.step() is None
-
-
-def test_hinge_has_its_known_values():
-    assert hinge(real=torch.tensor([2.0, 0.0]), fake=torch.tensor([-2.0, 1.0])).item() == pytest.approx(0.75)
-
-
-@pytest.mark.parametrize(
-    ("change", "named"),
-    [
-        ({"stages": ({"name": "diffusion", "steps": 1},)}, "autoencoder, diffusion"),
-        ({"stages": ({"name": "autoencoder"},)}, "either minutes or steps"),
-        ({"colour": 1}, "colour"),
-        ({"network": {"phase": []}}, "phase"),
-    ],
-)
-def test_a_wrong_configuration_is_named_before_anything_starts(store, tmp_path, change, named):
-    values = {**_config(store, tmp_path).model_dump(mode="json"), **change}
-    path = tmp_path / "config.yaml"
-    path.write_text(yaml.safe_dump(yaml.safe_load(yaml.safe_dump(_plain(values)))))
-    with pytest.raises(TrainError, match=named):
-        load_config(path)
-
-
-def _plain(value):
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
-    return value
-
-
-def test_a_stage_may_have_its_own_crop_and_every_crop_may_be_softened_alike(store, tmp_path):
-    data = _config(store, tmp_path).data
-    batches = {}
-    for share in (0.0, 1.0):
-        config = data.model_copy(update={"smooth_share": share, "noise": (0.0, 0.0), "offset_hu": 0.0})
-        sampler = CropSampler(PairStore(store), config, phases=("arterial",), seed=3)
-        batches[share] = sampler.batch(stage=0, step=1, crop=(8, 48, 40))
-    sharp, soft = batches[0.0], batches[1.0]
-    assert sharp.source.shape == (1, 1, 8, 48, 40)
-    assert (sharp.source.unique().numel(), sharp.change.unique().numel()) == (2, 2)
-    assert soft.source.unique().numel() > 2
-    inside = sharp.change > 0
-    assert soft.change[inside].std() > 0  # the edge of the change is softened with the edge of the organ
-    np.testing.assert_allclose(soft.change.mean(), sharp.change.mean(), rtol=0.02)
-
-
-def test_a_pair_without_separate_noise_is_used_as_it_is(store, tmp_path):
-    native = np.arange(8 * 16 * 16, dtype=np.float32).reshape(8, 16, 16) % 100
-    write_case(tmp_path, "real", spacing_mm=(3, 1.5, 1.5), native=native, changes={"arterial": native / 2}, about={})
-    config = _config(store, tmp_path).data.model_copy(update={"crop": (8, 16, 16), "offset_hu": 0.0, "smooth_share": 0.0})
-    batch = CropSampler(PairStore(tmp_path), config, phases=("arterial",), seed=0).batch(stage=0, step=0)
-    np.testing.assert_allclose(batch.source[0, 0].numpy() * 350 + 150, native, atol=0.01)
-
-
-def test_a_store_offers_its_splits_its_organs_and_a_digest_of_what_it_holds(tmp_path):
-    native = np.zeros((4, 8, 8))
-    arrays = {"spacing_mm": (3, 1.5, 1.5), "native": native, "changes": {"arterial": native}, "about": {}}
-    write_case(tmp_path, "a", **arrays, labels=np.full(native.shape, 5), organs={"aorta": 5}, patient="p")
-    write_case(tmp_path, "b", **arrays, split="validation")
-    train = PairStore(tmp_path, split="train")
-    assert (train.names, train[0].patient, dict(train[0].organs)) == (["a"], "p", {"aorta": 5})
-    assert train[0].labels is not None
-    assert int(train[0].labels[0, 0, 0]) == 5
-    assert PairStore(tmp_path, split="validation")[0].labels is None
-    with pytest.raises(TrainError, match="test split"):
-        PairStore(tmp_path, split="test")
-    before = PairStore(tmp_path).digest()
-    write_case(tmp_path, "b", **arrays, split="test")
-    assert PairStore(tmp_path).digest() != before
+        finished_system(run.run)

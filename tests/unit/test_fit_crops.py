@@ -1,0 +1,83 @@
+"""Crops of a pair store: seeded item by item, augmented alike in both phases, of the phases that a case has."""
+
+import numpy as np
+import pytest
+import torch
+from tiny_training import fit_config, write_pair
+
+from train.crops import CropSampler
+from train.errors import TrainError
+from train.store import PairStore, write_case
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("store")
+    for seed in range(2):
+        write_pair(folder, seed)
+    return folder
+
+
+def test_the_same_item_is_the_same_crop_in_any_batch_and_another_step_another(store, tmp_path):
+    config = fit_config(store, tmp_path)
+    sampler = CropSampler(PairStore(store), config.data, phases=("arterial", "venous"), seed=3)
+    pair, second, later = (sampler.batch(stage=0, step=s, items=i) for s, i in ((5, (0, 1)), (5, (1,)), (6, (1,))))
+    assert pair.source.shape == (2, 1, 8, 32, 32)
+    assert torch.equal(pair.source[1:], second.source)
+    assert not torch.equal(second.source, later.source)
+
+
+def test_a_case_without_a_phase_is_drawn_in_the_phases_it_has(tmp_path):
+    write_pair(tmp_path, 0, phases=("venous",))
+    write_pair(tmp_path, 1)
+    config = fit_config(tmp_path, tmp_path)
+    sampler = CropSampler(PairStore(tmp_path), config.data, phases=("arterial", "venous"), seed=0)
+    batch = sampler.batch(stage=0, step=0, items=range(40))
+    assert 0.05 < float((batch.phase == 0).float().mean()) < 0.45
+
+
+def test_a_phase_that_no_case_has_is_named(tmp_path):
+    write_pair(tmp_path, 0, phases=("venous",))
+    with pytest.raises(TrainError, match="no phase arterial"):
+        CropSampler(PairStore(tmp_path), fit_config(tmp_path, tmp_path).data, phases=("arterial", "venous"), seed=0)
+
+
+def test_a_stage_may_have_its_own_crop_and_every_crop_may_be_softened_alike(store, tmp_path):
+    data = fit_config(store, tmp_path).data
+    batches = {}
+    for share in (0.0, 1.0):
+        config = data.model_copy(update={"smooth_share": share, "noise": (0.0, 0.0), "offset_hu": 0.0})
+        sampler = CropSampler(PairStore(store), config, phases=("arterial",), seed=3)
+        batches[share] = sampler.batch(stage=0, step=1, crop=(8, 48, 40))
+    sharp, soft = batches[0.0], batches[1.0]
+    assert sharp.source.shape == (1, 1, 8, 48, 40)
+    assert (sharp.source.unique().numel(), sharp.change.unique().numel()) == (2, 2)
+    assert soft.source.unique().numel() > 2
+    inside = sharp.change > 0
+    assert soft.change[inside].std() > 0  # the edge of the change is softened with the edge of the organ
+    np.testing.assert_allclose(soft.change.mean(), sharp.change.mean(), rtol=0.02)
+
+
+def test_a_pair_without_separate_noise_is_used_as_it_is(store, tmp_path):
+    native = np.arange(8 * 16 * 16, dtype=np.float32).reshape(8, 16, 16) % 100
+    write_case(tmp_path, "real", spacing_mm=(3, 1.5, 1.5), native=native, changes={"arterial": native / 2}, about={})
+    config = fit_config(store, tmp_path).data.model_copy(update={"crop": (8, 16, 16), "offset_hu": 0.0, "smooth_share": 0.0})
+    batch = CropSampler(PairStore(tmp_path), config, phases=("arterial",), seed=0).batch(stage=0, step=0)
+    np.testing.assert_allclose(batch.source[0, 0].numpy() * 350 + 150, native, atol=0.01)
+
+
+def test_a_store_offers_its_splits_its_organs_and_a_digest_of_what_it_holds(tmp_path):
+    native = np.zeros((4, 8, 8))
+    arrays = {"spacing_mm": (3, 1.5, 1.5), "native": native, "changes": {"arterial": native}, "about": {}}
+    write_case(tmp_path, "a", **arrays, labels=np.full(native.shape, 5), organs={"aorta": 5}, patient="p")
+    write_case(tmp_path, "b", **arrays, split="validation")
+    train = PairStore(tmp_path, split="train")
+    assert (train.names, train[0].patient, dict(train[0].organs)) == (["a"], "p", {"aorta": 5})
+    assert train[0].labels is not None
+    assert int(train[0].labels[0, 0, 0]) == 5
+    assert PairStore(tmp_path, split="validation")[0].labels is None
+    with pytest.raises(TrainError, match="test split"):
+        PairStore(tmp_path, split="test")
+    before = PairStore(tmp_path).digest()
+    write_case(tmp_path, "b", **arrays, split="test")
+    assert PairStore(tmp_path).digest() != before

@@ -1,0 +1,35 @@
+"""A run that has completed all its stages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from s2ldm_core.systems import System, build_system
+from train.checkpoint import load_checkpoint
+from train.config import FitConfig
+from train.errors import TrainError
+from train.fit.record import CONFIG, resolved_config
+
+
+def finished_system(run: Path) -> tuple[FitConfig, System]:
+    """Configuration and averaged weights of a run that has completed all its stages.
+
+    Raises
+    ------
+    TrainError
+        ``RUN_MISSING`` or ``RUN_UNFINISHED``.
+    """
+    found = load_checkpoint(run)
+    if found is None or not (run / CONFIG).is_file():
+        raise TrainError("RUN_MISSING", f"There is no training run in {run}.", "Train one: s2ldm-train fit CONFIG.")
+    position, state = found
+    config = resolved_config(run)
+    if position.stage < len(config.stages):
+        raise TrainError(
+            "RUN_UNFINISHED",
+            f"The run in {run} stopped in stage {config.stages[position.stage].name} at step {position.step}.",
+            "Run the same fit command again; it continues there.",
+        )
+    system = build_system(config.system, config.network)
+    system.load_state_dict(state["ema"])
+    return config, system.eval()

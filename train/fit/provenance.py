@@ -1,0 +1,87 @@
+"""What a run was made of: versions, commit, data and their licences."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections import Counter
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from train.store import PairStore
+
+_PACKAGES = ("s2ldm-node", "torch", "monai", "accelerate", "numpy", "scipy")
+_PHANTOM = "digital torso phantom (s2ldm_core.phantom) only; no patient data"
+_LONGEST_REFERENCE = 200
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, this product and what its numbers depend on."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def git_commit(folder: Path | None = None) -> str | None:
+    """Commit of the checkout that ``folder`` (this file's) lies in, read from ``.git`` itself; ``None`` outside of one."""
+    start = (folder or Path(__file__)).resolve()
+    for parent in (start, *start.parents):
+        git = parent / ".git"
+        if git.is_file():  # a worktree: "gitdir: <path>"
+            git = parent / git.read_text(encoding="utf-8").partition("gitdir:")[2].strip()
+        if git.is_dir():
+            return _head(git)
+    return None
+
+
+def _head(git: Path) -> str | None:
+    head = git / "HEAD"
+    if not head.is_file():
+        return None
+    text = head.read_text(encoding="utf-8").strip()
+    if not text.startswith("ref:"):
+        return text
+    name = text.removeprefix("ref:").strip()[:_LONGEST_REFERENCE]
+    common = git / "commondir"
+    folders = [git, git / common.read_text(encoding="utf-8").strip()] if common.is_file() else [git]
+    for folder in folders:
+        if (folder / name).is_file():
+            return (folder / name).read_text(encoding="utf-8").strip()
+        packed = folder / "packed-refs"
+        if packed.is_file():
+            for line in packed.read_text(encoding="utf-8").splitlines():
+                commit, _, reference = line.partition(" ")
+                if reference == name:
+                    return commit
+    return None
+
+
+def describe_data(store: PairStore) -> dict[str, Any]:
+    """The training data as a package's metadata name them: how many cases of which sources, under which licences."""
+    about = [json.loads((store.folder / name / "case.json").read_text(encoding="utf-8")).get("about", {}) for name in store.names]
+    counts = Counter((_source(item), str(item.get("licence", ""))) for item in about)
+    sources = [{"source": source, "licence": licence, "cases": count} for (source, licence), count in sorted(counts.items())]
+    described: dict[str, Any] = {
+        "source": "; ".join(source for source in dict.fromkeys(str(item["source"]) for item in sources)),
+        "sources": sources,
+        "cases": len(store),
+        "patients": len({store[i].patient for i in range(len(store))}),
+    }
+    seeds = [int(item["seed"]) for item in about if _source(item) == _PHANTOM and "seed" in item]
+    if seeds:
+        described["seeds"] = seeds
+    return described
+
+
+def _source(about: dict[str, Any]) -> str:
+    """A case's origin: its own ``source``, or the anatomy it was made from, else the procedural phantom that writes only a seed."""
+    for key in ("source", "anatomy", "layout"):
+        if about.get(key):
+            mode = f" ({about['mode']})" if about.get("mode") else ""
+            return f"{about[key]}{mode}"
+    return _PHANTOM if set(about) <= {"seed"} else "unnamed pairs"
