@@ -1,0 +1,113 @@
+"""Pairs made from subjects: each seed is one made-up patient with one subject's anatomy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+
+from s2ldm_core.anatomy import AnatomyScan, Mode, organ_ids
+from s2ldm_core.body import body_box
+from train.anatomy.files import SubjectFiles, find_subjects, read_subject
+from train.errors import TrainError
+from train.phantoms import PhantomGrid
+from train.store import has_case, write_case
+
+Modes = Literal["both", "painted", "simulated"]
+_SIMULATED_SHARE = 0.6
+
+
+def case_name(seed: int) -> str:
+    return f"anatomy-{seed:06d}"
+
+
+def make_anatomy_store(
+    folder: Path,
+    *,
+    anatomy: Path,
+    seeds: Iterable[int],
+    phases: tuple[str, ...],
+    grid: PhantomGrid | None = None,
+    workers: int = 1,
+    subjects: tuple[str, ...] = (),
+    modes: Modes = "both",
+) -> Iterator[str]:
+    """Make the missing cases of ``seeds`` in ``workers`` processes; yields the name of each as it is complete.
+
+    subjects : names of the subjects to use; one named twice comes twice as often. Empty: all of them.
+    modes : ``simulated`` pairs need a subject with a native CT; ``both`` makes them of six in ten of such a subject's cases.
+
+    Raises
+    ------
+    TrainError
+        ``ANATOMY_MISSING``, ``SUBJECT_UNKNOWN`` or ``ANATOMY_UNREADABLE``.
+    """
+    known = {files.name: files for files in find_subjects(anatomy)}
+    unknown = [name for name in subjects if name not in known]
+    if unknown:
+        raise TrainError("SUBJECT_UNKNOWN", f"{anatomy} has no subject {', '.join(unknown)}.", f"It has: {', '.join(sorted(known))}.")
+    chosen = tuple(known[name] for name in subjects) or tuple(known.values())
+    missing = [seed for seed in seeds if not has_case(folder, case_name(seed))]
+    folder.mkdir(parents=True, exist_ok=True)
+    return _in_processes(folder, missing, chosen, phases=phases, grid=grid or PhantomGrid(), workers=workers, modes=modes)
+
+
+def _in_processes(
+    folder: Path,
+    seeds: list[int],
+    subjects: tuple[SubjectFiles, ...],
+    *,
+    phases: tuple[str, ...],
+    grid: PhantomGrid,
+    workers: int,
+    modes: Modes,
+) -> Iterator[str]:
+    # A subject's seeds one after the other, so that a process reads it once.
+    ordered = sorted(seeds, key=lambda seed: (_pick(seed, len(subjects)), seed))
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        futures = [pool.submit(_make_case, folder, seed, subjects[_pick(seed, len(subjects))], phases, grid, modes) for seed in ordered]
+        for future in as_completed(futures):
+            yield future.result()
+
+
+def _pick(seed: int, count: int) -> int:
+    return int(np.random.default_rng((seed, 3)).integers(count))
+
+
+def _make_case(folder: Path, seed: int, files: SubjectFiles, phases: tuple[str, ...], grid: PhantomGrid, modes: Modes) -> str:
+    torch.set_num_threads(1)
+    subject = read_subject(files)
+    rng = np.random.default_rng((seed, 4))
+    slices = int(rng.integers(grid.slices[0], grid.slices[1] + 1))
+    draw = float(rng.random())
+    mode: Mode = "painted"
+    if subject.ct_hu is not None and (modes == "simulated" or (modes == "both" and draw < _SIMULATED_SHARE)):
+        mode = "simulated"
+    scan = AnatomyScan(subject, seed=seed, mode=mode, shape=(slices, *grid.matrix), spacing_mm=grid.spacing_mm)
+    native = scan.native_hu()
+    box = body_box(native, grid.spacing_mm)
+    noise = scan.noise_hu()
+    name = case_name(seed)
+    write_case(
+        folder, name, spacing_mm=grid.spacing_mm, native=native[box], changes={phase: scan.change_hu(phase)[box] for phase in phases},
+        noise=None if noise is None else noise[box], labels=scan.labels[box], organs=organ_ids([scan.labels[box]]),
+        patient=f"anatomy-of-{files.name}", about={"anatomy": files.name, "licence": files.licence, "mode": mode, "seed": seed},
+    )  # fmt: skip
+    return name
+
+
+def sources(store: Path) -> list[dict[str, object]]:
+    """What a pair store was made from: each subject's folder name, licence, and number of painted and simulated cases."""
+    found: dict[tuple[str, str], dict[str, int]] = {}
+    for path in sorted(store.glob("*/case.json")):
+        about = json.loads(path.read_text(encoding="utf-8")).get("about", {})
+        if "anatomy" in about:
+            counts = found.setdefault((str(about["anatomy"]), str(about["licence"])), {})
+            counts[str(about["mode"])] = counts.get(str(about["mode"]), 0) + 1
+    return [{"anatomy": name, "licence": licence, "cases": counts} for (name, licence), counts in sorted(found.items())]
