@@ -1,0 +1,1 @@
+"""The commands of ``s2ldm-train``, one module each; `train.cli` puts them together."""

@@ -1,0 +1,93 @@
+"""``s2ldm-train evaluate``."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
+
+from train.errors import TrainError
+
+if TYPE_CHECKING:  # the evaluation itself is imported when it runs: asking for help needs no PyTorch
+    from train.evaluation import Evaluation
+    from train.evaluation.records import ScanRecord
+
+
+class SplitName(StrEnum):
+    """Splits of a pair store."""
+
+    TRAIN = "train"
+    VALIDATION = "validation"
+    TEST = "test"
+
+
+def evaluate(
+    packages: Annotated[list[str], typer.Argument(help="Packages as LABEL=FOLDER, or NAME of a bundled one.")],
+    seeds: Annotated[int, typer.Option(help="Number of held-out phantoms.", min=1)] = 8,
+    slices: Annotated[int, typer.Option(help="Slices of each phantom.", min=8)] = 64,
+    store: Annotated[Path | None, typer.Option(help="Evaluate on this pair store instead of phantoms.")] = None,
+    split: Annotated[SplitName, typer.Option(help="Split of the store.")] = SplitName.TEST,
+    ceiling: Annotated[
+        list[str] | None, typer.Option(help="LABEL=RUN: the run a package comes from, for the ceiling its stage-1 autoencoder sets.")
+    ] = None,
+    window: Annotated[tuple[float, float], typer.Option(help="HU window of the clipped metrics.")] = (-200.0, 200.0),
+    samples: Annotated[int, typer.Option(help="Samples for the uncertainty of systems that can sample; 0: none.", min=0)] = 0,
+    sample_steps: Annotated[int, typer.Option(help="Steps of each sample.", min=2, max=1000)] = 2,
+    viewer_cases: Annotated[int, typer.Option(help="Cases shown in the report's slice viewer.", min=0)] = 2,
+    output: Annotated[Path | None, typer.Option(help="Folder for report.html, report.md, cases.csv, organs.csv, summary.json.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Compare packages on held-out phantoms or a store's split, beside identity and the autoencoder's ceiling; continues where it stopped.
+
+    Example: s2ldm-train evaluate S2LDM=packages/demo "L1 U-Net=packages/unet" --ceiling S2LDM=runs/demo --output runs/evaluation
+    """
+    from s2ldm_core.package import ModelPackage
+    from train.evaluation import Evaluation, HeldOut, Report, Sampling, StoreCases, candidates
+
+    if samples == 1:
+        raise TrainError("SAMPLES_TOO_FEW", "One sample has no standard deviation.", "Use --samples 2 or more, or 0.")
+    if not window[0] < window[1]:
+        raise TrainError("WINDOW_EMPTY", f"The window {window[0]:g} {window[1]:g} is empty.", "Give the lower HU first.")
+    named = dict(_labelled(item) for item in packages)
+    if len(named) < len(packages):
+        raise TrainError("LABEL_TWICE", "Two packages have the same label.", "Give each its own: LABEL=FOLDER.")
+    loaded = {label: ModelPackage.load(folder) for label, folder in named.items()}
+    phases = tuple(dict.fromkeys(phase for package in loaded.values() for phase in package.metadata.phases))
+    phantoms = HeldOut.first(seeds, slices=slices, phases=phases)
+    evaluation = Evaluation(
+        cases=phantoms if store is None else StoreCases(store, split=split.value, phases=phases),
+        systems=candidates(
+            loaded,
+            ceilings={label: Path(run) for label, run in map(_labelled, ceiling or [])},
+            sampling=Sampling(samples=samples, steps=sample_steps) if samples else None,
+            device=device,
+        ),
+        window_hu=window,
+        viewer_cases=viewer_cases if output is not None else 0,
+    )
+    report = Report.of(evaluation, _run(evaluation, output))
+    typer.echo(report.markdown())
+    if output is not None:
+        report.write(output)
+        Console(stderr=True).print(f"report: {output / 'report.html'}", soft_wrap=True)
+
+
+def _run(evaluation: Evaluation, output: Path | None) -> Sequence[ScanRecord]:
+    """Run with a progress bar; without an output folder nothing is kept."""
+    scans = sum(len(evaluation.cases.phases_of(name)) for name in evaluation.cases.names)
+    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar, tempfile.TemporaryDirectory() as nowhere:
+        task = bar.add_task(f"scans, {len(evaluation.systems)} systems each", total=scans)
+        return evaluation.run(output or Path(nowhere), on_scan=lambda case, phase: bar.advance(task))
+
+
+def _labelled(item: str) -> tuple[str, str]:
+    """``LABEL=FOLDER`` → (label, folder); without a label the folder's name."""
+    label, _, folder = item.rpartition("=")
+    return label or Path(folder).name, folder

@@ -1,0 +1,162 @@
+"""What systems are evaluated on: held-out phantoms, or the cases of a store's split. One case is in memory at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from s2ldm_core.phantom import ORGANS, Phantom
+from s2ldm_core.volume import Volume
+from train.errors import TrainError
+from train.phantoms import HELD_OUT, case_name
+from train.store import Case, PairStore, Split
+
+# Air, table, clothes: labels of the phantom that are no part of a patient.
+_OUTSIDE = ("air", "table_shell", "table_foam", "clothing", "plastic")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationCase:
+    """One study: its source and how to get the acquired volume of each phase, all on one grid in canonical (LPS) orientation."""
+
+    name: str
+    """Pseudonym; it is printed in reports."""
+    patient: str
+    """Cases of one patient are resampled together."""
+    source: Volume
+    phases: tuple[str, ...]
+    target: Callable[[str], Volume]
+    labels: np.ndarray | None
+    """``(D, H, W)`` uint8."""
+    organs: Mapping[str, int]
+    """Organ → value in ``labels``; empty without labels."""
+
+
+class Cases(Protocol):
+    """Evaluation data: names known beforehand (for resuming), volumes made when asked for."""
+
+    @property
+    def names(self) -> tuple[str, ...]: ...
+
+    def phases_of(self, name: str) -> tuple[str, ...]: ...
+
+    def describe(self) -> dict[str, Any]:
+        """What a reader of the report must know about the data, JSON-ready; equal descriptions mean equal data."""
+
+    def load(self, name: str) -> EvaluationCase: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOut:
+    """Phantoms that are never trained on, at a scanner's grid and with independent noise in every phase."""
+
+    seeds: tuple[int, ...]
+    matrix: tuple[int, int] = (512, 512)
+    slices: int = 64
+    spacing_mm: tuple[float, float, float] = (2.5, 0.78, 0.78)
+    phases: tuple[str, ...] = ("arterial", "venous")
+
+    @classmethod
+    def first(cls, count: int, *, slices: int = 64, phases: tuple[str, ...] = ("arterial", "venous")) -> HeldOut:
+        """The first ``count`` of the seeds that are kept for evaluation."""
+        return cls(seeds=tuple(range(HELD_OUT, HELD_OUT + count)), slices=slices, phases=phases)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(case_name(seed) for seed in self.seeds)
+
+    def phases_of(self, name: str) -> tuple[str, ...]:
+        return self.phases
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "data": "held-out digital phantoms, independent noise in every phase",
+            "held_out_seeds": list(self.seeds),
+            "slices": self.slices,
+            "matrix": list(self.matrix),
+            "spacing_mm": list(self.spacing_mm),
+        }
+
+    def phantom(self, seed: int) -> Phantom:
+        return Phantom(seed=seed, matrix=self.matrix, slices=self.slices, spacing_mm=self.spacing_mm)
+
+    def load(self, name: str) -> EvaluationCase:
+        seed = self.seeds[self.names.index(name)]
+        phantom = self.phantom(seed)
+        source = Volume(hu=phantom.hu("native", noise_seed=2 * seed), affine=phantom.affine)
+
+        def target(phase: str) -> Volume:
+            # Noise of the phase itself: seeds that neither the source nor another phase uses.
+            noise_seed = 2 * seed + 1 + 10_000_000 * (self.phases.index(phase) + 1)
+            return source.with_hu(phantom.hu(phase, noise_seed=noise_seed))
+
+        return EvaluationCase(
+            name=name,
+            patient=name,
+            source=source,
+            phases=self.phases,
+            target=target,
+            labels=phantom.labels,
+            organs={organ: value for organ, value in ORGANS.items() if organ not in _OUTSIDE},
+        )
+
+
+class StoreCases:
+    """The cases of one split of a pair store, on the store's grid.
+
+    Where a store keeps a scan's noise apart (phantoms), source and target share that one realisation, as in training: scores are then of
+    the predicted change alone and better than with independent noise.
+    """
+
+    def __init__(self, folder: Path, *, split: Split | None = "test", phases: tuple[str, ...] = ()) -> None:
+        self._store = PairStore(folder, split=split)
+        self._split = split
+        self._phases = phases
+        if not self.names:
+            raise TrainError(
+                "PHASES_MISSING",
+                f"No case of {folder} has any of the phases {', '.join(phases)}.",
+                "Evaluate models of the phases that the store holds.",
+            )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(name for name in self._store.names if self.phases_of(name))
+
+    def phases_of(self, name: str) -> tuple[str, ...]:
+        known = self._case(name).changes
+        return tuple(phase for phase in (self._phases or tuple(sorted(known))) if phase in known)
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "data": f"{self._split or 'every'} split of a pair store",
+            "cases": len(self.names),
+            "patients": len({self._case(name).patient for name in self.names}),
+            "spacing_mm": list(self._store.spacing_mm),
+            "store_sha256": self._store.digest(),
+        }
+
+    def load(self, name: str) -> EvaluationCase:
+        case = self._case(name)
+        native = np.asarray(case.native, dtype=np.float32)
+        if case.noise is not None:
+            native = native + np.asarray(case.noise, dtype=np.float32)
+        dz, dy, dx = case.spacing_mm
+        source = Volume(hu=native, affine=np.diag([dx, dy, dz, 1.0]))
+        return EvaluationCase(
+            name=name,
+            patient=case.patient,
+            source=source,
+            phases=self.phases_of(name),
+            target=lambda phase: source.with_hu(native + np.asarray(case.changes[phase], dtype=np.float32)),
+            labels=None if case.labels is None else np.asarray(case.labels),
+            organs={} if case.labels is None else dict(case.organs),
+        )
+
+    def _case(self, name: str) -> Case:
+        return self._store[self._store.names.index(name)]
+

@@ -1,0 +1,206 @@
+"""What is evaluated: identity, model packages, their samples' mean, and the autoencoder's ceiling, all behind one call.
+
+Every system goes through the product's own way (resample, predict, bring back, add), so the numbers are those of the derived series.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+import yaml
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from s2ldm_core.package import ModelPackage
+from s2ldm_core.systems import System, build_system
+from s2ldm_core.systems.s2ldm import S2LDM
+from s2ldm_core.translator import Translator, add_change
+from s2ldm_core.volume import Volume
+from train.errors import TrainError
+from train.evaluation.uncertainty import mean_and_deviation
+
+Kind = Literal["identity", "model", "samples", "ceiling", "autoencoder"]
+"""``ceiling``: the stage-1 autoencoder; ``autoencoder``: one that end-to-end fine-tuning has changed, which bounds nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """A system's answer on the source's grid."""
+
+    hu: np.ndarray
+    """``(D, H, W)`` HU."""
+    deviation_hu: np.ndarray | None = None
+    """Standard deviation of the samples whose mean ``hu`` is."""
+
+
+Answer = Callable[[Volume, Volume, str], Prediction]
+"""(source, target, phase) → the system's answer; only the autoencoders look at the target."""
+
+_TILE = (16, 48, 48)
+STAGE_ONE = "autoencoder.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """One row of the tables."""
+
+    label: str
+    kind: Kind
+    answer: Answer
+    identity: str = ""
+    """What makes its answers these and no others: package name, version, weights."""
+    phases: tuple[str, ...] = ()
+    """Phases it knows; empty: every one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How systems that can sample are sampled."""
+
+    samples: int
+    steps: int = 2
+    """Two steps are best for fidelity; one would start from no noise and be the same every time."""
+
+
+def identity() -> Candidate:
+    """The non-contrast scan as the answer: what every system must beat."""
+    return Candidate(label="identity", kind="identity", answer=lambda source, target, phase: Prediction(hu=source.hu))
+
+
+def candidates(
+    packages: Mapping[str, ModelPackage],
+    *,
+    ceilings: Mapping[str, Path] | None = None,
+    sampling: Sampling | None = None,
+    device: str = "auto",
+) -> list[Candidate]:
+    """Identity, each package, its samples' mean where it can sample, and its autoencoder.
+
+    Parameters
+    ----------
+    packages
+        Label → package.
+    ceilings
+        Label of a package → folder of the run it comes from, which keeps the autoencoder as stage 1 left it.
+
+    Raises
+    ------
+    TrainError
+        ``CEILING_UNKNOWN``, ``CEILING_MISSING``, ``CEILING_DIFFERS``.
+    PackageError
+        A package is damaged.
+    """
+    ceilings = ceilings or {}
+    for label in ceilings:
+        if label not in packages:
+            raise TrainError(
+                "CEILING_UNKNOWN",
+                f"--ceiling names {label!r}, which is none of the packages ({', '.join(packages)}).",
+                "Use the label of the package that was trained in that run.",
+            )
+    table = [identity()]
+    for label, package in packages.items():
+        translator = Translator.load(package.path, device=device)
+        system = package.build(device=translator.device)
+        phases = package.metadata.phases
+        table.append(Candidate(label=label, kind="model", answer=_translate(translator), identity=package.identity, phases=phases))
+        if sampling is not None and can_sample(system):
+            table.append(
+                Candidate(
+                    label=f"{label}, mean of {sampling.samples}",
+                    kind="samples",
+                    answer=_sample(translator, sampling),
+                    identity=f"{package.identity}, {sampling.samples} samples of {sampling.steps} steps",
+                    phases=phases,
+                )
+            )
+        if isinstance(system, S2LDM):
+            table.append(_autoencoder(label, package, system, ceilings.get(label), translator.device))
+        elif label in ceilings:
+            raise TrainError("CEILING_DIFFERS", f"{label} has no autoencoder: it is a {package.metadata.system}.", "Leave it out.")
+    return table
+
+
+def can_sample(system: System) -> bool:
+    """Whether more than one step starts from noise."""
+    return hasattr(system.config, "diffusion")
+
+
+def stage_one(run: Path, like: S2LDM) -> S2LDM:
+    """The system of ``run`` as stage 1 left it, on the device of ``like``, the package made from that run.
+
+    Raises
+    ------
+    TrainError
+        ``CEILING_MISSING`` when the run keeps no such weights, ``CEILING_DIFFERS`` when they are of another network.
+    """
+    path = run / STAGE_ONE
+    if not path.is_file() or not (run / "config.yaml").is_file():
+        raise TrainError(
+            "CEILING_MISSING",
+            f"{run} has no {STAGE_ONE}: the autoencoder as stage 1 left it.",
+            "Name the run's folder; runs keep these weights when stage 1 ends.",
+        )
+    try:
+        config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+        system = build_system(config["system"], config["network"])
+        system.load_state_dict(load_file(path))
+    except (yaml.YAMLError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise TrainError("CEILING_DIFFERS", f"{path} cannot be loaded: {error}", "Name the run that wrote both.") from error
+    if not isinstance(system, S2LDM) or system.config.autoencoder != like.config.autoencoder:
+        raise TrainError(
+            "CEILING_DIFFERS", f"The autoencoder of {run} is another one than the package's.", "Name the run that the package came from."
+        )
+    device = like.latent_mean.device
+    system.eval().requires_grad_(False).to(device)
+    return system
+
+
+def _autoencoder(label: str, package: ModelPackage, shipped: S2LDM, run: Path | None, device: torch.device) -> Candidate:
+    """The stage-1 autoencoder where it is known to be one; else the shipped one under a name that promises nothing."""
+    if run is not None:
+        return Candidate(
+            label=f"{label}: autoencoder ceiling",
+            kind="ceiling",
+            answer=_reconstruct(package, stage_one(run, shipped), device),
+            identity=f"{package.identity}, stage 1",
+            phases=package.metadata.phases,
+        )
+    untouched = "finetune" not in shipped.config.stages
+    return Candidate(
+        label=f"{label}: autoencoder ceiling" if untouched else f"{label}: shipped autoencoder",
+        kind="ceiling" if untouched else "autoencoder",
+        answer=_reconstruct(package, shipped, device),
+        identity=package.identity,
+        phases=package.metadata.phases,
+    )
+
+
+def _translate(translator: Translator) -> Answer:
+    return lambda source, target, phase: Prediction(hu=translator.translate(source, phase=phase).volume.hu)
+
+
+def _sample(translator: Translator, sampling: Sampling) -> Answer:
+    def answer(source: Volume, target: Volume, phase: str) -> Prediction:
+        mean, deviation = mean_and_deviation(
+            translator.translate(source, phase=phase, seed=seed, steps=sampling.steps).volume.hu for seed in range(sampling.samples)
+        )
+        return Prediction(hu=mean, deviation_hu=deviation)
+
+    return answer
+
+
+def _reconstruct(package: ModelPackage, system: S2LDM, device: torch.device) -> Answer:
+    def answer(source: Volume, target: Volume, phase: str) -> Prediction:
+        @torch.inference_mode()
+        def predict(unit: torch.Tensor, to_model: Callable[[np.ndarray], torch.Tensor]) -> torch.Tensor:
+            return system.reconstruct_change(unit.to(device), to_model(target.hu).to(device), tile=_TILE)
+
+        return Prediction(hu=add_change(source, predict, metadata=package.metadata).hu)
+
+    return answer

@@ -1,0 +1,195 @@
+"""The report's tables: one structure, written as Markdown, shown in HTML, and every single case as CSV."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from train.evaluation.records import ScanRecord
+from train.evaluation.scores import FURTHER, LEAD, METRICS, Metric
+from train.evaluation.statistics import Estimate
+from train.evaluation.summary import ORGANS, PhaseSummary, Row
+
+_SMALLEST_P_SHOWN = 0.001
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A titled table of finished cells; the first column is text, ``best`` marks the best cells as (row, column)."""
+
+    title: str
+    note: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    best: frozenset[tuple[int, int]] = frozenset()
+
+    def markdown(self) -> str:
+        lines = [f"### {self.title}", "", self.note, ""] if self.note else [f"### {self.title}", ""]
+        lines += ["| " + " | ".join(_escaped(cell) for cell in self.header) + " |", "|" + "---|" * len(self.header)]
+        for number, row in enumerate(self.rows):
+            cells = [f"**{_escaped(c)}**" if (number, column) in self.best else _escaped(c) for column, c in enumerate(row)]
+            lines.append("| " + " | ".join(cells) + " |")
+        return "\n".join(lines)
+
+
+def tables(summary: PhaseSummary) -> list[Table]:
+    """All tables of one phase; those without data are left out."""
+    made = [
+        _metric_table(summary, LEAD, title=f"{summary.phase}: main metrics", note="Mean [95 % interval]; the best model is marked."),
+        _recovery_table(summary),
+        _organ_table(summary),
+        _metric_table(summary, FURTHER, title=f"{summary.phase}: further metrics", note="Mean [95 % interval]."),
+        _comparison_table(summary),
+        _calibration_table(summary),
+    ]
+    return [table for table in made if table is not None]
+
+
+def write_csv(path: Path, records: Sequence[ScanRecord]) -> None:
+    """One line per case, phase and system: every metric."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["case", "patient", "phase", "system", "seconds", *(metric.key for metric in METRICS)])
+        for record in records:
+            for label, system in record.systems.items():
+                values = ["" if (value := system.values.get(metric.key)) is None else f"{value:.6g}" for metric in METRICS]
+                writer.writerow([record.case, record.patient, record.phase, label, system.seconds, *values])
+
+
+def write_organ_csv(path: Path, records: Sequence[ScanRecord]) -> None:
+    """One line per case, phase, system and organ: mean HU of source, target and prediction."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["case", "patient", "phase", "system", "organ", "voxels", "source_hu", "target_hu", "predicted_hu"])
+        for record in records:
+            for label, system in record.systems.items():
+                for organ, truth in record.organs.items():
+                    hu = [f"{value:.3f}" for value in (truth.source_hu, truth.target_hu, system.organ_hu[organ])]
+                    writer.writerow([record.case, record.patient, record.phase, label, organ, truth.voxels, *hu])
+
+
+def show(found: Estimate | None, decimals: int) -> str:
+    """``29.36 [28.90, 29.81]``, or a dash."""
+    if found is None:
+        return "–"
+    text = f"{found.value:.{decimals}f}"
+    return text if found.low is None or found.high is None else f"{text} [{found.low:.{decimals}f}, {found.high:.{decimals}f}]"
+
+
+def _metric_table(summary: PhaseSummary, metrics: Sequence[Metric], *, title: str, note: str) -> Table:
+    header = ("system", *(f"{metric.title}{f' {metric.unit}' if metric.unit else ''}" for metric in metrics))
+    rows = tuple((row.label, *(show(row.metrics.get(m.key), m.decimals) for m in metrics)) for row in summary.rows)
+    best = set()
+    for column, metric in enumerate(metrics, start=1):
+        candidates = [
+            (_distance(found.value, metric), number)
+            for number, row in enumerate(summary.rows)
+            if row.kind in ("model", "samples") and (found := row.metrics.get(metric.key)) is not None
+        ]
+        if len(candidates) > 1:
+            best.add((min(candidates)[1], column))
+    return Table(title=title, note=note, header=header, rows=rows, best=frozenset(best))
+
+
+def _distance(value: float, metric: Metric) -> float:
+    """How far a value is from what would be best; less is better."""
+    return {"higher": -value, "lower": value, "zero": abs(value), "one": abs(value - 1)}[metric.better]
+
+
+def _recovery_table(summary: PhaseSummary) -> Table | None:
+    organs = [organ for organ in ORGANS if any((f := row.organs.get(organ)) is not None and f.recovery for row in summary.rows)]
+    organs = [organ for organ in organs if _true_change(summary, organ) >= 10]
+    if not organs:
+        return None
+    return Table(
+        title=f"{summary.phase}: enhancement recovered",
+        note="Mean predicted over mean true change, 1 is right [95 % interval]; r: correlation of organ means over organs and cases.",
+        header=("system", *(organ.replace("_", " ") for organ in organs), "r"),
+        rows=tuple(
+            (row.label, *(show(row.organs[o].recovery if o in row.organs else None, 2) for o in organs), _plain(row.organ_correlation, 3))
+            for row in summary.rows
+        ),
+    )
+
+
+def _organ_table(summary: PhaseSummary) -> Table | None:
+    organs = [organ for organ in ORGANS if any(organ in row.organs for row in summary.rows)]
+    if not organs:
+        return None
+    first = summary.rows[0].organs
+    rows: list[tuple[str, ...]] = [
+        ("NCCT", *(f"{first[organ].source_hu:.0f}" for organ in organs)),
+        ("acquired", *(f"{first[organ].target_hu:.0f}" for organ in organs)),
+    ]
+    rows += [
+        (row.label, *(f"{row.organs[organ].predicted_hu.value:.0f}" for organ in organs)) for row in summary.rows if row.kind != "identity"
+    ]
+    return Table(
+        title=f"{summary.phase}: mean HU by organ",
+        note="What should enhance first, then muscle, fat and bone, which should hardly.",
+        header=("system", *(organ.replace("_", " ") for organ in organs)),
+        rows=tuple(rows),
+    )
+
+
+def _comparison_table(summary: PhaseSummary) -> Table | None:
+    if not summary.comparisons:
+        return None
+    metrics = {metric.key: metric for metric in METRICS}
+    rows = [
+        (
+            f"{c.first} − {c.second}",
+            metrics[c.metric].title,
+            f"{c.difference:+.{metrics[c.metric].decimals}f}",
+            _p(c.p),
+            _p(c.p_holm),
+            str(c.patients),
+        )
+        for c in summary.comparisons
+    ]
+    return Table(
+        title=f"{summary.phase}: paired tests",
+        note="Wilcoxon signed-rank over patients, two-sided, Holm-corrected over this table; fewer than six cannot reach 0.05.",
+        header=("systems", "metric", "median difference", "p", "p (Holm)", "patients"),
+        rows=tuple(rows),
+    )
+
+
+def _calibration_table(summary: PhaseSummary) -> Table | None:
+    rows = [
+        (
+            row.label,
+            _plain(row.calibration.rank_correlation, 3),
+            _plain(row.calibration.ratio, 2),
+            ", ".join(f"{b['predicted_hu']:.1f} → {b['error_hu']:.1f}" for b in row.calibration.rows),
+        )
+        for row in summary.rows
+        if row.calibration is not None
+    ]
+    if not rows:
+        return None
+    return Table(
+        title=f"{summary.phase}: uncertainty",
+        note="Does the error of the samples' mean grow with their standard deviation? The error holds the acquired scan's own noise too.",
+        header=("system", "Spearman ρ of deviation and |error|", "error / deviation", "deviation → error, HU (bins)"),
+        rows=tuple(rows),
+    )
+
+
+def _true_change(summary: PhaseSummary, organ: str) -> float:
+    row: Row = next(row for row in summary.rows if organ in row.organs)
+    return abs(row.organs[organ].target_hu - row.organs[organ].source_hu)
+
+
+def _plain(value: float | None, decimals: int) -> str:
+    return "–" if value is None else f"{value:.{decimals}f}"
+
+
+def _p(value: float) -> str:
+    return f"< {_SMALLEST_P_SHOWN}" if value < _SMALLEST_P_SHOWN else f"{value:.3f}"
+
+
+def _escaped(cell: str) -> str:
+    return cell.replace("|", "\\|")
