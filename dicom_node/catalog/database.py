@@ -1,12 +1,13 @@
 """Opening the database: SQLite with write-ahead logging, its transactions, schema version and clock."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event, func, insert, inspect, make_url, select
+from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.exc import SQLAlchemyError
 
 from dicom_node.catalog import schema
@@ -49,6 +50,7 @@ class Database:
             Path(location).parent.mkdir(parents=True, exist_ok=True)
             url = make_url("sqlite://").set(database=str(location))
         self._engine = create_engine(url, pool_size=8, max_overflow=16, pool_timeout=30)
+        self._driver_error: type[Exception] = self._engine.dialect.loaded_dbapi.Error
         self._is_sqlite = url.get_backend_name() == "sqlite"
         if self._is_sqlite:
             _use_wal(self._engine)
@@ -70,6 +72,29 @@ class Database:
             yield connection
 
     @contextmanager
+    def write_bare(self) -> Iterator[DBAPICursor]:
+        """One write transaction by the driver's own cursor, for statements that were prepared.
+
+        Raises
+        ------
+        CatalogError
+            ``catalog_unusable`` for whatever the driver says; nothing is recorded then.
+        """
+        try:
+            with closing(self._engine.raw_connection()) as connection:
+                try:
+                    cursor = connection.cursor()
+                    if self._is_sqlite:
+                        cursor.execute("BEGIN IMMEDIATE")
+                    yield cursor
+                    connection.commit()
+                except BaseException:
+                    connection.rollback()
+                    raise
+        except (self._driver_error, SQLAlchemyError) as error:
+            raise self._unwritable(error) from error
+
+    @contextmanager
     def read(self) -> Iterator[Connection]:
         """One consistent read snapshot."""
         with self._engine.connect() as connection:
@@ -82,8 +107,7 @@ class Database:
             with self.write() as connection:
                 connection.execute(select(func.count()).select_from(schema.schema_version))
         except SQLAlchemyError as error:
-            reason = getattr(error, "orig", None) or type(error).__name__
-            raise CatalogError("catalog_unusable", f"The catalog {self._where} does not answer: {reason}.") from error
+            raise self._unwritable(error) from error
 
     def close(self) -> None:
         """Give back every connection. The catalog cannot be used afterwards."""
@@ -94,6 +118,12 @@ class Database:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _unwritable(self, error: Exception) -> CatalogError:
+        reason = getattr(error, "orig", None) or (
+            error if isinstance(error, self._driver_error) else type(error).__name__
+        )
+        return CatalogError("catalog_unusable", f"The catalog {self._where} does not answer: {reason}.")
 
     def _begin(self, connection: Connection, statement: str) -> None:
         # Not in a listener for the engine's "begin": an engine with one takes a slower way through every statement.

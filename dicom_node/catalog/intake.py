@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cached_property
 
-from sqlalchemy import Connection, and_, bindparam, insert, select, update
+from sqlalchemy import Dialect, and_, bindparam, insert, select, update
+from sqlalchemy.engine.interfaces import DBAPICursor
 
-from dicom_node.catalog.database import Database, insert_row
+from dicom_node.catalog.database import Database
+from dicom_node.catalog.prepared import Prepared
 from dicom_node.catalog.rows import (
     AssociationRow,
     NewInstance,
@@ -14,8 +17,6 @@ from dicom_node.catalog.rows import (
 )
 from dicom_node.catalog.schema import associations, instances, series
 
-# Built once: for a statement with bound parameters SQLAlchemy spends a third of the time that it spends on one that is
-# put together anew, and a listener executes these for every image.
 _FIND = (
     select(series.c.id, instances.c.digest, instances.c.path.is_not(None))
     .select_from(
@@ -29,7 +30,6 @@ _FIND = (
         series.c.route == bindparam("called_ae"),
     )
 )
-_ADD_INSTANCES = insert(instances)
 _RESTORE_INSTANCE = (
     update(instances)
     .where(instances.c.series_id == bindparam("b_series"), instances.c.sop_instance_uid == bindparam("b_sop"))
@@ -43,14 +43,44 @@ _TOUCH_SERIES = (
     .values(
         instance_count=series.c.instance_count + bindparam("new"),
         conflict_count=series.c.conflict_count + bindparam("conflicts"),
-        state=SeriesState.RECEIVING,
+        state=str(SeriesState.RECEIVING),
         last_received_at=bindparam("at"),
     )
 )
 
 
+_NEW_SERIES = (
+    "series_instance_uid",
+    "study_instance_uid",
+    "route",
+    "state",
+    "instance_count",
+    "conflict_count",
+    "first_received_at",
+    "last_received_at",
+    "calling_ae",
+    "peer",
+)
+_NEW_INSTANCE = tuple(column.name for column in instances.c if not column.primary_key)
+
+
+class _Statements:
+    """What a listener executes for every image, or might."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self.find = Prepared(_FIND, dialect)
+        self.add_series = Prepared(insert(series), dialect, columns=_NEW_SERIES)
+        self.add_instances = Prepared(insert(instances), dialect, columns=_NEW_INSTANCE)
+        self.restore_instance = Prepared(_RESTORE_INSTANCE, dialect)
+        self.touch_series = Prepared(_TOUCH_SERIES, dialect)
+
+
 class Intake(Database):
     """Associations and their instances."""
+
+    @cached_property
+    def _statements(self) -> _Statements:
+        return _Statements(self._engine.dialect)
 
     def open_association(self, association_id: str, *, called_ae: str, calling_ae: str, peer: str) -> None:
         """Record that a peer is connected; its series stay incomplete until it is gone (PS3.8 7.1)."""
@@ -89,17 +119,23 @@ class Intake(Database):
         -------
         list of Outcome
             One per instance, in order.
+
+        Raises
+        ------
+        CatalogError
+            ``catalog_unusable`` if the database cannot be written; nothing is recorded then.
         """
         if not batch:
             return []
-        with self.write() as connection:
+        statements = self._statements
+        with self.write_bare() as cursor:
             keys: dict[tuple[str, str], int] = {}
             held: dict[tuple[int, str], tuple[str | None, bool]] = {}
             outcomes, rows, restored = [], [], []
             touched: dict[int, tuple[int, int, datetime]] = {}
             for instance in batch:
                 at = instance.received_at or self.now()
-                key, digest, present = _find(connection, instance, at, keys=keys, held=held)
+                key, digest, present = _find(statements, cursor, instance, at, keys=keys, held=held)
                 if digest is None:
                     outcome = Outcome.NEW
                     rows.append(_instance_values(instance, key, at))
@@ -118,12 +154,10 @@ class Intake(Database):
                 counted = outcome is Outcome.NEW and digest is None
                 touched[key] = (new + counted, conflicts + (outcome is Outcome.CONFLICT), at)
                 outcomes.append(outcome)
-            if rows:
-                connection.execute(_ADD_INSTANCES, rows)
-            if restored:
-                connection.execute(_RESTORE_INSTANCE, restored)
-            connection.execute(
-                _TOUCH_SERIES,
+            statements.add_instances.execute_many(cursor, rows)
+            statements.restore_instance.execute_many(cursor, restored)
+            statements.touch_series.execute_many(
+                cursor,
                 [
                     {"key": key, "new": new, "conflicts": conflicts, "at": at}
                     for key, (new, conflicts, at) in touched.items()
@@ -133,7 +167,8 @@ class Intake(Database):
 
 
 def _find(
-    connection: Connection,
+    statements: _Statements,
+    cursor: DBAPICursor,
     instance: NewInstance,
     at: datetime,
     *,
@@ -153,32 +188,35 @@ def _find(
     key = keys.get(pair)
     if key is not None and (key, instance.sop_instance_uid) in held:
         return (key, *held[key, instance.sop_instance_uid])
-    row = connection.execute(
-        _FIND,
-        {
-            "series_instance_uid": instance.series_instance_uid,
-            "called_ae": instance.route,
-            "sop_instance_uid": instance.sop_instance_uid,
-        },
-    ).first()
-    if row is not None:
-        keys[pair] = row[0]
-        return row[0], row[1], bool(row[2])
-    keys[pair] = insert_row(
-        connection,
-        series,
-        series_instance_uid=instance.series_instance_uid,
-        study_instance_uid=instance.study_instance_uid,
-        route=instance.route,
-        state=SeriesState.RECEIVING,
-        instance_count=0,
-        conflict_count=0,
-        first_received_at=at,
-        last_received_at=at,
-        calling_ae=instance.calling_ae,
-        peer=instance.peer,
-    )
-    return keys[pair], None, False
+    wanted = {
+        "series_instance_uid": instance.series_instance_uid,
+        "called_ae": instance.route,
+        "sop_instance_uid": instance.sop_instance_uid,
+    }
+    statements.find.execute(cursor, wanted)
+    rows = cursor.fetchall()
+    if not rows:
+        statements.add_series.execute(cursor, _series_values(instance, at))
+        statements.find.execute(cursor, wanted)
+        rows = cursor.fetchall()
+    ((key, digest, present),) = rows
+    keys[pair] = key
+    return key, digest, bool(present)
+
+
+def _series_values(instance: NewInstance, at: datetime) -> dict[str, object]:
+    return {
+        "series_instance_uid": instance.series_instance_uid,
+        "study_instance_uid": instance.study_instance_uid,
+        "route": instance.route,
+        "state": str(SeriesState.RECEIVING),
+        "instance_count": 0,
+        "conflict_count": 0,
+        "first_received_at": at,
+        "last_received_at": at,
+        "calling_ae": instance.calling_ae,
+        "peer": instance.peer,
+    }
 
 
 def _instance_values(instance: NewInstance, key: int, at: datetime) -> dict[str, object]:

@@ -33,7 +33,7 @@ class GroupCommit:
 
         Raises
         ------
-        sqlalchemy.exc.SQLAlchemyError
+        CatalogError
             If the catalog could not be written; there is no row then.
         """
         pending = _Pending(instance)

@@ -7,7 +7,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from dicom_node.catalog import Catalog, NewInstance, Outcome, Reason
 from dicom_node.config import Settings
-from dicom_node.errors import ReceiveError
+from dicom_node.errors import CatalogError, ReceiveError
 from dicom_node.receive import status
 from dicom_node.receive.admission import Admission
 from dicom_node.receive.association import Answer
@@ -159,7 +159,7 @@ class StoredObject:
             _log.warning("object_refused", route=self.admission.route, reason=error.code)
             code = status.NOT_AUTHORISED if error.code == "not_a_route" else status.OUT_OF_RESOURCES
             answer, outcome = (code, error.code.replace("_", " ")), error.code
-        except (SQLAlchemyError, OSError) as error:
+        except (CatalogError, SQLAlchemyError, OSError) as error:
             # No row, so no object: what the disk holds of it must not outlive the answer.
             self.discard()
             _log.error("catalog_unavailable", route=self.admission.route, error=type(error).__name__)
