@@ -17,6 +17,7 @@ BUFFER_BYTES = 1024 * 1024
 # Direct writes begin and end at multiples of the disk's logical block, and so does their memory: no disk has larger ones.
 _BLOCK = 4096
 _DIRECT = getattr(os, "O_DIRECT", 0)
+_MODE = 0o640
 
 
 class BufferPool:
@@ -56,12 +57,10 @@ class DirectFile:
     """
 
     def __init__(self, path: Path, *, buffers: BufferPool) -> None:
-        self._descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o640)
+        self._descriptor, self._is_direct = _create(path)
         self._buffers = buffers
         self._buffer = buffers.take()
         self._filled = 0
-        self._is_direct = False
-        self._may_be_direct = bool(_DIRECT)
 
     def append(self, data: bytes | memoryview) -> None:
         """Add bytes at the end; they may still be in the buffer when this returns."""
@@ -72,36 +71,27 @@ class DirectFile:
             self._filled += count
             start += count
             if self._filled == BUFFER_BYTES:
-                self._flush()
+                self._write(self._buffer)
+                self._filled = 0
 
     def finish(self) -> None:
         """Give the file system all that is in the buffer; nothing may be added afterwards."""
-        self._flush()
-        if self._filled:
-            # The end that fills no block goes through the page cache.
-            self._set_direct(False)
-            self._write(self._buffer[: self._filled])
-            self._filled = 0
+        whole = self._filled - self._filled % _BLOCK
+        self._write(self._buffer[:whole])
+        if whole < self._filled:
+            # The end, which fills no block, goes through the page cache.
+            self._use_page_cache()
+            self._write(self._buffer[whole : self._filled])
+        self._filled = 0
 
     def sync(self) -> None:
         """Force the file's bytes and its size to the disk."""
         os.fsync(self._descriptor)
 
     def close(self) -> None:
-        """Give descriptor and memory back. What was not flushed is lost."""
+        """Give descriptor and memory back. What was not written is lost."""
         os.close(self._descriptor)
         self._buffers.give(self._buffer)
-
-    def _flush(self) -> None:
-        """Write the whole blocks in the buffer, and move the rest to its beginning."""
-        whole = self._filled - self._filled % _BLOCK
-        if not whole:
-            return
-        if not self._is_direct:
-            self._set_direct(True)
-        self._write(self._buffer[:whole])
-        self._buffer[: self._filled - whole] = self._buffer[whole : self._filled]
-        self._filled -= whole
 
     def _write(self, data: memoryview) -> None:
         while data:
@@ -111,17 +101,24 @@ class DirectFile:
                 # Also what a write cut short by a nearly full disk leaves behind, which may be no whole block.
                 if error.errno != errno.EINVAL or not self._is_direct:
                     raise
-                self._may_be_direct = False
-                self._set_direct(False)
+                self._use_page_cache()
 
-    def _set_direct(self, direct: bool) -> None:
-        if direct == self._is_direct or (direct and not self._may_be_direct):
-            return
-        flags = fcntl.fcntl(self._descriptor, fcntl.F_GETFL)
+    def _use_page_cache(self) -> None:
+        if self._is_direct:
+            # The only flag that can be changed and was set.
+            fcntl.fcntl(self._descriptor, fcntl.F_SETFL, 0)
+            self._is_direct = False
+
+
+def _create(path: Path) -> tuple[int, bool]:
+    """Make the file; returns its descriptor and whether it is written directly."""
+    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+    if _DIRECT:
         try:
-            fcntl.fcntl(self._descriptor, fcntl.F_SETFL, flags | _DIRECT if direct else flags & ~_DIRECT)
-            self._is_direct = direct
+            return os.open(path, flags | _DIRECT, _MODE), True
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise
-            self._may_be_direct = False
+        # Linux makes the file before it asks the file system whether it can be written directly (open(2)).
+        path.unlink(missing_ok=True)
+    return os.open(path, flags, _MODE), False

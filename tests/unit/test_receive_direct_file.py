@@ -28,43 +28,40 @@ def test_a_file_holds_what_was_appended_whatever_its_length(tmp_path: Path, leng
 
 
 @pytest.fixture
-def flags(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The flags that descriptors were set to."""
-    seen: list[int] = []
-    original: Callable[..., int] = fcntl.fcntl
+def writes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, bool]]:
+    """Length of each write, and whether it was direct."""
+    seen: list[tuple[int, bool]] = []
+    original: Callable[[int, memoryview], int] = os.write
 
-    def record(descriptor: int, command: int, argument: int = 0) -> int:
-        if command == fcntl.F_SETFL:
-            seen.append(argument & os.O_DIRECT)
-        return original(descriptor, command, argument)
+    def record(descriptor: int, data: memoryview) -> int:
+        seen.append((len(data), bool(fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_DIRECT)))
+        return original(descriptor, data)
 
-    monkeypatch.setattr(fcntl, "fcntl", record)
+    monkeypatch.setattr(os, "write", record)
     return seen
 
 
-def test_whole_blocks_are_written_directly_and_the_end_is_not(tmp_path: Path, flags: list[int]) -> None:
-    write(tmp_path / "file", [bytes(3 * BUFFER_BYTES + 1)])
-    assert flags == [os.O_DIRECT, 0]
-
-
-def test_less_than_a_block_is_not_written_directly(tmp_path: Path, flags: list[int]) -> None:
-    write(tmp_path / "file", [bytes(4095)])
-    assert flags == []
+def test_whole_blocks_are_written_directly_and_the_end_is_not(tmp_path: Path, writes: list[tuple[int, bool]]) -> None:
+    write(tmp_path / "file", [bytes(BUFFER_BYTES + 3 * 4096 + 1)])
+    assert writes == [(BUFFER_BYTES, True), (3 * 4096, True), (1, False)]
 
 
 def test_a_file_system_without_direct_writes_is_written_to_all_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: list[tuple[int, bool]]
 ) -> None:
-    original: Callable[..., int] = fcntl.fcntl
+    original: Callable[..., int] = os.open
 
-    def refuse(descriptor: int, command: int, argument: int = 0) -> int:
-        if command == fcntl.F_SETFL and argument & os.O_DIRECT:
+    def refuse(path: Path, flags: int, mode: int) -> int:
+        if flags & os.O_DIRECT:
+            os.close(original(path, flags & ~os.O_DIRECT, mode))
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-        return original(descriptor, command, argument)
+        return original(path, flags, mode)
 
-    monkeypatch.setattr(fcntl, "fcntl", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     content = os.urandom(BUFFER_BYTES + 5000)
     write(tmp_path / "file", [content])
+    assert {direct for _, direct in writes} == {False}
+    monkeypatch.undo()
     assert (tmp_path / "file").read_bytes() == content
 
 
