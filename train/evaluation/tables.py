@@ -13,6 +13,8 @@ from train.evaluation.statistics import Estimate
 from train.evaluation.summary import ORGANS, PhaseSummary, Row
 
 _SMALLEST_P_SHOWN = 0.001
+_SMALLEST_CHANGE_HU = 10.0
+"""Organs that truly change less are left out of the recovery table: a ratio says nothing there. Their mean HU are in the next one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,17 +72,17 @@ def write_organ_csv(path: Path, records: Sequence[ScanRecord]) -> None:
                     writer.writerow([record.case, record.patient, record.phase, label, organ, truth.voxels, *hu])
 
 
-def show(found: Estimate | None, decimals: int) -> str:
-    """``29.36 [28.90, 29.81]``, or a dash."""
+def show(found: Estimate | None, decimals: int, *, cases: int) -> str:
+    """``29.36 [28.90, 29.81]``; with the number of cases where it is not ``cases``, such as ``0.82 (n 3) [0.70, 0.91]``; or a dash."""
     if found is None:
         return "–"
-    text = f"{found.value:.{decimals}f}"
+    text = f"{found.value:.{decimals}f}" + ("" if found.cases == cases else f" (n {found.cases})")
     return text if found.low is None or found.high is None else f"{text} [{found.low:.{decimals}f}, {found.high:.{decimals}f}]"
 
 
 def _metric_table(summary: PhaseSummary, metrics: Sequence[Metric], *, title: str, note: str) -> Table:
     header = ("system", *(f"{metric.title}{f' {metric.unit}' if metric.unit else ''}" for metric in metrics))
-    rows = tuple((row.label, *(show(row.metrics.get(m.key), m.decimals) for m in metrics)) for row in summary.rows)
+    rows = tuple((row.label, *(show(row.metrics.get(m.key), m.decimals, cases=summary.cases) for m in metrics)) for row in summary.rows)
     best = set()
     for column, metric in enumerate(metrics, start=1):
         candidates = [
@@ -99,16 +101,16 @@ def _distance(value: float, metric: Metric) -> float:
 
 
 def _recovery_table(summary: PhaseSummary) -> Table | None:
-    organs = [organ for organ in ORGANS if any((f := row.organs.get(organ)) is not None and f.recovery for row in summary.rows)]
-    organs = [organ for organ in organs if _true_change(summary, organ) >= 10]
+    organs = [organ for organ in ORGANS if any(_recovered(row, organ) for row in summary.rows)]
+    organs = [organ for organ in organs if _true_change(summary, organ) >= _SMALLEST_CHANGE_HU]
     if not organs:
         return None
     return Table(
         title=f"{summary.phase}: enhancement recovered",
-        note="Mean predicted over mean true change, 1 is right [95 % interval]; r: correlation of organ means over organs and cases.",
+        note="Mean predicted over mean true change, 1 is right [95 % interval] (n: cases with the organ); r: correlation of organ means.",
         header=("system", *(organ.replace("_", " ") for organ in organs), "r"),
         rows=tuple(
-            (row.label, *(show(row.organs[o].recovery if o in row.organs else None, 2) for o in organs), _plain(row.organ_correlation, 3))
+            (row.label, *(show(_recovered(row, organ), 2, cases=summary.cases) for organ in organs), _plain(row.organ_correlation, 3))
             for row in summary.rows
         ),
     )
@@ -137,23 +139,20 @@ def _organ_table(summary: PhaseSummary) -> Table | None:
 def _comparison_table(summary: PhaseSummary) -> Table | None:
     if not summary.comparisons:
         return None
-    metrics = {metric.key: metric for metric in METRICS}
-    rows = [
-        (
-            f"{c.first} − {c.second}",
-            metrics[c.metric].title,
-            f"{c.difference:+.{metrics[c.metric].decimals}f}",
-            _p(c.p),
-            _p(c.p_holm),
-            str(c.patients),
-        )
+    metrics = [metric for metric in METRICS if any(c.metric == metric.key for c in summary.comparisons)]
+    pairs = dict.fromkeys((c.first, c.second) for c in summary.comparisons)
+    cells = {
+        (c.first, c.second, metric.key): f"{c.difference:+.{metric.decimals}f} [p {_p(c.p_holm)}]"
+        for metric in metrics
         for c in summary.comparisons
-    ]
+        if c.metric == metric.key
+    }
     return Table(
         title=f"{summary.phase}: paired tests",
-        note="Wilcoxon signed-rank over patients, two-sided, Holm-corrected over this table; fewer than six cannot reach 0.05.",
-        header=("systems", "metric", "median difference", "p", "p (Holm)", "patients"),
-        rows=tuple(rows),
+        note="Median difference over patients [p: Wilcoxon signed-rank, two-sided, Holm-corrected over this table]. "
+        f"{summary.patients} patients; fewer than six cannot reach 0.05.",
+        header=("systems", *(metric.title for metric in metrics)),
+        rows=tuple((f"{a} − {b}", *(cells.get((a, b, metric.key), "–") for metric in metrics)) for a, b in pairs),
     )
 
 
@@ -176,6 +175,10 @@ def _calibration_table(summary: PhaseSummary) -> Table | None:
         header=("system", "Spearman ρ of deviation and |error|", "error / deviation", "deviation → error, HU (bins)"),
         rows=tuple(rows),
     )
+
+
+def _recovered(row: Row, organ: str) -> Estimate | None:
+    return row.organs[organ].recovery if organ in row.organs else None
 
 
 def _true_change(summary: PhaseSummary, organ: str) -> float:

@@ -58,13 +58,13 @@ def structural_similarity(
     axial, solid = _Mean(), _Mean()
     if min(prediction.shape[1:]) >= _TAPS:
         inside = None if where is None else where[:, _RADIUS:-_RADIUS, _RADIUS:-_RADIUS]
-        carried = np.empty(0)
+        carried = np.empty((5, 0, prediction.shape[1] - 2 * _RADIUS, prediction.shape[2] - 2 * _RADIUS))
         for first, moments in _in_plane(prediction, target, window_hu):
             axial.add(_index(moments, range_hu), None if inside is None else inside[first : first + moments.shape[1]])
             if not volume:
                 continue
-            moments = np.concatenate([carried, moments], axis=1) if carried.size else moments
-            first = first - (carried.shape[1] if carried.size else 0)
+            first -= carried.shape[1]
+            moments = np.concatenate([carried, moments], axis=1)
             depth = moments.shape[1] - 2 * _RADIUS
             if depth > 0:
                 centres = None if inside is None else inside[first + _RADIUS : first + _RADIUS + depth]
