@@ -13,6 +13,7 @@ few cores, or busy ones, it is what limits the rate, and it says more than the r
 
 import argparse
 import json
+import os
 import platform
 import shutil
 import statistics
@@ -96,6 +97,8 @@ def measure(
     `folder` is for the receiver's files and must not be removed before the last measurement: ext4 passes over inodes
     that were freed in the last minutes, one by one, which would cost whoever comes next a quarter of its time.
     """
+    # What the last receiver did not force to the disk itself must not be written while this one is measured.
+    os.sync()
     with receiver(folder) as peer:
         called_ae = _ROUTE if peer.name == "node" else peer.ae_title
         peers.send(peer, [warm_up], called_ae=called_ae, options=("+r",))
