@@ -1,16 +1,19 @@
 """Training configurations: what is wrong is named before anything starts, files extend files, every file of the product builds."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from tiny_training import fit_config
 
 from s2ldm_core.systems import build_system
-from train.config import FitConfig, load_config
+from train.config import load_config
 from train.errors import TrainError
 
-FILES = sorted((Path(__file__).resolve().parents[2] / "config" / "train").glob("*.yaml"))
+FOLDER = Path(__file__).resolve().parents[2] / "config" / "train"
+# Plans of ablations lie there too: they have rows.
+FILES = [path for path in sorted(FOLDER.glob("*.yaml")) if "rows" not in yaml.safe_load(path.read_text(encoding="utf-8"))]
 
 
 @pytest.mark.parametrize(
@@ -113,10 +116,32 @@ def test_no_two_configurations_of_the_product_share_a_run_folder():
     + ["network.similarity.on=post_vq", "network.autoencoder.kind=kl"],
 )
 def test_the_documented_switches_apply_to_the_ablation(override):
-    folder = FILES[0].parent
-    key, _, value = override.partition("=")
-    config = load_config(folder / "ablation_full.yaml", overrides=[override])
-    node = FitConfig.model_validate(config).network
-    for part in key.split(".")[1:]:
-        node = node[part]
+    config = load_config(FOLDER / "ablation_full.yaml", overrides=[override])
+    path, _, value = override.removeprefix("network.").partition("=")
+    node: Any = build_system(config.system, config.network).config
+    for part in path.split("."):
+        node = getattr(node, part)
     assert node == value
+
+
+def test_the_ablation_switches_encoder_similarity_and_mask_one_by_one():
+    def switches(row):
+        network = build_system("s2ldm", load_config(FOLDER / f"ablation_{row}.yaml").network).config
+        return network.syncretic, network.loss.sim > 0, network.mask.enabled
+
+    assert {row: switches(row) for row in ("a", "b", "c", "d", "full")} == {
+        "a": (False, False, False),
+        "b": (True, False, False),
+        "c": (True, True, False),
+        "d": (True, False, True),
+        "full": (True, True, True),
+    }
+
+
+def test_the_paper_preset_has_the_numbers_that_the_paper_gives():
+    config = load_config(FOLDER / "s2ldm_paper.yaml")
+    network = build_system("s2ldm", config.network).config
+    assert (config.data.window_hu, config.data.crop) == ((-200, 200), (48, 256, 256))
+    assert [config.batch_of(stage)[0] for stage in config.stages] == [1, 2]
+    assert (network.similarity.gamma, network.mask.alpha, network.diffusion.schedule) == (1.0, 2.0, "ddpm")
+    assert not network.autoencoder.source_conditioned
