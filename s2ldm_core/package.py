@@ -1,7 +1,7 @@
 """Model packages: a folder with metadata, network configuration and weights, the only thing that passes from training to the node.
 
-``metadata.json``, ``network.yaml`` and ``model.safetensors``; nothing in a package can run code, and the checksums of network and weights
-are verified before anything is built from them.
+``metadata.json``, ``network.yaml``, ``model.safetensors`` and a model card ``README.md``; nothing in a package can run code, and the
+checksums of all of them are verified before anything is built. They show accidents and tampering with single files, not who made it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 
     from s2ldm_core.systems import System
 
-METADATA, NETWORK, WEIGHTS = "metadata.json", "network.yaml", "model.safetensors"
+METADATA, NETWORK, WEIGHTS, CARD = "metadata.json", "network.yaml", "model.safetensors", "README.md"
 BUNDLED = Path(__file__).parent / "packages"
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+_SHA256 = r"^[0-9a-f]{64}$"
 
 
 class PackageMetadata(BaseModel):
@@ -46,8 +47,19 @@ class PackageMetadata(BaseModel):
     intended_use: str
     training_data: dict[str, Any]
     metrics: dict[str, Any]
-    weights_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    network_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    limits: tuple[str, ...] = ()
+    """What the model is known not to do, a sentence each."""
+    weights_sha256: str = Field(pattern=_SHA256)
+    network_sha256: str = Field(pattern=_SHA256)
+    card_sha256: str | None = Field(None, pattern=_SHA256)
+    """Of the model card; ``None``: the package has none."""
+    metadata_sha256: str | None = Field(None, pattern=_SHA256)
+    """Of everything above (:meth:`digest`); ``None`` in packages of version 0.1, whose metadata are not covered."""
+
+    def digest(self) -> str:
+        """SHA-256 of these metadata without :attr:`metadata_sha256`, as JSON with sorted keys."""
+        content = self.model_dump(mode="json", exclude={"metadata_sha256"})
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,21 +98,20 @@ class ModelPackage:
         return f"{self.metadata.name} {self.metadata.version} {self.metadata.weights_sha256[:12]}"
 
     def verify(self) -> None:
-        """Compare the checksums of network and weights with the metadata.
+        """Compare the checksums of metadata, network, weights and model card with the metadata.
 
         Raises
         ------
         PackageError
             ``PACKAGE_CHANGED`` naming the file that differs.
         """
-        for file, expected in ((NETWORK, self.metadata.network_sha256), (WEIGHTS, self.metadata.weights_sha256)):
-            actual = sha256_of(self.path / file)
-            if actual != expected:
-                raise PackageError(
-                    "PACKAGE_CHANGED",
-                    f"{self.path / file} was changed after the package was made (sha256 {actual[:12]}…, expected {expected[:12]}…).",
-                    "Install the package again from its source; do not use this copy.",
-                )
+        meta = self.metadata
+        if meta.metadata_sha256 is not None:
+            _require_same(self.path / METADATA, meta.digest(), meta.metadata_sha256)
+        for file, expected in ((NETWORK, meta.network_sha256), (WEIGHTS, meta.weights_sha256), (CARD, meta.card_sha256)):
+            path = self.path / file
+            if expected is not None:
+                _require_same(path, sha256_of(path) if path.is_file() else "missing", expected)
 
     def build(self, *, device: torch.device | str = "cpu") -> System:
         """Verify, then build the system in evaluation mode on ``device``."""
@@ -128,8 +139,12 @@ class ModelPackage:
         return system.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
 
-def save_package(folder: Path, *, system: System, metadata: dict[str, Any]) -> ModelPackage:
+def save_package(
+    folder: Path, *, system: System, metadata: dict[str, Any], model_card: Callable[[PackageMetadata], str] | None = None
+) -> ModelPackage:
     """Write ``system`` as a package into ``folder``; ``metadata`` lacks only what is computed here (system, phases, checksums).
+
+    ``model_card`` renders the package's README.md from its metadata (without the two checksums that depend on it).
 
     Raises
     ------
@@ -156,6 +171,10 @@ def save_package(folder: Path, *, system: System, metadata: dict[str, Any]) -> M
         )
     except ValidationError as error:
         raise PackageError("PACKAGE_INVALID", f"The metadata for {folder} are not valid: {_first(error)}") from error
+    if model_card is not None:
+        (folder / CARD).write_text(model_card(complete), encoding="utf-8")
+        complete = complete.model_copy(update={"card_sha256": sha256_of(folder / CARD)})
+    complete = complete.model_copy(update={"metadata_sha256": complete.digest()})
     (folder / METADATA).write_text(
         json.dumps(complete.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
     )
@@ -177,6 +196,15 @@ def sha256_of(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def _require_same(path: Path, actual: str, expected: str) -> None:
+    if actual != expected:
+        raise PackageError(
+            "PACKAGE_CHANGED",
+            f"{path} was changed after the package was made (sha256 {actual[:12]}…, expected {expected[:12]}…).",
+            "Install the package again from its source; do not use this copy.",
+        )
 
 
 def _find(name_or_path: str | Path, directories: Iterable[Path]) -> Path:

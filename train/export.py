@@ -2,32 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from s2ldm_core.package import ModelPackage, save_package
+from s2ldm_core.package import METADATA, ModelPackage, save_package
+from train.card import model_card
+from train.config import FitConfig
 from train.errors import TrainError
 from train.fit import finished_system
+from train.fit.provenance import describe_data
+from train.fit.record import read_record
 from train.store import PairStore
 
 INTENDED_USE = (
     "Research on synthetic contrast-enhanced CT from non-contrast CT. Not a medical device; not for diagnosis, treatment planning "
     "or any decision about a patient."
 )
+LIMITS = (
+    "No contrast agent was given: what is shown enhanced is what the network expects to enhance. Lesions that only contrast would reveal "
+    "are not revealed.",
+    "Values outside the training window keep the source's HU; dense bone, lung and air are never changed.",
+    "Anatomy, scanners and patients unlike the training data were not tested.",
+)
 
 
-def export(run: Path, output: Path, *, name: str, version: str, metrics: dict[str, Any] | None = None) -> ModelPackage:
-    """Package the averaged weights of a finished ``run``; ``metrics`` is what ``s2ldm-train evaluate`` printed as JSON.
+def export(
+    run: Path,
+    output: Path,
+    *,
+    name: str,
+    version: str,
+    metrics: dict[str, Any] | None = None,
+    intended_use: str = INTENDED_USE,
+    limits: Sequence[str] = LIMITS,
+) -> ModelPackage:
+    """Package the averaged weights of a finished ``run``; ``metrics`` is what ``s2ldm-train evaluate`` wrote as JSON.
 
     Raises
     ------
     TrainError
         The run is missing, unfinished, or ``OUTPUT_EXISTS``.
     """
-    if (output / "metadata.json").exists():
+    if (output / METADATA).exists():
         raise TrainError("OUTPUT_EXISTS", f"{output} already holds a package.", "Name another folder or remove that one.")
     config, system = finished_system(run)
-    store = PairStore(config.data.store)
+    data, spacing = _data(run, config)
     return save_package(
         output,
         system=system,
@@ -35,14 +55,21 @@ def export(run: Path, output: Path, *, name: str, version: str, metrics: dict[st
             "name": name,
             "version": version,
             "window_hu": config.data.window_hu,
-            "spacing_mm": store.spacing_mm,
-            "intended_use": INTENDED_USE,
-            "training_data": {
-                "source": "digital torso phantom (s2ldm_core.phantom) only; no patient data",
-                "cases": len(store),
-                "seeds": [int(case.rsplit("-", 1)[-1]) for case in store.names],
-                "run": config.name,
-            },
+            "spacing_mm": spacing,
+            "intended_use": intended_use,
+            "training_data": {**data, "run": config.name},
             "metrics": metrics or {},
+            "limits": tuple(limits),
         },
+        model_card=model_card,
     )
+
+
+def _data(run: Path, config: FitConfig) -> tuple[dict[str, Any], tuple[float, float, float]]:
+    """What the run was trained on and at which spacing: as it recorded, else as its store says now."""
+    recorded = read_record(run).get("data")
+    if recorded is None:
+        store = PairStore(config.data.store, split="train")
+        return describe_data(store), store.spacing_mm
+    dz, dy, dx = recorded["spacing_mm"]
+    return {key: value for key, value in recorded.items() if key not in ("store", "spacing_mm")}, (dz, dy, dx)

@@ -1,0 +1,97 @@
+"""The model card of a package: what it is for, what it was made of, what it can do and what it cannot."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from s2ldm_core.package import PackageMetadata
+
+_NAMED_SEEDS = 3
+
+
+def model_card(meta: PackageMetadata) -> str:
+    """Markdown from the metadata alone, so that card and metadata cannot disagree."""
+    low, high = meta.window_hu
+    spacing = " × ".join(f"{value:g}" for value in meta.spacing_mm)
+    parts = [
+        f"# {meta.name} {meta.version}",
+        f"System `{meta.system}`; from a non-contrast CT series to {_listed(meta.phases)}. The change is predicted at {spacing} mm "
+        f"(slices, rows, columns) within [{low:g}, {high:g}] HU and added to the source on its grid; it needs {meta.min_slices} slices.",
+        "## Intended use",
+        meta.intended_use,
+        "## Training data",
+        _training_data(meta.training_data),
+        "## Metrics",
+        _metrics(meta.metrics),
+        "## Limits",
+        "\n".join(f"- {limit}" for limit in meta.limits) or "None recorded. That is not to say that there are none.",
+        "## Files",
+        f"`model.safetensors` {meta.weights_sha256}, `network.yaml` {meta.network_sha256} (SHA-256). "
+        f"`s2ldm-node models verify FOLDER` compares all files with their checksums; a changed package is refused at every load.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _training_data(data: Mapping[str, Any]) -> str:
+    lines = []
+    if data.get("source"):
+        lines.append(f"{data['source']}.")
+    sources = data.get("sources")
+    if isinstance(sources, list) and sources:
+        rows = [(str(item.get("source", "")), str(item.get("licence") or "not stated"), str(item.get("cases", ""))) for item in sources]
+        lines.append(_table(("source", "licence", "cases"), rows))
+    shown = {key: value for key, value in data.items() if key not in ("source", "sources", "seeds")}
+    seeds = data.get("seeds")
+    if isinstance(seeds, list) and seeds:
+        few = len(seeds) <= _NAMED_SEEDS
+        shown["seeds"] = ", ".join(map(str, seeds)) if few else f"{len(seeds)}, from {min(seeds)} to {max(seeds)}"
+    if shown:
+        lines.append("\n".join(f"- {key.replace('_', ' ')}: {_text(value)}" for key, value in shown.items()))
+    return "\n\n".join(lines) or "Not recorded."
+
+
+def _metrics(metrics: Mapping[str, Any]) -> str:
+    """A table a phase where the metrics are ``{results: {phase: {system: {metric: number}}}}``, else the JSON itself."""
+    results = metrics.get("results")
+    if not metrics:
+        return "None were recorded with this package."
+    if not isinstance(results, Mapping):
+        return f"```json\n{json.dumps(metrics, indent=1, ensure_ascii=False)}\n```"
+    parts = []
+    for phase, systems in results.items():
+        if not isinstance(systems, Mapping):
+            continue
+        rows = {str(name): _flat(values) for name, values in systems.items() if isinstance(values, Mapping)}
+        columns = list(dict.fromkeys(column for row in rows.values() for column in row))
+        body = [(name, *(_text(row.get(column, "–")) for column in columns)) for name, row in rows.items()]
+        parts += [f"### {phase}", _table(("", *(column.replace("_", " ") for column in columns)), body)]
+    about = {key: value for key, value in metrics.items() if key != "results" and isinstance(value, str | int | float)}
+    if about:
+        parts.append("; ".join(f"{key.replace('_', ' ')}: {_text(value)}" for key, value in about.items()) + ".")
+    return "\n\n".join(parts)
+
+
+def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Numbers and intervals of one row; a nested mapping's keys get its name before them."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= {f"{key.removesuffix('_recovered')} {name}": item for name, item in value.items() if isinstance(item, int | float)}
+        elif isinstance(value, int | float):
+            flat[str(key)] = value
+    return flat
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in line) + " |" for line in lines)
+
+
+def _listed(items: tuple[str, ...]) -> str:
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} or {items[-1]}"
+
+
+def _text(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
