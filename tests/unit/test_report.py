@@ -85,7 +85,8 @@ def test_the_viewer_holds_each_picture_once_and_only_of_its_cases(report):
     data = viewer_data(made.records, made.evaluation.systems, folder)
     assert [scan["case"] for scan in data["scans"]] == ["cylinder-0"]
     assert [image["label"] for image in data["scans"][0]["images"]][:3] == ["NCCT", "acquired", "half"]
-    assert len(data["sprites"]) == 3 * 4  # the two systems that give half the change share their pictures
+    assert [image["gain"] > 0 for image in data["scans"][0]["images"]] == [False, False, False, False, True, False]
+    assert len(data["sprites"]) == 3 * 5  # six images, of which the two that give half the change share their pictures
 
 
 def test_pictures_beyond_the_pages_size_are_left_out_and_counted(report, monkeypatch):

@@ -231,7 +231,9 @@ class Fit:
         self.system.end_stage(stage.name, batches)  # type: ignore[arg-type]
         self.average.restart(self.system)
         if self.main:
-            save_file({key: value.contiguous() for key, value in self.average.values.items()}, self.run / f"{stage.name}.safetensors")
+            weights = self.run / f"{stage.name}.safetensors"
+            save_file({key: value.contiguous() for key, value in self.average.values.items()}, weights)
+            weights.chmod(0o644)  # safetensors writes 0600; runs are read by whoever evaluates them
             stage_done(self.run, stage=stage.name, steps=self.position.step, minutes=self.position.seconds / 60)
 
     def _save(self, step: OptimiserStep | None) -> None:
