@@ -6,6 +6,7 @@ import typer
 from rich.console import Console
 
 from s2ldm_core.errors import S2LDMError
+from train.commands.ablate import ablate
 from train.commands.evaluate import evaluate
 from train.commands.export import export
 from train.commands.fit import fit
@@ -15,7 +16,7 @@ from train.errors import TrainError
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Train, evaluate and package the models of the node."
 )
-for command in (phantom, fit, evaluate, export):
+for command in (phantom, fit, evaluate, export, ablate):
     app.command()(command)
 
 

@@ -117,7 +117,8 @@ def _check_organs(source: DemoSource, hu: np.ndarray, *, phase: str) -> list[Che
     if source.phantom is None:
         return []
     change = source.phantom.hu(phase) - source.phantom.hu("native")
-    wrong, right = [], []
+    wrong: list[str] = []
+    right: list[str] = []
     for name, mask in source.organ_masks().items():
         true = float(change[mask].mean())
         found = float((hu[mask] - source.volume.hu[mask]).mean())

@@ -1,0 +1,109 @@
+"""Ablations: a plan becomes runs of equal budget, finished runs are kept, and the table says what the runs say."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from s2ldm_core.package import METADATA
+from train.ablation import AblationTable, evaluate_run, load_plan, results, runs, train_missing
+from train.ablation.table import Cell
+from train.errors import TrainError
+from train.evaluation.records import ScanRecord, SystemRecord
+from train.store import write_case
+
+_NETWORK = {"autoencoder": {"kind": "plain", "channels": [4, 6], "blocks": [1, 1], "latent": 3}, "diffusion": {"channels": [4, 6]}}
+
+
+@pytest.fixture
+def plan_path(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    native = rng.normal(40, 10, (12, 40, 40))
+    write_case(tmp_path / "store", "a", spacing_mm=(3, 1.5, 1.5), native=native, changes={"arterial": native / 2}, about={})
+    stages = [{"name": name, "minutes": minutes} for name, minutes in (("autoencoder", 1), ("diffusion", 1), ("finetune", 2))]
+    training = {
+        "name": "x", "system": "s2ldm", "network": {**_NETWORK, "phases": ["arterial"]}, "stages": stages,
+        "data": {"store": "nowhere", "crop": [8, 32, 32]}, "precision": "fp32",
+    }  # fmt: skip
+    (tmp_path / "one.yaml").write_text(yaml.safe_dump(training))
+    plan = {
+        "name": "trial", "store": str(tmp_path / "store"), "phases": ["arterial"], "output": str(tmp_path / "runs"), "seeds": [0, 1],
+        "minutes": 0.02, "threads": 1, "workers": 2, "held_out": {"count": 1, "slices": 16, "matrix": [64, 64], "spacing_mm": [6, 6, 6]},
+        "rows": [
+            {"label": "Ours (full)", "config": "one.yaml", "ceiling": True},
+            {"label": "no mask", "config": "one.yaml", "set": ["network.mask.enabled=false"]},
+        ],
+    }  # fmt: skip
+    path = tmp_path / "plan.yaml"
+    path.write_text(yaml.safe_dump(plan))
+    return path
+
+
+def test_every_run_has_the_plan_s_budget_in_the_configuration_s_proportions(plan_path):
+    plan = load_plan(plan_path)
+    config = plan.configuration(plan.rows[1], 1, beside=plan_path.parent)
+    assert [stage.minutes for stage in config.stages] == [0.005, 0.005, 0.01]
+    assert (config.name, config.seed, config.threads) == ("no-mask-1", 1, 1)
+    assert config.network["mask"] == {"enabled": False}
+    assert config.data.store == plan.store
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"rows": [{"label": "a", "config": "one.yaml"}, {"label": "A", "config": "one.yaml"}]}, "same label"),
+        ({"rows": [{"label": "a", "config": "one.yaml", "set": ["network.mask.alfa=1"]}]}, "alfa"),
+        ({"seeds": [1, 1]}, "seeds"),
+        ({"minuts": 3}, "minuts"),
+    ],
+)
+def test_a_plan_that_cannot_run_is_refused_before_anything_starts(plan_path, change, said):
+    plan_path.write_text(yaml.safe_dump({**yaml.safe_load(plan_path.read_text()), **change}))
+    with pytest.raises(TrainError, match=said):
+        load_plan(plan_path)
+
+
+def test_missing_runs_are_trained_once_and_all_end_in_one_table(plan_path):
+    plan = load_plan(plan_path)
+    trained = [run.label for run in train_missing(plan, beside=plan_path.parent)]
+    assert sorted(trained) == ["Ours (full) #0", "Ours (full) #1", "no mask #0", "no mask #1"]
+    assert list(train_missing(plan, beside=plan_path.parent)) == []
+    assert all((run.package / METADATA).is_file() for run in runs(plan))
+    records, rows = results(plan, device="cpu")
+    assert list(dict.fromkeys(rows.values())) == ["identity", "Ours (full)", "Ours (full): autoencoder ceiling", "no mask"]
+    table = AblationTable.of(records, rows)
+    alone, _ = evaluate_run(plan, runs(plan)[0], device="cpu")
+    identity = alone[0].systems["identity"].values["psnr_db"]
+    assert table.cells["arterial"]["identity"]["psnr_db"].mean == pytest.approx(identity)
+    assert table.cells["arterial"]["no mask"]["psnr_db"].seeds == 2
+    assert "| arterial | no mask | 2 |" in table.markdown()
+
+
+def test_a_run_that_fails_says_why(plan_path):
+    plan = load_plan(plan_path)
+    (plan.store / "a" / "native.npy").unlink()
+    with pytest.raises(TrainError, match=r"ended with code 1") as caught:
+        list(train_missing(plan, beside=plan_path.parent))
+    assert "fit.log" in caught.value.remedy
+
+
+def test_intervals_are_student_s_over_the_seeds():
+    cell = Cell.of([1.0, 2.0, 3.0])
+    assert cell.mean == 2.0
+    assert cell.half_width == pytest.approx(4.302652729911275 / math.sqrt(3))
+    assert Cell.of([1.5]).text(2) == "1.50"
+
+
+def test_a_seed_is_the_mean_of_its_scans():
+    def record(case: str, **values: float) -> ScanRecord:
+        systems = {
+            label: SystemRecord(values={"psnr_db": value}, organ_hu={}, power=None, seconds=0, calibration=None)
+            for label, value in values.items()
+        }
+        return ScanRecord(case=case, patient=case, phase="venous", organs={}, frequency_per_mm=None, power=None, systems=systems, sheets=())
+
+    table = AblationTable.of([record("a", s0=10.0, s1=30.0), record("b", s0=20.0, s1=50.0)], {"s0": "row", "s1": "row"})
+    cell = table.cells["venous"]["row"]["psnr_db"]
+    assert (cell.mean, cell.seeds) == (27.5, 2)

@@ -1,0 +1,120 @@
+"""The plan of an ablation: which configurations, seeds and budget, on which data, and what they are evaluated on."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from train.config import FitConfig, load_config
+from train.errors import TrainError
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AblationRow(_Part):
+    """One line of the table."""
+
+    label: str = Field(min_length=1, max_length=80)
+    config: Path
+    """Training configuration, relative to the plan."""
+    set: tuple[str, ...] = ()
+    """``KEY=VALUE`` changes to it."""
+    ceiling: bool = False
+    """Also put its stage-1 autoencoder into the table."""
+
+    @property
+    def key(self) -> str:
+        """The label as part of a folder name."""
+        return re.sub(r"[^a-z0-9]+", "-", self.label.lower()).strip("-") or "row"
+
+
+class HeldOutScans(_Part):
+    """Phantoms that are never trained on; see :class:`train.evaluation.HeldOut`."""
+
+    count: int = Field(4, ge=1)
+    slices: int = Field(64, ge=8)
+    matrix: tuple[int, int] = (512, 512)
+    spacing_mm: tuple[float, float, float] = (2.5, 0.78, 0.78)
+
+
+class AblationPlan(_Part):
+    """A whole ablation; runs and results lie in ``output``/``name``."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    store: Path
+    phantoms: int = Field(0, ge=0)
+    """Phantoms to put into the store first where they are missing; 0: the store is there already."""
+    phases: tuple[str, ...] = ("arterial", "venous")
+    output: Path = Path("runs")
+    seeds: tuple[int, ...] = (0, 1, 2)
+    minutes: float = Field(gt=0)
+    """Computing time of one run over all its stages, shared out as its configuration shares its own."""
+    threads: int | None = Field(None, ge=1)
+    workers: int = Field(1, ge=1)
+    """Runs at a time."""
+    set: tuple[str, ...] = ()
+    """``KEY=VALUE`` changes to every configuration, before a row's own."""
+    held_out: HeldOutScans = HeldOutScans()
+    rows: tuple[AblationRow, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        keys = [row.key for row in self.rows]
+        if len(set(keys)) < len(keys):
+            raise ValueError("two rows have the same label")
+        if len(set(self.seeds)) < len(self.seeds) or not self.seeds:
+            raise ValueError("seeds must be different, and at least one")
+        return self
+
+    @property
+    def folder(self) -> Path:
+        return self.output / self.name
+
+    def configuration(self, row: AblationRow, seed: int, *, beside: Path) -> FitConfig:
+        """What ``row`` trains with ``seed``, validated; ``beside``: the plan's folder."""
+        return load_config(beside / row.config, overrides=self.overrides(row, seed, beside=beside))
+
+    def overrides(self, row: AblationRow, seed: int, *, beside: Path) -> list[str]:
+        """The changes to ``row``'s configuration that make it a run of this plan."""
+        changes = [*self.set, *row.set]
+        stages = load_config(beside / row.config, overrides=changes).stages
+        weights = [stage.minutes or float(stage.steps or 0) for stage in stages]
+        for stage, weight in zip(stages, weights, strict=True):
+            share = self.minutes * weight / sum(weights)
+            changes += [f"stages.{stage.name}.steps=null", f"stages.{stage.name}.minutes={share:.4f}"]
+        changes += [
+            f"name={row.key}-{seed}",
+            f"seed={seed}",
+            f"output={self.folder}",
+            f"data.store={self.store}",
+            f"threads={'null' if self.threads is None else self.threads}",
+        ]
+        return changes
+
+
+def load_plan(path: Path) -> AblationPlan:
+    """Read ``path`` and validate it and every configuration it names.
+
+    Raises
+    ------
+    TrainError
+        ``PLAN_INVALID`` or that of a configuration, naming the key.
+    """
+    try:
+        plan = AblationPlan.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise TrainError("PLAN_INVALID", f"{path} cannot be read: {error}", "Name a plan such as config/train/ablation.yaml.") from error
+    except yaml.YAMLError as error:
+        raise TrainError("PLAN_INVALID", f"{path} is not YAML: {error}") from error
+    except ValidationError as error:
+        lines = [f"{'.'.join(str(p) for p in e['loc']) or 'file'}: {e['msg']}" for e in error.errors(include_url=False)]
+        raise TrainError("PLAN_INVALID", f"{path}: {'; '.join(lines)}", "Correct these keys.") from error
+    for row in plan.rows:
+        plan.configuration(row, plan.seeds[0], beside=path.parent)
+    return plan
