@@ -1,0 +1,173 @@
+"""How well a registered pair fits, without landmarks, and which pairs do not fit well enough to learn from.
+
+Fat takes up hardly any contrast and bone none that matters, so what differs there between native and contrast image is
+misalignment and noise, whatever the phase.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Final
+
+import numpy as np
+from scipy import ndimage
+
+from s2ldm_core.body import body_mask
+
+_CLIP_HU: Final = (-200.0, 300.0)
+_BINS: Final = 32
+_FAT_HU: Final = (-140.0, -70.0)
+_BONE_HU: Final = 200.0
+_EDGE_MM: Final = 3.0
+_MIN_VOXELS: Final = 200
+# Noise of two scans on the model's grid gives 15 to 30 HU in fat; a slip of 6 mm already gives more than 45.
+_WORST_FAT_HU: Final = 45.0
+_WORST_BONE_EDGE_HU: Final = 170.0
+_MOST_FOLDING: Final = 0.01
+_LEAST_ENHANCED_HU: Final = 30.0
+_LEAST_COVERED: Final = 0.6
+# Mutual information may fall by its own noise when there is nothing to register.
+_MI_TOLERANCE: Final = 0.03
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """How a contrast image lies on the native one.
+
+    Attributes
+    ----------
+    mutual_information
+        In nats, inside the body, of HU clipped to [-200, 300] in 32 bins; higher is better.
+    fat_hu
+        Median of the absolute difference where the native image is fat; ``nan`` where there is too little.
+    bone_edge_hu
+        The same within 3 mm of the surface of bone.
+    """
+
+    mutual_information: float
+    fat_hu: float
+    bone_edge_hu: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quality:
+    """What registration did to one pair.
+
+    Attributes
+    ----------
+    before, after
+        The fit with the scanner's own coordinates, and with the registration's.
+    folding, largest_mm
+        See `train.prepare.registration.Registration`.
+    enhanced_hu
+        98th percentile of the change in the body: how much contrast there is to learn.
+    covered
+        Part of the native scan's slices that the contrast scan covers.
+    boundary_mm
+        Organ → mean distance of its outlines before and after, mm, where both scans come with labels.
+    """
+
+    before: Fit
+    after: Fit
+    folding: float
+    largest_mm: float
+    enhanced_hu: float
+    covered: float
+    boundary_mm: dict[str, tuple[float, float]]
+
+    def record(self) -> dict[str, object]:
+        """As it goes into ``case.json`` and the manifest: rounded, ``nan`` as ``None``."""
+        falls = {organ: 1.0 - after / before for organ, (before, after) in self.boundary_mm.items() if before > 0}
+        return {key: _plain(value) for key, value in {**asdict(self), "boundary_error_falls": falls}.items()}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_plain(one) for one in value]
+    if isinstance(value, float):
+        return round(value, 4) if np.isfinite(value) else None
+    return value
+
+
+def fit(native: np.ndarray, contrast: np.ndarray, *, spacing_mm: tuple[float, float, float], where: np.ndarray) -> Fit:
+    """Measure how a contrast image lies on the native one.
+
+    Parameters
+    ----------
+    native, contrast
+        ``(D, H, W)`` HU on one grid of ``spacing_mm``.
+    where
+        ``(D, H, W)`` bool: where the contrast image was measured.
+    """
+    body = body_mask(native, spacing_mm) & where
+    difference = np.abs(contrast - native)
+    fat = body & (native > _FAT_HU[0]) & (native < _FAT_HU[1])
+    bone = ndimage.binary_opening(native > _BONE_HU) & body
+    distance = ndimage.distance_transform_edt(bone, sampling=spacing_mm) if bone.any() else np.zeros(bone.shape)
+    outside = ndimage.distance_transform_edt(~bone, sampling=spacing_mm) if bone.any() else np.full(bone.shape, np.inf)
+    edge = body & (np.where(bone, distance, outside) <= _EDGE_MM)
+    return Fit(
+        mutual_information=mutual_information(native[body], contrast[body]),
+        fat_hu=_median(difference[fat]),
+        bone_edge_hu=_median(difference[edge]),
+    )
+
+
+def _median(values: np.ndarray) -> float:
+    return float(np.median(values)) if values.size >= _MIN_VOXELS else float("nan")
+
+
+def mutual_information(one: np.ndarray, other: np.ndarray) -> float:
+    r"""Mutual information in nats of two sets of HU from the same voxels.
+
+    .. math:: I = \sum_{ij} p_{ij} \ln \frac{p_{ij}}{p_i p_j}
+
+    over a joint histogram of 32 by 32 bins of HU clipped to [-200, 300]; 0 for empty input.
+    """
+    if one.size == 0:
+        return 0.0
+    clipped = [np.clip(values, *_CLIP_HU) for values in (one, other)]
+    joint, _, _ = np.histogram2d(clipped[0], clipped[1], bins=_BINS, range=[_CLIP_HU, _CLIP_HU])
+    joint /= joint.sum()
+    outer = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0, keepdims=True)
+    filled = joint > 0
+    return float((joint[filled] * np.log(joint[filled] / outer[filled])).sum())
+
+
+def boundary_error_mm(one: np.ndarray, other: np.ndarray, *, spacing_mm: tuple[float, float, float]) -> float:
+    """Mean distance between the outlines of two masks, from each to the other, mm; ``nan`` when one is empty.
+
+    Parameters
+    ----------
+    one, other
+        ``(D, H, W)`` bool on one grid.
+    """
+    edges = [mask & ~ndimage.binary_erosion(mask, border_value=1) for mask in (one, other)]
+    if not (edges[0].any() and edges[1].any()):
+        return float("nan")
+    ways = [
+        ndimage.distance_transform_edt(~edges[1 - index], sampling=spacing_mm)[edges[index]] for index in (0, 1)
+    ]
+    return float((ways[0].sum() + ways[1].sum()) / (ways[0].size + ways[1].size))
+
+
+def refusal(quality: Quality) -> tuple[str, str] | None:
+    """Code and reason why a pair is no training data, or ``None`` when it is."""
+    after, before = quality.after, quality.before
+    if quality.covered < _LEAST_COVERED:
+        return "SHORT_COVERAGE", f"the contrast scan covers {quality.covered:.0%} of the native one"
+    if quality.folding > _MOST_FOLDING:
+        return "FOLDING", f"the deformation folds over in {quality.folding:.1%} of the body"
+    if after.fat_hu > _WORST_FAT_HU:
+        return "MISALIGNED_FAT", f"fat differs by {after.fat_hu:.0f} HU after registration (at most {_WORST_FAT_HU:.0f})"
+    if after.bone_edge_hu > _WORST_BONE_EDGE_HU:
+        reason = f"bone edges differ by {after.bone_edge_hu:.0f} HU after registration (at most {_WORST_BONE_EDGE_HU:.0f})"
+        return "MISALIGNED_BONE", reason
+    if after.mutual_information < before.mutual_information - _MI_TOLERANCE:
+        reason = f"mutual information fell from {before.mutual_information:.2f} to {after.mutual_information:.2f}"
+        return "REGISTRATION_WORSE", reason
+    if quality.enhanced_hu < _LEAST_ENHANCED_HU:
+        return "NOT_ENHANCED", f"nothing is enhanced: 98 % of the body changes by less than {quality.enhanced_hu:.0f} HU"
+    return None
