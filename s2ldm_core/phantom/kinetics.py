@@ -31,6 +31,7 @@ _BEFORE_LUNGS = frozenset(
         "pulmonary_artery",
     }
 )
+_UNINJECTED = frozenset({"brachiocephalic_vein_right"})
 _PORTAL = frozenset({"liver", "hepatic_vein"})
 
 
@@ -80,7 +81,8 @@ def _bases(patient: Patient) -> dict[str, np.ndarray]:
     answers += [_convolve(aorta, _gamma(times, mean=mean * pace, order=12)) for mean in (20, 35, 60, 130)]
     gut = _convolve(aorta, _gamma(times, mean=11 * pace, order=3))
     portal = [_convolve(gut, _gamma(times, mean=mean * pace, order=2)) for mean in (4, 8, 14, 24)]
-    venous = [right, vein, _convolve(right, _gamma(times, mean=2.5 * pace, order=3))]
+    # The arm's veins empty slowly after the injection has ended.
+    venous = [right, _convolve(vein, _gamma(times, mean=6.0, order=1.5)), _convolve(right, _gamma(times, mean=2.5 * pace, order=3))]
     for constant in (40.0, 150.0, 600.0):
         leak = np.exp(-times / constant) * STEP_SECONDS / 60.0
         source = _convolve(aorta, _gamma(times, mean=6 * pace, order=3))
@@ -88,7 +90,8 @@ def _bases(patient: Patient) -> dict[str, np.ndarray]:
     return {
         "aorta": np.stack(answers),
         "portal": np.stack(answers + portal),
-        "before lungs": np.stack(answers + venous),
+        # Contrast reaches the right heart before the aorta: of the aorta's answers only slow ones (recirculation) add to it.
+        "before lungs": np.stack(venous + answers[4:7] + answers[-3:]),
     }
 
 
@@ -104,12 +107,14 @@ def _mixtures() -> dict[str, np.ndarray]:
         if not any(tissue.enhancement_hu):
             continue
         wanted = np.array([0.0, *tissue.enhancement_hu])
+        # At 10 s the bolus is in the right heart already, and in no other tissue.
+        counts = weight * (0.0 if _supply(name) == "before lungs" and name not in _UNINJECTED else 1.0, 1.0, 1.0, 1.0)
         basis = bases[_supply(name)]
         at = np.stack([np.interp(seconds, times, row) for row in basis], axis=1)
         scale = np.maximum(at.max(axis=0), 1e-9)
         # A faint preference for few terms keeps the curve smooth between the phases.
-        system = np.vstack([at / scale * weight[:, None], 1e-3 * np.eye(len(scale))])
-        solution, _ = nnls(system, np.concatenate([wanted * weight, np.zeros(len(scale))]))
+        system = np.vstack([at / scale * counts[:, None], 1e-3 * np.eye(len(scale))])
+        solution, _ = nnls(system, np.concatenate([wanted * counts, np.zeros(len(scale))]))
         mixtures[name] = solution / scale
     return mixtures
 
