@@ -46,6 +46,11 @@ class MapCanvas(Canvas):
         """Replace every structure by a tissue: table (256,) uint8."""
         self.top, self.under = table[self.top], table[self.under]
 
+    def clear(self, mask: np.ndarray) -> None:
+        """Make air of a mask's voxels."""
+        self.top[mask], self.under[mask], self.share[mask] = 0, 0, 255
+        self.structures[mask] = 0
+
     def is_(self, *names: str) -> np.ndarray:
         """(D, H, W) bool: covered mostly by one of these tissues."""
         return np.isin(self.top, [ORGANS[name] for name in names])

@@ -11,7 +11,7 @@ from s2ldm_core.anatomy.subject import Subject
 from s2ldm_core.phantom.fields import Axes, SplineField
 from s2ldm_core.phantom.patient import stream
 
-_COARSE_MM, _FINE_MM = (6.0, 5.0, 6.0), (1.6, 1.5, 1.5)
+_COARSE_MM, _FINE_MM = (5.5, 4.2, 4.2), (1.5, 1.4, 1.4)
 _SMOOTH_MM = 1.3
 # Smoothing takes from thin vessels what it gives to their surroundings.
 _VESSEL_GAIN = 1.3
@@ -41,7 +41,7 @@ class Deformation:
         self.matrix: np.ndarray = np.diag(np.exp(-strength * stretch)) @ (about_z + tilt + strength * shear)
         self._coarse = SplineField(rng, spacing_mm=(90.0, 75.0, 75.0), components=3)
         self._fine = SplineField(rng, spacing_mm=(34.0, 28.0, 28.0), components=3)
-        vary = float(np.clip(rng.lognormal(0.0, 0.3), 0.4, 1.5)) * strength
+        vary = float(np.clip(rng.lognormal(-0.05, 0.3), 0.4, 1.45)) * strength
         self._amplitudes = (vary * np.array(_COARSE_MM), vary * np.array(_FINE_MM))
         self.breath_mm = float(np.clip(rng.normal(0.0, _BREATH_MM), -20.0, 20.0)) * strength
 

@@ -34,6 +34,7 @@ _RULES: Final = (
     (r"\bcyst\b|kidney cyst", "cyst"),
     (r"calcif", "calcification"),
     (r"tumou?r|lesion", "hypovascular_lesion"),
+    (r"\bgas\b", "bowel_gas"),
     (r"bone or metal|dense", "pelvic_bone"),
     (r"metal|prosthesis", "metal"),
     (r"abdominal aort|\baorta\b|true lumen|false lumen", "aorta"),
@@ -125,7 +126,6 @@ _RULES: Final = (
     (r"body|unlabelled inside|body trunc|body extremities", "inside"),
     (r"soft tissue|unnamed", "soft"),
     (r"\bfat\b|adipose|omentum", "visceral_fat"),
-    (r"\bgas\b", "bowel_gas"),
     (r"\bair\b|background", "air"),
 )  # fmt: skip
 

@@ -15,6 +15,7 @@ from s2ldm_core.anatomy.deformation import Deformation, sample_ct, sample_struct
 from s2ldm_core.anatomy.errors import AnatomyError
 from s2ldm_core.anatomy.findings import paint_findings, paint_surroundings
 from s2ldm_core.anatomy.growth import grow_vessels
+from s2ldm_core.anatomy.habitus import field_of_view, refit_fat
 from s2ldm_core.anatomy.interiors import divide_organs
 from s2ldm_core.anatomy.simulated import enhanced_share
 from s2ldm_core.anatomy.subject import Subject
@@ -45,6 +46,7 @@ class AnatomyScan:
     Attributes
     ----------
     labels : (D, H, W) uint8, `s2ldm_core.phantom.ORGANS`.
+    axes : world coordinates (z, y, x) of the grid's voxels in mm, about the subject's centre.
 
     Raises
     ------
@@ -70,20 +72,23 @@ class AnatomyScan:
         self.patient = replace(patient, arms_up=patient.arms_up or mode == "simulated")
         self.scanner = Scanner.draw(seed)
         deformation = Deformation(seed, strength=strength)
-        axes = _axes(subject, deformation, rng, shape=shape, spacing_mm=spacing_mm)
+        self.axes = axes = _axes(subject, deformation, rng, shape=shape, spacing_mm=spacing_mm)
         indices = deformation.indices(axes, subject)
         top, under, share = sample_structures(subject, indices, sharpness=_SHARPNESS[mode])
         self._canvas = MapCanvas(axes, top=top, under=under, share=share)
         self._table = image.native_table(self.patient, seed=seed)
         self._texture = image.Texture.of(axes, seed=seed)
         self._kinetics = Kinetics(self.patient, seed=seed)
+        if mode == "painted":
+            refit_fat(self._canvas, self.patient, seed=seed)
         divide_organs(self._canvas, seed=seed)
         if mode == "painted":
             self._paint()
         else:
             assert subject.ct_hu is not None  # noqa: S101 - refused above
             self._simulate(sample_ct(subject.ct_hu, indices))
-        self.labels = self._canvas.top
+        self._field = field_of_view(self._canvas, seed=seed)
+        self.labels = self._canvas.top if self._field is None else np.where(self._field, self._canvas.top, np.uint8(0))
 
     def _paint(self) -> None:
         canvas = self._canvas
@@ -114,17 +119,17 @@ class AnatomyScan:
 
     def native_hu(self) -> np.ndarray:
         """The native image (D, H, W) float32, HU: without noise when painted, with its own when simulated."""
-        return self._native
+        return self._within(self._native, -1024.0)
 
     def noise_hu(self) -> np.ndarray | None:
         """A scan's noise to add, (D, H, W) float32; None for some simulated scans, whose CT has enough of its own."""
         if self.mode == "painted":
-            return image.scanner_noise(self._canvas, self.scanner, seed=self.seed)
+            return self._within(image.scanner_noise(self._canvas, self.scanner, seed=self.seed), 0.0)
         rng = stream(self.seed, "anatomy noise")
         if rng.random() < 0.4:
             return None
         faint = replace(self.scanner, noise_hu=float(rng.uniform(4.0, 14.0)), streak_hu=0.5)
-        return image.scanner_noise(self._canvas, faint, seed=self.seed)
+        return self._within(image.scanner_noise(self._canvas, faint, seed=self.seed), 0.0)
 
     def change_hu(self, phase: str | float) -> np.ndarray:
         """CECT minus NCCT without noise, (D, H, W) float32, HU; phase: a name in `PHASE_SECONDS` or seconds after the injection's start."""
@@ -132,7 +137,10 @@ class AnatomyScan:
         change = image.change_hu(self._canvas, self._kinetics, self._texture, seconds=seconds)
         if self.mode == "simulated":
             change *= self._enhanced
-        return self._blurred(change)
+        return self._within(self._blurred(change), 0.0)
+
+    def _within(self, hu: np.ndarray, outside_hu: float) -> np.ndarray:
+        return hu if self._field is None else np.where(self._field, hu, np.float32(outside_hu))
 
     def enhancement(self, organ: str, phase: str) -> float:
         """Mean enhancement (HU) of a tissue of this patient in a phase."""

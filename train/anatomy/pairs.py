@@ -70,9 +70,13 @@ def _in_processes(
 ) -> Iterator[str]:
     # A subject's seeds one after the other, so that a process reads it once.
     ordered = sorted(seeds, key=lambda seed: (_pick(seed, len(subjects)), seed))
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        futures = [pool.submit(_make_case, folder, seed, subjects[_pick(seed, len(subjects))], phases, grid, modes) for seed in ordered]
-        for future in as_completed(futures):
+    work = [(folder, seed, subjects[_pick(seed, len(subjects))], phases, grid, modes) for seed in ordered]
+    if workers == 1:
+        yield from (_make_case(*item) for item in work)
+        return
+    # Each process computes on one thread; together they use the processors better than threads within them.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        for future in as_completed([pool.submit(_make_case, *item) for item in work]):
             yield future.result()
 
 
@@ -81,7 +85,6 @@ def _pick(seed: int, count: int) -> int:
 
 
 def _make_case(folder: Path, seed: int, files: SubjectFiles, phases: tuple[str, ...], grid: PhantomGrid, modes: Modes) -> str:
-    torch.set_num_threads(1)
     subject = read_subject(files)
     rng = np.random.default_rng((seed, 4))
     slices = int(rng.integers(grid.slices[0], grid.slices[1] + 1))

@@ -1,0 +1,76 @@
+"""Body habitus: another layer of subcutaneous fat over the same patient, and the circle of the scanner's field of view."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+
+from s2ldm_core.anatomy.canvas import MapCanvas
+from s2ldm_core.anatomy.names import CODES
+from s2ldm_core.phantom import Patient
+from s2ldm_core.phantom.fields import SplineField
+from s2ldm_core.phantom.patient import stream
+
+_THINNEST_MM = 3.0
+
+
+def refit_fat(canvas: MapCanvas, patient: Patient, *, seed: int) -> None:
+    """Make the subcutaneous layer of a canvas of structures as thick as this patient's, keeping where it is thick and where thin.
+
+    The layer's local thickness (of its voxels: way in + way out) is stretched by one factor, which a smooth random field varies; outside
+    the body it grows from the nearest skin. Muscles, organs and bones stay.
+    """
+    rng = stream(seed, "anatomy habitus")
+    fat = np.isin(canvas.structures, [CODES["subcutaneous_fat"], CODES["skin"]])
+    body = canvas.structures != 0
+    # Fat between the organs that a map counts as subcutaneous has no way out.
+    layer = fat & _reached_from_outside(fat, ~body)
+    if np.count_nonzero(layer) < 2000:
+        return
+    inner = body & ~layer
+    into, out = _depth(~inner, canvas.spacing_mm), _depth(body, canvas.spacing_mm)
+    thickness = np.where(layer, into + out, 0.0)
+    skin = layer & (out < 1.6 * max(canvas.spacing_mm[1:]))
+    present = float(np.median(thickness[skin])) if skin.any() else float(np.median(thickness[layer]))
+    factor = float(np.clip(max(patient.subcutaneous_fat_mm, _THINNEST_MM) / max(present, 1.0), 0.35, 2.2))
+    away, nearest = ndimage.distance_transform_edt(~skin, sampling=canvas.spacing_mm, return_indices=True)
+    local = thickness[tuple(nearest)]
+    wave = SplineField(rng, spacing_mm=(90.0, 70.0, 70.0)).grid(canvas.axes)[0]
+    limit = np.clip(local * factor * (1.0 + 0.12 * wave), _THINNEST_MM, 70.0)
+    # Depth from the muscles outwards: inside the layer measured, outside it the whole layer and the way to the skin.
+    height = np.where(body, into, local + away.astype(np.float32))
+    stays = inner | ((height < limit) & (layer | ~body))
+    canvas.clear(body & ~stays)
+    canvas.fill((slice(None), slice(None), slice(None)), np.where(body, -9.0, limit - height), "subcutaneous_fat", over=("air",))
+    canvas.structures = canvas.top.copy()
+
+
+def _depth(mask: np.ndarray, spacing_mm: tuple[float, ...]) -> np.ndarray:
+    """Distance (mm) to what is outside the mask, which does not end with the first and last slice."""
+    padded = np.pad(mask, ((1, 1), (0, 0), (0, 0)), mode="edge")
+    depth: np.ndarray = ndimage.distance_transform_edt(padded, sampling=spacing_mm)[1:-1].astype(np.float32)
+    return depth
+
+
+def _reached_from_outside(fat: np.ndarray, air: np.ndarray) -> np.ndarray:
+    """Fat that hangs together with the air around the body, slice by slice, without going through gaps between muscles."""
+    reached = np.zeros_like(fat)
+    for index in np.flatnonzero(fat.any(axis=(1, 2))):
+        open_fat = ndimage.binary_opening(fat[index] | air[index], iterations=2)
+        parts, _ = ndimage.label(open_fat)
+        touching = np.unique(parts[air[index] & open_fat])
+        reached[index] = np.isin(parts, touching[touching > 0]) & fat[index]
+    return reached
+
+
+def field_of_view(canvas: MapCanvas, *, seed: int) -> np.ndarray | None:
+    """(H, W) bool of what the scanner reconstructed, or None for a field wider than the body: a circle that may cut flanks or arms."""
+    rng = stream(seed, "anatomy field of view")
+    if rng.random() > 0.2:
+        return None
+    body = np.flatnonzero((canvas.top != 0).any(axis=(0, 1)))
+    half = 0.5 * (body[-1] - body[0]) * canvas.spacing_mm[2] if body.size else 0.0
+    radius = float(rng.uniform(0.82, 1.1)) * min(half, 240.0)
+    y, x = (np.asarray(axis, float) + float(rng.normal(0, 8)) for axis in canvas.axes[1:])
+    inside: np.ndarray = np.hypot(y[:, None], x[None, :]) < radius
+    return inside
