@@ -14,7 +14,7 @@ from train.evaluation.records import OrganRecord, RecordFolder, ScanRecord, Syst
 from train.evaluation.scores import Reference, score
 from train.evaluation.systems import Candidate
 from train.evaluation.uncertainty import calibrate
-from train.evaluation.viewer import SOURCE_IMAGE, TARGET_IMAGE, Gallery, system_image
+from train.evaluation.viewer import DEVIATION_GAIN, SOURCE_IMAGE, TARGET_IMAGE, Gallery, deviation_image, system_image
 from train.metrics import PAPER_WINDOW_HU, Window
 
 
@@ -87,6 +87,8 @@ class Evaluation:
             scores = score(answer.hu, reference, window_hu=self.window_hu)
             if gallery is not None and system.kind != "identity":
                 gallery.add(system_image(number), answer.hu)
+                if answer.deviation_hu is not None:
+                    gallery.add(deviation_image(number), DEVIATION_GAIN * answer.deviation_hu)
             systems[system.label] = SystemRecord(
                 values=scores.values,
                 organ_hu=scores.organ_hu,

@@ -15,7 +15,15 @@ from train.evaluation.scores import METRICS
 from train.evaluation.summary import PhaseSummary
 from train.evaluation.systems import Candidate
 from train.evaluation.tables import tables
-from train.evaluation.viewer import SOURCE_IMAGE, TARGET_IMAGE, byte_hu, picture_path, system_image
+from train.evaluation.viewer import (
+    DEVIATION_GAIN,
+    SOURCE_IMAGE,
+    TARGET_IMAGE,
+    byte_hu,
+    deviation_image,
+    picture_path,
+    system_image,
+)
 
 _MOST_PICTURE_BYTES = 24 * 1024 * 1024
 """Of all PNGs in the page; scans beyond are left out and the page says so."""
@@ -64,15 +72,10 @@ def viewer_data(records: Sequence[ScanRecord], systems: Sequence[Candidate], fol
     for record in records:
         if not record.sheets:
             continue
-        images = [("NCCT", SOURCE_IMAGE), ("acquired", TARGET_IMAGE)]
-        images += [
-            (system.label, system_image(number))
-            for number, system in enumerate(systems)
-            if system.kind != "identity" and system.label in record.systems
-        ]
+        images = _images(record, systems)
         pictures = {
             (image, sheet.plane): picture_path(scan_pictures(folder, record.case, record.phase), image, sheet.plane).read_bytes()
-            for _, image in images
+            for _, image, _ in images
             for sheet in record.sheets
         }
         keys = {place: hashlib.sha256(data).hexdigest()[:16] for place, data in pictures.items()}
@@ -95,12 +98,24 @@ def viewer_data(records: Sequence[ScanRecord], systems: Sequence[Candidate], fol
                     for sheet in record.sheets
                 },
                 "images": [
-                    {"label": label, "sprites": {sheet.plane: keys[image, sheet.plane] for sheet in record.sheets}}
-                    for label, image in images
+                    {"label": label, "gain": gain, "sprites": {sheet.plane: keys[image, sheet.plane] for sheet in record.sheets}}
+                    for label, image, gain in images
                 ],
             }
         )  # fmt: skip
     return {"hu": byte_hu(), "scans": scans, "sprites": sprites, "left_out": left_out} if scans else None
+
+
+def _images(record: ScanRecord, systems: Sequence[Candidate]) -> list[tuple[str, int, int]]:
+    """(label, number, gain) of a scan's images; a gain above 0 marks a standard deviation."""
+    images = [("NCCT", SOURCE_IMAGE, 0), ("acquired", TARGET_IMAGE, 0)]
+    for number, system in enumerate(systems):
+        if system.kind == "identity" or system.label not in record.systems:
+            continue
+        images.append((system.label, system_image(number), 0))
+        if record.systems[system.label].calibration is not None:
+            images.append((f"{system.label}: standard deviation", deviation_image(number), DEVIATION_GAIN))
+    return images
 
 
 def _data_uri(data: bytes, kind: str) -> str:

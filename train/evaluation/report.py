@@ -37,6 +37,10 @@ class Report:
             **self.evaluation.cases.describe(),
             "window_hu": list(self.evaluation.window_hu),
             "results": as_results(self.summaries),
+            "registration_floor_hu": {
+                summary.phase: None if (floor := summary.registration_floor_hu) is None else round(floor.value, 2)
+                for summary in self.summaries
+            },
             "significance": {
                 summary.phase: [
                     {
@@ -86,7 +90,7 @@ class Report:
         notes = [
             "identity: the non-contrast scan as the answer. A number means nothing without this row: PSNR and SSIM are not comparable "
             "across data sets, windows or papers.",
-            "Registration floor: the identity row's MAE of still tissue. Misalignment and noise alone cost any model that much.",
+            "Registration floor: identity's MAE on tissue that does not enhance (fat, bone): what misalignment and noise cost a model.",
         ]
         if "ceiling" in kinds:
             notes.append("Autoencoder ceiling: the stage-1 autoencoder decodes the true latent, which bounds any denoiser behind it.")

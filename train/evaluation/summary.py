@@ -73,6 +73,11 @@ class PhaseSummary:
     def row(self, label: str) -> Row | None:
         return next((row for row in self.rows if row.label == label), None)
 
+    @property
+    def registration_floor_hu(self) -> Estimate | None:
+        """Identity's MAE on tissue that does not enhance: what misalignment and noise cost any model."""
+        return next((row.metrics.get("mae_still_hu") for row in self.rows if row.kind == "identity"), None)
+
 
 def summarise(records: Sequence[ScanRecord], kinds: Mapping[str, Kind]) -> list[PhaseSummary]:
     """One summary per phase, in the order in which phases and systems first occur; ``kinds``: label → what the system is."""

@@ -16,7 +16,7 @@ import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from s2ldm_core.package import ModelPackage
+from s2ldm_core.package import ModelPackage, sha256_of
 from s2ldm_core.systems import System, build_system
 from s2ldm_core.systems.s2ldm import S2LDM
 from s2ldm_core.translator import Translator, add_change
@@ -168,7 +168,7 @@ def _autoencoder(label: str, package: ModelPackage, shipped: S2LDM, run: Path | 
             label=f"{label}: autoencoder ceiling",
             kind="ceiling",
             answer=_reconstruct(package, stage_one(run, shipped), device),
-            identity=f"{package.identity}, stage 1",
+            identity=f"{package.identity}, stage 1 {sha256_of(run / STAGE_ONE)[:12]}",
             phases=package.metadata.phases,
         )
     untouched = "finetune" not in shipped.config.stages

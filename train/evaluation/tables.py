@@ -39,7 +39,7 @@ class Table:
 def tables(summary: PhaseSummary) -> list[Table]:
     """All tables of one phase; those without data are left out."""
     made = [
-        _metric_table(summary, LEAD, title=f"{summary.phase}: main metrics", note="Mean [95 % interval]; the best model is marked."),
+        _metric_table(summary, LEAD, title=f"{summary.phase}: main metrics", note=_main_note(summary)),
         _recovery_table(summary),
         _organ_table(summary),
         _metric_table(summary, FURTHER, title=f"{summary.phase}: further metrics", note="Mean [95 % interval]."),
@@ -78,6 +78,11 @@ def show(found: Estimate | None, decimals: int, *, cases: int) -> str:
         return "–"
     text = f"{found.value:.{decimals}f}" + ("" if found.cases == cases else f" (n {found.cases})")
     return text if found.low is None or found.high is None else f"{text} [{found.low:.{decimals}f}, {found.high:.{decimals}f}]"
+
+
+def _main_note(summary: PhaseSummary) -> str:
+    floor = show(summary.registration_floor_hu, 2, cases=summary.cases)
+    return f"Mean [95 % interval] of {summary.cases} cases; the best model is marked. Registration floor: {floor} HU."
 
 
 def _metric_table(summary: PhaseSummary, metrics: Sequence[Metric], *, title: str, note: str) -> Table:

@@ -110,7 +110,8 @@ def pooled(parts: Iterable[Calibration]) -> Calibration:
 def _rank_correlation(deviation: np.ndarray, error: np.ndarray, where: np.ndarray) -> float | None:
     from scipy.stats import spearmanr
 
-    places = np.flatnonzero(where)
+    stride = max(1, where.size // (4 * _MOST_RANKED)) | 1  # odd: no multiple of a row, so that no column is preferred
+    places = np.flatnonzero(where.ravel()[::stride]) * stride
     places = places[:: max(1, math.ceil(len(places) / _MOST_RANKED))]
     sigma, size = deviation.ravel()[places], np.abs(error.ravel()[places])
     if len(places) < _SMALLEST_BIN or np.ptp(sigma) == 0 or np.ptp(size) == 0:

@@ -37,6 +37,15 @@ def system_image(number: int) -> int:
     return 2 + number
 
 
+def deviation_image(number: int) -> int:
+    """Number of the image of its standard deviation, where it has one."""
+    return 1000 + number
+
+
+DEVIATION_GAIN = 5
+"""Deviations are pictured this many times larger, for steps of 0.6 HU."""
+
+
 def to_bytes(hu: np.ndarray) -> np.ndarray:
     """HU of any shape → companded uint8."""
     return np.rint(np.interp(hu, _KNOTS_HU, _KNOTS_BYTE)).astype(np.uint8)
@@ -73,7 +82,7 @@ class Layout:
         """The body's box of ``source`` (canonical orientation), every plane at the same millimetres a pixel."""
         box = body_box(source.hu, source.spacing_mm)
         extent = [(part.stop - part.start) * spacing for part, spacing in zip(box, source.spacing_mm, strict=True)]
-        pixel_mm = max(extent) / _LONGEST_SIDE
+        pixel_mm = max(max(extent) / _LONGEST_SIDE, min(source.spacing_mm))
         depth, height, width = (max(1, round(size / pixel_mm)) for size in extent)
         sizes = {"axial": (height, width), "coronal": (depth, width), "sagittal": (depth, height)}
         sheets = tuple(
@@ -104,12 +113,12 @@ def picture(hu: np.ndarray, layout: Layout, sheet: Sheet) -> bytes:
         top, left = (number // sheet.columns) * sheet.height, (number % sheet.columns) * sheet.width
         canvas[top : top + sheet.height, left : left + sheet.width] = to_bytes(np.asarray(small))
     data = io.BytesIO()
-    Image.fromarray(canvas).save(data, format="PNG", compress_level=9)
+    Image.fromarray(canvas).save(data, format="PNG", compress_level=6)
     return data.getvalue()
 
 
 class Gallery:
-    """A scan's pictures on disk, ``<image>-<plane>.png``; see :data:`SOURCE_IMAGE`, :data:`TARGET_IMAGE` and :func:`system_image`."""
+    """A scan's pictures on disk, ``<image>-<plane>.png``; see :data:`SOURCE_IMAGE` and its neighbours."""
 
     def __init__(self, folder: Path, source: Volume) -> None:
         folder.mkdir(parents=True, exist_ok=True)
