@@ -1,0 +1,64 @@
+"""Small trees of studies for the tests of `train.prepare`, written from phantoms as DICOM."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+from pydicom import dcmread
+
+from s2ldm_core.phantom import ORGANS, Phantom, Scanner
+from s2ldm_core.phantom.dicom import write_series
+from s2ldm_core.volume import Volume
+from train.prepare.images import image_of
+
+
+def small_phantom(seed: int = 5, *, slices: int = 12, spacing_mm: tuple[float, float, float] = (6.0, 4.0, 4.0)) -> Phantom:
+    """An upper abdomen of 96 x 96 pixels with little noise."""
+    scanner = Scanner(psf_fwhm_mm=1.5, slice_thickness_mm=spacing_mm[0], noise_hu=8.0, streak_hu=0.0)
+    return Phantom(
+        seed=seed, matrix=(96, 96), slices=slices, spacing_mm=spacing_mm, region="abdomen", centre_mm=(0.0, 6.0, 20.0), scanner=scanner
+    )
+
+
+def write_phase(phantom: Phantom, folder: Path, phase: str, *, breathing: float = 0.0, **tags: str | None) -> list[Path]:
+    """One phase as DICOM; ``tags`` are set in every file, ``None`` removes one."""
+    files = write_series(phantom, folder, phase=phase, breathing=breathing)
+    for file in files if tags else ():
+        dataset = dcmread(file)
+        for keyword, value in tags.items():
+            if value is not None:
+                setattr(dataset, keyword, value)
+            elif keyword in dataset:
+                delattr(dataset, keyword)
+        dataset.save_as(file)
+    return files
+
+
+def write_study(phantom: Phantom, folders: Mapping[str, Path], *, breathing: float = 0.0, **tags: str | None) -> None:
+    """Several phases of one phantom: phase → folder; only contrast phases breathe."""
+    for phase, folder in folders.items():
+        write_phase(phantom, folder, phase, breathing=0.0 if phase == "native" else breathing, **tags)
+
+
+def write_labels(phantom: Phantom, folder: Path, *, breathing: float = 0.0) -> None:
+    """``labels.nii.gz`` and ``labels.json`` of liver and kidneys, as they lie after breathing."""
+    organs = ("liver", "renal_cortex", "renal_medulla")
+    values = np.zeros(phantom.shape, np.uint8)
+    for name in organs:
+        values[organ_mask(phantom, (name,), breathing=breathing)] = ORGANS[name]
+    grid = Volume(hu=np.zeros(phantom.shape, np.float32), affine=phantom.affine)
+    folder.mkdir(parents=True, exist_ok=True)
+    sitk.WriteImage(image_of(grid, values), str(folder / "labels.nii.gz"))
+    (folder / "labels.json").write_text(json.dumps({str(ORGANS[name]): name for name in organs}), encoding="utf-8")
+
+
+def organ_mask(phantom: Phantom, names: tuple[str, ...], *, breathing: float = 0.0) -> np.ndarray:
+    """``(D, H, W)`` bool: where organs lie, moved exactly as the phantom's image is."""
+    mask = np.isin(phantom.labels, [ORGANS[name] for name in names]).astype(np.float32)
+    if breathing:
+        phantom._breathe(mask, breathing)
+    return mask > 0.5
