@@ -73,7 +73,7 @@ class LatentCache:
         path = self._folder / "key.json"
         if path.is_file() and path.read_text(encoding="utf-8") == key:
             return
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self.remove()
         self._folder.mkdir(parents=True)
         path.write_text(key, encoding="utf-8")
 
@@ -100,7 +100,8 @@ class LatentCache:
                 on_case()
 
     def remove(self) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if self._folder.is_dir():
+            shutil.rmtree(self._folder)
 
     def batch(self, *, stage: int, step: int, items: Iterable[int], crop: Triple) -> LatentBatch:
         """As :meth:`train.crops.CropSampler.batch`; ``crop`` in voxels of the model grid."""

@@ -131,17 +131,18 @@ class Fit:
             values = step(take, step=number, progress=progress, lr=self._lr(stage, number, progress))
             self.average.update(self.system, step=number)
             self.position.step += 1
-            self.position.seconds += self._clock() - began
+            self.position.seconds = self._agreed(before + self._clock() - began)
             if history is not None and self.position.step % self.config.log_steps == 0:
                 history.add("train", values, step=self.position.step)
             if self.position.step % self.config.watch.steps == 0:
                 measured, alarms = watch.look(values, channels=latent)
                 if history is not None:
-                    history.add("watch", measured, step=self.position.step)
+                    if measured:
+                        history.add("watch", measured, step=self.position.step)
                     for alarm in alarms:
                         history.warn(alarm.code, alarm.sentence, step=self.position.step)
                         self._say(f"step {self.position.step}: {alarm.sentence}")
-            if self.validation.due(step=self.position.step, seconds_before=before, seconds=self._agreed(self.position.seconds)):
+            if self.validation.due(step=self.position.step, seconds_before=before, seconds=self.position.seconds):
                 self._validate(stage, history)
             if self.position.step % self.config.checkpoint_steps == 0:
                 self._save(step)
@@ -168,12 +169,16 @@ class Fit:
 
     def _latents(self, stage: StageConfig) -> LatentCache | None:
         """The latents of all cases where the stage wants them, encoded by all processes together."""
-        if not stage.latent_variants or not isinstance(self.system, S2LDM):
+        if not isinstance(self.system, S2LDM):
             return None
         cache = LatentCache(
             self.run / "latents", store=self.store, config=self.config.data, phases=self.system.config.phases, seed=self.config.seed,
             variants=stage.latent_variants,
         )  # fmt: skip
+        if not stage.latent_variants:
+            if self.main:
+                cache.remove()  # a kill may have left those of the stage before
+            return None
         if self.main:
             cache.prepare(self.system, digest=self._digest)
         self.accelerator.wait_for_everyone()
@@ -199,13 +204,13 @@ class Fit:
             yield lambda progress: bar.update(task, completed=progress, step=self.position.step)
 
     def _progress(self, stage: StageConfig) -> float:
-        """Share of the stage's budget that is spent, the same on all processes."""
+        """Share of the stage's budget that is spent."""
         if stage.steps is not None:
             return self.position.step / stage.steps
-        return self._agreed(self.position.seconds) / (60.0 * (stage.minutes or 1.0))
+        return self.position.seconds / (60.0 * (stage.minutes or 1.0))
 
     def _agreed(self, seconds: float) -> float:
-        """The main process's value on all processes."""
+        """The main process's value on all processes, so that all stop, validate and save at the same step."""
         if self.accelerator.num_processes == 1:
             return seconds
         return float(broadcast(torch.tensor([seconds], dtype=torch.float64, device=self.device))[0])
@@ -246,6 +251,7 @@ class Fit:
 
     def _resume(self) -> None:
         found = load_checkpoint(self.run)
+        self._require_one_folder((-1, -1) if found is None else (found[0].stage, found[0].step))
         if found is None:
             return
         self.position, state = found
@@ -259,6 +265,14 @@ class Fit:
             ) from error
         self.average.load(state["ema"], device=self.device)
         self._step_state = {"optimiser": state["optimiser"], "adversary": state["adversary"]}
+
+    def _require_one_folder(self, position: tuple[int, int]) -> None:
+        if self.accelerator.num_processes > 1 and len(set(gather_object([position]))) > 1:
+            raise TrainError(
+                "CHECKPOINT_UNSEEN",
+                f"The processes do not find the same checkpoint in {self.run}.",
+                "Put the output folder on storage that all machines see.",
+            )
 
     def _record(self) -> None:
         stages = self.config.stages

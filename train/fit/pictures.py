@@ -48,11 +48,11 @@ def comparison(
     )
     canvas = FigureCanvasAgg(figure)
     axes = figure.subplots(3, 4, squeeze=False, height_ratios=(height, depth, depth))
-    for row, (plane, aspect) in zip(axes, planes, strict=True):
+    for number, (row, (plane, aspect)) in enumerate(zip(axes, planes, strict=True)):
         for axis, (title, volume, colours, (vmin, vmax)) in zip(row, columns, strict=True):
             axis.imshow(plane(volume), cmap=colours, vmin=vmin, vmax=vmax, aspect=aspect, interpolation="nearest")
             axis.set_axis_off()
-            if row is axes[0]:
+            if number == 0:
                 axis.set_title(title, fontsize=9)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
