@@ -119,7 +119,7 @@ def _readme(package: ModelPackage) -> str:
     usage = f"""
 ## As a MONAI Bundle
 
-    pip install s2ldm-node "monai[fire]"
+    pip install s2ldm-node "monai[fire,jsonschema]"
     python -m monai.bundle run --config_file configs/inference.json --bundle_root . --input SERIES_OR_NIFTI --output synthetic.nii.gz
     python -m monai.bundle verify_metadata --meta_file configs/metadata.json --filepath configs/{SCHEMA}
     python -m monai.bundle verify_net_in_out network_def --meta_file configs/metadata.json --config_file configs/inference.json -n 1
