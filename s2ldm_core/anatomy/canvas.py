@@ -70,6 +70,16 @@ class MapCanvas(Canvas):
         depth -= np.float32(0.5 * self.spacing_mm[1])
         return (box[0], box[1], box[2]), depth
 
+    def within(self, mask: np.ndarray, distance_mm: float) -> np.ndarray:
+        """(D, H, W) bool: what lies nearer than a distance to a mask, itself included."""
+        near = np.zeros_like(mask)
+        found = ndimage.find_objects(mask.astype(np.uint8))
+        if found and found[0] is not None:
+            reach = [int(np.ceil(distance_mm / step)) for step in self.spacing_mm]
+            box = tuple(slice(max(0, b.start - r), b.stop + r) for b, r in zip(found[0], reach, strict=True))
+            near[box] = ndimage.distance_transform_edt(~mask[box], sampling=self.spacing_mm) < distance_mm
+        return near
+
     def world(self, index: np.ndarray) -> np.ndarray:
         """World (z, y, x) mm of voxel indices (n, 3)."""
         return np.stack([np.asarray(self.axes[axis])[index[:, axis]] for axis in range(3)], axis=1)

@@ -98,18 +98,20 @@ def divide_soft(codes: np.ndarray, spacing_mm: tuple[float, float, float]) -> np
 def _hull_by_slice(mask: np.ndarray) -> np.ndarray:
     """The convex hull of every slice's true pixels; a slice with too few of them stays empty."""
     out = np.zeros_like(mask)
-    rows, columns = (axis.astype(np.float32) for axis in np.indices(mask.shape[1:]))
+    rows, columns = np.arange(mask.shape[1]), np.arange(mask.shape[2])
     for index in np.flatnonzero(mask.any(axis=(1, 2))):
-        outline = mask[index] & ~ndimage.binary_erosion(mask[index])
-        points = np.argwhere(outline)
+        points = np.argwhere(mask[index] & ~ndimage.binary_erosion(mask[index]))
         if len(points) < 4:
             continue
         try:
-            hull = ConvexHull(points)
+            a, b, c = ConvexHull(points).equations.T  # inside: a row + b column + c <= 0
         except QhullError:  # all pixels on one line
             continue
-        inside = np.ones(mask.shape[1:], bool)
-        for a, b, c in hull.equations:
-            inside &= a * rows + b * columns + c <= 1e-3
-        out[index] = inside
+        flat = np.abs(b) < 1e-9
+        across = -(rows[:, None] * a + c) / np.where(flat, 1.0, b)
+        right = np.where(b > 1e-9, across, np.inf).min(axis=1)
+        left = np.where(b < -1e-9, across, -np.inf).max(axis=1)
+        beyond = (flat & (rows[:, None] * a + c > 1e-3)).any(axis=1)
+        right[beyond] = -np.inf
+        out[index] = (columns >= left[:, None] - 1e-3) & (columns <= right[:, None] + 1e-3)
     return out

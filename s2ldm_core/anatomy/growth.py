@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
 from s2ldm_core.anatomy.canvas import MapCanvas
 from s2ldm_core.anatomy.names import CODES
@@ -13,6 +14,7 @@ from s2ldm_core.phantom.trees import curve, grow
 _FAT = ("visceral_fat", "mediastinal_fat", "subcutaneous_fat")
 _YIELDING = (*_FAT, "diaphragm", "pancreas", "pelvic_soft_tissue", "mesenteric_vein", "mesenteric_artery", "small_bowel_wall", "ureter")
 _ENOUGH_VOXELS = 60
+_NEAR_MM = 60.0
 
 
 def grow_vessels(canvas: MapCanvas, *, seed: int, outside_organs: bool) -> None:
@@ -46,10 +48,10 @@ def _touching(canvas: MapCanvas, organ: np.ndarray, vessel: np.ndarray, *, highe
     if highest:
         levels = np.flatnonzero(organ.any(axis=(1, 2)))
         place[: levels[(3 * len(levels)) // 4]] = False
-    distance = ndimage.distance_transform_edt(~vessel, sampling=canvas.spacing_mm)
-    distance[~place] = np.inf
-    index = np.array(np.unravel_index(int(np.argmin(distance)), organ.shape))
-    return canvas.world(index[None])[0] if np.isfinite(distance[tuple(index)]) and distance[tuple(index)] < 60.0 else None
+    points = canvas.world(np.argwhere(place & ~ndimage.binary_erosion(place)))
+    distance, _ = cKDTree(canvas.world(np.argwhere(vessel))).query(points, distance_upper_bound=_NEAR_MM)
+    nearest = int(np.argmin(distance))
+    return points[nearest] if np.isfinite(distance[nearest]) else None
 
 
 def _liver(canvas: MapCanvas, rng: np.random.Generator) -> None:
@@ -174,7 +176,7 @@ def _mesentery(canvas: MapCanvas, rng: np.random.Generator) -> None:
     fat = canvas.is_("visceral_fat")
     if np.count_nonzero(bowel) < 5000 or np.count_nonzero(fat) < 5000:
         return
-    near = ndimage.distance_transform_edt(~bowel, sampling=canvas.spacing_mm) < 14.0
+    near = canvas.within(bowel, 14.0)
     where = np.argwhere(bowel)
     root_index = np.array([np.quantile(where[:, 0], 0.8), np.quantile(where[:, 1], 0.7), where[:, 2].mean()])
     root = canvas.world(root_index.round().astype(int)[None])[0]

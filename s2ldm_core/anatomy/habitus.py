@@ -41,7 +41,7 @@ def refit_fat(canvas: MapCanvas, patient: Patient, *, seed: int) -> None:
     height = np.where(body, into, local + away.astype(np.float32))
     stays = inner | ((height < limit) & (layer | ~body))
     canvas.clear(body & ~stays)
-    canvas.fill((slice(None), slice(None), slice(None)), np.where(body, -9.0, limit - height), "subcutaneous_fat", over=("air",))
+    canvas.fill((slice(None), slice(None), slice(None)), np.where(body & stays, -9.0, limit - height), "subcutaneous_fat", over=("air",))
     canvas.structures = canvas.top.copy()
 
 
@@ -63,9 +63,16 @@ def _reached_from_outside(fat: np.ndarray, air: np.ndarray) -> np.ndarray:
     return reached
 
 
-def field_of_view(canvas: MapCanvas, *, seed: int) -> np.ndarray | None:
-    """(H, W) bool of what the scanner reconstructed, or None for a field wider than the body: a circle that may cut flanks or arms."""
+def field_of_view(canvas: MapCanvas, *, seed: int, known_radius_mm: float | None) -> np.ndarray | None:
+    """(H, W) bool of what the scanner reconstructed, or None for a field wider than the body: a circle that may cut flanks or arms.
+
+    known_radius_mm : of the circle within which the subject's map has anatomy, when the map itself is cut.
+    """
     rng = stream(seed, "anatomy field of view")
+    if known_radius_mm is not None:
+        y, x = (np.asarray(axis, float) for axis in canvas.axes[1:])
+        known: np.ndarray = np.hypot(y[:, None], x[None, :]) < known_radius_mm * float(rng.uniform(0.88, 0.97))
+        return known
     if rng.random() > 0.2:
         return None
     body = np.flatnonzero((canvas.top != 0).any(axis=(0, 1)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from scipy import ndimage
+from scipy.special import ndtri
 
 from s2ldm_core.anatomy.canvas import MapCanvas
 from s2ldm_core.anatomy.names import CODES, COMPOSITES
@@ -131,7 +132,7 @@ def _hollow(canvas: MapCanvas, rng: np.random.Generator) -> None:
             canvas.fill(box, np.minimum(lumen, 8.0 * (where + 0.3)), "oral_contrast", over=(content,))
         # Gas lies above (anterior to) the fluid of its own stretch of bowel, in some stretches only.
         inside = (lumen > 0).astype(np.float32)
-        level = _local_mean_y(canvas, box, inside, length_mm=60.0 if name == "stomach" else 16.0)
+        level = _local_mean_y(canvas, box, inside, length_mm=float("inf") if name == "stomach" else 16.0)
         here = _field(canvas, rng, length_mm=40.0, box=box) - np.float32(_quantile(1.0 - gas_share))
         sdf = np.minimum(np.minimum(level - gas - canvas.grid_of(box)[1], lumen - 0.3), 10.0 * here)
         canvas.fill(box, sdf, "bowel_gas", over=(content, "oral_contrast"))
@@ -141,15 +142,17 @@ def _hollow(canvas: MapCanvas, rng: np.random.Generator) -> None:
 
 
 def _quantile(share: float) -> float:
-    from scipy.special import ndtri
-
+    """The standard normal's quantile: a unit field exceeds it in one less this share of places."""
     return float(ndtri(np.clip(share, 0.01, 0.99)))
 
 
 def _local_mean_y(canvas: MapCanvas, box: Slices, inside: np.ndarray, *, length_mm: float) -> np.ndarray:
+    """Mean y (mm) of what is inside within about ``length_mm``; an infinite length takes the whole."""
+    y = np.broadcast_to(canvas.grid_of(box)[1], inside.shape)
+    if np.isinf(length_mm):
+        return np.full((1, 1, 1), (inside * y).sum() / max(float(inside.sum()), 1.0), np.float32)
     sigma = [length_mm / step for step in canvas.spacing_mm]
     weight = ndimage.gaussian_filter(inside, sigma, truncate=2.0)
-    y = np.broadcast_to(canvas.grid_of(box)[1], inside.shape)
     return ndimage.gaussian_filter(inside * y, sigma, truncate=2.0) / np.maximum(weight, 1e-3)
 
 
@@ -175,7 +178,7 @@ def _strands(canvas: MapCanvas, rng: np.random.Generator) -> None:
     kidney = canvas.is_("renal_cortex", "renal_medulla")
     beside = np.zeros_like(mask)
     if kidney.any():
-        near = ndimage.distance_transform_edt(~kidney, sampling=canvas.spacing_mm) < 22.0
+        near = canvas.within(kidney, 22.0)
         middle = float(np.median(np.flatnonzero(mask.any(axis=(0, 1)))))
         centre = np.abs(np.arange(mask.shape[2]) - middle) * canvas.spacing_mm[2]
         beside = near & (centre < 55.0)[None, None, :]

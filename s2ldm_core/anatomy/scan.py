@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final, Literal
@@ -19,7 +20,7 @@ from s2ldm_core.anatomy.habitus import field_of_view, refit_fat
 from s2ldm_core.anatomy.interiors import divide_organs
 from s2ldm_core.anatomy.simulated import enhanced_share
 from s2ldm_core.anatomy.subject import Subject
-from s2ldm_core.phantom import ORGANS, Patient, Scanner
+from s2ldm_core.phantom import ORGANS, PHASE_SECONDS, Patient, Scanner
 from s2ldm_core.phantom.fields import Axes
 from s2ldm_core.phantom.kinetics import Kinetics
 from s2ldm_core.phantom.patient import stream
@@ -29,6 +30,8 @@ Mode = Literal["painted", "simulated"]
 _SHARPNESS: Final = {"painted": 2.4, "simulated": 1.5}
 # A voxel of a few millimetres and a smooth kernel: what the real CT's own resolution does to a change.
 _CT_SIGMA_MM = 1.1
+# Around the body, for what a thicker layer of fat, arms and couch take.
+_ROOM_MM = 120.0
 
 
 class AnatomyScan:
@@ -51,7 +54,7 @@ class AnatomyScan:
     Raises
     ------
     AnatomyError
-        ``NO_NATIVE_CT`` when a simulated scan is asked of a subject without one.
+        ``NO_NATIVE_CT`` when a simulated scan is asked of a subject without one; ``PHASE_UNKNOWN`` by `change_hu`.
     """
 
     def __init__(
@@ -87,7 +90,10 @@ class AnatomyScan:
         else:
             assert subject.ct_hu is not None  # noqa: S101 - refused above
             self._simulate(sample_ct(subject.ct_hu, indices))
-        self._field = field_of_view(self._canvas, seed=seed)
+        radius = subject.known_radius_mm
+        if radius is not None:
+            radius /= float(np.abs(deformation.matrix[1:, 1:]).max())
+        self._field = field_of_view(self._canvas, seed=seed, known_radius_mm=radius)
         self.labels = self._canvas.top if self._field is None else np.where(self._field, self._canvas.top, np.uint8(0))
 
     def _paint(self) -> None:
@@ -133,6 +139,8 @@ class AnatomyScan:
 
     def change_hu(self, phase: str | float) -> np.ndarray:
         """CECT minus NCCT without noise, (D, H, W) float32, HU; phase: a name in `PHASE_SECONDS` or seconds after the injection's start."""
+        if isinstance(phase, str) and phase not in PHASE_SECONDS:
+            raise AnatomyError("PHASE_UNKNOWN", f"There is no phase {phase!r}.", f"Choose one of {', '.join(PHASE_SECONDS)} or seconds.")
         seconds = image.phase_seconds(self.patient, phase) if isinstance(phase, str) else float(phase)
         change = image.change_hu(self._canvas, self._kinetics, self._texture, seconds=seconds)
         if self.mode == "simulated":
@@ -155,12 +163,16 @@ def _axes(
     shape: tuple[int, int, int],
     spacing_mm: tuple[float, float, float],
 ) -> Axes:
-    """World axes around the body's centre; in z a random stretch of the subject, clear of its cut ends."""
+    """World axes around the body's centre: in z a random stretch of the subject clear of its cut ends, in plane body and couch."""
     extent = (subject.codes.shape[0] - 1) * subject.spacing_mm[0] / float(deformation.matrix[0, 0])
     slices = max(1, min(shape[0], int((extent - 6.0) / spacing_mm[0])))
     room = max(0.0, extent - 6.0 - slices * spacing_mm[0]) / 2
     middle = (float(rng.uniform(-room, room)), float(rng.normal(0, 4)), float(rng.normal(0, 4)))
-    counts = (slices, shape[1], shape[2])
+    sides = [
+        min(shape[axis], math.ceil((subject.extent_mm[axis] / float(deformation.matrix[axis, axis]) + _ROOM_MM) / spacing_mm[axis]))
+        for axis in (1, 2)
+    ]
+    counts = (slices, sides[0], sides[1])
     z, y, x = (m + (np.arange(n) - (n - 1) / 2) * step for m, n, step in zip(middle, counts, spacing_mm, strict=True))
     return z, y, x
 

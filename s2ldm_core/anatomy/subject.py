@@ -33,6 +33,8 @@ class Subject:
     ct_hu : (D, H, W) float32 native CT on the same grid, or None.
     mobility : (D, H, W) float32 in 0 .. 1: how far a voxel follows the diaphragm.
     centre : (z, y, x) index of the body's centre in its slices, the middle slice in z.
+    extent_mm : (z, y, x) of the body.
+    known_radius_mm : when rows and columns cut the body all around, the radius of the circle that lies within them; else None.
     """
 
     name: str
@@ -42,6 +44,8 @@ class Subject:
     ct_hu: np.ndarray | None
     mobility: np.ndarray
     centre: tuple[float, float, float]
+    extent_mm: tuple[float, float, float]
+    known_radius_mm: float | None
 
 
 def prepare(
@@ -76,7 +80,9 @@ def prepare(
     codes = divide_soft(codes[keep], spacing_mm)
     native = None if ct_hu is None or not is_native(codes, ct_hu[keep]) else np.ascontiguousarray(ct_hu[keep], np.float32)
     body = np.argwhere(codes.any(axis=0))
-    centre = ((codes.shape[0] - 1) / 2, *(body.min(axis=0) + body.max(axis=0)) / 2)
+    low, high = body.min(axis=0), body.max(axis=0)
+    centre = ((codes.shape[0] - 1) / 2, *(low + high) / 2)
+    extent_mm = (high - low + 1) * spacing_mm[1:]
     return Subject(
         name=name,
         licence=licence,
@@ -85,6 +91,8 @@ def prepare(
         ct_hu=native,
         mobility=_mobility(codes, spacing_mm),
         centre=(float(centre[0]), float(centre[1]), float(centre[2])),
+        extent_mm=(codes.shape[0] * spacing_mm[0], float(extent_mm[0]), float(extent_mm[1])),
+        known_radius_mm=float(extent_mm.min()) / 2 if _cut_all_around(codes) else None,
     )
 
 
@@ -111,6 +119,12 @@ def is_native(codes: np.ndarray, ct_hu: np.ndarray) -> bool:
         if np.count_nonzero(mask) >= 20:
             medians.append(float(np.median(ct_hu[mask])))
     return bool(medians) and max(medians) < _BLOOD_NATIVE_LIMIT_HU and max(medians) - min(medians) < _VESSELS_DIFFER_HU
+
+
+def _cut_all_around(codes: np.ndarray) -> bool:
+    """Whether anatomy, rather than air, stands along most of the outline of the slices."""
+    outline = np.concatenate([codes[:, 0], codes[:, -1], codes[:, :, 0], codes[:, :, -1]], axis=1)
+    return bool(np.count_nonzero(outline) > 0.5 * outline.size)
 
 
 def _usable_slices(codes: np.ndarray) -> slice:

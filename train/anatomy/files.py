@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -50,19 +50,29 @@ def find_subjects(anatomy: Path) -> list[SubjectFiles]:
     TrainError
         ``ANATOMY_MISSING`` when there is none.
     """
-    found = []
-    images = _grids(anatomy)
-    for folder in sorted({anatomy, *(path for path in anatomy.rglob("*") if path.is_dir())}):
-        subject = _subject(folder, images)
-        if subject is not None:
-            found.append(subject)
+    found = [subject for folder in _folders(anatomy) if (subject := _subject(folder)) is not None]
     if not found:
         raise TrainError(
             "ANATOMY_MISSING",
             f"There is no label map in {anatomy}.",
             "Give a folder of subjects, each with labels.json and a label map, or with TotalSegmentator's segmentations/*.nii.gz.",
         )
+    if any(files.ct is None and files.names is not None for files in found):
+        images = _grids(anatomy)
+        found = [_with_ct(files, images) for files in found]
     return found
+
+
+def _folders(anatomy: Path) -> list[Path]:
+    return sorted({anatomy, *(path for path in anatomy.rglob("*") if path.is_dir() and path.name != "segmentations")})
+
+
+def _with_ct(files: SubjectFiles, images: dict[Path, tuple[Any, ...]]) -> SubjectFiles:
+    """The subject with the first image that lies on exactly its map's grid."""
+    if files.ct is not None or files.names is None:
+        return files
+    grid = _grid(files.maps[0])
+    return replace(files, ct=next((path for path, other in images.items() if path.parent != files.names.parent and other == grid), None))
 
 
 def _stem(path: Path) -> str:
@@ -73,7 +83,7 @@ def _images_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_file() and _stem(path))
 
 
-def _subject(folder: Path, images: dict[Path, tuple[Any, ...]]) -> SubjectFiles | None:
+def _subject(folder: Path) -> SubjectFiles | None:
     masks = folder / "segmentations"
     inside = _images_in(folder)
     own_ct = next((path for path in inside if _stem(path) in _CT_NAMES), None)
@@ -85,11 +95,7 @@ def _subject(folder: Path, images: dict[Path, tuple[Any, ...]]) -> SubjectFiles 
         return None
     order = {stem: rank for rank, stem in enumerate(_PREFERRED)}
     best = min(maps, key=lambda path: (order.get(_stem(path), len(order)), path.name))
-    ct = own_ct
-    if ct is None:
-        grid = _grid(best)
-        ct = next((path for path, other in images.items() if path.parent != folder and other == grid), None)
-    return SubjectFiles(name=folder.name, maps=(best,), names=names, ct=ct, licence=provenance(folder))
+    return SubjectFiles(name=folder.name, maps=(best,), names=names, ct=own_ct, licence=provenance(folder))
 
 
 def provenance(folder: Path) -> str:

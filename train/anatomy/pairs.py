@@ -14,6 +14,7 @@ import torch
 
 from s2ldm_core.anatomy import AnatomyScan, Mode, organ_ids
 from s2ldm_core.body import body_box
+from s2ldm_core.phantom import PHASE_SECONDS
 from train.anatomy.files import SubjectFiles, find_subjects, read_subject
 from train.errors import TrainError
 from train.phantoms import PhantomGrid
@@ -46,13 +47,16 @@ def make_anatomy_store(
     Raises
     ------
     TrainError
-        ``ANATOMY_MISSING``, ``SUBJECT_UNKNOWN`` or ``ANATOMY_UNREADABLE``.
+        ``ANATOMY_MISSING``, ``SUBJECT_UNKNOWN``, ``PHASE_UNKNOWN`` or ``ANATOMY_UNREADABLE``.
     """
     known = {files.name: files for files in find_subjects(anatomy)}
     unknown = [name for name in subjects if name not in known]
     if unknown:
         raise TrainError("SUBJECT_UNKNOWN", f"{anatomy} has no subject {', '.join(unknown)}.", f"It has: {', '.join(sorted(known))}.")
     chosen = tuple(known[name] for name in subjects) or tuple(known.values())
+    wrong = [phase for phase in phases if phase not in PHASE_SECONDS or phase == "native"]
+    if wrong or not phases:
+        raise TrainError("PHASE_UNKNOWN", f"There is no contrast phase {', '.join(wrong)!r}.", "Choose from arterial, venous, delayed.")
     missing = [seed for seed in seeds if not has_case(folder, case_name(seed))]
     folder.mkdir(parents=True, exist_ok=True)
     return _in_processes(folder, missing, chosen, phases=phases, grid=grid or PhantomGrid(), workers=workers, modes=modes)
