@@ -40,6 +40,8 @@ def refit_fat(canvas: MapCanvas, patient: Patient, *, seed: int) -> None:
     # Depth from the muscles outwards: inside the layer measured, outside it the whole layer and the way to the skin.
     height = np.where(body, into, local + away.astype(np.float32))
     stays = inner | ((height < limit) & (layer | ~body))
+    for index in np.flatnonzero((body & ~stays).any(axis=(1, 2))):  # a layer thins from its skin inwards, never to a hole
+        stays[index] |= body[index] & ndimage.binary_fill_holes(stays[index])
     canvas.clear(body & ~stays)
     canvas.fill((slice(None), slice(None), slice(None)), np.where(body & stays, -9.0, limit - height), "subcutaneous_fat", over=("air",))
     canvas.structures = canvas.top.copy()
