@@ -14,9 +14,9 @@ from s2ldm_core.volume import canonical
 from train.prepare.evidence import Evidence, measure
 from train.prepare.phase import guess_from_tags, judge, phase_in_name, phase_in_words, seconds_after_injection
 
-NATIVE = Evidence(blood_cm2=0.1, blood_hu=110.0, slice_fraction=0.0, organ_hu=52.0, slices=12)
-ARTERIAL = Evidence(blood_cm2=12.0, blood_hu=310.0, slice_fraction=1.0, organ_hu=62.0, slices=12)
-VENOUS = Evidence(blood_cm2=20.0, blood_hu=140.0, slice_fraction=1.0, organ_hu=104.0, slices=12)
+NATIVE = Evidence(blood_cm2=0.1, blood_hu=110.0, arterial_cm2=0.0, slice_fraction=0.0, organ_hu=52.0, slices=12)
+ARTERIAL = Evidence(blood_cm2=12.0, blood_hu=310.0, arterial_cm2=8.0, slice_fraction=1.0, organ_hu=62.0, slices=12)
+VENOUS = Evidence(blood_cm2=20.0, blood_hu=140.0, arterial_cm2=0.0, slice_fraction=1.0, organ_hu=104.0, slices=12)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_the_image_overrules_tags_that_lie(said: str | None, evidence: Evidence,
 
 
 def test_blood_between_the_phases_leaves_an_unnamed_series_undecided() -> None:
-    between = Evidence(blood_cm2=20.0, blood_hu=195.0, slice_fraction=1.0, organ_hu=60.0, slices=12)
+    between = Evidence(blood_cm2=20.0, blood_hu=205.0, arterial_cm2=0.0, slice_fraction=1.0, organ_hu=60.0, slices=12)
     assert judge("enhanced", "Contrast/Bolus module", between).phase is None
     assert judge("venous", "Series Description", between).phase == "venous"
 

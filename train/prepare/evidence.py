@@ -38,9 +38,13 @@ _NATIVE_CM2: Final = 0.5
 # Vessels run through the stack; a stomach full of oral contrast does not.
 _SLICE_CM2: Final = 0.3
 _ENHANCED_SLICES: Final = 0.4
+_BLOOD_CM2: Final = 1.0
 _ARTERIAL_BLOOD_HU: Final = 240.0
-_VENOUS_BLOOD_HU: Final = 170.0
-_BRIGHT_ORGAN_HU: Final = 85.0
+_VENOUS_BLOOD_HU: Final = 190.0
+_ARTERIAL_CM2: Final = 0.3
+# Where organs are bright too, a bit of bone taken for blood must not outweigh a whole liver.
+_ARTERIAL_SHARE: Final = 0.2
+_BRIGHT_ORGAN_HU: Final = 90.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +56,9 @@ class Evidence:
     blood_cm2
         Mean area of bright plateaus per slice.
     blood_hu
-        Their brightness: the 80th percentile of HU inside them, 0 when there are none.
+        The HU that 1 cm² of them per slice exceeds, 0 when there are none: the aorta or heart, not the liver.
+    arterial_cm2
+        Mean area per slice of plateaus brighter than venous blood ever is.
     slice_fraction
         Part of the slices, 0..1, that show any worth counting.
     organ_hu
@@ -63,6 +69,7 @@ class Evidence:
 
     blood_cm2: float
     blood_hu: float
+    arterial_cm2: float
     slice_fraction: float
     organ_hu: float
     slices: int
@@ -85,15 +92,19 @@ class Evidence:
         """The phase by blood and parenchyma, ``None`` in between; a delayed scan looks like a weak venous one."""
         if not self.enhanced:
             return "native"
-        if self.blood_hu >= _ARTERIAL_BLOOD_HU:
+        mostly = self.arterial_cm2 >= _ARTERIAL_SHARE * self.blood_cm2
+        if self.arterial_cm2 >= _ARTERIAL_CM2 and (mostly or not self.bright_organs):
             return "arterial"
-        return "venous" if self.blood_hu <= _VENOUS_BLOOD_HU or self.organ_hu >= _BRIGHT_ORGAN_HU else None
+        return "venous" if self.bright_organs or self.blood_hu <= _VENOUS_BLOOD_HU else None
+
+    @property
+    def bright_organs(self) -> bool:
+        return self.organ_hu >= _BRIGHT_ORGAN_HU
 
     @property
     def plain(self) -> bool:
         """Whether an arterial scan cannot be a venous one or the other way round: blood and organs say the same."""
-        bright = self.organ_hu >= _BRIGHT_ORGAN_HU
-        return self.blood_hu <= _VENOUS_BLOOD_HU if bright else self.blood_hu >= _ARTERIAL_BLOOD_HU
+        return self.phase == ("venous" if self.bright_organs else "arterial")
 
     @property
     def words(self) -> str:
@@ -126,7 +137,8 @@ def measure(slices: Iterable[tuple[np.ndarray, tuple[float, float]]]) -> Evidenc
     inside, soft = _joined(blood), _joined(organs)
     return Evidence(
         blood_cm2=float(np.mean(areas_cm2)) if areas_cm2 else 0.0,
-        blood_hu=float(np.percentile(inside, 80)) if inside.size else 0.0,
+        blood_hu=_brightest(inside, area_cm2=float(np.sum(areas_cm2)), wanted_cm2=_BLOOD_CM2 * len(areas_cm2)),
+        arterial_cm2=float((inside > _ARTERIAL_BLOOD_HU).mean() * np.mean(areas_cm2)) if inside.size else 0.0,
         slice_fraction=float(np.mean([area >= _SLICE_CM2 for area in areas_cm2])) if areas_cm2 else 0.0,
         organ_hu=float(np.percentile(soft, 75)) if soft.size else 0.0,
         slices=len(areas_cm2),
@@ -135,6 +147,13 @@ def measure(slices: Iterable[tuple[np.ndarray, tuple[float, float]]]) -> Evidenc
 
 def _joined(parts: list[np.ndarray]) -> np.ndarray:
     return np.concatenate(parts) if parts else np.empty(0, np.float32)
+
+
+def _brightest(hu: np.ndarray, *, area_cm2: float, wanted_cm2: float) -> float:
+    """The HU that ``wanted_cm2`` of an area exceed; its median when it is hardly larger."""
+    if not hu.size:
+        return 0.0
+    return float(np.percentile(hu, 100.0 * max(0.5, 1.0 - wanted_cm2 / area_cm2)))
 
 
 def _plateaus(hu: np.ndarray, body: np.ndarray, spacing_mm: tuple[float, float]) -> np.ndarray:

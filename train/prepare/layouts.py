@@ -79,29 +79,54 @@ def lay_out(series: Sequence[Series], *, layout: Layout, root: Path) -> list[Can
         layout = recognise(series)
     if layout == "folders":
         return [_by_headers(one, root) for one in series]
-    return [_by_place(one, root, by_name=layout == "coltea") for one in series]
+    shared = _shared_depth([outer for one in series if (outer := _outer(one))])
+    return [_by_place(one, root, by_name=layout == "coltea", shared=shared) for one in series]
 
 
 def _by_headers(one: Series, root: Path) -> Candidate:
     folder = one.parts[0] if one.parts else one.place
-    labels = _labels(root, one)
-    return Candidate(series=one, patient=one.patient or folder, study=one.study, labels=labels)
+    return Candidate(series=one, patient=one.patient or folder, study=one.study, labels=_labels(root, one))
 
 
-def _by_place(one: Series, root: Path, *, by_name: bool) -> Candidate:
-    index = _phase_part(one)
-    parts = one.parts
-    if index is None:
-        return Candidate(series=one, patient=parts[0] if parts else one.place, labels=_labels(root, one))
-    patient = parts[index - 1] if by_name and index > 0 else _patient(parts, index)
+def _by_place(one: Series, root: Path, *, by_name: bool, shared: int) -> Candidate:
+    """The first folder that not all series share is the patient, further ones down to the phase are the study.
+
+    So two studies of a patient never fall into two splits; sites as the first folder do no harm but make large patients.
+    """
+    index, parts = _phase_part(one), one.parts
+    outer = _outer(one)[shared:] or _outer(one)[-1:]
     return Candidate(
         series=one,
-        patient=patient,
-        phase=phase_in_name(parts[index]),
-        said_by="folder or file name",
+        patient=outer[0] if outer else _named_beside_phase(one, index),
+        study="/".join(outer[1:]),
+        phase=None if index is None else phase_in_name(parts[index]),
+        said_by="" if index is None else "folder or file name",
         labels=_labels(root, one),
         by_name=by_name,
     )
+
+
+def _outer(one: Series) -> tuple[str, ...]:
+    """The folders outside the one that names the phase; for a series without one, its first folder."""
+    index = _phase_part(one)
+    return one.parts[:1] if index is None else one.parts[:index]
+
+
+def _shared_depth(outer: Sequence[tuple[str, ...]]) -> int:
+    """How many leading folders all series have in common."""
+    depth = 0
+    while outer and all(len(one) > depth + 1 and one[depth] == outer[0][depth] for one in outer):
+        depth += 1
+    return depth
+
+
+def _named_beside_phase(one: Series, index: int | None) -> str:
+    """The patient where no folder lies outside the phase: ``PHASE/PATIENT``, or what the file's name begins with."""
+    parts = one.parts
+    if index is None or len(parts) > index + 1:
+        return parts[-1] if parts else one.place
+    head = re.split(r"[\W_]+", parts[index])[0]
+    return head if head and phase_in_name(head) is None else parts[index]
 
 
 def _phase_part(one: Series) -> int | None:
@@ -110,17 +135,6 @@ def _phase_part(one: Series) -> int | None:
         if phase_in_name(one.parts[index]) is not None:
             return index
     return None
-
-
-def _patient(parts: tuple[str, ...], phase_at: int) -> str:
-    """The folders that name no phase, or what stands before the phase in a file's name."""
-    others = [part for index, part in enumerate(parts[: phase_at + 1]) if index != phase_at and phase_in_name(part) is None]
-    if others:
-        return "/".join(others)
-    if len(parts) > phase_at + 1:  # PHASE/PATIENT
-        return parts[phase_at + 1]
-    head = re.split(r"[\W_]+", parts[phase_at])[0]
-    return head if head and phase_in_name(head) is None else parts[phase_at]
 
 
 def _labels(root: Path, one: Series) -> Path | None:
