@@ -18,7 +18,8 @@ _FAT = ("subcutaneous_fat", "visceral_fat", "intermuscular_fat", "mediastinal_fa
 _WALL_MM = 7.0
 _CRUS_MM = 12.0
 _SKIN_MM = 4.0
-_THICK_MM = 7.0
+# Half the width from which a mass between the organs is no vessel.
+_THICK_MM = 4.0
 
 
 def complete(codes: np.ndarray, spacing_mm: tuple[float, float, float], *, ct_hu: np.ndarray | None) -> np.ndarray:

@@ -169,12 +169,15 @@ def _vena_cava(canvas: MapCanvas) -> None:
 
 
 def _strands(canvas: MapCanvas, rng: np.random.Generator) -> None:
-    """Thin soft tissue between the bowels is vessel: artery or vein by a smooth field, renal beside the kidneys."""
+    """Thin soft tissue between the bowels is vessel: renal beside the kidneys, far from the aorta vein, else either by a smooth field."""
     mask = canvas.structures == CODES["strand"]
     whole = (slice(0, mask.shape[0]), slice(0, mask.shape[1]), slice(0, mask.shape[2]))
     if not mask.any():
         return
     arterial = _field(canvas, rng, length_mm=22.0, box=whole) > 0.35
+    if canvas.is_("aorta").any():
+        # The arteries' branches are soon too thin for a label.
+        arterial &= canvas.within(canvas.is_("aorta"), 60.0)
     kidney = canvas.is_("renal_cortex", "renal_medulla")
     beside = np.zeros_like(mask)
     if kidney.any():
