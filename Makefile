@@ -10,6 +10,8 @@ DEMO_INPUT ?=
 DEMO_SERIES ?=
 TEST_ARGS  ?=
 BENCH_ARGS ?=
+# Which ablation: config/train/ablation_gpu.yaml on a large GPU.
+PLAN ?= config/train/ablation.yaml
 
 BIN   := $(VENV)/bin
 STAMP := $(VENV)/.set-up
@@ -19,7 +21,7 @@ DEBIAN_PACKAGES := orthanc orthanc-dicomweb dcmtk dicom3tools
 export TCP_NODELAY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help set-up packages demo test lint bench image image-cuda clean
+.PHONY: help set-up packages demo test lint bench ablation image image-cuda clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -59,6 +61,9 @@ lint: $(STAMP)  ## Check style and types
 bench: $(STAMP) packages  ## Measure translation and receiving, peers beside us
 	$(BIN)/python bench/translate.py $(BENCH_ARGS)
 	$(BIN)/python bench/ingest.py $(BENCH_ARGS)
+
+ablation: $(STAMP)  ## Train and compare the paper's ablation, the readings, an L1 U-Net and our default (hours; resumes)
+	$(BIN)/s2ldm-train ablate $(PLAN) --output docs/results/$(basename $(notdir $(PLAN)))
 
 image:  ## Build the slim CPU image (BUILD_ARGS="--build-arg TORCH_INDEX_URL=…" for CPU-only torch)
 	docker build --target cpu --tag s2ldm-node:cpu $(BUILD_ARGS) .
