@@ -13,6 +13,7 @@ from train.store import PairStore
 
 _PACKAGES = ("s2ldm-node", "torch", "monai", "accelerate", "numpy", "scipy")
 _PHANTOM = "digital torso phantom (s2ldm_core.phantom) only; no patient data"
+_LICENCES = {_PHANTOM: "none needed: synthetic"}
 _LONGEST_REFERENCE = 200
 
 
@@ -64,7 +65,7 @@ def _head(git: Path) -> str | None:
 def describe_data(store: PairStore) -> dict[str, Any]:
     """The training data as a package's metadata name them: how many cases of which sources, under which licences."""
     about = [json.loads((store.folder / name / "case.json").read_text(encoding="utf-8")).get("about", {}) for name in store.names]
-    counts = Counter((_source(item), str(item.get("licence", ""))) for item in about)
+    counts = Counter((_source(item), str(item.get("licence") or _LICENCES.get(_source(item), ""))) for item in about)
     sources = [{"source": source, "licence": licence, "cases": count} for (source, licence), count in sorted(counts.items())]
     described: dict[str, Any] = {
         "source": "; ".join(source for source in dict.fromkeys(str(item["source"]) for item in sources)),

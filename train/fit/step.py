@@ -81,7 +81,8 @@ class OptimiserStep:
     def __call__(
         self, draw: Callable[[int, int], Batch], *, step: int, progress: float, lr: float
     ) -> dict[str, float]:
-        """Take step number ``step``; ``draw(step, round)`` gives this process's crops. Returns the loss (of the whole batch) and its parts.
+        """Take step number ``step``; ``draw(step, round)`` gives this process's crops. Returns the loss of the whole batch
+        and its parts in this process's rounds.
 
         Raises
         ------
