@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from train.evaluation.records import ScanRecord
 from train.evaluation.scores import LEAD
-from train.evaluation.summary import PhaseSummary, Row
+from train.evaluation.summary import ORGANS, SMALLEST_CHANGE_HU, PhaseSummary, Row
 
 _COLOURS = ("#6b7280", "#1d4ed8", "#c2410c", "#047857", "#7c3aed", "#be123c", "#0e7490", "#a16207")
 
@@ -77,7 +77,11 @@ def _recovery(summaries: Sequence[PhaseSummary]) -> Figure | None:
     colours = _colours(summaries)
     figure = Figure(figsize=(9.5, 2.9 * len(shown)), layout="constrained")
     for ax, (summary, rows) in zip(figure.subplots(len(shown), 1, squeeze=False)[:, 0], shown, strict=True):
-        organs = [organ for organ, found in rows[0].organs.items() if found.recovery and abs(found.target_hu - found.source_hu) >= 10][:16]
+        organs = [
+            organ
+            for organ, found in rows[0].organs.items()
+            if organ in ORGANS and found.recovery and abs(found.target_hu - found.source_hu) >= SMALLEST_CHANGE_HU
+        ]
         width = 0.8 / len(rows)
         for number, row in enumerate(rows):
             for place, organ in enumerate(organs):

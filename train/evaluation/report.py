@@ -15,7 +15,7 @@ from train.evaluation.records import ScanRecord
 from train.evaluation.scores import METRICS
 from train.evaluation.statistics import LEVEL, RESAMPLES
 from train.evaluation.summary import PhaseSummary, as_results, summarise
-from train.evaluation.tables import tables, write_csv, write_organ_csv
+from train.evaluation.tables import counted, tables, write_csv, write_organ_csv
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +79,8 @@ class Report:
         about = self.evaluation.cases.describe()
         low, high = self.evaluation.window_hu
         return (
-            f"{len(self.evaluation.cases.names)} cases of {len({record.patient for record in self.records})} patients: {about['data']}. "
+            f"{counted(len(self.evaluation.cases.names), 'case')} of "
+            f"{counted(len({record.patient for record in self.records}), 'patient')}: {about['data']}. "
             f"Clipped metrics use the window [{low:g}, {high:g}] HU (R = {high - low:g} HU, never an image's own range). "
             f"Intervals: {LEVEL:.0%}, percentile bootstrap of {RESAMPLES} draws of patients."
         )

@@ -10,11 +10,11 @@ from pathlib import Path
 from train.evaluation.records import ScanRecord
 from train.evaluation.scores import FURTHER, LEAD, METRICS, Metric
 from train.evaluation.statistics import Estimate
-from train.evaluation.summary import ORGANS, PhaseSummary, Row
+from train.evaluation.summary import ORGANS, SMALLEST_CHANGE_HU, PhaseSummary, Row
 
 _SMALLEST_P_SHOWN = 0.001
-_SMALLEST_CHANGE_HU = 10.0
-"""Organs that truly change less are left out of the recovery table: a ratio says nothing there. Their mean HU are in the next one."""
+_FEWEST_PATIENTS = 2
+
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +82,12 @@ def show(found: Estimate | None, decimals: int, *, cases: int) -> str:
 
 def _main_note(summary: PhaseSummary) -> str:
     floor = show(summary.registration_floor_hu, 2, cases=summary.cases)
-    return f"Mean [95 % interval] of {summary.cases} cases; the best model is marked. Registration floor: {floor} HU."
+    return f"Mean [95 % interval] of {counted(summary.cases, 'case')}; the best model is marked. Registration floor: {floor} HU."
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 case``, ``2 cases``."""
+    return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
 def _metric_table(summary: PhaseSummary, metrics: Sequence[Metric], *, title: str, note: str) -> Table:
@@ -107,7 +112,7 @@ def _distance(value: float, metric: Metric) -> float:
 
 def _recovery_table(summary: PhaseSummary) -> Table | None:
     organs = [organ for organ in ORGANS if any(_recovered(row, organ) for row in summary.rows)]
-    organs = [organ for organ in organs if _true_change(summary, organ) >= _SMALLEST_CHANGE_HU]
+    organs = [organ for organ in organs if _true_change(summary, organ) >= SMALLEST_CHANGE_HU]
     if not organs:
         return None
     return Table(
@@ -142,7 +147,7 @@ def _organ_table(summary: PhaseSummary) -> Table | None:
 
 
 def _comparison_table(summary: PhaseSummary) -> Table | None:
-    if not summary.comparisons:
+    if not summary.comparisons or summary.patients < _FEWEST_PATIENTS:
         return None
     metrics = [metric for metric in METRICS if any(c.metric == metric.key for c in summary.comparisons)]
     pairs = dict.fromkeys((c.first, c.second) for c in summary.comparisons)

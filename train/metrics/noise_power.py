@@ -14,6 +14,9 @@ from train.metrics.window import check_same_shape
 
 _ROI_MM = 25.0
 _MOST_ROIS = 200
+_SHARE, _FEWEST_ROIS = 0.05, 8
+"""Only the most homogeneous 5 % of the places: the others hold anatomy, which would outweigh the noise at low frequencies."""
+
 _SOFT_TISSUE_HU = (-150.0, 400.0)
 _SMALLEST_RATIO = 1e-6
 """A spectrum without any power is taken as 60 dB below the target's."""
@@ -37,10 +40,10 @@ class Regions:
 
 
 def homogeneous_regions(source: np.ndarray, target: np.ndarray, *, spacing_mm: tuple[float, float, float], body: np.ndarray) -> Regions:
-    """At most 200 regions of about 25 mm, wholly in the body's soft tissue, in which source and target vary least.
+    """The 5 % of regions of about 25 mm in the body's soft tissue in which source and target vary least: at least 8, at most 200.
 
-    ``(D, H, W)`` HU. Regions lie on a fixed grid; the least standard deviation of source and target together (each about its own plane)
-    comes first, so the choice is the same every time. There may be none.
+    ``(D, H, W)`` HU. Regions lie on a fixed grid; the least variance of source and target together (each about its own plane) comes
+    first, so the choice is the same every time. There may be none.
     """
     check_same_shape(source, target, body)
     side = 2 * max(4, round(_ROI_MM / spacing_mm[1] / 2))
@@ -66,8 +69,9 @@ def homogeneous_regions(source: np.ndarray, target: np.ndarray, *, spacing_mm: t
         spread.append(np.asarray(variance))
     if not corners:
         return Regions(corners=np.empty((0, 3), dtype=int), side=side)
-    order = np.argsort(np.concatenate(spread), kind="stable")[:_MOST_ROIS]
-    return Regions(corners=np.concatenate(corners)[order], side=side)
+    order = np.argsort(np.concatenate(spread), kind="stable")
+    count = min(_MOST_ROIS, max(_FEWEST_ROIS, round(_SHARE * len(order))))
+    return Regions(corners=np.concatenate(corners)[order[:count]], side=side)
 
 
 def noise_power(hu: np.ndarray, regions: Regions, *, spacing_mm: tuple[float, float, float]) -> NoisePower | None:
