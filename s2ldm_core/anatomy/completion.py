@@ -88,9 +88,9 @@ def divide_soft(codes: np.ndarray, spacing_mm: tuple[float, float, float]) -> np
     out[soft & (skin_depth < _SKIN_MM)] = CODES["skin"]
     out[soft & inside & thick] = CODES["pelvic_soft_tissue"]
     out[soft & inside & ~thick] = CODES["strand"]
-    pelvis = np.isin(out, [CODES["bladder"], CODES["prostate"], CODES["uterus"]]).any(axis=(1, 2))
+    pelvis = np.any(np.isin(out, [CODES["bladder"], CODES["prostate"], CODES["uterus"]]), axis=(1, 2), keepdims=True)
     # Between bladder and pelvic wall lie seminal vesicles, ligaments and plexus rather than single vessels.
-    out[soft & inside & pelvis[:, None, None]] = CODES["pelvic_soft_tissue"]
+    out[soft & inside & pelvis] = CODES["pelvic_soft_tissue"]
     if to_spine is not None:
         out[soft & inside & (to_spine < _CRUS_MM)] = CODES["diaphragm"]
     return out

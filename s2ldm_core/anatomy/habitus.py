@@ -12,6 +12,8 @@ from s2ldm_core.phantom.fields import SplineField
 from s2ldm_core.phantom.patient import stream
 
 _THINNEST_MM = 3.0
+_BRIDGED_MM = 24.0
+_SMOOTH_MM = 14.0
 
 
 def refit_fat(canvas: MapCanvas, patient: Patient, *, seed: int) -> None:
@@ -23,8 +25,8 @@ def refit_fat(canvas: MapCanvas, patient: Patient, *, seed: int) -> None:
     rng = stream(seed, "anatomy habitus")
     fat = np.isin(canvas.structures, [CODES["subcutaneous_fat"], CODES["skin"]])
     body = canvas.structures != 0
-    # Fat between the organs that a map counts as subcutaneous has no way out.
-    layer = fat & _reached_from_outside(fat, ~body)
+    # Fat between the organs is none of the layer, whatever a map calls it; strands of fascia within the layer belong to it.
+    layer = body & ~_closed(_trunk(body & ~fat), canvas.spacing_mm)
     if np.count_nonzero(layer) < 2000:
         return
     inner = body & ~layer
@@ -34,7 +36,11 @@ def refit_fat(canvas: MapCanvas, patient: Patient, *, seed: int) -> None:
     present = float(np.median(thickness[skin])) if skin.any() else float(np.median(thickness[layer]))
     factor = float(np.clip(max(patient.subcutaneous_fat_mm, _THINNEST_MM) / max(present, 1.0), 0.35, 2.2))
     away, nearest = ndimage.distance_transform_edt(~skin, sampling=canvas.spacing_mm, return_indices=True)
-    local = thickness[tuple(nearest)]
+    # Smoothed along the skin, or every voxel's own way in would roughen the new one.
+    sigma = [_SMOOTH_MM / step for step in canvas.spacing_mm]
+    weight = ndimage.gaussian_filter(skin.astype(np.float32), sigma, truncate=2.0)
+    mean = ndimage.gaussian_filter(np.where(skin, thickness, np.float32(0)), sigma, truncate=2.0) / np.maximum(weight, 1e-3)
+    local = mean[tuple(nearest)]
     wave = SplineField(rng, spacing_mm=(90.0, 70.0, 70.0)).grid(canvas.axes)[0]
     limit = np.clip(local * factor * (1.0 + 0.12 * wave), _THINNEST_MM, 70.0)
     # Depth from the muscles outwards: inside the layer measured, outside it the whole layer and the way to the skin.
@@ -54,15 +60,27 @@ def _depth(mask: np.ndarray, spacing_mm: tuple[float, ...]) -> np.ndarray:
     return depth
 
 
-def _reached_from_outside(fat: np.ndarray, air: np.ndarray) -> np.ndarray:
-    """Fat that hangs together with the air around the body, slice by slice, without going through gaps between muscles."""
-    reached = np.zeros_like(fat)
-    for index in np.flatnonzero(fat.any(axis=(1, 2))):
-        open_fat = ndimage.binary_opening(fat[index] | air[index], iterations=2)
-        parts, _ = ndimage.label(open_fat)
-        touching = np.unique(parts[air[index] & open_fat])
-        reached[index] = np.isin(parts, touching[touching > 0]) & fat[index]
-    return reached
+def _trunk(mask: np.ndarray) -> np.ndarray:
+    """The large connected parts of a mask, without what hangs on them by a thread."""
+    across = np.zeros((3, 3, 3), bool)
+    across[1] = ndimage.generate_binary_structure(2, 1)
+    opened = ndimage.binary_opening(mask, across, iterations=2)
+    parts, count = ndimage.label(opened)
+    sizes = np.bincount(parts.ravel(), minlength=count + 1)
+    sizes[0] = 0
+    kept = (sizes > 0.05 * sizes.max())[parts]
+    return kept | (mask & ndimage.binary_dilation(kept, across, iterations=3))
+
+
+def _closed(mask: np.ndarray, spacing_mm: tuple[float, ...]) -> np.ndarray:
+    """The mask with what it encloses, slice by slice, gaps in the wall (as between the rectus muscles) bridged."""
+    closed = np.zeros_like(mask)
+    margin = int(np.ceil(_BRIDGED_MM / min(spacing_mm[1:]))) + 1
+    for index in np.flatnonzero(mask.any(axis=(1, 2))):
+        grown = ndimage.distance_transform_edt(~np.pad(mask[index], margin), sampling=spacing_mm[1:]) <= _BRIDGED_MM
+        shrunk = ndimage.distance_transform_edt(ndimage.binary_fill_holes(grown), sampling=spacing_mm[1:]) > _BRIDGED_MM
+        closed[index] = shrunk[margin:-margin, margin:-margin] | mask[index]
+    return closed
 
 
 def field_of_view(canvas: MapCanvas, *, seed: int, known_radius_mm: float | None) -> np.ndarray | None:
