@@ -88,7 +88,7 @@ class S2LDM(System):
             with torch.no_grad():
                 z_n, _, _ = self.encode(batch.source)
                 z_c, _, _ = self.encode(batch.target)
-            loss = self._diffusion_loss(z_n, z_c, batch.phase, progress, generator)
+            loss = self.diffusion_loss(z_n, z_c, batch.phase, progress, generator)
             return loss, {"diffusion": loss.detach()}
         return self._finetune_loss(batch, generator, adversary, progress)
 
@@ -144,7 +144,7 @@ class S2LDM(System):
             penalty = penalty * (1 + loss.enhancement * (change.abs() / loss.enhancement_full).clamp(max=1))
         return penalty.mean()
 
-    def _diffusion_loss(
+    def diffusion_loss(
         self, z_n: Tensor, z_c: Tensor, phase: Tensor, progress: float, generator: torch.Generator | None
     ) -> Tensor:
         """Eq. 4 under the configured reading; ``z_n``, ``z_c`` normalised."""
@@ -182,7 +182,7 @@ class S2LDM(System):
             parts["frequency"] = self.config.frequency.gain * gradient_loss(image, batch.target)
             loss = loss + parts["frequency"]
         if true_c is not None:
-            parts["diffusion"] = self._diffusion_loss(z_n.detach(), true_c, batch.phase, 1.0, generator)
+            parts["diffusion"] = self.diffusion_loss(z_n.detach(), true_c, batch.phase, 1.0, generator)
             loss = loss + weight.finetune_flow * parts["diffusion"]
         if adversary is not None and weight.adv and progress >= weight.adv_start:
             parts["adversarial"] = adversary(image, batch.target)

@@ -54,7 +54,7 @@ def encode_volume(system: S2LDM, image: Tensor, *, tile: Triple = _TILE) -> Tens
 
 def latent_loss(system: S2LDM, batch: LatentBatch, *, progress: float, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
     """What ``system.loss("diffusion", …)`` is for the pairs that these latents were encoded from."""
-    loss = system._diffusion_loss(batch.source, batch.target, batch.phase, progress, generator)
+    loss = system.diffusion_loss(batch.source, batch.target, batch.phase, progress, generator)
     return loss, {"diffusion": loss.detach()}
 
 
