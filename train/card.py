@@ -53,7 +53,7 @@ def _training_data(data: Mapping[str, Any]) -> str:
 
 
 def _metrics(metrics: Mapping[str, Any]) -> str:
-    """A table a phase where the metrics are ``{results: {phase: {system: {metric: number}}}}``, else the JSON itself."""
+    """A table a phase, metrics down and systems across, of ``{results: {phase: {system: {metric: number}}}}``; else the JSON itself."""
     results = metrics.get("results")
     if not metrics:
         return "None were recorded with this package."
@@ -64,9 +64,9 @@ def _metrics(metrics: Mapping[str, Any]) -> str:
         if not isinstance(systems, Mapping):
             continue
         rows = {str(name): _flat(values) for name, values in systems.items() if isinstance(values, Mapping)}
-        columns = list(dict.fromkeys(column for row in rows.values() for column in row))
-        body = [(name, *(_text(row.get(column, "–")) for column in columns)) for name, row in rows.items()]
-        parts += [f"### {phase}", _table(("", *(column.replace("_", " ") for column in columns)), body)]
+        metrics_of = dict.fromkeys(metric for row in rows.values() for metric in row)
+        body = [(metric.replace("_", " "), *(_text(row.get(metric, "–")) for row in rows.values())) for metric in metrics_of]
+        parts += [f"### {phase}", _table(("", *rows), body)]
     about = {key: value for key, value in metrics.items() if key != "results" and isinstance(value, str | int | float)}
     if about:
         parts.append("; ".join(f"{key.replace('_', ' ')}: {_text(value)}" for key, value in about.items()) + ".")
