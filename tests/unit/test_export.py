@@ -62,8 +62,10 @@ def test_the_store_may_be_gone_when_the_package_is_made(run, tmp_path):
 def test_the_card_says_what_it_is_for_what_it_saw_how_good_it_is_and_what_it_cannot(package):
     card = (package.path / "README.md").read_text()
     assert package.metadata.weights_sha256 in card
-    for expected in ("# tiny 1.2", "not for diagnosis", "seeds: 0, 1", "| psnr db | 26.04 | 29.36 |", "| enhancement aorta | 0 | – |", "## Limits"):
+    for expected in ("# tiny 1.2", "not for diagnosis", "seeds: 0, 1", "## Limits"):
         assert expected in card
+    for row in ("| psnr db | 26.04 | 29.36 |", "| enhancement aorta | 0 | – |"):
+        assert row in card
 
 
 def test_a_package_that_is_there_is_not_overwritten(run, package):
