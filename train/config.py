@@ -116,6 +116,8 @@ class FitConfig(_Part):
     system: Literal["s2ldm", "unet"]
     network: dict[str, Any] = {}
     """The system's configuration (``network.yaml`` of the package made from this run)."""
+    init: str | None = None
+    """Model package (folder or bundled name) of the same network whose weights the run starts from; it may then leave out early stages."""
     data: DataConfig
     stages: tuple[StageConfig, ...] = Field(min_length=1)
     optim: OptimConfig = OptimConfig()
@@ -137,7 +139,8 @@ class FitConfig(_Part):
         except S2LDMError as error:
             raise ValueError(error.sentence) from error
         names = tuple(stage.name for stage in self.stages)
-        if names != tuple(system.stages[: len(names)]):
+        first = system.stages.index(names[0]) if self.init is not None and names[0] in system.stages else 0
+        if names != tuple(system.stages[first : first + len(names)]):
             raise ValueError(f"stages must be {', '.join(system.stages)} in this order, not {', '.join(names) or 'none'}")
         for stage in self.stages:
             crop = self.crop_of(stage)

@@ -27,6 +27,7 @@ from train.crops import CropSampler
 from train.errors import TrainError
 from train.fit.ahead import drawn_ahead
 from train.fit.average import Average
+from train.fit.initial import start_from
 from train.fit.latents import LatentCache
 from train.fit.record import History, check_data, stage_done, write_record
 from train.fit.step import Batch, OptimiserStep, to_device
@@ -58,6 +59,7 @@ class Fit:
         self.console = console or Console(stderr=True)
         torch.manual_seed(config.seed)
         self.system = build_system(config.system, config.network)
+        self._started_from = None if config.init is None else start_from(self.system, name=config.system, init=config.init)
         self.system.to(self.device)
         self.system.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.average = Average(self.system, decay=config.optim.ema)
@@ -279,7 +281,7 @@ class Fit:
         where = stages[self.position.stage].name if self.position.stage < len(stages) else "end"
         changed = write_record(
             self.run, config=self.config, system=self.system, store=self.store, digest=self._digest, device=str(self.device),
-            processes=self.accelerator.num_processes, position=f"{where}, step {self.position.step}",
+            processes=self.accelerator.num_processes, position=f"{where}, step {self.position.step}", started_from=self._started_from,
         )  # fmt: skip
         if changed:
             self._say(f"The configuration differs from this run's last start: {'; '.join(changed)}")

@@ -57,16 +57,16 @@ def read_record(run: Path) -> dict[str, Any]:
 
 
 def write_record(
-    run: Path, *, config: FitConfig, system: System, store: PairStore, digest: str, device: str, processes: int, position: str
-) -> list[str]:
+    run: Path, *, config: FitConfig, system: System, store: PairStore, digest: str, device: str, processes: int, position: str,
+    started_from: dict[str, Any] | None = None,
+) -> list[str]:  # fmt: skip
     """Write configuration and provenance of this start of the run; returns what differs from the configuration before."""
     resolved = {**config.model_dump(mode="json"), "network": system.config.model_dump(mode="json")}
     changed = _differences(run, config)
     _write(run / CONFIG, yaml.safe_dump(resolved, sort_keys=False))
     record = read_record(run)
-    record.setdefault(
-        "data", {"store": str(store.folder), "digest": digest, "spacing_mm": list(store.spacing_mm), **describe_data(store)}
-    )
+    data = {"store": str(store.folder), "digest": digest, "spacing_mm": list(store.spacing_mm), **describe_data(store)}
+    record.setdefault("data", data if started_from is None else {**data, "started_from": started_from})
     start = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "position": position,
