@@ -129,11 +129,12 @@ def _register(
     registration = register(native, contrast, method=options.registration, seed=options.seed)
     before, seen_before = warp(contrast, native, registration.start)
     after, covered = warp(contrast, native, registration.transform)
+    both = covered & seen_before  # compared where both can be: what leaves the field of view is no gain
     body = body_mask(native.hu, native.spacing_mm)
     change = (after - native.hu)[body & covered]
     quality = Quality(
-        before=fit(native.hu, before, spacing_mm=native.spacing_mm, where=seen_before),
-        after=fit(native.hu, after, spacing_mm=native.spacing_mm, where=covered),
+        before=fit(native.hu, before, spacing_mm=native.spacing_mm, where=both),
+        after=fit(native.hu, after, spacing_mm=native.spacing_mm, where=both),
         folding=registration.folding,
         largest_mm=registration.largest_mm,
         enhanced_hu=float(np.percentile(change, 98)) if change.size else 0.0,

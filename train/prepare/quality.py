@@ -26,8 +26,9 @@ _WORST_BONE_EDGE_HU: Final = 170.0
 _MOST_FOLDING: Final = 0.01
 _LEAST_ENHANCED_HU: Final = 30.0
 _LEAST_COVERED: Final = 0.6
-# Mutual information may fall by its own noise when there is nothing to register.
+# Interpolation alone lowers the mutual information of images with little noise; fat and bone must have got worse as well.
 _MI_TOLERANCE: Final = 0.03
+_WORSE_HU: Final = 8.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +105,7 @@ def fit(native: np.ndarray, contrast: np.ndarray, *, spacing_mm: tuple[float, fl
     body = body_mask(native, spacing_mm) & where
     difference = np.abs(contrast - native)
     fat = body & (native > _FAT_HU[0]) & (native < _FAT_HU[1])
-    bone = ndimage.binary_opening(native > _BONE_HU) & body
+    bone = (native > _BONE_HU) & body
     distance = ndimage.distance_transform_edt(bone, sampling=spacing_mm) if bone.any() else np.zeros(bone.shape)
     outside = ndimage.distance_transform_edt(~bone, sampling=spacing_mm) if bone.any() else np.full(bone.shape, np.inf)
     edge = body & (np.where(bone, distance, outside) <= _EDGE_MM)
@@ -165,8 +166,11 @@ def refusal(quality: Quality) -> tuple[str, str] | None:
     if after.bone_edge_hu > _WORST_BONE_EDGE_HU:
         reason = f"bone edges differ by {after.bone_edge_hu:.0f} HU after registration (at most {_WORST_BONE_EDGE_HU:.0f})"
         return "MISALIGNED_BONE", reason
-    if after.mutual_information < before.mutual_information - _MI_TOLERANCE:
-        reason = f"mutual information fell from {before.mutual_information:.2f} to {after.mutual_information:.2f}"
+    lost = before.mutual_information - after.mutual_information
+    worse = max(after.fat_hu - before.fat_hu, 0.5 * (after.bone_edge_hu - before.bone_edge_hu))
+    if lost > _MI_TOLERANCE and worse > _WORSE_HU:
+        fell = f"mutual information fell from {before.mutual_information:.2f} to {after.mutual_information:.2f}"
+        reason = f"{fell}, and fat and bone lie worse"
         return "REGISTRATION_WORSE", reason
     if quality.enhanced_hu < _LEAST_ENHANCED_HU:
         return "NOT_ENHANCED", f"nothing is enhanced: 98 % of the body changes by less than {quality.enhanced_hu:.0f} HU"
