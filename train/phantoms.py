@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -56,11 +57,21 @@ def _make_case(folder: Path, seed: int, phases: tuple[str, ...], grid: PhantomGr
 
 
 def write_dicom(
-    folder: Path, *, seeds: Iterable[int], phases: tuple[str, ...], grid: PhantomGrid | None = None, workers: int = 1
+    folder: Path,
+    *,
+    seeds: Iterable[int],
+    phases: tuple[str, ...],
+    grid: PhantomGrid | None = None,
+    workers: int = 1,
+    breathing_mm: float = 0.0,
 ) -> Iterator[str]:
-    """Write each patient's native scan and ``phases`` as CT series, ``<folder>/<case>/<phase>/``; yields the cases' names."""
+    """Write each patient's native scan and ``phases`` as CT series, ``<folder>/<case>/<phase>/``; yields the cases' names.
+
+    ``breathing_mm``: in every contrast phase the diaphragm stands between a quarter and all of this lower than in the native scan.
+    """
     missing = [seed for seed in seeds if not (folder / case_name(seed) / ".complete").exists()]
-    return _in_processes(_write_dicom_case, folder, missing, phases=phases, grid=grid or PhantomGrid(), workers=workers)
+    make = partial(_write_dicom_case, breathing_mm=breathing_mm)
+    return _in_processes(make, folder, missing, phases=phases, grid=grid or PhantomGrid(), workers=workers)
 
 
 def _in_processes(
@@ -79,13 +90,15 @@ def _in_processes(
             yield future.result()
 
 
-def _write_dicom_case(folder: Path, seed: int, phases: tuple[str, ...], grid: PhantomGrid) -> str:
+def _write_dicom_case(folder: Path, seed: int, phases: tuple[str, ...], grid: PhantomGrid, *, breathing_mm: float) -> str:
     from s2ldm_core.phantom.dicom import write_series  # pydicom is needed for this form only
 
     torch.set_num_threads(1)
     phantom = _phantom(seed, grid)
-    for phase in ("native", *phases):
-        write_series(phantom, folder / case_name(seed) / phase, phase=phase)
+    depths = breathing_mm * np.random.default_rng((seed, 2)).uniform(0.25, 1.0, len(phases))
+    for number, (phase, depth) in enumerate(zip(("native", *phases), (0.0, *depths), strict=True)):
+        scan = folder / case_name(seed) / phase
+        write_series(phantom, scan, phase=phase, noise_seed=10 * seed + number, breathing=float(depth))
     (folder / case_name(seed) / ".complete").touch()
     return case_name(seed)
 

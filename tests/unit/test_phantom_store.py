@@ -24,3 +24,14 @@ def test_dicom_studies_hold_every_phase_on_one_frame_of_reference(tmp_path):
     native, venous = (dcmread(next((tmp_path / case_name(3) / phase).glob("*"))) for phase in ("native", "venous"))
     assert native.FrameOfReferenceUID == venous.FrameOfReferenceUID
     assert native.SeriesInstanceUID != venous.SeriesInstanceUID
+
+
+def test_breathing_moves_the_contrast_phases_and_not_the_native_one(tmp_path):
+    def stack(name, phase):
+        files = [dcmread(path) for path in (tmp_path / name / case_name(3) / phase).glob("*.dcm")]
+        return np.stack([file.pixel_array for file in sorted(files, key=lambda file: float(file.ImagePositionPatient[2]))])
+
+    list(write_dicom(tmp_path / "still", seeds=[3], phases=("venous",), grid=GRID))
+    list(write_dicom(tmp_path / "breathes", seeds=[3], phases=("venous",), grid=GRID, breathing_mm=40.0))
+    assert np.array_equal(stack("still", "native"), stack("breathes", "native"))
+    assert np.abs(stack("still", "venous").astype(int) - stack("breathes", "venous")).max() > 100

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,7 @@ def phantom(
     phases: Annotated[str, typer.Option(help="Phases, comma-separated.")] = "arterial,venous",
     workers: Annotated[int, typer.Option(help="Processes.", min=1)] = 1,
     dicom: Annotated[bool, typer.Option("--dicom", help="Write CT series in DICOM instead of a pair store.")] = False,
+    breathing: Annotated[float, typer.Option(help="With --dicom: up to so many mm of breathing between the phases.", min=0)] = 0.0,
     anatomy: Annotated[
         Path | None, typer.Option(help="Paint the label maps (and enhance the native CTs) in this folder instead of made-up anatomy.")
     ] = None,
@@ -42,7 +44,9 @@ def phantom(
         return
     from train.phantoms import make_store, write_dicom
 
-    make = write_dicom if dicom else make_store
+    if breathing and not dicom:
+        raise TrainError("BREATHING_IN_STORE", "A pair store holds registered pairs.", "Add --dicom, then run s2ldm-train prepare.")
+    make = partial(write_dicom, breathing_mm=breathing) if dicom else make_store
     made = 0
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
