@@ -43,7 +43,8 @@ def _same(a, b):
 
 
 def _history(run, kind="train"):
-    lines = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+    whole, _, _ = (run / "history.jsonl").read_text().rpartition("\n")  # the last line may be being written
+    lines = [json.loads(line) for line in whole.splitlines()]
     return [line for line in lines if line["kind"] == kind]
 
 
