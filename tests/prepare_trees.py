@@ -26,7 +26,8 @@ def small_phantom(seed: int = 5, *, slices: int = 12, spacing_mm: tuple[float, f
 
 def write_phase(phantom: Phantom, folder: Path, phase: str, *, breathing: float = 0.0, **tags: str | None) -> list[Path]:
     """One phase as DICOM; ``tags`` are set in every file, ``None`` removes one."""
-    files = write_series(phantom, folder, phase=phase, breathing=breathing)
+    noise = ("native", "arterial", "venous", "delayed").index(phase)
+    files = write_series(phantom, folder, phase=phase, breathing=breathing, noise_seed=noise)
     for file in files if tags else ():
         dataset = dcmread(file)
         for keyword, value in tags.items():

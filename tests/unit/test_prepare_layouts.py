@@ -261,6 +261,14 @@ def test_series_of_different_regions_are_not_paired(phases: dict[str, Path], tmp
     assert {one.code for one in rejected} == {"NO_OVERLAP", "NO_CONTRAST"}
 
 
+def test_a_copy_of_a_series_is_told_and_not_read_twice(phases: dict[str, Path], tmp_path: Path) -> None:
+    _copy(phases["native"], tmp_path / "A" / "native")
+    _copy(phases["native"], tmp_path / "B" / "native")
+    original, copy = find_series(tmp_path)
+    assert (original.place, original.fault, len(original.files)) == ("A/native", "", 12)
+    assert (copy.place, copy.fault) == ("B/native", "12 images are copies of those in A/native")
+
+
 def test_headers_alone_are_read_while_series_are_found(phases: dict[str, Path], tmp_path: Path) -> None:
     """Files cut off in the middle of their pixels are found all the same."""
     _copy(phases["native"], tmp_path / "A")

@@ -8,11 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 import yaml
 from prepare_trees import organ_mask, small_phantom, write_labels, write_study
+from typer.testing import CliRunner
 
 from s2ldm_core.phantom import ORGANS
 from s2ldm_core.volume import Volume
+from train.commands.prepare import prepare as command
 from train.errors import TrainError
 from train.prepare import PrepareOptions, prepare
 from train.prepare.images import image_of
@@ -129,6 +132,16 @@ def test_a_finished_store_is_not_made_again(studies: Path, store: Path) -> None:
     before = (store / "manifest.yaml").read_bytes()
     assert prepare(studies, store, options=PLAIN).made == 0
     assert (store / "manifest.yaml").read_bytes() == before
+
+
+def test_the_command_tells_what_was_made_and_how_well_it_fits(studies: Path, store: Path) -> None:
+    app = typer.Typer()
+    app.command()(command)
+    words = [str(studies), str(store), "--registration", "none", "--phases", "venous", "--spacing", "6", "4", "4"]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output
+    assert "0 made, 3 were there already" in result.output
+    assert "rejected: 1 MISALIGNED" in result.output
 
 
 def test_other_options_into_the_same_store_are_refused(studies: Path, store: Path) -> None:

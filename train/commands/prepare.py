@@ -70,7 +70,7 @@ def _tell(result: Prepared, output: Path, *, console: Console) -> None:
 def _quality(cases: list[Mapping[str, Any]], phases: list[str]) -> Table:
     """Medians over the cases of each phase, before and after registration."""
     table = Table(title="registration, medians before → after")
-    for name in ("phase", "pairs", "mutual information", "fat |Δ| HU", "bone edge |Δ| HU", "liver mm", "kidney mm"):
+    for name in ("phase", "pairs", "MI", "fat HU", "bone HU", "liver mm", "kidney mm"):
         table.add_column(name)
     for phase in phases:
         found = [case["quality"][phase] for case in cases if phase in case["quality"]]

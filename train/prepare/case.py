@@ -34,6 +34,7 @@ PICTURES: Final = "pictures"
 # A scan with a smaller field of view cuts skin and arms off; what is missing there is taken as unchanged.
 _SLICE_COVERED: Final = 0.9
 _MIN_SLICES: Final = 8
+_SMALLEST_ORGAN_MM3: Final = 20_000.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +140,7 @@ def _register(
         largest_mm=registration.largest_mm,
         enhanced_hu=float(np.percentile(change, 98)) if change.size else 0.0,
         covered=float(_slices_covered(native, covered).mean()),
-        boundary_mm=_boundaries(native, labels, candidate, task.pairing.native.labels, registration),
+        boundary_mm=_boundaries(native, labels, candidate, task.pairing.native.labels, registration, both),
     )
     picture(
         task.output / PICTURES / f"{task.name}-{phase}.png",
@@ -155,9 +156,17 @@ def _register(
 
 
 def _boundaries(
-    native: Volume, labels: LabelMap | None, candidate: Candidate, native_path: Path | None, registration: Registration
+    native: Volume,
+    labels: LabelMap | None,
+    candidate: Candidate,
+    native_path: Path | None,
+    registration: Registration,
+    seen: np.ndarray,
 ) -> dict[str, tuple[float, float]]:
-    """Distance of organs' outlines before and after registration, where the contrast scan has labels of its own."""
+    """Distance of organs' outlines before and after registration, where the contrast scan has labels of its own.
+
+    An organ of which the scans show hardly anything has no outline to speak of and is left out.
+    """
     if labels is None or candidate.labels is None or candidate.labels == native_path:
         return {}
     theirs = read_labels(candidate.labels)
@@ -168,10 +177,11 @@ def _boundaries(
         ids, other = ([one.organs[name] for name in names if name in one.organs] for one in (labels, theirs))
         if not ids or not other:
             continue
-        target = np.isin(still, ids)
-        pair = [boundary_error_mm(target, np.isin(one, other), spacing_mm=native.spacing_mm) for one in (early, late)]
-        if np.all(np.isfinite(pair)):
-            found[organ] = (pair[0], pair[1])
+        masks = [np.isin(one, which) & seen for one, which in ((still, ids), (early, other), (late, other))]
+        if min(mask.sum() for mask in masks) * np.prod(native.spacing_mm) < _SMALLEST_ORGAN_MM3:
+            continue
+        before, after = (boundary_error_mm(masks[0], mask, spacing_mm=native.spacing_mm) for mask in masks[1:])
+        found[organ] = (before, after)
     return found
 
 

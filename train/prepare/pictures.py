@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 _DIFFERENCE_HU: Final = 150.0
 _SQUARE_MM: Final = 30.0
+_INCHES: Final = 15.0
 _COLUMNS: Final = ("native", "contrast, before", "contrast, after", "checkerboard, after", "difference, before", "difference, after")
 
 
@@ -34,9 +35,12 @@ def picture(
     title
         Shown above; must name no patient.
     """
-    figure = Figure(figsize=(15.0, 8.0), dpi=90, facecolor="black")
+    depth, height, width = (size * step for size, step in zip(native.shape, spacing_mm, strict=True))
+    tall = _INCHES / len(_COLUMNS) * (height + 2 * depth) / max(width, height)
+    figure = Figure(figsize=(_INCHES, tall + 0.6), dpi=90, facecolor="black")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(3, len(_COLUMNS), gridspec_kw={"wspace": 0.02, "hspace": 0.02})
+    gaps = {"wspace": 0.02, "hspace": 0.02, "left": 0.0, "right": 1.0, "bottom": 0.0, "top": tall / (tall + 0.6)}
+    axes = figure.subplots(3, len(_COLUMNS), gridspec_kw={"height_ratios": (height, depth, depth), **gaps})
     middle = _middle(native)
     for row in range(3):
         planes = [np.take(array, middle[row], axis=row) for array in (native, before, after)]

@@ -23,8 +23,9 @@ import SimpleITK as sitk
 from s2ldm_core.body import body_mask
 from s2ldm_core.volume import Volume
 from train.errors import TrainError
+from train.prepare.deformation import kept_where_it_pays, misfit, shape_of
 from train.prepare.greys import FAT_TO_WATER_HU, GRID_MM, Pair, bones, fat_and_gas, outlines
-from train.prepare.images import array_of, image_of, reduced
+from train.prepare.images import image_of, reduced
 
 Method = Literal["none", "rigid", "affine", "bspline", "demons"]
 METHODS: Final[tuple[Method, ...]] = ("none", "rigid", "affine", "bspline", "demons")
@@ -106,18 +107,20 @@ def register(fixed: Volume, moving: Volume, *, method: Method, seed: int = 0, th
         linear, stages = _linear(pair, start, affine=method != "rigid")
         if method in ("rigid", "affine"):
             return Registration(transform=linear, start=start, stages=stages)
-        whole, stage = _bspline(pair, linear) if method == "bspline" else _demons(pair, linear)
+        free, stage = _bspline(pair, linear) if method == "bspline" else _demons(pair, linear)
     except RuntimeError as error:  # SimpleITK raises nothing else
         raise TrainError(
             "REGISTRATION_FAILED",
             f"The series cannot be registered: {str(error).strip().splitlines()[-1].strip()}.",
             "Look at the pair: the series may show different regions or hardly overlap.",
         ) from error
-    if _misfit(pair, whole) > _GAIN_FOR_DEFORMATION * _misfit(pair, linear):
+    local = kept_where_it_pays(pair, linear, free)
+    whole = sitk.CompositeTransform([linear, local])
+    if misfit(pair, whole) > _GAIN_FOR_DEFORMATION * misfit(pair, linear):
         # Nothing has moved against the skeleton; what the deformation did then was to follow noise.
         idle = replace(stage, name=f"{stage.name}, no better and left out")
         return Registration(transform=linear, start=start, stages=(*stages, idle))
-    folding, largest = _deformation(pair, whole, linear)
+    folding, largest = shape_of(pair, local)
     return Registration(transform=whole, start=start, stages=(*stages, stage), folding=folding, largest_mm=largest)
 
 
@@ -218,7 +221,7 @@ def _descend(
 
 
 def _bspline(pair: Pair, linear: sitk.Transform) -> tuple[sitk.Transform, Stage]:
-    """One cubic B-spline on the whole image, optimised by L-BFGS-B."""
+    """One cubic B-spline on the whole image, optimised by L-BFGS-B; to be applied before ``linear``."""
     began = time.monotonic()
     fixed, moving = pair.images(outlines)
     extent = [size * step for size, step in zip(fixed.GetSize(), fixed.GetSpacing(), strict=True)]
@@ -235,11 +238,13 @@ def _bspline(pair: Pair, linear: sitk.Transform) -> tuple[sitk.Transform, Stage]
     method.SetMovingInitialTransform(linear)
     method.SetInitialTransform(spline, inPlace=True)
     method.Execute(fixed, moving)
-    return sitk.CompositeTransform([linear, spline]), _stage(method, "bspline", began)
+    return spline, _stage(method, "bspline", began)
 
 
 def _demons(pair: Pair, linear: sitk.Transform) -> tuple[sitk.Transform, Stage]:
-    """Symmetric-forces demons (Vercauteren et al. 2009, doi:10.1016/j.neuroimage.2008.10.040) from coarse to fine."""
+    """Symmetric-forces demons (Vercauteren et al. 2009, doi:10.1016/j.neuroimage.2008.10.040) from coarse to fine;
+    to be applied before ``linear``.
+    """
     began = time.monotonic()
     fixed, moving = pair.images(fat_and_gas)
     aligned = sitk.Resample(moving, fixed, linear, sitk.sitkLinear, float(FAT_TO_WATER_HU[0]))
@@ -257,7 +262,7 @@ def _demons(pair: Pair, linear: sitk.Transform) -> tuple[sitk.Transform, Stage]:
         metric, steps = float(demons.GetMetric()), steps + int(demons.GetElapsedIterations())
     displacement = sitk.DisplacementFieldTransform(sitk.Resample(field, fixed))
     stage = Stage(name="demons", metric=metric, iterations=steps, seconds=time.monotonic() - began)
-    return sitk.CompositeTransform([linear, displacement]), stage
+    return displacement, stage
 
 
 def _shrunk(image: sitk.Image, factor: int) -> sitk.Image:
@@ -275,25 +280,3 @@ def _stage(method: sitk.ImageRegistrationMethod, name: str, began: float) -> Sta
         iterations=int(method.GetOptimizerIteration()),
         seconds=time.monotonic() - began,
     )
-
-
-def _misfit(pair: Pair, transform: sitk.Transform) -> float:
-    """Mean absolute difference of the outlines' greys in the body, where the moving image reaches."""
-    fixed, moving = pair.images(outlines)
-    nowhere = -10_000.0
-    moved = array_of(sitk.Resample(moving, fixed, transform, sitk.sitkLinear, nowhere))
-    inside = pair.body & (moved > nowhere)
-    return float(np.abs(moved - array_of(fixed))[inside].mean()) if inside.any() else float("inf")
-
-
-def _deformation(pair: Pair, whole: sitk.Transform, linear: sitk.Transform) -> tuple[float, float]:
-    """Folding, and the 99th percentile of the way that the deformable stage moves a point of the body."""
-    if not pair.body.any():
-        return 0.0, 0.0
-    convert = sitk.TransformToDisplacementFieldFilter()
-    convert.SetReferenceImage(image_of(pair.fixed))
-    field = convert.Execute(whole)
-    jacobian = array_of(sitk.DisplacementFieldJacobianDeterminant(field))
-    moved = array_of(field) - array_of(convert.Execute(linear))
-    distance = np.linalg.norm(moved[pair.body], axis=-1)
-    return float((jacobian[pair.body] <= 0).mean()), float(np.percentile(distance, 99))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -127,6 +127,7 @@ class _Found:
     identity: dict[str, str]
     planes: list[_Plane] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
+    copies: list[Path] = field(default_factory=list)
 
 
 def files_below(root: Path) -> list[Path]:
@@ -163,7 +164,7 @@ def find_series(root: Path, *, on_file: Callable[[], object] | None = None) -> l
             arrays.setdefault(path.parent, []).append(path)
         else:
             _sort_in(found, path)
-    dicom = [_stack(root, uid, one) for uid, one in found.items()]
+    dicom = [series for uid, one in found.items() for series in (_stack(root, uid, one), *_copies(root, one))]
     stacks = [_arrays(root, folder, paths) for folder, paths in arrays.items()]
     return sorted([*dicom, *images, *stacks], key=lambda one: (one.place, one.uid))
 
@@ -185,7 +186,9 @@ def _sort_in(found: dict[str, _Found], path: Path) -> None:
             identity={keyword: text(header, keyword) for keyword in _IDENTITY},
         )
     instance = text(header, "SOPInstanceUID") or str(path)
-    if instance not in one.seen:
+    if instance in one.seen:
+        one.copies.append(path)
+    else:
         one.seen.add(instance)
         one.planes.append(_Plane(path, *(_plain(header, keyword) for keyword in GEOMETRY_KEYWORDS)))
 
@@ -240,6 +243,18 @@ def _stack(root: Path, uid: str, found: _Found) -> Series:
     )
 
 
+def _copies(root: Path, found: _Found) -> list[Series]:
+    """Files that hold an instance of the series once more, by folder: never read, but told."""
+    folders: dict[Path, list[Path]] = {}
+    for path in found.copies:
+        folders.setdefault(path.parent, []).append(path)
+    first = found.planes[0].path.parent.relative_to(root).as_posix()
+    return [
+        Series(place=folder.relative_to(root).as_posix(), files=tuple(files), fault=f"{len(files)} images are copies of those in {first}")
+        for folder, files in folders.items()
+    ]
+
+
 def _image(root: Path, path: Path) -> Series:
     place = path.relative_to(root).as_posix()
     reader = sitk.ImageFileReader()
@@ -278,11 +293,3 @@ def _corners(
     )[:, :3]
     low, high = points.min(axis=0), points.max(axis=0)
     return (float(low[0]), float(low[1]), float(low[2])), (float(high[0]), float(high[1]), float(high[2]))
-
-
-def by_place(series: list[Series], *, depth: int) -> Iterator[tuple[tuple[str, ...], list[Series]]]:
-    """Series grouped by the first ``depth`` folders of their places, in order."""
-    groups: dict[tuple[str, ...], list[Series]] = {}
-    for one in series:
-        groups.setdefault(one.parts[:depth], []).append(one)
-    yield from sorted(groups.items())
