@@ -112,8 +112,9 @@ def make_case(task: CaseTask) -> bool:
 
 
 def _on_model_grid(volume: Volume, options: PrepareOptions) -> Volume:
-    resampled, _ = resample(volume, options.spacing_mm)
-    return cropped(resampled, body_box(resampled.hu, resampled.spacing_mm))
+    resampled, _ = resample(volume, options.spacing_mm, method="cubic")
+    bounded = resampled.with_hu(np.clip(resampled.hu, volume.hu.min(), volume.hu.max()))  # cubic kernels overshoot
+    return cropped(bounded, body_box(bounded.hu, bounded.spacing_mm))
 
 
 def _labels(path: Path | None) -> LabelMap | None:
@@ -170,14 +171,13 @@ def _boundaries(
     if labels is None or candidate.labels is None or candidate.labels == native_path:
         return {}
     theirs = read_labels(candidate.labels)
-    still = labels.on(native)
-    early, late = (theirs.on(native, move) for move in (registration.start, registration.transform))
     found: dict[str, tuple[float, float]] = {}
     for organ, names in BREATHING_ORGANS.items():
         ids, other = ([one.organs[name] for name in names if name in one.organs] for one in (labels, theirs))
         if not ids or not other:
             continue
-        masks = [np.isin(one, which) & seen for one, which in ((still, ids), (early, other), (late, other))]
+        early, late = (theirs.organ(other, native, move) for move in (registration.start, registration.transform))
+        masks = [one & seen for one in (labels.organ(ids, native), early, late)]
         if min(mask.sum() for mask in masks) * np.prod(native.spacing_mm) < _SMALLEST_ORGAN_MM3:
             continue
         before, after = (boundary_error_mm(masks[0], mask, spacing_mm=native.spacing_mm) for mask in masks[1:])

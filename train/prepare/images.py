@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import SimpleITK as sitk
 
-from s2ldm_core.resample import to_spacing
+from s2ldm_core.resample import Method, to_spacing
 from s2ldm_core.volume import Volume
 
 AIR_HU = -1024.0
@@ -31,10 +31,10 @@ def array_of(image: sitk.Image) -> np.ndarray:
     return values
 
 
-def reduced(volume: Volume, spacing_mm: tuple[float, float, float]) -> Volume:
+def reduced(volume: Volume, spacing_mm: tuple[float, float, float], *, method: Method = "linear") -> Volume:
     """The volume averaged to ``spacing_mm`` along the axes that are finer than it; coarser axes stay as they are."""
     target = tuple(max(own, wanted) for own, wanted in zip(volume.spacing_mm, spacing_mm, strict=True))
-    hu, grid = to_spacing(volume.hu, volume.spacing_mm, (target[0], target[1], target[2]))
+    hu, grid = to_spacing(volume.hu, volume.spacing_mm, (target[0], target[1], target[2]), method=method)
     return Volume(
         hu=hu, affine=grid.affine(volume.affine), frame_of_reference_uid=volume.frame_of_reference_uid, padding=None
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,6 +15,7 @@ import SimpleITK as sitk
 from s2ldm_core.phantom import ORGANS
 from s2ldm_core.volume import Volume
 from train.errors import TrainError
+from train.prepare.images import array_of, image_of
 from train.prepare.warping import warp_labels
 
 NAMES: Final = "labels.json"
@@ -36,6 +37,15 @@ class LabelMap:
     def on(self, grid: Volume, transform: sitk.Transform | None = None) -> np.ndarray:
         """``(D, H, W)`` uint8 labels on a volume's grid, nearest neighbour."""
         return warp_labels(self.image, grid, transform).astype(np.uint8)
+
+    def organ(self, ids: Sequence[int], grid: Volume, transform: sitk.Transform | None = None) -> np.ndarray:
+        """``(D, H, W)`` bool: where any of ``ids`` fills more than half a voxel of a volume's grid (linear interpolation)."""
+        inside = np.isin(sitk.GetArrayViewFromImage(self.image), ids).astype(np.float32)
+        image = sitk.GetImageFromArray(inside)
+        image.CopyInformation(self.image)
+        move = sitk.Transform(3, sitk.sitkIdentity) if transform is None else transform
+        filled: np.ndarray = array_of(sitk.Resample(image, image_of(grid), move, sitk.sitkLinear, 0.0)) > 0.5
+        return filled
 
 
 def read_labels(path: Path) -> LabelMap:

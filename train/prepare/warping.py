@@ -14,15 +14,15 @@ def warp(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The moving image on the fixed image's grid.
 
-    The moving image is first averaged to the grid's spacing where it is finer, as the fixed image was, so that both have
-    the same resolution and their difference holds no edges of its own.
+    The moving image is first averaged to the grid's spacing where it is finer, as the fixed image was, and both are
+    interpolated by cubic kernels: with the same resolution their difference holds no edges of its own.
 
     Returns
     -------
     tuple of arrays
         ``(D, H, W)`` float32 HU, and bool: where the moving image was measured.
     """
-    source = reduced(moving, grid.spacing_mm)
+    source = reduced(moving, grid.spacing_mm, method="cubic")
     filled = np.ones(source.shape, np.uint8)
     reference = image_of(grid)
     resample = sitk.ResampleImageFilter()
