@@ -20,6 +20,7 @@ _HOLLOW = (
     "stomach_content",
 )
 _FAT = ("visceral_fat",)
+_NEIGHBOURS = ("liver", "spleen", "psoas", "quadratus_lumborum", "diaphragm")
 
 
 def paint_kidneys(canvas: Canvas, body: Body) -> None:
@@ -35,10 +36,13 @@ def paint_kidneys(canvas: Canvas, body: Body) -> None:
         radii = np.array([26.0, 25.0, 55.0]) * k
         perirenal = Ellipsoid(centre=tuple(centre), radii=tuple(radii + 7 + 9 * body.fat), turn=turn, power=2.2)
         canvas.paint(perirenal, "visceral_fat", over=_HOLLOW)
+        # Neighbours lie against the renal fascia, never against the kidney: even a lean patient has a rim of fat there.
+        rim = Ellipsoid(centre=tuple(centre), radii=tuple(radii + 2.0 + 7 * body.fat), turn=turn, power=2.3)
+        canvas.paint(rim, "visceral_fat", over=_NEIGHBOURS)
         kidney = Ellipsoid(
             centre=tuple(centre), radii=tuple(radii), turn=turn, power=2.3, waves_mm=0.8, wave_length_mm=26
         )
-        canvas.paint(kidney, "renal_cortex", over=(*_FAT, *_HOLLOW, "liver", "spleen"))
+        canvas.paint(kidney, "renal_cortex", over=(*_FAT, *_HOLLOW))
         # Local axes: u points medially to the hilum, w along the kidney.
         u = turn @ np.array([-side, 0.0, 0.0])
         v, w = turn @ np.array([0.0, 1.0, 0.0]), turn @ np.array([0.0, 0.0, 1.0])
