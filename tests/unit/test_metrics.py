@@ -8,7 +8,17 @@ import torch
 from monai.metrics import MAEMetric, PSNRMetric, RMSEMetric
 from skimage.metrics import normalized_root_mse, peak_signal_noise_ratio
 
-from train.metrics import enhancement, gradient_error, mae_hu, organ_means, organ_voxels, psnr, recovery, voxel_errors
+from train.metrics import (
+    enhancement,
+    gradient_error,
+    mae_hu,
+    organ_cores,
+    organ_means,
+    organ_voxels,
+    psnr,
+    recovery,
+    voxel_errors,
+)
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +161,21 @@ def test_enhancement_is_the_mean_change_or_nothing_when_the_organ_is_absent():
     before, after = np.zeros((1, 2, 2)), np.full((1, 2, 2), 30.0)
     assert enhancement(after, before, where=np.ones((1, 2, 2), bool)) == 30.0
     assert enhancement(after, before, where=np.zeros((1, 2, 2), bool)) is None
+
+
+def test_the_core_of_an_organ_keeps_off_every_other_label_within_the_slice_and_a_thin_one_stays_whole():
+    labels = np.zeros((2, 24, 24), np.uint8)
+    labels[0, 4:20, 4:20] = 7
+    labels[:, 0, :] = 9
+    labels[0, 12, 20] = 8  # beside organ 7, in its slice alone
+    cores = organ_cores(labels, spacing_mm=(5.0, 1.0, 1.0), margin_mm=2.0, fewest=2)
+    expected = np.zeros((24, 24), bool)
+    expected[6:18, 6:18] = True
+    assert np.array_equal(cores[0] == 7, expected)
+    assert (cores == 9).sum() == (labels == 9).sum()
+    assert (cores == 8).sum() == 1  # one voxel: fewer than two are left, so all are kept
+    coarse = organ_cores(labels, spacing_mm=(5.0, 3.0, 3.0), margin_mm=2.0)
+    assert (coarse[0] == 7).sum() == 14 * 14
 
 
 def test_organ_means_are_of_the_organs_own_voxels(monkeypatch):

@@ -21,6 +21,7 @@ from train.metrics import (
     homogeneous_regions,
     noise_power,
     noise_power_distance,
+    organ_cores,
     organ_means,
     organ_voxels,
     structural_similarity,
@@ -29,6 +30,8 @@ from train.metrics import (
 
 _FEWEST_VOXELS = 50
 """Organs with fewer voxels in a scan are not reported for it: their mean is noise."""
+_ORGAN_MARGIN_MM = 2.0
+"""Organs are measured as a reader measures them: in a region that keeps off the outline."""
 
 
 Direction = Literal["higher", "lower", "zero", "one"]
@@ -96,6 +99,7 @@ class Reference:
     regions: Regions
     power: NoisePower | None
     labels: np.ndarray | None
+    """Organs without their outlines, see :func:`train.metrics.organ_cores`."""
     organs: Mapping[str, int]
     """Organ → label of the organs with enough voxels."""
     organ_voxels: Mapping[str, int]
@@ -111,7 +115,10 @@ class Reference:
         if not body.any():  # as translation does: no body found means all of it
             body = np.ones(source.shape, dtype=bool)
         regions = homogeneous_regions(source.hu, target.hu, spacing_mm=spacing, body=body)
-        voxels = {} if case.labels is None else organ_voxels(case.labels, case.organs)
+        labels = None
+        if case.labels is not None:
+            labels = organ_cores(case.labels, spacing_mm=spacing, margin_mm=_ORGAN_MARGIN_MM, fewest=_FEWEST_VOXELS)
+        voxels = {} if labels is None else organ_voxels(labels, case.organs)
         organs = {organ: case.organs[organ] for organ, count in voxels.items() if count >= _FEWEST_VOXELS}
         return cls(
             source=source,
@@ -120,11 +127,11 @@ class Reference:
             still=still_tissue(source.hu, spacing_mm=spacing, body=body, labels=case.labels, organs=case.organs),
             regions=regions,
             power=noise_power(target.hu, regions, spacing_mm=spacing),
-            labels=case.labels,
+            labels=labels,
             organs=organs,
             organ_voxels={organ: voxels[organ] for organ in organs},
-            source_hu={} if case.labels is None else organ_means(source.hu, case.labels, organs),
-            target_hu={} if case.labels is None else organ_means(target.hu, case.labels, organs),
+            source_hu={} if labels is None else organ_means(source.hu, labels, organs),
+            target_hu={} if labels is None else organ_means(target.hu, labels, organs),
         )
 
 

@@ -6,7 +6,7 @@ sees data on [0, R]. Needs NumPy only.
 
 from train.metrics.gradient import gradient_error
 from train.metrics.noise_power import NoisePower, Regions, homogeneous_regions, noise_power, noise_power_distance
-from train.metrics.organs import enhancement, organ_means, organ_voxels, recovery
+from train.metrics.organs import enhancement, organ_cores, organ_means, organ_voxels, recovery
 from train.metrics.structure import StructuralSimilarity, ssim_axial, ssim_volume, structural_similarity
 from train.metrics.voxelwise import VoxelErrors, mae_hu, psnr, voxel_errors
 from train.metrics.window import PAPER_WINDOW_HU, Window
@@ -24,6 +24,7 @@ __all__ = [
     "mae_hu",
     "noise_power",
     "noise_power_distance",
+    "organ_cores",
     "organ_means",
     "organ_voxels",
     "psnr",
