@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 from pydicom import dcmread
 
 from s2ldm_core.phantom import ORGANS, Phantom, Scanner
 from s2ldm_core.phantom.dicom import write_series
-from s2ldm_core.volume import Volume
-from train.prepare.images import image_of
 
 
 def small_phantom(seed: int = 5, *, slices: int = 12, spacing_mm: tuple[float, float, float] = (6.0, 4.0, 4.0)) -> Phantom:
@@ -45,21 +41,6 @@ def write_study(phantom: Phantom, folders: Mapping[str, Path], *, breathing: flo
         write_phase(phantom, folder, phase, breathing=0.0 if phase == "native" else breathing, **tags)
 
 
-def write_labels(phantom: Phantom, folder: Path, *, breathing: float = 0.0) -> None:
-    """``labels.nii.gz`` and ``labels.json`` of liver and kidneys, as they lie after breathing."""
-    organs = ("liver", "renal_cortex", "renal_medulla")
-    values = np.zeros(phantom.shape, np.uint8)
-    for name in organs:
-        values[organ_mask(phantom, (name,), breathing=breathing)] = ORGANS[name]
-    grid = Volume(hu=np.zeros(phantom.shape, np.float32), affine=phantom.affine)
-    folder.mkdir(parents=True, exist_ok=True)
-    sitk.WriteImage(image_of(grid, values), str(folder / "labels.nii.gz"))
-    (folder / "labels.json").write_text(json.dumps({str(ORGANS[name]): name for name in organs}), encoding="utf-8")
-
-
 def organ_mask(phantom: Phantom, names: tuple[str, ...], *, breathing: float = 0.0) -> np.ndarray:
-    """``(D, H, W)`` bool: where organs lie, moved exactly as the phantom's image is."""
-    mask = np.isin(phantom.labels, [ORGANS[name] for name in names]).astype(np.float32)
-    if breathing:
-        phantom._breathe(mask, breathing)
-    return mask > 0.5
+    """``(D, H, W)`` bool: where organs lie after breathing."""
+    return np.isin(phantom.moved_labels(breathing), [ORGANS[name] for name in names])

@@ -75,14 +75,16 @@ class CropSampler:
     def batch(self, *, stage: int, step: int, items: Iterable[int] = (0,), crop: Triple | None = None) -> PairBatch:
         """``items`` of the batch of optimiser step ``step`` in stage number ``stage``; ``crop`` instead of the configured one."""
         drawn = [self._item(np.random.default_rng((self._seed, stage, step, i)), crop or self._config.crop) for i in items]
-        source, change, phase = zip(*drawn, strict=True)
+        source, change, phase, organs = zip(*drawn, strict=True)
+        known = any(labels is not None for labels in organs)
         return PairBatch(
             source=torch.from_numpy(np.stack(source)[:, None]),
             change=torch.from_numpy(np.stack(change)[:, None]),
             phase=torch.tensor(phase),
+            organs=torch.from_numpy(np.stack([_or_none(o, like=source[0]) for o in organs])[:, None]) if known else None,
         )
 
-    def _item(self, rng: np.random.Generator, crop: Triple) -> tuple[np.ndarray, np.ndarray, int]:
+    def _item(self, rng: np.random.Generator, crop: Triple) -> tuple[np.ndarray, np.ndarray, int, np.ndarray | None]:
         number = int(rng.integers(len(self._store)))
         case, phases = self._store[number], self._phases[number]
         phase, name = phases[int(rng.integers(len(phases)))]
@@ -92,7 +94,12 @@ class CropSampler:
             cut(case.native, origin, crop), None if case.noise is None else cut(case.noise, origin, crop), spacing_mm=case.spacing_mm
         )
         change = augmentation.blurred(cut(case.changes[name], origin, crop), spacing_mm=case.spacing_mm)
-        return *to_units(native, change, window_hu=self._config.window_hu), phase
+        source, change = to_units(native, change, window_hu=self._config.window_hu)
+        return source, change, phase, None if case.labels is None else cut(case.labels, origin, crop).astype(np.uint8)
+
+
+def _or_none(organs: np.ndarray | None, *, like: np.ndarray) -> np.ndarray:
+    return np.zeros(like.shape, np.uint8) if organs is None else organs
 
 
 def to_units(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 
 from s2ldm_core.body import body_box
-from s2ldm_core.phantom import Phantom
+from s2ldm_core.phantom import ORGANS, Phantom
 from train.store import has_case, write_case
 
 HELD_OUT = 100_000
@@ -51,7 +52,7 @@ def _make_case(folder: Path, seed: int, phases: tuple[str, ...], grid: PhantomGr
     name = case_name(seed)
     write_case(
         folder, name, spacing_mm=grid.spacing_mm, native=native[box], noise=noise[box], changes=changes,
-        about={"seed": seed},
+        labels=phantom.labels[box], organs=ORGANS, about={"seed": seed},
     )  # fmt: skip
     return name
 
@@ -67,6 +68,7 @@ def write_dicom(
 ) -> Iterator[str]:
     """Write each patient's native scan and ``phases`` as CT series, ``<folder>/<case>/<phase>/``; yields the cases' names.
 
+    Beside each series lie its organs, ``labels.nii.gz`` and ``labels.json``, which `train.prepare` and `train.evaluation` read.
     ``breathing_mm``: in every contrast phase the diaphragm stands between a quarter and all of this lower than in the native scan.
     """
     missing = [seed for seed in seeds if not (folder / case_name(seed) / ".complete").exists()]
@@ -99,8 +101,23 @@ def _write_dicom_case(folder: Path, seed: int, phases: tuple[str, ...], grid: Ph
     for number, (phase, depth) in enumerate(zip(("native", *phases), (0.0, *depths), strict=True)):
         scan = folder / case_name(seed) / phase
         write_series(phantom, scan, phase=phase, noise_seed=10 * seed + number, breathing=float(depth))
+        write_labels(phantom, scan, breathing=float(depth))
     (folder / case_name(seed) / ".complete").touch()
     return case_name(seed)
+
+
+def write_labels(phantom: Phantom, folder: Path, *, breathing: float = 0.0) -> None:
+    """Write a phase's organs as ``labels.nii.gz`` (LPS, the grid of its series) and ``labels.json`` (organ → value)."""
+    import SimpleITK as sitk  # needed for this form only
+
+    values = phantom.moved_labels(breathing)
+    image = sitk.GetImageFromArray(values)
+    dz, dy, dx = phantom.spacing_mm
+    image.SetSpacing((dx, dy, dz))
+    image.SetOrigin(tuple(float(x) for x in phantom.affine[:3, 3]))
+    sitk.WriteImage(image, str(folder / "labels.nii.gz"), useCompression=True)
+    present = {name: value for name, value in ORGANS.items() if (values == value).any()}
+    (folder / "labels.json").write_text(json.dumps(present, indent=1), encoding="utf-8")
 
 
 def _phantom(seed: int, grid: PhantomGrid) -> Phantom:

@@ -131,10 +131,12 @@ class Phantom:
             table[tissue.label] = tissue.native_hu + float(np.clip(rng.normal(), -2.2, 2.2)) * tissue.native_spread_hu
         for name in BLOOD:
             table[ORGANS[name]] = 10.0 + 78.0 * self.patient.haematocrit
-        table[ORGANS["liver"]] = 60.0 + float(rng.normal(0, 3)) - 78.0 * self.patient.liver_fat
+        table[ORGANS["liver"]] = 60.0 + float(rng.normal(0, 4)) - 78.0 * self.patient.liver_fat
         table[ORGANS["vertebral_marrow"]] = float(np.clip(268.0 - 2.0 * self.patient.age + rng.normal(0, 25), 60, 290))
+        # Cortex and medulla differ little without contrast; both follow the patient's hydration.
+        table[ORGANS["renal_medulla"]] = table[ORGANS["renal_cortex"]] - 2.0 + float(rng.normal(0, 2))
         for name in MUSCLES:
-            table[ORGANS[name]] -= 14.0 * self.patient.muscle_fat
+            table[ORGANS[name]] -= 20.0 * self.patient.muscle_fat
         return table
 
     def seconds(self, phase: str | float) -> float | None:
@@ -227,16 +229,25 @@ class Phantom:
         noise += lines
         out += noise
 
-    def _breathe(self, hu: np.ndarray, breathing: float) -> None:
-        """Move the inside of the trunk along z: most at the diaphragm, not at apex, pelvis, spine or body wall."""
+    def moved_labels(self, breathing: float) -> np.ndarray:
+        """Return the organ labels (D, H, W) uint8 as they lie in :meth:`hu` with the same ``breathing``."""
+        labels = self.labels.copy()
+        self._breathe(labels, breathing)
+        return labels
+
+    def _breathe(self, image: np.ndarray, breathing: float) -> None:
+        """Move the inside of the trunk along z: most at the diaphragm, not at apex, pelvis, spine or body wall.
+
+        HU are interpolated linearly, labels (integers) taken from the nearest slice.
+        """
         z = self._axes[0]
         level = np.clip(np.minimum((z + 230.0) / 200.0, (270.0 - z) / 190.0), 0.0, 1.0)
         bounds = self._contours["cavity"]
         y, x = self._axes[1][:, None], self._axes[2][None, :]
         angle = (np.arctan2(y, x) / (2 * np.pi) * bounds.shape[1]).astype(int) % bounds.shape[1]
         radius = np.hypot(y, x)
-        source = hu.copy()
-        for k in range(hu.shape[0]):
+        source = image.copy()
+        for k in range(image.shape[0]):
             row = int(np.clip(z[k] / self._warp.scale[0] + 420.0, 0, bounds.shape[0] - 1))
             depth = bounds[row][angle] - radius
             amount = (
@@ -245,12 +256,15 @@ class Phantom:
                 * np.clip((60.0 - y) / 50.0, 0.0, 1.0)
                 * (breathing / self.spacing_mm[0])
             )
-            at = np.clip(k + amount, 0, hu.shape[0] - 1)
-            low = np.minimum(at.astype(int), max(0, hu.shape[0] - 2))
-            high = np.minimum(low + 1, hu.shape[0] - 1)
+            at = np.clip(k + amount, 0, image.shape[0] - 1)
+            low = np.minimum(at.astype(int), max(0, image.shape[0] - 2))
+            high = np.minimum(low + 1, image.shape[0] - 1)
             rows, columns = np.indices(at.shape)
             t = (at - low).astype(np.float32)
-            hu[k] = source[low, rows, columns] * (1 - t) + source[high, rows, columns] * t
+            if np.issubdtype(image.dtype, np.integer):
+                image[k] = source[np.where(t < 0.5, low, high), rows, columns]
+            else:
+                image[k] = source[low, rows, columns] * (1 - t) + source[high, rows, columns] * t
 
     def phases(
         self,

@@ -43,6 +43,8 @@ class PairBatch:
     """``(B, 1, D, H, W)`` CECT − NCCT in window units, unclipped, 0 where the source lies outside the window."""
     phase: Tensor
     """``(B,)`` long, index into the configuration's phases."""
+    organs: Tensor | None = None
+    """``(B, 1, D, H, W)`` uint8 organ labels, 0 where none; ``None`` when no case of the batch has any."""
 
     @property
     def target(self) -> Tensor:

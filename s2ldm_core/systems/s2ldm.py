@@ -26,6 +26,7 @@ from s2ldm_core.tiling import pad_to_multiple, tiled
 _ONE: Triple = (1, 1, 1)
 _STEM_SCALE: Triple = (2, 2, 2)
 _LATENT_MOMENTUM = 0.1
+_LABELS = 256
 
 
 class S2LDM(System):
@@ -178,6 +179,9 @@ class S2LDM(System):
         image = self._decode(self._quantise(self._denormalise(z_c), update=False)[0], features, batch.source)
         parts = {"rec": self._error(image, batch.target, batch.change)}
         loss = parts["rec"]
+        if weight.organ_bias and batch.organs is not None:
+            parts["organ_bias"] = organ_bias(image - batch.target, batch.organs, fewest=weight.organ_voxels)
+            loss = loss + weight.organ_bias * parts["organ_bias"]
         if self.config.frequency.mode == "loss":
             parts["frequency"] = self.config.frequency.gain * gradient_loss(image, batch.target)
             loss = loss + parts["frequency"]
@@ -315,6 +319,22 @@ class S2LDM(System):
         )  # fmt: skip
         out = out.float()
         return out if self.decoder.source_conditioned else out - x
+
+
+def organ_bias(error: Tensor, organs: Tensor, *, fewest: int = 1) -> Tensor:
+    """Mean over crops of the mean over their organs of the squared mean error in the organ; a crop without organs counts 0.
+
+    ``error`` and ``organs`` ``(B, 1, D, H, W)``; label 0 and organs of fewer than ``fewest`` voxels in their crop are left out.
+    """
+    crops = organs.shape[0]
+    offset = _LABELS * torch.arange(crops, device=organs.device).view(-1, 1, 1, 1, 1)
+    index = (organs.long() + offset).flatten()
+    counts = torch.bincount(index, minlength=_LABELS * crops).view(crops, _LABELS)
+    sums = error.new_zeros(_LABELS * crops, dtype=torch.float32).index_add(0, index, error.float().flatten()).view(crops, _LABELS)
+    known = counts >= fewest
+    known[:, 0] = False
+    squares = torch.where(known, sums / counts.clamp_min(1), 0.0).square()
+    return (squares.sum(dim=1) / known.sum(dim=1).clamp_min(1)).mean()
 
 
 def _per_channel(x: Tensor) -> Tensor:

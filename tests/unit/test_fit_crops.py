@@ -66,6 +66,23 @@ def test_a_pair_without_separate_noise_is_used_as_it_is(store, tmp_path):
     np.testing.assert_allclose(batch.source[0, 0].numpy() * 350 + 150, native, atol=0.01)
 
 
+def test_organs_are_cropped_with_the_images_and_cases_without_have_none(store, tmp_path):
+    native = np.arange(8 * 16 * 16, dtype=np.float32).reshape(8, 16, 16) % 100
+    arrays = {"spacing_mm": (3, 1.5, 1.5), "native": native, "changes": {"arterial": native / 2}, "about": {}}
+    config = fit_config(store, tmp_path).data.model_copy(update={"crop": (4, 8, 8), "offset_hu": 0.0, "smooth_share": 0.0})
+
+    def batch():
+        return CropSampler(PairStore(tmp_path), config, phases=("arterial",), seed=0).batch(stage=0, step=0, items=range(8))
+
+    write_case(tmp_path, "bare", **arrays)
+    assert batch().organs is None
+    write_case(tmp_path, "labelled", **arrays, labels=native, organs={"aorta": 5})
+    known = [i for i in range(8) if batch().organs[i].any()]
+    assert 0 < len(known) < 8
+    for i in known:
+        np.testing.assert_allclose(batch().source[i].numpy() * 350 + 150, batch().organs[i].numpy(), atol=0.01)
+
+
 def test_a_store_offers_its_splits_its_organs_and_a_digest_of_what_it_holds(tmp_path):
     native = np.zeros((4, 8, 8))
     arrays = {"spacing_mm": (3, 1.5, 1.5), "native": native, "changes": {"arterial": native}, "about": {}}

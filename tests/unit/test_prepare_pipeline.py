@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 import typer
 import yaml
-from prepare_trees import organ_mask, small_phantom, write_labels, write_study
+from prepare_trees import organ_mask, small_phantom, write_study
 from typer.testing import CliRunner
 
 from s2ldm_core.phantom import ORGANS
 from s2ldm_core.volume import Volume
 from train.commands.prepare import prepare as command
 from train.errors import TrainError
+from train.phantoms import write_labels
 from train.prepare import PrepareOptions, prepare
 from train.prepare.images import image_of
 from train.prepare.labels import read_labels
@@ -228,6 +229,7 @@ def test_the_same_seed_gives_the_same_registration_to_the_last_bit() -> None:
 def test_labels_may_be_named_by_id_or_by_name_and_keep_only_what_is_there(tmp_path: Path) -> None:
     phantom = small_phantom(5)
     write_labels(phantom, tmp_path)
+    (tmp_path / "labels.json").write_text(json.dumps({str(ORGANS["liver"]): "liver"}), encoding="utf-8")
     by_id = read_labels(tmp_path / "labels.nii.gz")
     (tmp_path / "labels.json").write_text(json.dumps({"Liver": ORGANS["liver"], "spleen": 250}), encoding="utf-8")
     by_name = read_labels(tmp_path / "labels.nii.gz")

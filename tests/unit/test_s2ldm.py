@@ -5,6 +5,7 @@ import torch
 from pydantic import ValidationError
 
 from s2ldm_core.systems import PairBatch, build_system
+from s2ldm_core.systems.s2ldm import organ_bias
 
 NETWORK = {"channels": (4, 6), "blocks": (1, 1), "latent": 3}
 
@@ -46,6 +47,28 @@ def test_voxels_that_enhance_weigh_more_up_to_the_full_weight():
     weights = torch.tensor([1.0, 1.75, 2.5, 2.5])
     expected = ((0.1 + 10 * 0.01) * weights).mean()
     assert system._error(change + error, change, change).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_the_bias_of_an_organ_is_its_squared_mean_error_and_every_crop_counts_alike():
+    organs = torch.tensor([[0, 3, 3, 3, 9, 9], [0, 0, 3, 3, 0, 9]], dtype=torch.uint8).view(2, 1, 1, 1, 6)
+    error = torch.tensor([[5.0, 0.1, 0.2, 0.3, -0.5, 0.3], [5.0, 5.0, -0.2, 0.6, 5.0, 7.0]]).view(2, 1, 1, 1, 6)
+    first, second = (0.2**2 + 0.1**2) / 2, 0.2**2  # one voxel of organ 9 in the second crop is too few
+    assert organ_bias(error, organs, fewest=2).item() == pytest.approx((first + second) / 2, rel=1e-5)
+    assert organ_bias(error, torch.zeros_like(organs)).item() == 0.0
+
+
+def test_fine_tuning_weighs_the_bias_of_organs_only_where_organs_are_known(batch):
+    torch.manual_seed(0)
+    labelled = PairBatch(
+        source=batch.source, change=batch.change, phase=batch.phase,
+        organs=torch.randint(0, 4, batch.source.shape, dtype=torch.uint8),
+    )  # fmt: skip
+    system = _system(loss={"organ_bias": 2.0, "finetune_flow": 0.0}).train()
+    without, parts = system.loss("finetune", batch, progress=0.5)
+    assert "organ_bias" not in parts
+    loss, parts = system.loss("finetune", labelled, progress=0.5)
+    assert loss.item() == pytest.approx(without.item() + 2.0 * parts["organ_bias"].item(), rel=1e-5)
+    assert parts["organ_bias"] > 0
 
 
 def test_the_adversarial_term_starts_when_it_is_told_to(batch):

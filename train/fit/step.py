@@ -150,4 +150,5 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
     if isinstance(batch, LatentBatch):
         return batch.to(device)
     source = batch.source.to(device, memory_format=torch.channels_last_3d)
-    return PairBatch(source=source, change=batch.change.to(device), phase=batch.phase.to(device))
+    organs = None if batch.organs is None else batch.organs.to(device)
+    return PairBatch(source=source, change=batch.change.to(device), phase=batch.phase.to(device), organs=organs)
