@@ -11,13 +11,14 @@ from train.commands.evaluate import evaluate
 from train.commands.export import export
 from train.commands.fit import fit
 from train.commands.phantom import phantom
+from train.commands.plausibility import plausibility
 from train.commands.prepare import prepare
 from train.errors import TrainError
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Train, evaluate and package the models of the node."
 )
-for command in (prepare, phantom, fit, evaluate, export, ablate):
+for command in (prepare, phantom, fit, evaluate, plausibility, export, ablate):
     app.command()(command)
 
 

@@ -1,0 +1,228 @@
+"""What a model does to a real native CT that has no contrast scan beside it: mean HU of organs, held against what they reach in patients.
+
+Regions come from a label map beside the scan (``labels.nii.gz`` and ``labels.json``, TotalSegmentator's class names or plain anatomical
+English) or from a list of spheres that a reader placed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Final
+
+import numpy as np
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from s2ldm_core import Translator, Volume
+from s2ldm_core.anatomy.names import structure
+from s2ldm_core.body import body_mask
+from s2ldm_core.errors import S2LDMError
+from s2ldm_core.phantom import ORGANS
+from s2ldm_core.volume import canonical
+from train.errors import TrainError
+from train.evaluation.tissue import still_tissue
+from train.metrics import organ_cores
+from train.prepare.labels import read_labels
+
+_FEWEST_VOXELS = 10
+_LARGEST_REGIONS = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class Range:
+    """HU that an organ reaches in a phase; either end may be open."""
+
+    low: float = -np.inf
+    high: float = np.inf
+    change: bool = False
+    """Limits of the change instead of the HU."""
+
+    def __contains__(self, value: float) -> bool:
+        return self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        if self.change:
+            return f"±{self.high:g} change"
+        if np.isinf(self.high):
+            return f"≥ {self.low:g}"
+        return f"{self.low:g}–{self.high:g}"
+
+
+def _still(most_hu: float) -> dict[str, Range]:
+    limit = Range(low=-most_hu, high=most_hu, change=True)
+    return {"arterial": limit, "venous": limit}
+
+
+_VEINS = {"venous": Range(low=120, high=200)}
+_KIDNEY = {"arterial": Range(low=100), "venous": Range(low=100)}
+_ARTERY = {"arterial": Range(low=180, high=420), "venous": Range(low=110, high=200)}
+
+#: Structure → phase → range: adults at 100 to 120 kVp, bolus-tracked arterial (some 35 s) and portal venous (some 70 s) phase.
+EXPECTED: Final[Mapping[str, Mapping[str, Range]]] = MappingProxyType(
+    {
+        "aorta": _ARTERY,
+        "supra_aortic_artery": _ARTERY,
+        "portal_vein": _VEINS,
+        "splenic_vein": _VEINS,
+        "liver": {"arterial": Range(low=50, high=85), "venous": Range(low=85, high=135)},
+        "spleen": {"arterial": Range(low=80, high=150), "venous": Range(low=80, high=150)},
+        **dict.fromkeys(("kidney_left", "kidney_right", "renal_cortex"), _KIDNEY),
+        **dict.fromkeys(
+            ("psoas", "iliacus", "paraspinal", "gluteal", "pectoral", "trapezius", "latissimus", "shoulder_muscle", "oblique_muscles"),
+            _still(15),
+        ),
+        **dict.fromkeys(("visceral_fat", "subcutaneous_fat", "intermuscular_fat", "mediastinal_fat"), _still(10)),
+        **dict.fromkeys(("vertebra", "pelvic_bone", "rib", "long_bone", "cortical_bone"), _still(20)),
+        "lung": _still(1),
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Region:
+    """Voxels of one name."""
+
+    name: str
+    structure: str
+    voxels: np.ndarray
+    """``(D, H, W)`` bool on the scan's canonical grid."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One line of the table."""
+
+    name: str
+    structure: str
+    voxels: int
+    native_hu: float
+    hu: Mapping[str, float]
+    """Mean HU by phase."""
+
+    def verdict(self, phase: str) -> bool | None:
+        """Whether ``phase`` is as expected; ``None`` where nothing is."""
+        expected = EXPECTED.get(self.structure, {}).get(phase)
+        if expected is None:
+            return None
+        return (self.hu[phase] - self.native_hu if expected.change else self.hu[phase]) in expected
+
+
+class _Sphere(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Annotated[str, Field(min_length=1, max_length=80)]
+    structure: str
+    centre_mm: tuple[float, float, float]
+    """LPS (x, y, z)."""
+    radius_mm: float = Field(gt=0, le=200)
+
+
+def labelled_regions(path: Path, scan: Volume) -> list[Region]:
+    """The organs of a label map, off their outlines; names that stand for no structure are left out.
+
+    Raises
+    ------
+    TrainError
+        ``LABELS_UNREADABLE``.
+    """
+    labels = read_labels(path)
+    cores = organ_cores(labels.on(scan), spacing_mm=scan.spacing_mm, fewest=_FEWEST_VOXELS)
+    regions = []
+    for name, value in labels.organs.items():
+        try:
+            found = _known(name)
+        except S2LDMError:
+            continue
+        regions.append(Region(name=name, structure=found, voxels=cores == value))
+    return regions
+
+
+def placed_regions(path: Path, scan: Volume) -> list[Region]:
+    """Spheres from a YAML list of ``{name, structure, centre_mm: [x, y, z] (LPS), radius_mm}``.
+
+    Raises
+    ------
+    TrainError
+        ``REGIONS_UNREADABLE``: not such a list, or a region outside the scan.
+    """
+    try:
+        spheres = [_Sphere.model_validate(item) for item in yaml.safe_load(path.read_text(encoding="utf-8"))[:_LARGEST_REGIONS]]
+        for sphere in spheres:
+            _known(sphere.structure)
+    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError, ValidationError, S2LDMError) as error:
+        raise TrainError(
+            "REGIONS_UNREADABLE",
+            f"{path} is not a list of regions: {str(error).splitlines()[0]}",
+            "Write a YAML list of {name: …, structure: aorta, centre_mm: [x, y, z], radius_mm: 5}, LPS millimetres.",
+        ) from error
+    grid = np.stack(np.meshgrid(*(np.arange(n) for n in scan.shape), indexing="ij"), axis=-1)[..., ::-1]
+    place = grid @ scan.affine[:3, :3].T + scan.affine[:3, 3]
+    regions = []
+    for sphere in spheres:
+        inside = np.linalg.norm(place - np.asarray(sphere.centre_mm), axis=-1) <= sphere.radius_mm
+        if inside.sum() < _FEWEST_VOXELS:
+            raise TrainError(
+                "REGIONS_UNREADABLE",
+                f"The region {sphere.name!r} holds {inside.sum()} voxels of the scan, fewer than {_FEWEST_VOXELS}.",
+                "Give its centre in LPS millimetres, and a larger radius.",
+            )
+        regions.append(Region(name=sphere.name, structure=_known(sphere.structure), voxels=inside))
+    return regions
+
+
+def _known(name: str) -> str:
+    return name if name in ORGANS else structure(name)
+
+
+def examine(translator: Translator, scan: Volume, regions: Sequence[Region], *, phases: Sequence[str] | None = None) -> list[Finding]:
+    """Translate ``scan`` (canonical) to ``phases`` and measure it in ``regions``; fat and dense bone are found by their HU and added."""
+    body = body_mask(scan.hu, scan.spacing_mm)
+    still = still_tissue(scan.hu, spacing_mm=scan.spacing_mm, body=body)
+    measured = [
+        *regions,
+        Region(name="fat, by HU", structure="visceral_fat", voxels=still & (scan.hu < 0)),
+        Region(name="dense bone, by HU", structure="cortical_bone", voxels=still & (scan.hu > 0)),
+    ]
+    answers = {phase: translator.translate(scan, phase=phase).volume.hu for phase in phases or translator.metadata.phases}
+    findings = []
+    for region in measured:
+        count = int(region.voxels.sum())
+        if count < _FEWEST_VOXELS:
+            continue
+        findings.append(
+            Finding(
+                name=region.name, structure=region.structure, voxels=count, native_hu=float(scan.hu[region.voxels].mean()),
+                hu={phase: float(hu[region.voxels].mean()) for phase, hu in answers.items()},
+            )
+        )  # fmt: skip
+    return findings
+
+
+def table(findings: Sequence[Finding]) -> str:
+    """Markdown: mean HU by region and phase, what was expected, and how many are as expected."""
+    phases = list(findings[0].hu) if findings else []
+    lines = [
+        "| region | voxels | native | " + " | ".join(f"{phase} | expected" for phase in phases) + " |",
+        "|---|---|---|" + "---|---|" * len(phases),
+    ]
+    verdicts: list[bool] = []
+    for finding in findings:
+        cells = []
+        for phase in phases:
+            verdict = finding.verdict(phase)
+            if verdict is not None:
+                verdicts.append(verdict)
+            expected = EXPECTED.get(finding.structure, {}).get(phase)
+            value = f"{finding.hu[phase]:.0f}"
+            cells += [f"**{value}**" if verdict is False else value, "" if expected is None else str(expected)]
+        lines.append(f"| {finding.name.replace('_', ' ')} | {finding.voxels} | {finding.native_hu:.0f} | " + " | ".join(cells) + " |")
+    lines += ["", f"{sum(verdicts)} of {len(verdicts)} as expected; those that are not are bold."]
+    return "\n".join(lines)
+
+
+def canonical_scan(scan: Volume) -> Volume:
+    """The scan on the grid that regions are placed on: LPS, slices from feet to head."""
+    return canonical(scan)[0]
