@@ -21,6 +21,7 @@ from s2ldm_core.anatomy.interiors import divide_organs
 from s2ldm_core.anatomy.simulated import enhanced_share
 from s2ldm_core.anatomy.subject import Subject
 from s2ldm_core.phantom import ORGANS, PHASE_SECONDS, Patient, Scanner
+from s2ldm_core.phantom.appearance import Texture, phase_seconds
 from s2ldm_core.phantom.fields import Axes
 from s2ldm_core.phantom.kinetics import Kinetics
 from s2ldm_core.phantom.patient import stream
@@ -80,7 +81,7 @@ class AnatomyScan:
         top, under, share = sample_structures(subject, indices, sharpness=_SHARPNESS[mode])
         self._canvas = MapCanvas(axes, top=top, under=under, share=share)
         self._table = image.native_table(self.patient, seed=seed)
-        self._texture = image.Texture.of(axes, seed=seed)
+        self._texture = Texture.of(axes, stream(seed, "anatomy texture"))
         self._kinetics = Kinetics(self.patient, seed=seed)
         if mode == "painted":
             refit_fat(self._canvas, self.patient, seed=seed)
@@ -141,7 +142,7 @@ class AnatomyScan:
         """CECT minus NCCT without noise, (D, H, W) float32, HU; phase: a name in `PHASE_SECONDS` or seconds after the injection's start."""
         if isinstance(phase, str) and phase not in PHASE_SECONDS:
             raise AnatomyError("PHASE_UNKNOWN", f"There is no phase {phase!r}.", f"Choose one of {', '.join(PHASE_SECONDS)} or seconds.")
-        seconds = image.phase_seconds(self.patient, phase) if isinstance(phase, str) else float(phase)
+        seconds = phase_seconds(self.patient, phase) if isinstance(phase, str) else float(phase)
         change = image.change_hu(self._canvas, self._kinetics, self._texture, seconds=seconds)
         if self.mode == "simulated":
             change *= self._enhanced
@@ -152,7 +153,7 @@ class AnatomyScan:
 
     def enhancement(self, organ: str, phase: str) -> float:
         """Mean enhancement (HU) of a tissue of this patient in a phase."""
-        return self._kinetics.enhancement(organ, image.phase_seconds(self.patient, phase))
+        return self._kinetics.enhancement(organ, phase_seconds(self.patient, phase))
 
 
 def _axes(

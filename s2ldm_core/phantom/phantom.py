@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from scipy.ndimage import uniform_filter1d
 
 from ..errors import PhantomError
-from . import abdomen, arteries, body, bowel, girdles, kidneys, muscles, outside, skeleton, thorax, veins
+from . import abdomen, appearance, arteries, body, bowel, girdles, kidneys, muscles, outside, skeleton, thorax, veins
 from .canvas import Canvas
-from .fields import Axes, SplineField
+from .fields import Axes
 from .kinetics import Kinetics
 from .patient import Patient, stream
 from .scanner import Scanner
@@ -150,9 +149,7 @@ class Phantom:
                 )
             if phase == "native":
                 return None
-            # Bolus tracking follows a slow or fast circulation in part.
-            late = 8.0 * (5.6 / self.patient.cardiac_output - 1.0) + self.patient.timing_jitter_seconds
-            return PHASE_SECONDS[phase] + late
+            return appearance.phase_seconds(self.patient, phase)
         return float(phase)
 
     def curve(self, organ: str, seconds: float) -> float:
@@ -171,14 +168,9 @@ class Phantom:
         breathing: millimetres by which diaphragm and upper abdomen stand lower (positive) or higher than in the other images.
         """
         seconds = self.seconds(phase)
-        enhancement = np.zeros(256, np.float32)
-        mottle = np.zeros(256, np.float32)
+        enhancement, mottle = np.zeros(256, np.float32), np.zeros(256, np.float32)
         if seconds is not None:
-            fade = float(np.exp(-max(0.0, seconds - 35.0) / 22.0))
-            for name, tissue in TISSUES.items():
-                value = self._kinetics.enhancement(name, seconds)
-                enhancement[tissue.label] = value
-                mottle[tissue.label] = value * tissue.mottle * (0.12 + 0.88 * fade)
+            enhancement, mottle = appearance.enhancement_tables(self._kinetics, seconds)
         out = np.empty(self.labels.shape, np.float32)
         for slab in self._slabs():
             out[slab] = self._ideal(slab, enhancement, mottle)
@@ -186,48 +178,19 @@ class Phantom:
             self._breathe(out, breathing)
         self.scanner.blur(out, spacing_mm=self.spacing_mm)
         if noise_seed is not None:
-            self._add_noise(out, noise_seed)
+            out += appearance.scan_noise(self.scanner, self.labels, spacing_mm=self.spacing_mm, seed=noise_seed)
         return np.maximum(out, np.float32(-1024.0), out=out)
 
     def _ideal(self, slab: slice, enhancement: np.ndarray, mottle: np.ndarray) -> np.ndarray:
         axes = (self._axes[0][slab], self._axes[1], self._axes[2])
-        rng = stream(self.seed, "texture")
-        coarse = SplineField(rng, spacing_mm=(14.0, 11.0, 11.0)).grid(axes)[0]
-        fine = SplineField(rng, spacing_mm=(6.0, 4.0, 4.0)).grid(axes)[0]
-        fine *= np.float32(0.75)
-        fine += np.float32(0.65) * coarse
-        texture = np.zeros(256, np.float32)
-        fatty = np.zeros(256, np.float32)
-        for name, tissue in TISSUES.items():
-            texture[tissue.label] = tissue.texture_hu
-            if name in MUSCLES:
-                fatty[tissue.label] = self.patient.muscle_fat * (1.0 if tissue.texture_hu > 8 else 0.35)
+        texture = appearance.Texture.of(axes, stream(self.seed, "texture"))
         top, under = self.labels[slab], self._under[slab]
-        share = self._share[slab].astype(np.float32)
-        share *= np.float32(1.0 / 255.0)
         mean = self._native + enhancement
         upper = mean[top]
-        out = mean[under]
-        upper += texture[top] * fine
-        upper -= (60.0 * fatty)[top] * np.maximum(fine - np.float32(0.35), 0)
+        appearance.add_texture(upper, top, texture, self.patient)
         if mottle.any():
-            upper += mottle[top] * coarse
-        upper -= out
-        upper *= share
-        out += upper
-        return out
-
-    def _add_noise(self, out: np.ndarray, seed: int) -> None:
-        inside = (self.labels != 0) & (self.labels != ORGANS["lung"]) & (self.labels != ORGANS["table_foam"])
-        bone = (self.labels >= 30) & (self.labels <= 32)
-        factor, streak = self.scanner.weights(inside, bone, spacing_mm=self.spacing_mm)
-        noise = self.scanner.noise(out.shape, spacing_mm=self.spacing_mm, seed=seed)
-        lines = uniform_filter1d(noise, max(3, int(45 / self.spacing_mm[2])), axis=2)
-        lines *= streak
-        lines *= np.float32(self.scanner.streak_hu / 3.0)
-        noise *= factor
-        noise += lines
-        out += noise
+            upper += mottle[top] * texture.coarse
+        return appearance.mixed(upper, mean[under], self._share[slab])
 
     def moved_labels(self, breathing: float) -> np.ndarray:
         """Return the organ labels (D, H, W) uint8 as they lie in :meth:`hu` with the same ``breathing``."""
