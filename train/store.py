@@ -65,7 +65,7 @@ class PairStore:
         return self._cases[index]
 
     def digest(self) -> str:
-        """SHA-256 over what every case's ``case.json`` says: which data a run has seen."""
+        """SHA-256 over what every case's ``case.json`` says, its arrays' checksums among it: which data a run has seen."""
         total = hashlib.sha256()
         for case in self._cases:
             total.update(case.name.encode() + b"\0" + (self.folder / case.name / _CASE).read_bytes() + b"\0")
@@ -107,16 +107,19 @@ def write_case(
     """Write one case; complete only once its ``case.json`` is there. ``patient=None``: the case is its own patient."""
     target = folder / name
     target.mkdir(parents=True, exist_ok=True)
-    for key, array in {"native": native, **({} if noise is None else {"noise": noise}), **changes}.items():
-        np.save(target / f"{key}.npy", array.astype(np.float16))
+    arrays = {"native": native, **({} if noise is None else {"noise": noise}), **changes}
+    stored = {key: np.ascontiguousarray(array, dtype=np.float16) for key, array in arrays.items()}
     if labels is not None:
-        np.save(target / "labels.npy", labels.astype(np.uint8))
+        stored["labels"] = np.ascontiguousarray(labels, dtype=np.uint8)
+    for key, array in stored.items():
+        np.save(target / f"{key}.npy", array)
     record = {
         "spacing_mm": list(spacing_mm),
         "phases": sorted(changes),
         "patient": patient or name,
         "split": split,
         "organs": dict(organs or {}),
+        "sha256": {key: hashlib.sha256(array.data).hexdigest() for key, array in stored.items()},
         "about": dict(about),
     }
     temporary = target / f"{_CASE}.part"

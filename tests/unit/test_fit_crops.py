@@ -95,6 +95,9 @@ def test_a_store_offers_its_splits_its_organs_and_a_digest_of_what_it_holds(tmp_
     assert PairStore(tmp_path, split="validation")[0].labels is None
     with pytest.raises(TrainError, match="test split"):
         PairStore(tmp_path, split="test")
+    before = train.digest()
+    write_case(tmp_path, "a", **{**arrays, "native": native + 1}, labels=np.full(native.shape, 5), organs={"aorta": 5}, patient="p")
+    assert PairStore(tmp_path, split="train").digest() != before
     before = PairStore(tmp_path).digest()
     write_case(tmp_path, "b", **arrays, split="test")
     assert PairStore(tmp_path).digest() != before

@@ -12,8 +12,8 @@ from typing import Any
 from train.store import PairStore
 
 _PACKAGES = ("s2ldm-node", "torch", "monai", "accelerate", "numpy", "scipy")
-_PHANTOM = "digital torso phantom (s2ldm_core.phantom) only; no patient data"
-_LICENCES = {_PHANTOM: "none needed: synthetic"}
+_PHANTOM = "digital torso phantom (s2ldm_core.phantom)"
+_LICENCES = {_PHANTOM: "none needed: synthetic, no patient data"}
 _LONGEST_REFERENCE = 200
 
 
@@ -80,7 +80,7 @@ def describe_data(store: PairStore) -> dict[str, Any]:
 
 
 def _source(about: dict[str, Any]) -> str:
-    """A case's origin: its own ``source``, or the anatomy it was made from, else the procedural phantom that writes only a seed."""
+    """A case's origin: its own ``source``, or the anatomy it was made from, else the procedural phantom, which writes a seed alone."""
     for key in ("source", "anatomy", "layout"):
         if about.get(key):
             mode = f" ({about['mode']})" if about.get("mode") else ""
