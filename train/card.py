@@ -42,7 +42,9 @@ def _training_data(data: Mapping[str, Any]) -> str:
     if isinstance(sources, list) and sources:
         rows = [(str(item.get("source", "")), str(item.get("licence") or "not stated"), str(item.get("cases", ""))) for item in sources]
         lines.append(_table(("source", "licence", "cases"), rows))
-    shown = {key: value for key, value in data.items() if key not in ("source", "sources", "seeds")}
+    shown = {key: value for key, value in data.items() if key not in ("source", "sources", "seeds", "started_from")}
+    if ancestors := _ancestors(data):
+        shown["started from"] = ancestors
     seeds = data.get("seeds")
     if isinstance(seeds, list) and seeds:
         few = len(seeds) <= _NAMED_SEEDS
@@ -50,6 +52,15 @@ def _training_data(data: Mapping[str, Any]) -> str:
     if shown:
         lines.append("\n".join(f"- {key.replace('_', ' ')}: {_text(value)}" for key, value in shown.items()))
     return "\n\n".join(lines) or "Not recorded."
+
+
+def _ancestors(data: Mapping[str, Any]) -> str:
+    """The packages whose weights these came from, latest first; what those were trained on is in the metadata."""
+    named = []
+    while isinstance(before := data.get("started_from"), Mapping):
+        named.append(f"{before.get('name')} {before.get('version')} (weights {str(before.get('weights_sha256'))[:12]}…)")
+        data = before.get("training_data") or {}
+    return ", which started from ".join(named)
 
 
 def _metrics(metrics: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ import pytest
 import torch
 from tiny_training import NETWORK, STAGES, fit_config, write_pair
 
+from train.card import model_card
 from train.errors import TrainError
 from train.export import export
 from train.fit import Fit
@@ -41,6 +42,10 @@ def test_the_last_stage_alone_is_trained_and_the_result_names_where_it_came_from
     made = export(run.run, tmp_path / "package", name="second", version="1").metadata
     assert made.training_data["started_from"]["weights_sha256"] == package.metadata.weights_sha256
     assert made.training_data["started_from"]["training_data"]["cases"] == 1
+    before = f"{package.metadata.name} {package.metadata.version} (weights {package.metadata.weights_sha256[:12]}…)"
+    assert f"- started from: {before}\n" in model_card(made)
+    again = made.model_copy(update={"training_data": {"started_from": made.model_dump(mode="json")}})
+    assert f"(weights {made.weights_sha256[:12]}…), which started from {before}\n" in model_card(again)
 
 
 def test_without_a_package_no_stage_can_be_left_out(store, tmp_path):
