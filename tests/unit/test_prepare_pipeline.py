@@ -222,8 +222,8 @@ def test_the_same_seed_gives_the_same_registration_to_the_last_bit() -> None:
     phantom = small_phantom(3, slices=12)
     fixed = Volume(hu=phantom.hu("native", noise_seed=1), affine=phantom.affine)
     moving = Volume(hu=phantom.hu("venous", noise_seed=2, breathing=8.0), affine=phantom.affine)
-    one, two = (warp(moving, fixed, register(fixed, moving, method="affine", seed=4).transform)[0] for _ in range(2))
-    assert np.array_equal(one, two)
+    answers = {warp(moving, fixed, register(fixed, moving, method="affine", seed=4).transform)[0].tobytes() for _ in range(6)}
+    assert len(answers) == 1
 
 
 def test_labels_may_be_named_by_id_or_by_name_and_keep_only_what_is_there(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ result is the same to the last bit.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
@@ -99,7 +101,24 @@ def register(fixed: Volume, moving: Volume, *, method: Method, seed: int = 0, th
     TrainError
         ``REGISTRATION_FAILED`` when the images do not overlap or have too little body to compare.
     """
-    pair = Pair.of(fixed, moving, seed=seed, threads=threads)
+    with _itk_threads(threads):
+        return _register(Pair.of(fixed, moving, seed=seed, threads=threads), method)
+
+
+@contextmanager
+def _itk_threads(count: int) -> Iterator[None]:
+    """Everything ITK starts in here runs in ``count`` threads: the registration method's own setting does not reach its metric
+    and optimiser, whose sums then depend on which thread ends first.
+    """
+    before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(count)
+    try:
+        yield
+    finally:
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before)
+
+
+def _register(pair: Pair, method: Method) -> Registration:
     start = _best_start(pair, _starts(pair.fixed, pair.moving))
     if method == "none":
         return Registration(transform=start, start=start)
