@@ -9,6 +9,8 @@ DEMO_INPUT ?=
 # Which series of that folder, when it holds several: its Series Instance UID.
 DEMO_SERIES ?=
 TEST_ARGS  ?=
+# Test files run side by side in so many processes; 0: in one, for a debugger.
+TEST_WORKERS ?= 2
 BENCH_ARGS ?=
 # Which ablation: config/train/ablation_gpu.yaml on a large GPU.
 PLAN ?= config/train/ablation.yaml
@@ -52,7 +54,7 @@ demo: $(STAMP)  ## Start the node, send it a series over DICOM, show the derived
 	$(BIN)/s2ldm-node demo $(if $(DEMO_INPUT),--input '$(DEMO_INPUT)') $(if $(DEMO_SERIES),--series '$(DEMO_SERIES)')
 
 test: $(STAMP) packages  ## Run every test
-	$(BIN)/python -m pytest $(TEST_ARGS)
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile $(TEST_ARGS)
 
 lint: $(STAMP)  ## Check style and types
 	$(BIN)/ruff check .
