@@ -15,6 +15,7 @@ import torch
 
 from s2ldm_core.body import body_box
 from s2ldm_core.phantom import ORGANS, Phantom
+from s2ldm_core.volume import Volume
 from train.store import has_case, write_case
 
 HELD_OUT = 100_000
@@ -110,12 +111,10 @@ def write_labels(phantom: Phantom, folder: Path, *, breathing: float = 0.0) -> N
     """Write a phase's organs as ``labels.nii.gz`` (LPS, the grid of its series) and ``labels.json`` (organ → value)."""
     import SimpleITK as sitk  # needed for this form only
 
+    from train.prepare.images import image_of
+
     values = phantom.moved_labels(breathing)
-    image = sitk.GetImageFromArray(values)
-    dz, dy, dx = phantom.spacing_mm
-    image.SetSpacing((dx, dy, dz))
-    image.SetOrigin(tuple(float(x) for x in phantom.affine[:3, 3]))
-    sitk.WriteImage(image, str(folder / "labels.nii.gz"), useCompression=True)
+    sitk.WriteImage(image_of(Volume(hu=values, affine=phantom.affine), values), str(folder / "labels.nii.gz"), useCompression=True)
     present = {name: value for name, value in ORGANS.items() if (values == value).any()}
     (folder / "labels.json").write_text(json.dumps(present, indent=1), encoding="utf-8")
 

@@ -24,11 +24,12 @@ def plausibility(
     Example: s2ldm-train plausibility demo ct.nii.gz --labels segmentation/labels.nii.gz
     """
     from s2ldm_core import Translator, read_volume
-    from train.evaluation.plausibility import canonical_scan, examine, labelled_regions, placed_regions, table
+    from s2ldm_core.volume import canonical
+    from train.evaluation.plausibility import examine, labelled_regions, placed_regions, table
 
     if labels is None and regions is None:
         raise TrainError("NO_REGIONS", "Nothing says where the organs are.", "Give --labels, --regions or both.")
-    volume = canonical_scan(read_volume(scan))
+    volume = canonical(read_volume(scan))[0]
     wanted = [
         *([] if labels is None else labelled_regions(labels, volume)),
         *([] if regions is None else placed_regions(regions, volume)),

@@ -21,14 +21,12 @@ from s2ldm_core.anatomy.names import structure
 from s2ldm_core.body import body_mask
 from s2ldm_core.errors import S2LDMError
 from s2ldm_core.phantom import ORGANS
-from s2ldm_core.volume import canonical
 from train.errors import TrainError
 from train.evaluation.tissue import still_tissue
 from train.metrics import organ_cores
 from train.prepare.labels import read_labels
 
 _FEWEST_VOXELS = 10
-_LARGEST_REGIONS = 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +147,7 @@ def placed_regions(path: Path, scan: Volume) -> list[Region]:
         ``REGIONS_UNREADABLE``: not such a list, or a region outside the scan.
     """
     try:
-        spheres = [_Sphere.model_validate(item) for item in yaml.safe_load(path.read_text(encoding="utf-8"))[:_LARGEST_REGIONS]]
+        spheres = [_Sphere.model_validate(item) for item in yaml.safe_load(path.read_text(encoding="utf-8"))]
         for sphere in spheres:
             _known(sphere.structure)
     except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError, ValidationError, S2LDMError) as error:
@@ -177,8 +175,11 @@ def _known(name: str) -> str:
     return name if name in ORGANS else structure(name)
 
 
-def examine(translator: Translator, scan: Volume, regions: Sequence[Region], *, phases: Sequence[str] | None = None) -> list[Finding]:
-    """Translate ``scan`` (canonical) to ``phases`` and measure it in ``regions``; fat and dense bone are found by their HU and added."""
+def examine(translator: Translator, scan: Volume, regions: Sequence[Region]) -> list[Finding]:
+    """Translate ``scan`` (canonical) to every phase of the package and measure it in ``regions``.
+
+    Fat and dense bone are found by their HU and added.
+    """
     body = body_mask(scan.hu, scan.spacing_mm)
     still = still_tissue(scan.hu, spacing_mm=scan.spacing_mm, body=body)
     measured = [
@@ -186,7 +187,7 @@ def examine(translator: Translator, scan: Volume, regions: Sequence[Region], *, 
         Region(name="fat, by HU", structure="visceral_fat", voxels=still & (scan.hu < 0)),
         Region(name="dense bone, by HU", structure="cortical_bone", voxels=still & (scan.hu > 0)),
     ]
-    answers = {phase: translator.translate(scan, phase=phase).volume.hu for phase in phases or translator.metadata.phases}
+    answers = {phase: translator.translate(scan, phase=phase).volume.hu for phase in translator.metadata.phases}
     findings = []
     for region in measured:
         count = int(region.voxels.sum())
@@ -221,8 +222,3 @@ def table(findings: Sequence[Finding]) -> str:
         lines.append(f"| {finding.name.replace('_', ' ')} | {finding.voxels} | {finding.native_hu:.0f} | " + " | ".join(cells) + " |")
     lines += ["", f"{sum(verdicts)} of {len(verdicts)} as expected; those that are not are bold."]
     return "\n".join(lines)
-
-
-def canonical_scan(scan: Volume) -> Volume:
-    """The scan on the grid that regions are placed on: LPS, slices from feet to head."""
-    return canonical(scan)[0]
