@@ -23,6 +23,21 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class FocusConfig(_Part):
+    """Crops that are drawn around organs instead of anywhere: a small organ is otherwise hardly seen in a scan of the torso."""
+
+    share: float = Field(0.0, ge=0, le=1)
+    """Share of the crops, of the cases that have labels of such organs."""
+    organs: tuple[str, ...] = ()
+    """Each that a case has is as likely as the others."""
+
+    @model_validator(mode="after")
+    def _named(self) -> Self:
+        if self.share and not self.organs:
+            raise ValueError("focus.share needs focus.organs")
+        return self
+
+
 class DataConfig(_Part):
     """Which pairs, and how crops are drawn from them."""
 
@@ -31,6 +46,7 @@ class DataConfig(_Part):
     window_hu: tuple[float, float] = (-200.0, 500.0)
     crop: Triple = (32, 128, 128)
     """Voxels of the model grid: slices, rows, columns."""
+    focus: FocusConfig = FocusConfig()
     batch: int = Field(1, ge=1)
     """Crops of one optimiser step over all processes: the number of processes never changes what is learnt."""
     micro_batch: int = Field(1, ge=1)

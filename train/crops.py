@@ -18,6 +18,9 @@ from train.config import DataConfig, Triple
 from train.errors import TrainError
 from train.store import Case, PairStore
 
+_PLACES = 256
+"""Voxels kept of an organ as places to draw crops around."""
+
 
 class Augmentation(NamedTuple):
     """What is done to both phases of a case alike."""
@@ -59,6 +62,7 @@ class CropSampler:
 
     def __init__(self, store: PairStore, config: DataConfig, *, phases: tuple[str, ...], seed: int) -> None:
         self._store, self._config, self._seed = store, config, seed
+        self._places: dict[int, list[np.ndarray]] = {}
         cases = [store[i] for i in range(len(store))]
         self._phases = [tuple((i, p) for i, p in enumerate(phases) if p in case.changes) for case in cases]
         absent = [p for i, p in enumerate(phases) if not any((i, p) in known for known in self._phases)]
@@ -71,6 +75,12 @@ class CropSampler:
         without = [store.names[n] for n, known in enumerate(self._phases) if not known]
         if without:
             raise TrainError("PHASE_MISSING", f"{len(without)} cases of {store.folder} have none of the phases, such as {without[0]}.")
+        if config.focus.share and not any(set(config.focus.organs) & set(case.organs) for case in cases):
+            raise TrainError(
+                "FOCUS_WITHOUT_ORGANS",
+                f"No training case of {store.folder} has labels of {', '.join(config.focus.organs)}.",
+                "Name organs that its cases have in data.focus.organs, or set data.focus.share to 0.",
+            )
 
     def batch(self, *, stage: int, step: int, items: Iterable[int] = (0,), crop: Triple | None = None) -> PairBatch:
         """``items`` of the batch of optimiser step ``step`` in stage number ``stage``; ``crop`` instead of the configured one."""
@@ -88,7 +98,7 @@ class CropSampler:
         number = int(rng.integers(len(self._store)))
         case, phases = self._store[number], self._phases[number]
         phase, name = phases[int(rng.integers(len(phases)))]
-        origin = random_origin(rng, case.native.shape, crop)
+        origin = self._origin(rng, number, crop)
         augmentation = Augmentation.draw(rng, self._config, separate_noise=case.noise is not None)
         native = augmentation.native(
             cut(case.native, origin, crop), None if case.noise is None else cut(case.noise, origin, crop), spacing_mm=case.spacing_mm
@@ -96,6 +106,26 @@ class CropSampler:
         change = augmentation.blurred(cut(case.changes[name], origin, crop), spacing_mm=case.spacing_mm)
         source, change = to_units(native, change, window_hu=self._config.window_hu)
         return source, change, phase, None if case.labels is None else cut(case.labels, origin, crop).astype(np.uint8)
+
+
+    def _origin(self, rng: np.random.Generator, number: int, crop: Triple) -> tuple[int, ...]:
+        shape, share = self._store[number].native.shape, self._config.focus.share
+        if share and rng.random() < share and (places := self._organ_places(number)):
+            voxels = places[int(rng.integers(len(places)))]
+            return origin_around(rng, voxels[int(rng.integers(len(voxels)))], shape, crop)
+        return random_origin(rng, shape, crop)
+
+    def _organ_places(self, number: int) -> list[np.ndarray]:
+        """Voxels ``(n, 3)`` of each focus organ that the case has, evenly thinned."""
+        if number not in self._places:
+            case = self._store[number]
+            values = [case.organs[name] for name in self._config.focus.organs if name in case.organs]
+            labels = None if case.labels is None else np.asarray(case.labels)
+            found = [] if labels is None else [np.flatnonzero(labels == value) for value in values]
+            self._places[number] = [
+                np.stack(np.unravel_index(flat[:: -(-flat.size // _PLACES)], case.native.shape), axis=1) for flat in found if flat.size
+            ]
+        return self._places[number]
 
 
 def _or_none(organs: np.ndarray | None, *, like: np.ndarray) -> np.ndarray:
@@ -134,6 +164,12 @@ def middle(case: Case, slices: int | None) -> slice:
 def random_origin(rng: np.random.Generator, shape: tuple[int, ...], crop: Triple) -> tuple[int, ...]:
     """Where a crop begins: uniform over all places at which it fits, 0 along an axis that is shorter."""
     return tuple(int(rng.integers(max(0, n - c) + 1)) for n, c in zip(shape, crop, strict=True))
+
+
+def origin_around(rng: np.random.Generator, voxel: np.ndarray, shape: tuple[int, ...], crop: Triple) -> tuple[int, ...]:
+    """Where a crop begins that has ``voxel`` in its middle half, as far as it fits."""
+    places = zip(voxel, shape, crop, strict=True)
+    return tuple(int(np.clip(v - c // 4 - rng.integers(c - 2 * (c // 4)), 0, max(0, n - c))) for v, n, c in places)
 
 
 def cut(array: np.ndarray, origin: tuple[int, ...], size: Triple) -> np.ndarray:

@@ -83,6 +83,28 @@ def test_organs_are_cropped_with_the_images_and_cases_without_have_none(store, t
         np.testing.assert_allclose(batch().source[i].numpy() * 350 + 150, batch().organs[i].numpy(), atol=0.01)
 
 
+def test_a_share_of_the_crops_is_drawn_around_organs(store, tmp_path):
+    labels = np.zeros((16, 64, 64))
+    labels[3, 5, 60] = 5
+    arrays = {"spacing_mm": (3, 1.5, 1.5), "native": labels, "changes": {"arterial": labels}, "about": {}}
+    write_case(tmp_path, "bare", **arrays)
+    write_case(tmp_path, "labelled", **arrays, labels=labels, organs={"aorta": 5})
+    data = fit_config(store, tmp_path).data
+
+    def seen(**focus):
+        config = data.model_validate({**data.model_dump(), "crop": (8, 16, 16), "focus": focus})
+        organs = CropSampler(PairStore(tmp_path), config, phases=("arterial",), seed=0).batch(stage=0, step=0, items=range(200)).organs
+        return float((organs == 5).flatten(1).any(1).float().mean())
+
+    assert seen() < 0.1
+    assert 0.2 < seen(share=0.5, organs=["aorta", "portal_vein"]) < 0.35  # half the crops of one of two cases
+    assert 0.4 < seen(share=1.0, organs=["aorta"]) < 0.6
+    with pytest.raises(TrainError, match="labels of portal_vein"):
+        seen(share=0.5, organs=["portal_vein"])
+    with pytest.raises(ValueError, match=r"needs focus\.organs"):
+        seen(share=0.5)
+
+
 def test_a_store_offers_its_splits_its_organs_and_a_digest_of_what_it_holds(tmp_path):
     native = np.zeros((4, 8, 8))
     arrays = {"spacing_mm": (3, 1.5, 1.5), "native": native, "changes": {"arterial": native}, "about": {}}
