@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from s2ldm_core.body import body_box
 from s2ldm_core.phantom import ORGANS, Phantom
 from s2ldm_core.volume import Volume
+from train.processes import in_processes
 from train.store import has_case, write_case
 
 HELD_OUT = 100_000
@@ -40,11 +38,11 @@ def make_store(
 ) -> Iterator[str]:
     """Make the missing cases of ``seeds`` in ``workers`` processes; yields the name of each as it is complete."""
     missing = [seed for seed in seeds if not has_case(folder, case_name(seed))]
-    return _in_processes(_make_case, folder, missing, phases=phases, grid=grid or PhantomGrid(), workers=workers)
+    make = partial(_make_case, folder, phases=phases, grid=grid or PhantomGrid())
+    return (name for _, name in in_processes(make, missing, workers))
 
 
-def _make_case(folder: Path, seed: int, phases: tuple[str, ...], grid: PhantomGrid) -> str:
-    torch.set_num_threads(1)
+def _make_case(folder: Path, seed: int, *, phases: tuple[str, ...], grid: PhantomGrid) -> str:
     phantom = _phantom(seed, grid)
     native = phantom.hu("native")
     box = body_box(native, grid.spacing_mm)
@@ -73,30 +71,13 @@ def write_dicom(
     ``breathing_mm``: in every contrast phase the diaphragm stands between a quarter and all of this lower than in the native scan.
     """
     missing = [seed for seed in seeds if not (folder / case_name(seed) / ".complete").exists()]
-    make = partial(_write_dicom_case, breathing_mm=breathing_mm)
-    return _in_processes(make, folder, missing, phases=phases, grid=grid or PhantomGrid(), workers=workers)
+    make = partial(_write_dicom_case, folder, phases=phases, grid=grid or PhantomGrid(), breathing_mm=breathing_mm)
+    return (name for _, name in in_processes(make, missing, workers))
 
 
-def _in_processes(
-    make: Callable[[Path, int, tuple[str, ...], PhantomGrid], str],
-    folder: Path,
-    seeds: list[int],
-    *,
-    phases: tuple[str, ...],
-    grid: PhantomGrid,
-    workers: int,
-) -> Iterator[str]:
-    folder.mkdir(parents=True, exist_ok=True)
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        futures = [pool.submit(make, folder, seed, phases, grid) for seed in seeds]
-        for future in as_completed(futures):
-            yield future.result()
-
-
-def _write_dicom_case(folder: Path, seed: int, phases: tuple[str, ...], grid: PhantomGrid, *, breathing_mm: float) -> str:
+def _write_dicom_case(folder: Path, seed: int, *, phases: tuple[str, ...], grid: PhantomGrid, breathing_mm: float) -> str:
     from s2ldm_core.phantom.dicom import write_series  # pydicom is needed for this form only
 
-    torch.set_num_threads(1)
     phantom = _phantom(seed, grid)
     depths = breathing_mm * np.random.default_rng((seed, 2)).uniform(0.25, 1.0, len(phases))
     for number, (phase, depth) in enumerate(zip(("native", *phases), (0.0, *depths), strict=True)):

@@ -11,6 +11,7 @@ import time
 import pytest
 import torch
 import yaml
+from filelock import FileLock
 from tiny_training import CROP, NETWORK, PLAIN, fit_config, write_pair
 
 from train.checkpoint import load_checkpoint
@@ -101,6 +102,14 @@ def test_kill_9_in_the_middle_of_stage_1_and_of_stage_2_changes_no_bit_of_the_we
         assert 0 < position.step < 25
     assert _same(Fit(config).fit().state_dict(), expected)
     assert [line["step"] for line in _history(run) if line["stage"] == "autoencoder"] == list(range(1, 26))
+
+
+def test_a_run_that_another_process_trains_is_refused(store, tmp_path):
+    fit = Fit(fit_config(store, tmp_path))
+    fit.run.mkdir(parents=True)
+    with FileLock(fit.run / ".lock"), pytest.raises(TrainError, match="Another process is training") as caught:
+        fit.fit()
+    assert caught.value.code == "RUN_BUSY"
 
 
 def test_two_processes_take_the_steps_of_one_with_twice_the_batch(store, tmp_path):

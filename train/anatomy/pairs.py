@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
 
 from s2ldm_core.anatomy import AnatomyScan, Mode, organ_ids
 from s2ldm_core.body import body_box
@@ -18,6 +16,7 @@ from s2ldm_core.phantom import PHASE_SECONDS
 from train.anatomy.files import SubjectFiles, find_subjects, read_subject
 from train.errors import TrainError
 from train.phantoms import PhantomGrid
+from train.processes import in_processes
 from train.store import has_case, write_case
 
 Modes = Literal["both", "painted", "simulated"]
@@ -58,37 +57,18 @@ def make_anatomy_store(
     if wrong or not phases:
         raise TrainError("PHASE_UNKNOWN", f"There is no contrast phase {', '.join(wrong)!r}.", "Choose from arterial, venous, delayed.")
     missing = [seed for seed in seeds if not has_case(folder, case_name(seed))]
-    folder.mkdir(parents=True, exist_ok=True)
-    return _in_processes(folder, missing, chosen, phases=phases, grid=grid or PhantomGrid(), workers=workers, modes=modes)
-
-
-def _in_processes(
-    folder: Path,
-    seeds: list[int],
-    subjects: tuple[SubjectFiles, ...],
-    *,
-    phases: tuple[str, ...],
-    grid: PhantomGrid,
-    workers: int,
-    modes: Modes,
-) -> Iterator[str]:
     # A subject's seeds one after the other, so that a process reads it once.
-    ordered = sorted(seeds, key=lambda seed: (_pick(seed, len(subjects)), seed))
-    work = [(folder, seed, subjects[_pick(seed, len(subjects))], phases, grid, modes) for seed in ordered]
-    if workers == 1:
-        yield from (_make_case(*item) for item in work)
-        return
-    # Each process computes on one thread; together they use the processors better than threads within them.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        for future in as_completed([pool.submit(_make_case, *item) for item in work]):
-            yield future.result()
+    ordered = sorted(missing, key=lambda seed: (_pick(seed, len(chosen)), seed))
+    make = partial(_make_case, folder, phases=phases, grid=grid or PhantomGrid(), modes=modes)
+    return (name for _, name in in_processes(make, [(seed, chosen[_pick(seed, len(chosen))]) for seed in ordered], workers))
 
 
 def _pick(seed: int, count: int) -> int:
     return int(np.random.default_rng((seed, 3)).integers(count))
 
 
-def _make_case(folder: Path, seed: int, files: SubjectFiles, phases: tuple[str, ...], grid: PhantomGrid, modes: Modes) -> str:
+def _make_case(folder: Path, one: tuple[int, SubjectFiles], *, phases: tuple[str, ...], grid: PhantomGrid, modes: Modes) -> str:
+    seed, files = one
     subject = read_subject(files)
     rng = np.random.default_rng((seed, 4))
     slices = int(rng.integers(grid.slices[0], grid.slices[1] + 1))

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast, gather_object
+from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from safetensors.torch import save_file
@@ -76,9 +77,28 @@ class Fit:
         Raises
         ------
         TrainError
-            ``DATA_CHANGED``, ``CHECKPOINT_DAMAGED``, ``CHECKPOINT_DIFFERS``, ``LOSS_NOT_FINITE``, ``BATCH_UNEVEN``.
+            ``RUN_BUSY``, ``DATA_CHANGED``, ``CHECKPOINT_DAMAGED``, ``CHECKPOINT_DIFFERS``, ``LOSS_NOT_FINITE``, ``BATCH_UNEVEN``.
         """
         self.run.mkdir(parents=True, exist_ok=True)
+        with self._alone():
+            return self._fit()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Two processes that trained one run would each overwrite the other's checkpoints; a killed one leaves no lock."""
+        if not self.main:
+            yield
+            return
+        try:
+            lock = FileLock(self.run / ".lock", timeout=0).acquire()
+        except Timeout:
+            raise TrainError(
+                "RUN_BUSY", f"Another process is training {self.run}.", "Wait until it has ended, end it, or give this run another name."
+            ) from None
+        with lock:
+            yield
+
+    def _fit(self) -> System:
         check_data(self.run, digest=self._digest)
         self._resume()
         self.accelerator.wait_for_everyone()

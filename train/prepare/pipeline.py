@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeVar
-
-import torch
+from typing import Any, Final, Protocol
 
 from s2ldm_core.errors import S2LDMError
 from train.errors import TrainError
@@ -26,11 +21,9 @@ from train.prepare.phase import Verdict, guess_from_tags, judge
 from train.prepare.scan import evidence_slices
 from train.prepare.series import Series, find_series
 from train.prepare.tables import read_table
+from train.processes import in_processes
 
 EVIDENCE: Final = "evidence.jsonl"
-
-Task = TypeVar("Task")
-Result = TypeVar("Result")
 
 
 class Listener(Protocol):
@@ -100,7 +93,7 @@ def prepare(
     done = len(tasks) - len(missing)
     listener("registering", done, len(tasks))
     made = 0
-    for _, complete in _in_processes(make_case, missing, workers):
+    for _, complete in in_processes(make_case, missing, workers):
         done, made = done + 1, made + int(complete)
         listener("registering", done, len(tasks))
     rejections += [one for task in tasks for one in rejections_of(output, task.name)]
@@ -154,7 +147,7 @@ def _judged(
     unknown = [(studies, series) for key, series in worth.items() if key not in known]
     total = len(worth)
     with (output / EVIDENCE).open("a", encoding="utf-8") as file:
-        for count, ((_, series), evidence) in enumerate(_in_processes(_measure, unknown, workers), start=total - len(unknown) + 1):
+        for count, ((_, series), evidence) in enumerate(in_processes(_measure, unknown, workers), start=total - len(unknown) + 1):
             known[series.key] = evidence
             record = None if evidence is None else vars(evidence)
             file.write(json.dumps({"series": series.key, "evidence": record}) + "\n")
@@ -215,33 +208,6 @@ def _tasks(
         for one in pairings
     ]
     return sorted(tasks, key=lambda task: task.name)
-
-
-def _in_processes(
-    work: Callable[[Task], Result], tasks: Sequence[Task], workers: int
-) -> Iterator[tuple[Task, Result]]:
-    """Results as they come; with one worker in this process, in order."""
-    if workers <= 1 or len(tasks) <= 1:
-        for task in tasks:
-            yield task, work(task)
-        return
-    with ProcessPoolExecutor(min(workers, len(tasks)), mp_context=get_context("spawn"), initializer=_one_thread) as pool:
-        futures = {pool.submit(work, task): task for task in tasks}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        except BrokenProcessPool as error:
-            raise TrainError(
-                "WORKER_DIED",
-                "A worker process died, most likely for want of memory.",
-                "Run the same command again with fewer --workers: what is complete is kept.",
-            ) from error
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 def _most(rejections: Iterable[Rejection]) -> str:
