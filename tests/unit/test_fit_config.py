@@ -145,3 +145,8 @@ def test_the_paper_preset_has_the_numbers_that_the_paper_gives():
     assert [config.batch_of(stage)[0] for stage in config.stages] == [1, 2]
     assert (network.similarity.gamma, network.mask.alpha, network.diffusion.schedule) == (1.0, 2.0, "ddpm")
     assert not network.autoencoder.source_conditioned
+
+
+@pytest.mark.parametrize("name", ["s2ldm.yaml", "s2ldm_cpu.yaml", "s2ldm_paper.yaml"])
+def test_configurations_for_pairs_of_ones_own_need_no_labels(name):
+    assert load_config(FOLDER / name).data.focus.share == 0
