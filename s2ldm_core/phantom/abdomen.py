@@ -7,7 +7,8 @@ import numpy as np
 from .body import Body
 from .canvas import Canvas
 from .shapes import Ellipsoid, Formula, Region, rotation, smooth_union
-from .trees import curve, grow
+from .trees import Tree, curve, grow
+from .vessels import PORTAL_TRUNK, PORTAL_TRUNK_RADII
 
 _HOLLOW = (
     "small_bowel_wall",
@@ -61,6 +62,8 @@ def paint_liver(canvas: Canvas, body: Body) -> None:
     slope = float(rng.uniform(0.5, 0.78))
     lean, phase = float(rng.uniform(-0.2, 0.4)), float(rng.uniform(0, 6))
     kidney = Ellipsoid(centre=(-62, 30, -27), radii=(30 + 6 * body.fat, 29 + 6 * body.fat, 55))
+    # Below its hilum the liver ends at duodenum, head of the pancreas, portal and caval vein; it does not grow around them.
+    below_hilum = Ellipsoid(centre=(-38, 0, -20), radii=(44, 34, 27))
     inside = body.abdomen(inset_mm=2.2, margin_mm=1.8)
 
     def sdf(r: Region) -> np.ndarray:
@@ -73,6 +76,7 @@ def paint_liver(canvas: Canvas, body: Body) -> None:
         out = smooth_union(lobe_right, lobe_left, blend_mm=14)
         out = smooth_union(out, caudate.sdf(r), blend_mm=6)
         out = np.minimum(out, -kidney.sdf(r))
+        out = np.minimum(out, -below_hilum.sdf(r))
         return np.minimum(out, inside.sdf(r))
 
     liver = Formula(limits=(-150, 105, -115, 100, -120, 105), function=sdf)
@@ -99,6 +103,7 @@ def paint_liver(canvas: Canvas, body: Body) -> None:
         exponent=2.6,
     )
     canvas.segments(portal.points, portal.radii, portal.parents, "portal_vein", over=("liver",))
+    _paint_hilar_fat(canvas, portal, fat=body.fat)
     roots = (
         (58.0 + body.dome_mm * 0.7, 8.0, -30.0),
         (60.0 + body.dome_mm * 0.7, -2.0, -24.0),
@@ -128,6 +133,15 @@ def paint_liver(canvas: Canvas, body: Body) -> None:
                 over=("bile",),
             )
     _liver_lesions(canvas, rng)
+
+
+def _paint_hilar_fat(canvas: Canvas, portal: Tree, *, fat: float) -> None:
+    """The fat of the hepatoduodenal ligament and of the hilum, around the portal trunk and its first branches (Glisson's sheath)."""
+    line = curve(list(PORTAL_TRUNK))
+    radii = np.interp(np.linspace(0, 1, len(line)), np.linspace(0, 1, len(PORTAL_TRUNK_RADII)), PORTAL_TRUNK_RADII)
+    canvas.tube(line, radii + np.linspace(4.0, 2.0, len(line)) * (1.0 + fat), "visceral_fat", over=("liver",))
+    sheath = np.where(portal.radii > 3.2, portal.radii + 1.2 + 1.2 * fat, 0.0)
+    canvas.segments(portal.points, sheath, portal.parents, "visceral_fat", over=("liver",))
 
 
 def _liver_lesions(canvas: Canvas, rng: np.random.Generator) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from .body import Body
 from .canvas import Canvas
-from .vessels import SOFT, paint_vessel
+from .vessels import PORTAL_TRUNK, PORTAL_TRUNK_RADII, SOFT, paint_vessel
 
 
 def paint_veins(canvas: Canvas, body: Body) -> None:
@@ -112,10 +112,4 @@ def paint_veins(canvas: Canvas, body: Body) -> None:
         (4.0, 4.2, 4.5, 4.8, 5.0),
         over=over,
     )
-    paint_vessel(
-        canvas,
-        "portal_vein",
-        [(-11, -13, -7), (2, -13, -18), (14, -14, -30), (20, -14, -39)],
-        (6.5, 7, 7, 6),
-        over=over,
-    )
+    paint_vessel(canvas, "portal_vein", PORTAL_TRUNK, PORTAL_TRUNK_RADII, over=over)

@@ -50,6 +50,10 @@ SOFT = (
     "rectus_abdominis",
 )
 
+# From behind the pancreas to the hilum of the liver, (z, y, x), with radii in mm.
+PORTAL_TRUNK = ((-11.0, -13.0, -7.0), (2.0, -13.0, -18.0), (14.0, -14.0, -30.0), (20.0, -14.0, -39.0))
+PORTAL_TRUNK_RADII = (6.5, 7.0, 7.0, 6.0)
+
 
 def paint_vessel(
     canvas: Canvas,

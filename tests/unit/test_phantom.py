@@ -120,6 +120,18 @@ def test_fat_surrounds_the_kidneys_towards_liver_and_spleen(seed: int) -> None:
     assert neighbours.sum() < 0.002 * kidneys.sum()
 
 
+@pytest.mark.parametrize("seed", [4, 5, 100_002])
+def test_fat_surrounds_the_portal_trunk_up_to_the_hilum(seed: int) -> None:
+    phantom = Phantom(seed=seed, matrix=(160, 160), slices=20, spacing_mm=(3.0, 2.0, 2.0), centre_mm=(-20.0, -10.0, 0.0))
+    veins, count = label(phantom.labels == ORGANS["portal_vein"])
+    sizes = np.bincount(veins.ravel())[1:]
+    trunk = veins == 1 + int(sizes.argmax())
+    assert count
+    assert trunk.sum() > 150
+    around = binary_dilation(trunk) & ~trunk
+    assert (around & (phantom.labels == ORGANS["liver"])).sum() < 0.25 * around.sum()
+
+
 def test_phases_share_the_anatomy(fine: Phantom) -> None:
     phases = fine.phases(("native", "arterial", "venous"))
     still = np.isin(fine.labels, [ORGANS["subcutaneous_fat"], ORGANS["air"], ORGANS["bowel_gas"]])
