@@ -50,14 +50,25 @@ def test_every_run_has_the_plan_s_budget_in_the_configuration_s_proportions(plan
     assert config.data.store == plan.store
 
 
-@pytest.mark.parametrize("name", ["ablation.yaml", "ablation_gpu.yaml"])
-def test_the_plans_of_the_repository_can_run(name):
-    plan = load_plan(Path(__file__).parents[2] / "config" / "train" / name)
-    assert [row.key for row in plan.rows][:5] == ["a-ldm", "b-e", "c-e-l-sim", "d-e-s", "s2ldm-paper-r2"]
-    folder = Path(__file__).parents[2] / "config" / "train"
+_PLANS = Path(__file__).parents[2] / "config" / "train"
+
+
+@pytest.mark.parametrize("name", ["ablation.yaml", "ablation_gpu.yaml", "trials.yaml"])
+def test_the_plans_of_the_repository_give_every_row_the_same_budget(name):
+    plan = load_plan(_PLANS / name)
     for row in plan.rows:
-        stages = plan.configuration(row, 0, beside=folder).stages
+        stages = plan.configuration(row, 0, beside=_PLANS).stages
         assert sum(stage.minutes or 0 for stage in stages) == pytest.approx(plan.minutes, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", ["ablation.yaml", "ablation_gpu.yaml"])
+def test_no_row_of_the_ablation_is_told_where_organs_are(name):
+    plan = load_plan(_PLANS / name)
+    assert [row.key for row in plan.rows][:5] == ["a-ldm", "b-e", "c-e-l-sim", "d-e-s", "s2ldm-paper-r2"]
+    for row in plan.rows:
+        configuration = plan.configuration(row, 0, beside=_PLANS)
+        assert configuration.data.focus.share == 0
+        assert configuration.network.get("loss", {}).get("organ_bias", 0) == 0
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,13 @@ def test_organ_means_are_those_of_the_labels(evaluated):
     assert found.predicted_hu.value == pytest.approx(found.source_hu + 100, abs=0.01)
 
 
+def test_the_organ_error_is_that_of_the_organs_means_where_they_enhance(evaluated):
+    organs = _row(evaluated, "identity").organs.values()
+    changes = [found.target_hu - found.source_hu for found in organs if found.target_hu - found.source_hu > 10]
+    assert _row(evaluated, "identity").metrics["organ_error_hu"].value == pytest.approx(sum(changes) / len(changes), rel=1e-5)
+    assert _row(evaluated, "half").metrics["organ_error_hu"].value == pytest.approx(sum(changes) / len(changes) / 2, rel=1e-5)
+
+
 def test_half_the_change_has_half_the_error_of_identity(evaluated):
     for key in ("mae_body_hu", "rmse_body_hu", "bias_body_hu"):
         assert _row(evaluated, "half").metrics[key].value == pytest.approx(0.5 * _row(evaluated, "identity").metrics[key].value, rel=1e-5)

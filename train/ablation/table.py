@@ -14,7 +14,7 @@ from scipy.stats import t as student
 from train.evaluation.records import ScanRecord
 from train.evaluation.scores import METRICS
 
-_SHOWN = ("psnr_db", "ssim", "mae_body_hu", "nmse_energy", "nmae_rel", "noise_power_distance_db")
+_SHOWN = ("psnr_db", "ssim", "mae_body_hu", "nmse_energy", "nmae_rel", "noise_power_distance_db", "organ_error_hu")
 COLUMNS = tuple(metric for key in _SHOWN for metric in METRICS if metric.key == key)
 
 

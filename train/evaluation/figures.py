@@ -12,8 +12,8 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from train.evaluation.records import ScanRecord
-from train.evaluation.scores import LEAD
-from train.evaluation.summary import ORGANS, SMALLEST_CHANGE_HU, PhaseSummary, Row
+from train.evaluation.scores import LEAD, SMALLEST_CHANGE_HU
+from train.evaluation.summary import ORGANS, PhaseSummary, Row
 
 _COLOURS = ("#6b7280", "#1d4ed8", "#c2410c", "#047857", "#7c3aed", "#be123c", "#0e7490", "#a16207")
 

@@ -34,6 +34,9 @@ _ORGAN_MARGIN_MM = 2.0
 """Organs are measured as a reader measures them: in a region that keeps off the outline."""
 
 
+SMALLEST_CHANGE_HU = 10.0
+"""Organs that truly change less are left out where enhancement is judged: a ratio says nothing there."""
+
 Direction = Literal["higher", "lower", "zero", "one"]
 
 
@@ -78,6 +81,7 @@ _ROWS: tuple[tuple[str, str, str, Direction, int, str], ...] = (
         "change_still_hu", "change of still tissue", "HU", "zero", 2,
         "mean of prediction − source in fat and dense bone: enhancement where there is none",
     ),
+    ("organ_error_hu", "organ error", "HU", "lower", 2, "mean over the organs that enhance of | mean e in the organ |"),
 )  # fmt: skip
 
 METRICS = tuple(
@@ -175,11 +179,18 @@ def score(prediction: np.ndarray, reference: Reference, *, window_hu: Window) ->
         "mae_still_hu": still.mae_hu,
         "change_still_hu": voxel_errors(prediction, reference.source.hu, where=reference.still, window_hu=window_hu).bias_hu,
     }
+    organ_hu = {} if reference.labels is None else organ_means(prediction, reference.labels, reference.organs)
+    errors = [
+        abs(mean - reference.target_hu[organ])
+        for organ, mean in organ_hu.items()
+        if abs(reference.target_hu[organ] - reference.source_hu[organ]) >= SMALLEST_CHANGE_HU
+    ]
+    values["organ_error_hu"] = float(np.mean(errors)) if errors else None
     if power is not None and reference.power is not None and reference.power.variance_hu2 > 0:
         values["noise_power_distance_db"] = noise_power_distance(power, reference.power)
         values["noise_ratio"] = math.sqrt(power.variance_hu2 / reference.power.variance_hu2)
     return Scores(
         values={key: value if value is not None and math.isfinite(value) else None for key, value in values.items()},
-        organ_hu={} if reference.labels is None else organ_means(prediction, reference.labels, reference.organs),
+        organ_hu=organ_hu,
         power=power,
     )

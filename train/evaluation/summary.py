@@ -29,9 +29,6 @@ ORGANS = (
 )  # fmt: skip
 """Organs of the report, what should enhance before what should not; the CSV has all."""
 
-SMALLEST_CHANGE_HU = 10.0
-"""Organs that truly change less are left out of recovery tables and figures: a ratio says nothing there."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class OrganSummary:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from train.evaluation.records import ScanRecord
-from train.evaluation.scores import FURTHER, LEAD, METRICS, Metric
+from train.evaluation.scores import FURTHER, LEAD, METRICS, SMALLEST_CHANGE_HU, Metric
 from train.evaluation.statistics import Estimate
-from train.evaluation.summary import ORGANS, SMALLEST_CHANGE_HU, PhaseSummary, Row
+from train.evaluation.summary import ORGANS, PhaseSummary, Row
 
 _SMALLEST_P_SHOWN = 0.001
 _FEWEST_PATIENTS = 2
