@@ -8,7 +8,7 @@ from .body import Body
 from .canvas import Canvas
 from .shapes import Ellipsoid, Formula, Region, rotation, smooth_union
 from .trees import Tree, curve, grow
-from .vessels import PORTAL_TRUNK, PORTAL_TRUNK_RADII
+from .vessels import PORTAL_TRUNK, PORTAL_TRUNK_RADII, tapered
 
 _HOLLOW = (
     "small_bowel_wall",
@@ -137,8 +137,7 @@ def paint_liver(canvas: Canvas, body: Body) -> None:
 
 def _paint_hilar_fat(canvas: Canvas, portal: Tree, *, fat: float) -> None:
     """The fat of the hepatoduodenal ligament and of the hilum, around the portal trunk and its first branches (Glisson's sheath)."""
-    line = curve(list(PORTAL_TRUNK))
-    radii = np.interp(np.linspace(0, 1, len(line)), np.linspace(0, 1, len(PORTAL_TRUNK_RADII)), PORTAL_TRUNK_RADII)
+    line, radii = tapered(PORTAL_TRUNK, PORTAL_TRUNK_RADII)
     canvas.tube(line, radii + np.linspace(4.0, 2.0, len(line)) * (1.0 + fat), "visceral_fat", over=("liver",))
     sheath = np.where(portal.radii > 3.2, portal.radii + 1.2 + 1.2 * fat, 0.0)
     canvas.segments(portal.points, sheath, portal.parents, "visceral_fat", over=("liver",))

@@ -55,6 +55,12 @@ PORTAL_TRUNK = ((-11.0, -13.0, -7.0), (2.0, -13.0, -18.0), (14.0, -14.0, -30.0),
 PORTAL_TRUNK_RADII = (6.5, 7.0, 7.0, 6.0)
 
 
+def tapered(points: Sequence[tuple[float, float, float]], radii: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+    """A smooth axis (n, 3) through atlas points (z, y, x), and radii (n,) mm spread along it."""
+    line = curve(list(points))
+    return line, np.interp(np.linspace(0, 1, len(line)), np.linspace(0, 1, len(radii)), radii)
+
+
 def paint_vessel(
     canvas: Canvas,
     label: str,
@@ -68,8 +74,7 @@ def paint_vessel(
 
     coat_mm adds mediastinal fat around it where it borders on lung.
     """
-    line = curve(list(points))
-    at = np.interp(np.linspace(0, 1, len(line)), np.linspace(0, 1, len(radii)), radii)
+    line, at = tapered(points, radii)
     if coat_mm:
         canvas.tube(
             line,
