@@ -21,6 +21,8 @@ _MAX_PDU_BYTES = 262_144
 class StorageDestination:
     """Listens on 127.0.0.1 and writes every object it receives into ``folder``, one numbered file each.
 
+    As an archive does, it keeps one copy of an instance that is sent again: a delivery is repeated when its answer got lost.
+
     Use as a context manager; ``port`` is known after entering.
     """
 
@@ -28,7 +30,7 @@ class StorageDestination:
         self.ae_title = ae_title
         self._folder = folder
         self._lock = threading.Lock()
-        self._count = 0
+        self._numbers: dict[str, int] = {}
         self._server: ThreadedAssociationServer | None = None
 
     @property
@@ -62,8 +64,7 @@ class StorageDestination:
 
     def _store(self, event: Event) -> int:
         with self._lock:
-            self._count += 1
-            number = self._count
+            number = self._numbers.setdefault(str(event.request.AffectedSOPInstanceUID), len(self._numbers) + 1)
         # A number, not a UID from the wire, names the file.
         path = self._folder / f"{number:06d}.dcm"
         try:

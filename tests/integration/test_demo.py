@@ -13,10 +13,12 @@ import psutil
 import pytest
 from pydicom import dcmread
 from pydicom.uid import generate_uid
+from pynetdicom import AE
 from rich.console import Console
 from tiny_model import write_tiny_package
 
 from dicom_node.demo import run_demo
+from dicom_node.demo.destination import StorageDestination
 from dicom_node.demo.source import PHANTOM_SEED
 from dicom_node.errors import NodeError
 from s2ldm_core.errors import PackageError, VolumeError
@@ -103,3 +105,16 @@ def test_folder_with_other_things_is_left_alone(package, phantom_series, tmp_pat
         run_demo(input=phantom_series, output=tmp_path / "demo", model=package, console=console)
     assert caught.value.code == "output_exists"
     assert [path.name for path in (tmp_path / "demo").iterdir()] == ["precious.txt"]
+
+
+def test_the_destination_keeps_one_copy_of_an_instance_that_is_sent_again(phantom_series, tmp_path) -> None:
+    first, second = (dcmread(path) for path in sorted(phantom_series.iterdir())[:2])
+    with StorageDestination(tmp_path) as destination:
+        entity = AE()
+        entity.add_requested_context(first.SOPClassUID, first.file_meta.TransferSyntaxUID)
+        association = entity.associate("127.0.0.1", destination.port)
+        assert [association.send_c_store(one).Status for one in (first, second, first)] == [0, 0, 0]
+        association.release()
+        received = destination.received()
+    assert len(received) == 2
+    assert [dcmread(path).SOPInstanceUID for path in received] == [first.SOPInstanceUID, second.SOPInstanceUID]
