@@ -72,10 +72,10 @@ class LossConfig(_Part):
     enhancement_full: float = Field(2 / 7, gt=0)
     """Change (window units) from which the extra weight is whole: 100 HU in [-200, 500]."""
     organ_bias: float = Field(0.0, ge=0)
-    """Weight of the squared mean error over each organ of a crop, where the data know the organs: enhancement is read as a mean over an
+    """Weight of the squared mean error inside each organ of a crop, where the data know the organs: enhancement is read as a mean inside an
     organ, and the voxelwise terms alone pull it towards the surroundings of small vessels."""
     organ_voxels: int = Field(64, ge=1)
-    """Fewest voxels of an organ in a crop from which its mean counts."""
+    """Fewest voxels inside an organ (off its outline) in a crop from which its mean counts."""
     quant: float = 1.0
     sim: float = 0.1
     adv: float = 0.0

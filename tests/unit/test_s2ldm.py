@@ -50,18 +50,37 @@ def test_voxels_that_enhance_weigh_more_up_to_the_full_weight():
 
 
 def test_the_bias_of_an_organ_is_its_squared_mean_error_and_every_crop_counts_alike():
-    organs = torch.tensor([[0, 3, 3, 3, 9, 9], [0, 0, 3, 3, 0, 9]], dtype=torch.uint8).view(2, 1, 1, 1, 6)
-    error = torch.tensor([[5.0, 0.1, 0.2, 0.3, -0.5, 0.3], [5.0, 5.0, -0.2, 0.6, 5.0, 7.0]]).view(2, 1, 1, 1, 6)
-    first, second = (0.2**2 + 0.1**2) / 2, 0.2**2  # one voxel of organ 9 in the second crop is too few
-    assert organ_bias(error, organs, fewest=2).item() == pytest.approx((first + second) / 2, rel=1e-5)
+    organs, error = torch.zeros(2, 1, 2, 5, 20, dtype=torch.uint8), torch.full((2, 1, 2, 5, 20), 5.0)
+
+    def block(crop, column, width, label, value):
+        organs[crop, 0, 0, :, column : column + width] = label
+        error[crop, 0, 0, :, column : column + width] = value
+
+    block(0, 2, 4, 3, 0.2)  # inside: 2 columns of 5 rows
+    block(0, 9, 5, 9, -0.1)
+    block(1, 2, 5, 3, -0.4)
+    block(1, 10, 4, 9, 0.7)
+    first, second = (0.2**2 + 0.1**2) / 2, (0.4**2 + 0.7**2) / 2
+    assert organ_bias(error, organs, fewest=10).item() == pytest.approx((first + second) / 2, rel=1e-5)
+    assert organ_bias(error, organs, fewest=11).item() == pytest.approx((0.1**2 + 0.4**2) / 2, rel=1e-5)  # ten voxels are too few
     assert organ_bias(error, torch.zeros_like(organs)).item() == 0.0
+
+
+def test_the_bias_of_an_organ_leaves_its_outline_and_branches_without_an_inside_out():
+    organs, error = torch.zeros(1, 1, 2, 8, 12, dtype=torch.uint8), torch.zeros(1, 1, 2, 8, 12)
+    organs[..., 0, 2:7, 2:7], error[..., 0, 2:7, 2:7] = 4, 9.0
+    error[..., 0, 3:6, 3:6] = 0.3  # 3 × 3 voxels inside
+    organs[..., 0, :, 9:11], error[..., 0, :, 9:11] = 4, 9.0  # two voxels wide: all outline
+    organs[..., 1, 2:4, 2:10], error[..., 1, 2:4, 2:10] = 7, 9.0
+    assert organ_bias(error, organs, fewest=9).item() == pytest.approx(0.3**2, rel=1e-5)
+    assert organ_bias(error, organs, fewest=10).item() == 0.0
 
 
 def test_fine_tuning_weighs_the_bias_of_organs_only_where_organs_are_known(batch):
     torch.manual_seed(0)
     labelled = PairBatch(
         source=batch.source, change=batch.change, phase=batch.phase,
-        organs=torch.randint(0, 4, batch.source.shape, dtype=torch.uint8),
+        organs=torch.ones_like(batch.source, dtype=torch.uint8).index_fill_(4, torch.arange(6), 2),
     )  # fmt: skip
     system = _system(loss={"organ_bias": 2.0, "finetune_flow": 0.0}).train()
     without, parts = system.loss("finetune", batch, progress=0.5)
