@@ -5,9 +5,10 @@ from __future__ import annotations
 import socket
 import threading
 from pathlib import Path
-from typing import Self
+from typing import Self, cast
 
 from pynetdicom import AE, evt
+from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.events import Event
 from pynetdicom.presentation import StoragePresentationContexts
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
@@ -63,8 +64,9 @@ class StorageDestination:
         return sorted(self._folder.glob("*.dcm"))
 
     def _store(self, event: Event) -> int:
+        instance = str(cast(C_STORE, event.request).AffectedSOPInstanceUID)
         with self._lock:
-            number = self._numbers.setdefault(str(event.request.AffectedSOPInstanceUID), len(self._numbers) + 1)
+            number = self._numbers.setdefault(instance, len(self._numbers) + 1)
         # A number, not a UID from the wire, names the file.
         path = self._folder / f"{number:06d}.dcm"
         try:

@@ -8,10 +8,9 @@ import pytest
 import yaml
 
 from s2ldm_core.package import METADATA
-from train.ablation import AblationTable, evaluate_run, load_plan, results, runs, train_missing
+from train.ablation import AblationTable, ScanScore, ScoreSheet, evaluate_run, load_plan, runs, train
 from train.ablation.table import Cell
 from train.errors import TrainError
-from train.evaluation.records import ScanRecord, SystemRecord
 from train.store import write_case
 
 _NETWORK = {"autoencoder": {"kind": "plain", "channels": [4, 6], "blocks": [1, 1], "latent": 3}, "diffusion": {"channels": [4, 6]}}
@@ -86,27 +85,91 @@ def test_a_plan_that_cannot_run_is_refused_before_anything_starts(plan_path, cha
         load_plan(plan_path)
 
 
-def test_missing_runs_are_trained_once_and_all_end_in_one_table(plan_path):
+def test_missing_runs_are_trained_once_and_all_end_in_one_table(plan_path, tmp_path):
     plan = load_plan(plan_path)
-    trained = [run.label for run in train_missing(plan, beside=plan_path.parent)]
+    every = runs(plan, beside=plan_path.parent)
+    trained = [run.label for run in train(plan, every, beside=plan_path.parent)]
     assert sorted(trained) == ["Ours (full) #0", "Ours (full) #1", "no mask #0", "no mask #1"]
-    assert list(train_missing(plan, beside=plan_path.parent)) == []
-    assert all((run.package / METADATA).is_file() for run in runs(plan))
-    records, rows = results(plan, device="cpu")
-    assert list(dict.fromkeys(rows.values())) == ["identity", "Ours (full)", "Ours (full): autoencoder ceiling", "no mask"]
-    table = AblationTable.of(records, rows)
-    alone, _ = evaluate_run(plan, runs(plan)[0], device="cpu")
-    identity = alone[0].systems["identity"].values["psnr_db"]
-    assert table.cells["arterial"]["identity"]["psnr_db"].mean == pytest.approx(identity)
+    made = [(run.package / METADATA).stat().st_mtime_ns for run in every]
+    assert [run.label for run in train(plan, every, beside=plan_path.parent)] == [run.label for run in every]
+    assert [(run.package / METADATA).stat().st_mtime_ns for run in every] == made
+
+    sheet = ScoreSheet(tmp_path / "results", plan=plan, runs=every)
+    for run in reversed(every):
+        assert not sheet.has(run)
+        sheet.add(evaluate_run(plan, run, device="cpu"))
+        assert sheet.has(run)
+    table = AblationTable.of(sheet.scores)
+    assert list(table.cells["arterial"]) == ["identity", "Ours (full)", "Ours (full): autoencoder ceiling", "no mask"]
     assert table.cells["arterial"]["no mask"]["psnr_db"].seeds == 2
     assert "| arterial | no mask | 2 |" in table.markdown()
+    # On another machine, where no run lies, the scores alone give the same table.
+    again = AblationTable.of(ScoreSheet(tmp_path / "results", plan=plan, runs=every).scores)
+    assert again.markdown() == table.markdown()
+
+
+@pytest.fixture
+def sheet_of(plan_path, tmp_path):
+    """The sheet in the test's folder for the plan with some keys changed, and the plan's runs."""
+
+    def sheet_of(**changes):
+        plan_path.write_text(yaml.safe_dump({**yaml.safe_load(plan_path.read_text()), **changes}))
+        plan = load_plan(plan_path)
+        every = runs(plan, beside=plan_path.parent)
+        return ScoreSheet(tmp_path / "results", plan=plan, runs=every), every
+
+    return sheet_of
+
+
+def _scored(run, *, ceiling: bool) -> list[ScanScore]:
+    systems = (run.row.label, run.row.ceiling_label) if ceiling else (run.row.label,)
+    return [
+        ScanScore(system=system, seed=run.seed, run=run.digest, phase="arterial", case="phantom-100000", values={"psnr_db": 20.0})
+        for system in systems
+    ]
+
+
+def test_a_run_whose_scores_are_kept_is_not_made_again_unless_the_plan_changes_it(sheet_of, plan_path):
+    sheet, every = sheet_of()
+    sheet.add(_scored(every[0], ceiling=True))
+    sheet.add(_scored(every[1], ceiling=True))
+    rows = yaml.safe_load(plan_path.read_text())["rows"]
+
+    def kept(**changes):
+        found, now = sheet_of(**changes)
+        return [run.label for run in now if found.has(run)]
+
+    assert kept() == ["Ours (full) #0", "no mask #0"]
+    assert kept(output="elsewhere", store="other") == ["Ours (full) #0", "no mask #0"]
+    assert kept(rows=[rows[0], {**rows[1], "set": ["network.mask.alpha=1"]}]) == ["Ours (full) #0"]
+    assert kept(rows=rows, seeds=[0, 7]) == ["Ours (full) #0", "no mask #0"]
+    assert kept(minutes=0.04) == []
+    assert kept(minutes=0.02, held_out={"count": 2}) == []
+
+
+def test_a_run_without_the_scores_of_its_ceiling_is_not_done(sheet_of):
+    sheet, every = sheet_of()
+    sheet.add(_scored(every[0], ceiling=False))
+    assert not sheet.has(every[0])
+
+
+@pytest.mark.parametrize("old", [",20,", "psnr_db,", "seed"])
+def test_scores_that_cannot_be_read_are_named(sheet_of, tmp_path, old):
+    sheet, every = sheet_of()
+    sheet.add(_scored(every[0], ceiling=True))
+    path = tmp_path / "results" / "scores.csv"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, {",20,": ",nan,", "seed": "sead"}.get(old, '"')))
+    with pytest.raises(TrainError, match=r"scores\.csv"):
+        sheet_of()
 
 
 def test_a_run_that_fails_says_why(plan_path):
     plan = load_plan(plan_path)
     (plan.store / "a" / "native.npy").unlink()
     with pytest.raises(TrainError, match=r"ended with code 1") as caught:
-        list(train_missing(plan, beside=plan_path.parent))
+        list(train(plan, runs(plan, beside=plan_path.parent), beside=plan_path.parent))
     assert "fit.log" in caught.value.remedy
 
 
@@ -117,14 +180,10 @@ def test_intervals_are_student_s_over_the_seeds():
     assert Cell.of([1.5]).text(2) == "1.50"
 
 
-def test_a_seed_is_the_mean_of_its_scans():
-    def record(case: str, **values: float) -> ScanRecord:
-        systems = {
-            label: SystemRecord(values={"psnr_db": value}, organ_hu={}, power=None, seconds=0, calibration=None)
-            for label, value in values.items()
-        }
-        return ScanRecord(case=case, patient=case, phase="venous", organs={}, frequency_per_mm=None, power=None, systems=systems, sheets=())
+def test_a_seed_is_the_mean_of_its_scans_in_which_the_metric_is_defined():
+    def score(seed: int, case: str, value: float | None) -> ScanScore:
+        return ScanScore(system="row", seed=seed, run="", phase="venous", case=case, values={"psnr_db": value})
 
-    table = AblationTable.of([record("a", s0=10.0, s1=30.0), record("b", s0=20.0, s1=50.0)], {"s0": "row", "s1": "row"})
-    cell = table.cells["venous"]["row"]["psnr_db"]
+    values = [(0, "a", 10.0), (1, "a", 30.0), (0, "b", 20.0), (1, "b", 50.0), (0, "c", None)]
+    cell = AblationTable.of([score(*value) for value in values]).cells["venous"]["row"]["psnr_db"]
     assert (cell.mean, cell.seeds) == (27.5, 2)

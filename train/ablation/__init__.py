@@ -1,8 +1,9 @@
 """Many configurations on the same data and budget, several seeds each, in one table (Table 2 of arXiv 2406.13977 and our own rows)."""
 
 from train.ablation.plan import AblationPlan, AblationRow, load_plan
-from train.ablation.results import evaluate_run, prepare_store, results
-from train.ablation.runs import AblationRun, runs, train_missing
+from train.ablation.results import evaluate_run, prepare_store
+from train.ablation.runs import AblationRun, runs, train
+from train.ablation.scores import ScanScore, ScoreSheet
 from train.ablation.table import AblationTable
 
 __all__ = [
@@ -10,10 +11,11 @@ __all__ = [
     "AblationRow",
     "AblationRun",
     "AblationTable",
+    "ScanScore",
+    "ScoreSheet",
     "evaluate_run",
     "load_plan",
     "prepare_store",
-    "results",
     "runs",
-    "train_missing",
+    "train",
 ]

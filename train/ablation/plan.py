@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from pathlib import Path
 from typing import Self
@@ -11,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from train.config import FitConfig, load_config
 from train.errors import TrainError
+
+_DIGEST_LENGTH = 12
 
 
 class _Part(BaseModel):
@@ -32,6 +36,11 @@ class AblationRow(_Part):
     def key(self) -> str:
         """The label as part of a folder name."""
         return re.sub(r"[^a-z0-9]+", "-", self.label.lower()).strip("-") or "row"
+
+    @property
+    def ceiling_label(self) -> str:
+        """What its autoencoder is called in the table."""
+        return f"{self.label}: autoencoder ceiling"
 
 
 class HeldOutScans(_Part):
@@ -80,6 +89,18 @@ class AblationPlan(_Part):
         """What ``row`` trains with ``seed``, validated; ``beside``: the plan's folder."""
         return load_config(beside / row.config, overrides=self.overrides(row, seed, beside=beside))
 
+    def digest(self, row: AblationRow, seed: int, *, beside: Path) -> str:
+        """Of all that decides the outcome of ``row`` with ``seed``, but for where its files lie."""
+        config = self.configuration(row, seed, beside=beside).model_dump(
+            mode="json", exclude={"name": True, "output": True, "data": {"store"}}
+        )
+        return _digest({"config": config, "phantoms": self.phantoms, "held_out": self.held_out_digest})
+
+    @property
+    def held_out_digest(self) -> str:
+        """Of the scans that the runs are tested on."""
+        return _digest({"phases": self.phases, **self.held_out.model_dump(mode="json")})
+
     def overrides(self, row: AblationRow, seed: int, *, beside: Path) -> list[str]:
         """The changes to ``row``'s configuration that make it a run of this plan."""
         changes = [*self.set, *row.set]
@@ -96,6 +117,10 @@ class AblationPlan(_Part):
             f"threads={'null' if self.threads is None else self.threads}",
         ]
         return changes
+
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:_DIGEST_LENGTH]
 
 
 def load_plan(path: Path) -> AblationPlan:

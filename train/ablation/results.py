@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from s2ldm_core.package import ModelPackage
 from train.ablation.plan import AblationPlan
-from train.ablation.runs import AblationRun, runs
+from train.ablation.runs import AblationRun
+from train.ablation.scores import IDENTITY, ScanScore
 from train.evaluation import Candidate, Evaluation, HeldOut, candidates
-from train.evaluation.records import ScanRecord
+from train.evaluation.records import ScanRecord, SystemRecord
 from train.phantoms import HELD_OUT, make_store
 
 _AUTOENCODERS = ("ceiling", "autoencoder")
@@ -19,8 +20,8 @@ def prepare_store(plan: AblationPlan, *, workers: int = 1) -> Iterator[str]:
     return make_store(plan.store, seeds=range(plan.phantoms), phases=plan.phases, workers=workers)
 
 
-def evaluate_run(plan: AblationPlan, run: AblationRun, *, device: str = "auto") -> tuple[list[ScanRecord], dict[str, str]]:
-    """Records of ``run`` beside identity, and which label in them belongs to which row of the table; made once, then read."""
+def evaluate_run(plan: AblationPlan, run: AblationRun, *, device: str = "auto") -> list[ScanScore]:
+    """Scores of a trained ``run``, its autoencoder's ceiling where the plan wants it, and identity; continues where it stopped."""
     systems = _systems(plan, run, device)
     scans = plan.held_out
     cases = HeldOut(
@@ -29,20 +30,13 @@ def evaluate_run(plan: AblationPlan, run: AblationRun, *, device: str = "auto") 
     )  # fmt: skip
     folder = plan.folder / "evaluation" / run.folder.name
     records = Evaluation(cases=cases, systems=systems, viewer_cases=0).run(folder)
-    rows = {system.label: _row(system, run) for system in systems}
-    return records, rows
+    names = {system.label: _name(system, run) for system in systems}
+    return [_score(names[label], record, found, plan, run) for record in records for label, found in record.systems.items()]
 
 
-def results(plan: AblationPlan, *, device: str = "auto") -> tuple[list[ScanRecord], dict[str, str]]:
-    """All runs that are done: their records and label → row, in the plan's order with identity first."""
-    records: list[ScanRecord] = []
-    rows: dict[str, str] = {}
-    order = {row.key: number for number, row in enumerate(plan.rows)}
-    for run in sorted((run for run in runs(plan) if run.done), key=lambda run: (order[run.row.key], run.seed)):
-        found, labels = evaluate_run(plan, run, device=device)
-        records += found
-        rows |= labels
-    return records, rows
+def _score(name: str, record: ScanRecord, found: SystemRecord, plan: AblationPlan, run: AblationRun) -> ScanScore:
+    seed, digest = (None, plan.held_out_digest) if name == IDENTITY else (run.seed, run.digest)
+    return ScanScore(system=name, seed=seed, run=digest, phase=record.phase, case=record.case, values=found.values)
 
 
 def _systems(plan: AblationPlan, run: AblationRun, device: str) -> list[Candidate]:
@@ -51,7 +45,7 @@ def _systems(plan: AblationPlan, run: AblationRun, device: str) -> list[Candidat
     return [system for system in found if run.row.ceiling or system.kind not in _AUTOENCODERS]
 
 
-def _row(system: Candidate, run: AblationRun) -> str:
+def _name(system: Candidate, run: AblationRun) -> str:
     if system.kind == "identity":
-        return system.label
-    return f"{run.row.label}: autoencoder ceiling" if system.kind in _AUTOENCODERS else run.row.label
+        return IDENTITY
+    return run.row.ceiling_label if system.kind in _AUTOENCODERS else run.row.label

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,8 @@ class AblationRun:
 
     row: AblationRow
     seed: int
+    digest: str
+    """Of all that decides its outcome; part of its folders' names, so that a changed plan finds no run of the old one."""
     folder: Path
     """Of the training run."""
     package: Path
@@ -36,28 +38,28 @@ class AblationRun:
         return (self.package / METADATA).is_file()
 
 
-def runs(plan: AblationPlan) -> list[AblationRun]:
-    """All runs, seed by seed: an interrupted ablation has whole tables of its first seeds."""
-    return [
-        AblationRun(
-            row=row, seed=seed, folder=plan.folder / f"{row.key}-{seed}", package=plan.folder / "packages" / f"{row.key}-{seed}"
-        )
-        for seed in plan.seeds
-        for row in plan.rows
-    ]
+def runs(plan: AblationPlan, *, beside: Path) -> list[AblationRun]:
+    """All runs, seed by seed: an interrupted ablation has whole tables of its first seeds. ``beside``: the plan's folder."""
+    return [_run(plan, row, seed, beside) for seed in plan.seeds for row in plan.rows]
 
 
-def train_missing(plan: AblationPlan, *, beside: Path) -> Iterator[AblationRun]:
-    """Train and package what is not there yet, ``plan.workers`` at a time; yields each run as it is done.
+def _run(plan: AblationPlan, row: AblationRow, seed: int, beside: Path) -> AblationRun:
+    digest = plan.digest(row, seed, beside=beside)
+    name = f"{row.key}-{seed}-{digest}"
+    return AblationRun(row=row, seed=seed, digest=digest, folder=plan.folder / name, package=plan.folder / "packages" / name)
+
+
+def train(plan: AblationPlan, wanted: Sequence[AblationRun], *, beside: Path) -> Iterator[AblationRun]:
+    """Train and package those of ``wanted`` that are not yet, ``plan.workers`` at a time; yields each as it is done.
 
     Raises
     ------
     TrainError
         ``RUN_FAILED`` with the end of the run's log, once the other runs in progress have ended.
     """
-    missing = [run for run in runs(plan) if not run.done]
+    yield from (run for run in wanted if run.done)
     with ThreadPoolExecutor(plan.workers) as pool:
-        futures = [pool.submit(_train, plan, run, beside) for run in missing]
+        futures = [pool.submit(_train, plan, run, beside) for run in wanted if not run.done]
         try:
             for future in as_completed(futures):
                 yield future.result()
@@ -67,8 +69,9 @@ def train_missing(plan: AblationPlan, *, beside: Path) -> Iterator[AblationRun]:
 
 def _train(plan: AblationPlan, run: AblationRun, beside: Path) -> AblationRun:
     run.folder.mkdir(parents=True, exist_ok=True)
-    changes = [part for change in plan.overrides(run.row, run.seed, beside=beside) for part in ("--set", change)]
-    command = [sys.executable, "-m", "train.cli", "fit", str(beside / run.row.config), *changes]
+    changes = [*plan.overrides(run.row, run.seed, beside=beside), f"name={run.folder.name}"]
+    settings = [part for change in changes for part in ("--set", change)]
+    command = [sys.executable, "-m", "train.cli", "fit", str(beside / run.row.config), *settings]
     log = run.folder / "fit.log"
     with log.open("ab") as out:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, check=False)  # noqa: S603

@@ -1,4 +1,4 @@
-"""One row a configuration: the mean over its seeds, with an interval over them, and the differences that patients support."""
+"""One row a configuration: the mean over its seeds, with an interval over them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import t as student
 
-from train.evaluation.records import ScanRecord
+from train.ablation.scores import ScanScore
 from train.evaluation.scores import METRICS
 
 _SHOWN = ("psnr_db", "ssim", "mae_body_hu", "nmse_energy", "nmae_rel", "noise_power_distance_db", "organ_error_hu")
@@ -45,16 +45,15 @@ class AblationTable:
     cells: Mapping[str, Mapping[str, Mapping[str, Cell]]]
 
     @classmethod
-    def of(cls, records: Sequence[ScanRecord], rows: Mapping[str, str]) -> AblationTable:
-        """From an evaluation's records; ``rows``: label of a system there → row of the table, in the table's order."""
+    def of(cls, scores: Sequence[ScanScore]) -> AblationTable:
+        """From the scans' scores, in their order of systems."""
         cells: dict[str, dict[str, dict[str, Cell]]] = {}
-        for phase in dict.fromkeys(record.phase for record in records):
-            of_phase = [record for record in records if record.phase == phase]
-            for row in dict.fromkeys(rows.values()):
-                labels = [label for label, target in rows.items() if target == row and any(label in r.systems for r in of_phase)]
-                found = {metric.key: Cell.of(_means(of_phase, labels, metric.key)) for metric in COLUMNS if labels}
-                if found:
-                    cells.setdefault(phase, {})[row] = found
+        for phase in dict.fromkeys(score.phase for score in scores):
+            of_phase = [score for score in scores if score.phase == phase]
+            cells[phase] = {
+                system: {metric.key: Cell.of(_means([s for s in of_phase if s.system == system], metric.key)) for metric in COLUMNS}
+                for system in dict.fromkeys(score.system for score in of_phase)
+            }
         return cls(cells=cells)
 
     def markdown(self) -> str:
@@ -76,11 +75,11 @@ class AblationTable:
         )
 
 
-def _means(records: Sequence[ScanRecord], labels: Sequence[str], metric: str) -> list[float]:
-    """Mean over scans, one value a label; scans in which the metric is undefined are left out."""
+def _means(scores: Sequence[ScanScore], metric: str) -> list[float]:
+    """Mean over scans, one value a seed; scans in which the metric is undefined are left out."""
     values = []
-    for label in labels:
-        scans = [record.systems[label].values.get(metric) for record in records if label in record.systems]
+    for seed in dict.fromkeys(score.seed for score in scores):
+        scans = [score.values.get(metric) for score in scores if score.seed == seed]
         present = [value for value in scans if value is not None and math.isfinite(value)]
         values.append(float(np.mean(present)) if present else math.nan)
     return values

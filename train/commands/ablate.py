@@ -3,41 +3,51 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
+if TYPE_CHECKING:  # asking for help needs no PyTorch
+    from train.ablation import AblationTable
 
 def ablate(
     plan: Annotated[Path, typer.Argument(help="A plan such as config/train/ablation.yaml.")],
-    output: Annotated[Path | None, typer.Option(help="Also write table.md and table.json into this folder.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for scores.csv (any machine goes on from it), table.md and table.json.")
+    ] = None,
     device: Annotated[str, typer.Option(help="Of the evaluation: auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Train and evaluate every row of a plan with every seed, and print them in one table; continues where it stopped.
 
     Example: s2ldm-train ablate config/train/ablation.yaml --output docs/results/ablation
     """
-    from train.ablation import AblationTable, evaluate_run, load_plan, prepare_store, results, runs, train_missing
+    from train.ablation import AblationTable, ScoreSheet, evaluate_run, load_plan, prepare_store, runs, train
 
     loaded, beside = load_plan(plan), plan.parent
+    folder = output or loaded.folder
+    every = runs(loaded, beside=beside)
+    sheet = ScoreSheet(folder, plan=loaded, runs=every)
+    wanted = [run for run in every if not sheet.has(run)]
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        if loaded.phantoms:
+        if loaded.phantoms and not all(run.done for run in wanted):
             task = bar.add_task("phantoms made", total=None)
             for _ in prepare_store(loaded, workers=loaded.workers):
                 bar.advance(task)
             bar.remove_task(task)
-        every = runs(loaded)
-        task = bar.add_task("runs", total=len(every), completed=sum(run.done for run in every))
-        for run in train_missing(loaded, beside=beside):
-            evaluate_run(loaded, run, device=device)
+        task = bar.add_task("runs", total=len(every), completed=len(every) - len(wanted))
+        for run in train(loaded, wanted, beside=beside):
+            sheet.add(evaluate_run(loaded, run, device=device))
+            _write(AblationTable.of(sheet.scores), folder)
             bar.advance(task)
-    records, rows = results(loaded, device=device)
-    table = AblationTable.of(records, rows)
+    table = AblationTable.of(sheet.scores)
+    _write(table, folder)
     typer.echo(table.markdown())
-    if output is not None:
-        output.mkdir(parents=True, exist_ok=True)
-        (output / "table.md").write_text(table.markdown(), encoding="utf-8")
-        (output / "table.json").write_text(table.json(), encoding="utf-8")
+
+
+def _write(table: AblationTable, folder: Path) -> None:
+    """``table.md`` and ``table.json`` in ``folder``."""
+    (folder / "table.md").write_text(table.markdown(), encoding="utf-8")
+    (folder / "table.json").write_text(table.json(), encoding="utf-8")

@@ -1,0 +1,115 @@
+"""What an ablation has measured so far, scan by scan: one small table beside the results, enough to go on from on another machine."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from train.ablation.plan import AblationPlan
+from train.ablation.runs import AblationRun
+from train.errors import TrainError
+from train.evaluation.scores import METRICS
+
+_FILE = "scores.csv"
+_KEYS = ("system", "seed", "run", "phase", "case")
+_METRICS = tuple(metric.key for metric in METRICS)
+IDENTITY = "identity"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScanScore:
+    """One system on one scan; ``seed`` and ``run`` (digest of what was trained and tested) are empty for identity."""
+
+    system: str
+    seed: int | None
+    run: str
+    phase: str
+    case: str
+    values: Mapping[str, float | None]
+    """By the keys of :data:`train.evaluation.scores.METRICS`."""
+
+    @property
+    def key(self) -> tuple[str, int, str, str]:
+        return (self.system, -1 if self.seed is None else self.seed, self.phase, self.case)
+
+
+class ScoreSheet:
+    """``<folder>/scores.csv``: the scores of the plan's runs that are evaluated; those of other runs are dropped.
+
+    A run is known by a digest of its configuration, budget, data and held-out scans, so a changed plan repeats only the runs it changes.
+    A changed program is not noticed: remove the file then.
+
+    Raises
+    ------
+    TrainError
+        ``SCORES_DAMAGED``.
+    """
+
+    def __init__(self, folder: Path, *, plan: AblationPlan, runs: Sequence[AblationRun]) -> None:
+        self._path = folder / _FILE
+        self._scans = plan.held_out.count * len(plan.phases)
+        names = [IDENTITY, *(name for row in plan.rows for name in (row.label, row.ceiling_label))]
+        self._order = {name: number for number, name in enumerate(names)}
+        valid: dict[tuple[str, int | None], str] = {(name, run.seed): run.digest for run in runs for name in _systems(run)}
+        valid[IDENTITY, None] = plan.held_out_digest
+        found = _read(self._path) if self._path.is_file() else []
+        self._scores = {score.key: score for score in found if valid.get((score.system, score.seed)) == score.run}
+
+    @property
+    def scores(self) -> list[ScanScore]:
+        """In the plan's order, identity first."""
+        return sorted(self._scores.values(), key=lambda s: (self._order[s.system], *s.key[1:]))
+
+    def has(self, run: AblationRun) -> bool:
+        """Whether every scan of ``run`` is scored."""
+        keys = [(score.system, score.seed) for score in self._scores.values()]
+        return all(keys.count((name, run.seed)) == self._scans for name in _systems(run))
+
+    def add(self, scores: Iterable[ScanScore]) -> None:
+        """Take ``scores`` in and write the file."""
+        self._scores |= {score.key: score for score in scores}
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self._path.with_suffix(".part")
+        temporary.write_text(_text(self.scores), encoding="utf-8")
+        os.replace(temporary, self._path)
+
+
+def _systems(run: AblationRun) -> tuple[str, ...]:
+    return (run.row.label, run.row.ceiling_label) if run.row.ceiling else (run.row.label,)
+
+
+def _text(scores: Iterable[ScanScore]) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([*_KEYS, *_METRICS])
+    for score in scores:
+        values = (score.values.get(metric) for metric in _METRICS)
+        seed = "" if score.seed is None else score.seed
+        writer.writerow(
+            [score.system, seed, score.run, score.phase, score.case, *("" if value is None else f"{value:.9g}" for value in values)]
+        )
+    return out.getvalue()
+
+
+def _read(path: Path) -> list[ScanScore]:
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            reader = csv.DictReader(stream, strict=True)
+            if missing := set(_KEYS) - set(reader.fieldnames or ()):
+                raise ValueError(f"it has no column {', '.join(sorted(missing))}")
+            return [_score(row) for row in reader]
+    except (TypeError, ValueError, csv.Error) as error:
+        raise TrainError("SCORES_DAMAGED", f"{path} cannot be read: {error}", "Remove this file; its runs are then made again.") from error
+
+
+def _score(row: Mapping[str, str]) -> ScanScore:
+    values = {metric: float(row[metric]) if row.get(metric) else None for metric in _METRICS}  # a newer metric has no column
+    if not all(value is None or math.isfinite(value) for value in values.values()):
+        raise ValueError(f"a value of {row['system']} is not finite")
+    seed = int(row["seed"]) if row["seed"] else None
+    return ScanScore(system=row["system"], seed=seed, run=row["run"], phase=row["phase"], case=row["case"], values=values)
