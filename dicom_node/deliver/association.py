@@ -6,7 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 from pydicom.uid import UID
 from pynetdicom import AE, evt
@@ -63,6 +63,7 @@ def open_association(
     )
     if not association.is_established:
         raise _not_established(association, destination, connected=connected.is_set())
+    _leave_answers_to_the_sender(association)
     try:
         yield association
     except BaseException:
@@ -70,6 +71,21 @@ def open_association(
         raise
     if association.is_established:
         association.release()
+
+
+def _leave_answers_to_the_sender(association: Association) -> None:
+    """Keep pynetdicom's reactor thread from taking an answer that the sending thread waits for.
+
+    The sending thread pauses the reactor first, but takes it for paused as well in the moment it wakes up; the reactor then finds the
+    answer, drops it as an unexpected message, and the sender waits in vain until its timeout. The reactor looks for requests of the
+    peer, without blocking; as a mere Service Class User we serve none.
+    """
+    take = association.dimse.get_msg
+
+    def take_when_awaited(block: bool = False) -> tuple[Any, Any]:
+        return take(block=True) if block else (None, None)
+
+    association.dimse.get_msg = take_when_awaited  # type: ignore[method-assign]
 
 
 def _tune(event: Event, connected: threading.Event, timeout_seconds: float) -> None:

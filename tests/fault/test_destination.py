@@ -14,12 +14,14 @@ import numpy as np
 import pytest
 from pydicom.uid import CTImageStorage, SecondaryCaptureImageStorage
 from pynetdicom import AE, evt
+from pynetdicom.association import Association
+from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.sop_class import Verification
 from tiny_model import translated_job
 
 from dicom_node.catalog import Catalog, DeliveryState, JobState
 from dicom_node.config import Destination, Settings, parse_settings
-from dicom_node.deliver import CircuitBreaker, DeliverStep, Verdict, echo, send_files
+from dicom_node.deliver import CircuitBreaker, DeliverStep, Verdict, echo, scu, send_files
 from dicom_node.derive import DerivationInfo, DeriveStep, write_derived_series
 from dicom_node.errors import DeliverError, RetriableDeliverError
 
@@ -391,6 +393,40 @@ def test_peer_that_stops_reading_does_not_hold_the_sender_for_ever(write_ct_seri
         done.set()
     assert [(answer.status, answer.verdict) for answer in answers] == [(None, Verdict.RETRIABLE)]
     assert took < 8
+
+
+class LateWake(threading.Event):
+    """A thread that waits for this event goes on late, as on a machine with more to do than it has cores."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        woken = super().wait(timeout)
+        time.sleep(0.05)
+        return woken
+
+
+def test_an_answer_reaches_the_sender_on_a_busy_machine(peer, port, write_ct_series, monkeypatch) -> None:
+    pacs = peer(sop_class=CTImageStorage)
+    as_it_is, send = scu.open_association, DIMSEServiceProvider.send_msg
+
+    @contextmanager
+    def with_a_late_reactor(*args: object, **named: object) -> Iterator[Association]:
+        with as_it_is(*args, **named) as association:
+            association._reactor_checkpoint = LateWake()
+            association._reactor_checkpoint.set()
+            time.sleep(0.02)
+            yield association
+
+    def sent_and_interrupted(self: DIMSEServiceProvider, *args: object) -> None:
+        send(self, *args)
+        time.sleep(0.1)
+
+    monkeypatch.setattr(scu, "open_association", with_a_late_reactor)
+    monkeypatch.setattr(DIMSEServiceProvider, "send_msg", sent_and_interrupted)
+    paths = write_ct_series(np.zeros((3, 4, 4), dtype=np.int16))
+    destination = Destination(ae_title="PACS", host="127.0.0.1", port=port, response_timeout_seconds=1)
+    answers = send_files(paths, destination, calling_ae="ME")
+    assert [answer.verdict for answer in answers] == [Verdict.ACCEPTED] * 3
+    assert len(pacs.received) == 3
 
 
 def test_file_that_is_not_dicom_is_named(tmp_path, port) -> None:
