@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from s2ldm_core.package import METADATA
-from train.ablation import AblationTable, ScanScore, ScoreSheet, evaluate_run, load_plan, runs, train
+from train.ablation import AblationTable, ScanScore, ScoreSheet, evaluate_run, held_out_cases, load_plan, runs, train
 from train.ablation.table import Cell
 from train.errors import TrainError
 from train.store import write_case
@@ -95,9 +95,10 @@ def test_missing_runs_are_trained_once_and_all_end_in_one_table(plan_path, tmp_p
     assert [(run.package / METADATA).stat().st_mtime_ns for run in every] == made
 
     sheet = ScoreSheet(tmp_path / "results", plan=plan, runs=every)
+    cases = held_out_cases(plan)
     for run in reversed(every):
         assert not sheet.has(run)
-        sheet.add(evaluate_run(plan, run, device="cpu"))
+        sheet.add(evaluate_run(plan, run, cases=cases, device="cpu"))
         assert sheet.has(run)
     table = AblationTable.of(sheet.scores)
     assert list(table.cells["arterial"]) == ["identity", "Ours (full)", "Ours (full): autoencoder ceiling", "no mask"]
@@ -121,18 +122,22 @@ def sheet_of(plan_path, tmp_path):
     return sheet_of
 
 
-def _scored(run, *, ceiling: bool) -> list[ScanScore]:
-    systems = (run.row.label, run.row.ceiling_label) if ceiling else (run.row.label,)
+def _scored(plan, run, *, ceiling: bool = True) -> list[ScanScore]:
+    own = [(run.row.label, run.seed, run.digest)]
+    if run.row.ceiling and ceiling:
+        own.append((run.row.ceiling_label, run.seed, run.digest))
+    if run.first:
+        own.append(("identity", None, plan.held_out_digest))
     return [
-        ScanScore(system=system, seed=run.seed, run=run.digest, phase="arterial", case="phantom-100000", values={"psnr_db": 20.0})
-        for system in systems
+        ScanScore(system=system, seed=seed, run=digest, phase="arterial", case="phantom-100000", values={"psnr_db": 20.0})
+        for system, seed, digest in own
     ]
 
 
 def test_a_run_whose_scores_are_kept_is_not_made_again_unless_the_plan_changes_it(sheet_of, plan_path):
     sheet, every = sheet_of()
-    sheet.add(_scored(every[0], ceiling=True))
-    sheet.add(_scored(every[1], ceiling=True))
+    sheet.add(_scored(load_plan(plan_path), every[0]))
+    sheet.add(_scored(load_plan(plan_path), every[1]))
     rows = yaml.safe_load(plan_path.read_text())["rows"]
 
     def kept(**changes):
@@ -147,16 +152,16 @@ def test_a_run_whose_scores_are_kept_is_not_made_again_unless_the_plan_changes_i
     assert kept(minutes=0.02, held_out={"count": 2}) == []
 
 
-def test_a_run_without_the_scores_of_its_ceiling_is_not_done(sheet_of):
+def test_a_run_without_the_scores_of_its_ceiling_is_not_done(sheet_of, plan_path):
     sheet, every = sheet_of()
-    sheet.add(_scored(every[0], ceiling=False))
+    sheet.add(_scored(load_plan(plan_path), every[0], ceiling=False))
     assert not sheet.has(every[0])
 
 
 @pytest.mark.parametrize("old", [",20,", "psnr_db,", "seed"])
-def test_scores_that_cannot_be_read_are_named(sheet_of, tmp_path, old):
+def test_scores_that_cannot_be_read_are_named(sheet_of, plan_path, tmp_path, old):
     sheet, every = sheet_of()
-    sheet.add(_scored(every[0], ceiling=True))
+    sheet.add(_scored(load_plan(plan_path), every[0]))
     path = tmp_path / "results" / "scores.csv"
     text = path.read_text()
     assert old in text

@@ -1,7 +1,7 @@
 """Many configurations on the same data and budget, several seeds each, in one table (Table 2 of arXiv 2406.13977 and our own rows)."""
 
 from train.ablation.plan import AblationPlan, AblationRow, load_plan
-from train.ablation.results import evaluate_run, prepare_store
+from train.ablation.results import evaluate_run, held_out_cases, prepare_store
 from train.ablation.runs import AblationRun, runs, train
 from train.ablation.scores import ScanScore, ScoreSheet
 from train.ablation.table import AblationTable
@@ -14,6 +14,7 @@ __all__ = [
     "ScanScore",
     "ScoreSheet",
     "evaluate_run",
+    "held_out_cases",
     "load_plan",
     "prepare_store",
     "runs",

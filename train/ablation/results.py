@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache, lru_cache
+from typing import Any
 
 from s2ldm_core.package import ModelPackage
 from train.ablation.plan import AblationPlan
 from train.ablation.runs import AblationRun
 from train.ablation.scores import IDENTITY, ScanScore
 from train.evaluation import Candidate, Evaluation, HeldOut, candidates
+from train.evaluation.cases import Cases, EvaluationCase
 from train.evaluation.records import ScanRecord, SystemRecord
 from train.phantoms import HELD_OUT, make_store
 
 _AUTOENCODERS = ("ceiling", "autoencoder")
+#: A case of 512 × 512 × 64 in two phases takes 0.2 GiB.
+_KEPT_CASES = 8
 
 
 def prepare_store(plan: AblationPlan, *, workers: int = 1) -> Iterator[str]:
@@ -20,14 +26,23 @@ def prepare_store(plan: AblationPlan, *, workers: int = 1) -> Iterator[str]:
     return make_store(plan.store, seeds=range(plan.phantoms), phases=plan.phases, workers=workers)
 
 
-def evaluate_run(plan: AblationPlan, run: AblationRun, *, device: str = "auto") -> list[ScanScore]:
-    """Scores of a trained ``run``, its autoencoder's ceiling where the plan wants it, and identity; continues where it stopped."""
-    systems = _systems(plan, run, device)
+def held_out_cases(plan: AblationPlan) -> Cases:
+    """What every run of the plan is tested on; the first ones stay in memory from run to run."""
     scans = plan.held_out
-    cases = HeldOut(
-        seeds=tuple(range(HELD_OUT, HELD_OUT + scans.count)), slices=scans.slices, matrix=scans.matrix, spacing_mm=scans.spacing_mm,
-        phases=plan.phases,
+    return _Kept(
+        HeldOut(
+            seeds=tuple(range(HELD_OUT, HELD_OUT + scans.count)), slices=scans.slices, matrix=scans.matrix, spacing_mm=scans.spacing_mm,
+            phases=plan.phases,
+        )
     )  # fmt: skip
+
+
+def evaluate_run(plan: AblationPlan, run: AblationRun, *, cases: Cases, device: str = "auto") -> list[ScanScore]:
+    """Scores of a trained ``run``, its autoencoder's ceiling where the plan wants it, identity beside the plan's first run.
+
+    ``cases``: from :func:`held_out_cases`. Continues where it stopped.
+    """
+    systems = _systems(plan, run, device)
     folder = plan.folder / "evaluation" / run.folder.name
     records = Evaluation(cases=cases, systems=systems, viewer_cases=0).run(folder)
     names = {system.label: _name(system, run) for system in systems}
@@ -42,10 +57,33 @@ def _score(name: str, record: ScanRecord, found: SystemRecord, plan: AblationPla
 def _systems(plan: AblationPlan, run: AblationRun, device: str) -> list[Candidate]:
     ceilings = {run.label: run.folder} if run.row.ceiling else {}
     found = candidates({run.label: ModelPackage.load(run.package)}, ceilings=ceilings, device=device)
-    return [system for system in found if run.row.ceiling or system.kind not in _AUTOENCODERS]
+    unwanted = {*(() if run.row.ceiling else _AUTOENCODERS), *(() if run.first else ("identity",))}
+    return [system for system in found if system.kind not in unwanted]
 
 
 def _name(system: Candidate, run: AblationRun) -> str:
     if system.kind == "identity":
         return IDENTITY
     return run.row.ceiling_label if system.kind in _AUTOENCODERS else run.row.label
+
+
+class _Kept:
+    """Cases that are made once and kept, so many as fit into bounded memory."""
+
+    def __init__(self, cases: Cases) -> None:
+        self._cases = cases
+        self.load = lru_cache(_KEPT_CASES)(self._load)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self._cases.names
+
+    def phases_of(self, name: str) -> tuple[str, ...]:
+        return self._cases.phases_of(name)
+
+    def describe(self) -> dict[str, Any]:
+        return self._cases.describe()
+
+    def _load(self, name: str) -> EvaluationCase:
+        case = self._cases.load(name)
+        return replace(case, target=cache(case.target))

@@ -28,6 +28,8 @@ class AblationRun:
     folder: Path
     """Of the training run."""
     package: Path
+    first: bool
+    """Of its plan: identity is scored beside it."""
 
     @property
     def label(self) -> str:
@@ -40,13 +42,16 @@ class AblationRun:
 
 def runs(plan: AblationPlan, *, beside: Path) -> list[AblationRun]:
     """All runs, seed by seed: an interrupted ablation has whole tables of its first seeds. ``beside``: the plan's folder."""
-    return [_run(plan, row, seed, beside) for seed in plan.seeds for row in plan.rows]
+    pairs = [(row, seed) for seed in plan.seeds for row in plan.rows]
+    return [_run(plan, row, seed, beside, first=(row, seed) == pairs[0]) for row, seed in pairs]
 
 
-def _run(plan: AblationPlan, row: AblationRow, seed: int, beside: Path) -> AblationRun:
+def _run(plan: AblationPlan, row: AblationRow, seed: int, beside: Path, *, first: bool) -> AblationRun:
     digest = plan.digest(row, seed, beside=beside)
     name = f"{row.key}-{seed}-{digest}"
-    return AblationRun(row=row, seed=seed, digest=digest, folder=plan.folder / name, package=plan.folder / "packages" / name)
+    return AblationRun(
+        row=row, seed=seed, digest=digest, folder=plan.folder / name, package=plan.folder / "packages" / name, first=first
+    )
 
 
 def train(plan: AblationPlan, wanted: Sequence[AblationRun], *, beside: Path) -> Iterator[AblationRun]:

@@ -19,6 +19,7 @@ _FILE = "scores.csv"
 _KEYS = ("system", "seed", "run", "phase", "case")
 _METRICS = tuple(metric.key for metric in METRICS)
 IDENTITY = "identity"
+_IDENTITY_KEY = (IDENTITY, None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +56,7 @@ class ScoreSheet:
         self._scans = plan.held_out.count * len(plan.phases)
         names = [IDENTITY, *(name for row in plan.rows for name in (row.label, row.ceiling_label))]
         self._order = {name: number for number, name in enumerate(names)}
-        valid: dict[tuple[str, int | None], str] = {(name, run.seed): run.digest for run in runs for name in _systems(run)}
-        valid[IDENTITY, None] = plan.held_out_digest
+        valid = {key: plan.held_out_digest if key == _IDENTITY_KEY else run.digest for run in runs for key in _keys(run)}
         found = _read(self._path) if self._path.is_file() else []
         self._scores = {score.key: score for score in found if valid.get((score.system, score.seed)) == score.run}
 
@@ -68,7 +68,7 @@ class ScoreSheet:
     def has(self, run: AblationRun) -> bool:
         """Whether every scan of ``run`` is scored."""
         keys = [(score.system, score.seed) for score in self._scores.values()]
-        return all(keys.count((name, run.seed)) == self._scans for name in _systems(run))
+        return all(keys.count(key) == self._scans for key in _keys(run))
 
     def add(self, scores: Iterable[ScanScore]) -> None:
         """Take ``scores`` in and write the file."""
@@ -79,8 +79,12 @@ class ScoreSheet:
         os.replace(temporary, self._path)
 
 
-def _systems(run: AblationRun) -> tuple[str, ...]:
-    return (run.row.label, run.row.ceiling_label) if run.row.ceiling else (run.row.label,)
+def _keys(run: AblationRun) -> list[tuple[str, int | None]]:
+    """System and seed of all that is scored with ``run``."""
+    own: list[tuple[str, int | None]] = [(run.row.label, run.seed)]
+    if run.row.ceiling:
+        own.append((run.row.ceiling_label, run.seed))
+    return [_IDENTITY_KEY, *own] if run.first else own
 
 
 def _text(scores: Iterable[ScanScore]) -> str:

@@ -23,12 +23,22 @@ def ablate(
 
     Example: s2ldm-train ablate config/train/ablation.yaml --output docs/results/ablation
     """
-    from train.ablation import AblationTable, ScoreSheet, evaluate_run, load_plan, prepare_store, runs, train
+    from train.ablation import (
+        AblationTable,
+        ScoreSheet,
+        evaluate_run,
+        held_out_cases,
+        load_plan,
+        prepare_store,
+        runs,
+        train,
+    )
 
     loaded, beside = load_plan(plan), plan.parent
     folder = output or loaded.folder
     every = runs(loaded, beside=beside)
     sheet = ScoreSheet(folder, plan=loaded, runs=every)
+    cases = held_out_cases(loaded)
     wanted = [run for run in every if not sheet.has(run)]
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
@@ -39,7 +49,7 @@ def ablate(
             bar.remove_task(task)
         task = bar.add_task("runs", total=len(every), completed=len(every) - len(wanted))
         for run in train(loaded, wanted, beside=beside):
-            sheet.add(evaluate_run(loaded, run, device=device))
+            sheet.add(evaluate_run(loaded, run, cases=cases, device=device))
             _write(AblationTable.of(sheet.scores), folder)
             bar.advance(task)
     table = AblationTable.of(sheet.scores)
