@@ -27,7 +27,7 @@ def prepare_store(plan: AblationPlan, *, workers: int = 1) -> Iterator[str]:
 
 
 def held_out_cases(plan: AblationPlan) -> Cases:
-    """What every run of the plan is tested on; the first ones stay in memory from run to run."""
+    """What every run of the plan is tested on; up to eight cases stay in memory from run to run."""
     scans = plan.held_out
     return _Kept(
         HeldOut(
@@ -68,7 +68,7 @@ def _name(system: Candidate, run: AblationRun) -> str:
 
 
 class _Kept:
-    """Cases that are made once and kept, so many as fit into bounded memory."""
+    """Cases that are made once and kept, where there are no more than :data:`_KEPT_CASES`."""
 
     def __init__(self, cases: Cases) -> None:
         self._cases = cases

@@ -43,7 +43,7 @@ class ScoreSheet:
     """``<folder>/scores.csv``: the scores of the plan's runs that are evaluated; those of other runs are dropped.
 
     A run is known by a digest of its configuration, budget, data and held-out scans, so a changed plan repeats only the runs it changes.
-    A changed program is not noticed: remove the file then.
+    A changed program is not noticed (remove the file then), nor is another kind of processor, which learns more or less in a minute.
 
     Raises
     ------
