@@ -26,16 +26,19 @@ class _Part(BaseModel):
 class FocusConfig(_Part):
     """Crops that are drawn around organs instead of anywhere: a small organ is otherwise hardly seen in a scan of the torso."""
 
-    share: float = Field(0.0, ge=0, le=1)
+    share: float = Field(gt=0, le=1)
     """Share of the crops, of the cases that have labels of such organs."""
-    organs: tuple[str, ...] = ()
+    organs: tuple[str, ...] = Field(min_length=1)
     """Each that a case has is as likely as the others."""
 
-    @model_validator(mode="after")
-    def _named(self) -> Self:
-        if self.share and not self.organs:
-            raise ValueError("focus.share needs focus.organs")
-        return self
+
+class OrganOffsetConfig(_Part):
+    """Organs lighter or darker than they are, in both phases: what an organ is must then be told by its shape and place, not by its HU."""
+
+    hu: float = Field(gt=0)
+    """Standard deviation of the offset, drawn for every group and crop."""
+    organs: tuple[tuple[str, ...], ...] = Field(min_length=1)
+    """Groups of organs that are moved as one, as the cortex and the medulla of the kidneys are."""
 
 
 class DataConfig(_Part):
@@ -46,7 +49,7 @@ class DataConfig(_Part):
     window_hu: tuple[float, float] = (-200.0, 500.0)
     crop: Triple = (32, 128, 128)
     """Voxels of the model grid: slices, rows, columns."""
-    focus: FocusConfig = FocusConfig()
+    focus: FocusConfig | None = None
     batch: int = Field(1, ge=1)
     """Crops of one optimiser step over all processes: the number of processes never changes what is learnt."""
     micro_batch: int = Field(1, ge=1)
@@ -57,6 +60,8 @@ class DataConfig(_Part):
     """The scan's own noise is multiplied by a factor from this range; both phases share it, so the change is learnt, not denoising."""
     offset_hu: float = Field(3.0, ge=0)
     """Standard deviation of a calibration offset added to both phases."""
+    organ_offset: OrganOffsetConfig | None = None
+    """Offsets of single organs, where the pairs have labels of them."""
     smooth_share: float = Field(0.5, ge=0, le=1)
     """Share of the crops seen through a thicker slice and a softer kernel: the same blur in both phases."""
     smooth_mm: tuple[float, float] = (2.0, 0.7)
@@ -236,7 +241,11 @@ def _set(values: dict[str, Any], override: str) -> None:
         raise TrainError("CONFIG_INVALID", f"The value of {override!r} is not YAML: {error}") from error
     node: Any = values
     for key in keys[:-1]:
-        node = node.setdefault(key, {}) if isinstance(node, dict) else node[_position(node, key, override)]
+        if isinstance(node, dict):
+            node[key] = {} if node.get(key) is None else node[key]
+            node = node[key]
+        else:
+            node = node[_position(node, key, override)]
     if isinstance(node, dict):
         node[keys[-1]] = value
     else:

@@ -20,6 +20,8 @@ from train.store import Case, PairStore
 
 _PLACES = 256
 """Voxels kept of an organ as places to draw crops around."""
+_OUTLINE_SIGMA = 0.6
+"""Blur of the offsets of organs, voxels: about that of a label's own outline, whose voxels belong to the organ in part."""
 
 
 class Augmentation(NamedTuple):
@@ -30,21 +32,32 @@ class Augmentation(NamedTuple):
     """Factor of the scan's own noise."""
     sigma_mm: tuple[float, float] | None
     """Blur through the slices and in the plane; ``None``: none."""
+    organ_hu: np.ndarray | None = None
+    """``(256,)`` float32 offset of every label; ``None``: none."""
 
     @classmethod
-    def draw(cls, rng: np.random.Generator, config: DataConfig, *, separate_noise: bool) -> Augmentation:
-        """``separate_noise``: the case keeps its noise apart, so that it can be scaled."""
+    def draw(cls, rng: np.random.Generator, config: DataConfig, case: Case) -> Augmentation:
+        """Noise that the case keeps apart is scaled; organs are moved where it has labels."""
         offset = rng.normal(0.0, config.offset_hu)
-        noise = rng.uniform(*config.noise) if separate_noise else 1.0
+        noise = rng.uniform(*config.noise) if case.noise is not None else 1.0
         sigma = None
         if rng.random() < config.smooth_share:
             z, xy = (rng.uniform(0, largest) for largest in config.smooth_mm)
             sigma = (z, xy)
-        return cls(offset, noise, sigma)
+        organ_hu = None
+        if config.organ_offset is not None and case.labels is not None:
+            organ_hu = np.zeros(256, np.float32)
+            for group in config.organ_offset.organs:
+                organ_hu[[case.organs[name] for name in group if name in case.organs]] = rng.normal(0.0, config.organ_offset.hu)
+        return cls(offset, noise, sigma, organ_hu)
 
-    def native(self, native: np.ndarray, noise: np.ndarray | None, *, spacing_mm: tuple[float, float, float]) -> np.ndarray:
-        """float32 HU of the native phase, whole or cropped."""
+    def native(
+        self, native: np.ndarray, noise: np.ndarray | None, labels: np.ndarray | None, *, spacing_mm: tuple[float, float, float]
+    ) -> np.ndarray:
+        """float32 HU of the native phase, whole or cropped; ``labels`` uint8."""
         hu = native + np.float32(self.offset_hu)
+        if self.organ_hu is not None and labels is not None:
+            hu += gaussian_filter(self.organ_hu[labels], _OUTLINE_SIGMA, mode="nearest", truncate=3.0)
         if noise is not None:
             hu += noise * np.float32(self.noise)
         return self.blurred(hu, spacing_mm=spacing_mm)
@@ -75,11 +88,18 @@ class CropSampler:
         without = [store.names[n] for n, known in enumerate(self._phases) if not known]
         if without:
             raise TrainError("PHASE_MISSING", f"{len(without)} cases of {store.folder} have none of the phases, such as {without[0]}.")
-        if config.focus.share and not any(set(config.focus.organs) & set(case.organs) for case in cases):
+        if config.focus is not None and not any(set(config.focus.organs) & set(case.organs) for case in cases):
             raise TrainError(
                 "FOCUS_WITHOUT_ORGANS",
                 f"No training case of {store.folder} has labels of {', '.join(config.focus.organs)}.",
-                "Name organs that its cases have in data.focus.organs, or set data.focus.share to 0.",
+                "Name organs that its cases have in data.focus.organs, or set data.focus to null.",
+            )
+        moved = {name for group in config.organ_offset.organs for name in group} if config.organ_offset is not None else set()
+        if unknown := sorted(moved.difference(*(case.organs for case in cases))):
+            raise TrainError(
+                "OFFSET_WITHOUT_ORGANS",
+                f"No training case of {store.folder} has labels of {', '.join(unknown)}.",
+                "Name organs that its cases have in data.organ_offset.organs, or set data.organ_offset to null.",
             )
 
     def batch(self, *, stage: int, step: int, items: Iterable[int] = (0,), crop: Triple | None = None) -> PairBatch:
@@ -99,27 +119,26 @@ class CropSampler:
         case, phases = self._store[number], self._phases[number]
         phase, name = phases[int(rng.integers(len(phases)))]
         origin = self._origin(rng, number, crop)
-        augmentation = Augmentation.draw(rng, self._config, separate_noise=case.noise is not None)
-        native = augmentation.native(
-            cut(case.native, origin, crop), None if case.noise is None else cut(case.noise, origin, crop), spacing_mm=case.spacing_mm
-        )
+        labels = None if case.labels is None else cut(case.labels, origin, crop).astype(np.uint8)
+        augmentation = Augmentation.draw(rng, self._config, case)
+        noise = None if case.noise is None else cut(case.noise, origin, crop)
+        native = augmentation.native(cut(case.native, origin, crop), noise, labels, spacing_mm=case.spacing_mm)
         change = augmentation.blurred(cut(case.changes[name], origin, crop), spacing_mm=case.spacing_mm)
         source, change = to_units(native, change, window_hu=self._config.window_hu)
-        return source, change, phase, None if case.labels is None else cut(case.labels, origin, crop).astype(np.uint8)
-
+        return source, change, phase, labels
 
     def _origin(self, rng: np.random.Generator, number: int, crop: Triple) -> tuple[int, ...]:
-        shape, share = self._store[number].native.shape, self._config.focus.share
-        if share and rng.random() < share and (places := self._organ_places(number)):
+        shape, focus = self._store[number].native.shape, self._config.focus
+        if focus is not None and rng.random() < focus.share and (places := self._organ_places(number, focus.organs)):
             voxels = places[int(rng.integers(len(places)))]
             return origin_around(rng, voxels[int(rng.integers(len(voxels)))], shape, crop)
         return random_origin(rng, shape, crop)
 
-    def _organ_places(self, number: int) -> list[np.ndarray]:
-        """Voxels ``(n, 3)`` of each focus organ that the case has, evenly thinned."""
+    def _organ_places(self, number: int, organs: tuple[str, ...]) -> list[np.ndarray]:
+        """Voxels ``(n, 3)`` of each of ``organs`` that the case has, evenly thinned."""
         if number not in self._places:
             case = self._store[number]
-            values = [case.organs[name] for name in self._config.focus.organs if name in case.organs]
+            values = [case.organs[name] for name in organs if name in case.organs]
             labels = None if case.labels is None else np.asarray(case.labels)
             found = [] if labels is None else [np.flatnonzero(labels == value) for value in values]
             self._places[number] = [

@@ -49,6 +49,17 @@ def test_every_run_has_the_plan_s_budget_in_the_configuration_s_proportions(plan
     assert config.data.store == plan.store
 
 
+def test_a_run_is_another_when_what_it_trains_changes_and_the_same_without_a_switch_that_is_off(plan_path):
+    plan = load_plan(plan_path)
+
+    def digest(*changes):
+        row = plan.rows[0].model_copy(update={"set": changes})
+        return plan.digest(row, 0, beside=plan_path.parent)
+
+    assert digest() == digest("data.organ_offset=null") == digest("data.store=elsewhere")
+    assert len({digest(), digest("data.offset_hu=1"), digest("data.focus={share: 0.5, organs: [liver]}")}) == 3
+
+
 _PLANS = Path(__file__).parents[2] / "config" / "train"
 
 
@@ -66,7 +77,7 @@ def test_no_row_of_the_ablation_is_told_where_organs_are(name):
     assert [row.key for row in plan.rows][:5] == ["a-ldm", "b-e", "c-e-l-sim", "d-e-s", "s2ldm-paper-r2"]
     for row in plan.rows:
         configuration = plan.configuration(row, 0, beside=_PLANS)
-        assert configuration.data.focus.share == 0
+        assert (configuration.data.focus, configuration.data.organ_offset) == (None, None)
         assert configuration.network.get("loss", {}).get("organ_bias", 0) == 0
 
 

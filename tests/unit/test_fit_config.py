@@ -149,4 +149,6 @@ def test_the_paper_preset_has_the_numbers_that_the_paper_gives():
 
 @pytest.mark.parametrize("name", ["s2ldm.yaml", "s2ldm_cpu.yaml", "s2ldm_paper.yaml"])
 def test_configurations_for_pairs_of_ones_own_need_no_labels(name):
-    assert load_config(FOLDER / name).data.focus.share == 0
+    data = load_config(FOLDER / name).data
+    assert (data.focus, data.organ_offset) == (None, None)
+    assert load_config(FOLDER / name, overrides=["data.focus.share=0.5", "data.focus.organs=[liver]"]).data.focus.organs == ("liver",)

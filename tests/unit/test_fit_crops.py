@@ -5,6 +5,7 @@ import pytest
 import torch
 from tiny_training import fit_config, write_pair
 
+from train.config import DataConfig
 from train.crops import CropSampler
 from train.errors import TrainError
 from train.store import PairStore, write_case
@@ -92,7 +93,7 @@ def test_a_share_of_the_crops_is_drawn_around_organs(store, tmp_path):
     data = fit_config(store, tmp_path).data
 
     def seen(**focus):
-        config = data.model_validate({**data.model_dump(), "crop": (8, 16, 16), "focus": focus})
+        config = data.model_validate({**data.model_dump(), "crop": (8, 16, 16), "focus": focus or None})
         organs = CropSampler(PairStore(tmp_path), config, phases=("arterial",), seed=0).batch(stage=0, step=0, items=range(200)).organs
         return float((organs == 5).flatten(1).any(1).float().mean())
 
@@ -101,8 +102,38 @@ def test_a_share_of_the_crops_is_drawn_around_organs(store, tmp_path):
     assert 0.4 < seen(share=1.0, organs=["aorta"]) < 0.6
     with pytest.raises(TrainError, match="labels of portal_vein"):
         seen(share=0.5, organs=["portal_vein"])
-    with pytest.raises(ValueError, match=r"needs focus\.organs"):
+    with pytest.raises(ValueError, match=r"focus\.organs"):
         seen(share=0.5)
+
+
+def test_organs_are_moved_in_groups_in_both_phases_where_a_case_has_labels(store, tmp_path):
+    labels = np.zeros((8, 32, 32))
+    labels[:, :, 10:20], labels[:, :, 20:30] = 1, 2
+    native = np.full(labels.shape, 40.0)
+    arrays = {"spacing_mm": (3, 1.5, 1.5), "native": native, "changes": {"arterial": native}, "about": {}}
+    plain = fit_config(store, tmp_path).data.model_dump() | {"crop": (8, 32, 32), "offset_hu": 0.0, "smooth_share": 0.0}
+    organs = {"renal_cortex": 1, "renal_medulla": 2}
+
+    def offsets(case, groups):
+        config = DataConfig.model_validate(plain | {"organ_offset": {"hu": 8.0, "organs": groups}})
+        batch = CropSampler(PairStore(tmp_path / case), config, phases=("arterial",), seed=0).batch(stage=0, step=0, items=range(50))
+        np.testing.assert_allclose(batch.change.numpy() * 350, 40.0, atol=0.01)
+        hu = batch.source.numpy()[:, 0, 4, 16] * 350 + 150 - 40
+        return hu[:, 4], hu[:, 14], hu[:, 25]
+
+    write_case(tmp_path / "labelled", "a", **arrays, labels=labels, organs=organs)
+    outside, cortex, medulla = offsets("labelled", [["renal_cortex", "renal_medulla"]])
+    np.testing.assert_allclose(outside, 0, atol=0.01)
+    np.testing.assert_allclose(cortex, medulla, atol=0.01)
+    assert 5 < cortex.std() < 11
+    _, cortex, medulla = offsets("labelled", [["renal_cortex"], ["renal_medulla"]])
+    assert abs(np.corrcoef(cortex, medulla)[0, 1]) < 0.5
+    with pytest.raises(TrainError, match="labels of spleen"):
+        offsets("labelled", [["spleen"]])
+    write_case(tmp_path / "mixed", "b", **arrays)
+    write_case(tmp_path / "mixed", "a", **arrays, labels=labels, organs=organs)
+    _, cortex, _ = offsets("mixed", [["renal_cortex"]])
+    assert 10 < np.count_nonzero(np.abs(cortex) < 0.01) < 40  # the case without labels is as it was
 
 
 def test_a_store_offers_its_splits_its_organs_and_a_digest_of_what_it_holds(tmp_path):

@@ -90,9 +90,12 @@ class AblationPlan(_Part):
         return load_config(beside / row.config, overrides=self.overrides(row, seed, beside=beside))
 
     def digest(self, row: AblationRow, seed: int, *, beside: Path) -> str:
-        """Of all that decides the outcome of ``row`` with ``seed``, but for where its files lie."""
+        """Of all that decides the outcome of ``row`` with ``seed``, but for where its files lie.
+
+        A key that is null is not in it: what a later version can switch on leaves the runs valid that were made without.
+        """
         config = self.configuration(row, seed, beside=beside).model_dump(
-            mode="json", exclude={"name": True, "output": True, "data": {"store"}}
+            mode="json", exclude={"name": True, "output": True, "data": {"store"}}, exclude_none=True
         )
         return _digest({"config": config, "phantoms": self.phantoms, "held_out": self.held_out_digest})
 

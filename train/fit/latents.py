@@ -125,10 +125,10 @@ class LatentCache:
         self, system: S2LDM, case: Case, variant: int, *, number: int, names: list[str], device: torch.device
     ) -> None:
         rng = np.random.default_rng((self._seed, _AUGMENTATION_STREAM, number, variant))
-        augmentation = Augmentation.draw(rng, self._config, separate_noise=case.noise is not None)
-        native = augmentation.native(
-            case.native.astype(np.float32), None if case.noise is None else case.noise.astype(np.float32), spacing_mm=case.spacing_mm
-        )
+        augmentation = Augmentation.draw(rng, self._config, case)
+        noise = None if case.noise is None else case.noise.astype(np.float32)
+        labels = None if case.labels is None else np.asarray(case.labels)
+        native = augmentation.native(case.native.astype(np.float32), noise, labels, spacing_mm=case.spacing_mm)
         for name in names:
             hu = case.changes[name].astype(np.float32) if name != "native" else np.zeros_like(native)
             source, change = to_units(native, augmentation.blurred(hu, spacing_mm=case.spacing_mm), window_hu=self._config.window_hu)
