@@ -60,12 +60,21 @@ class DataConfig(_Part):
     """The scan's own noise is multiplied by a factor from this range; both phases share it, so the change is learnt, not denoising."""
     offset_hu: float = Field(3.0, ge=0)
     """Standard deviation of a calibration offset added to both phases."""
+    zoom: tuple[float, float] | None = None
+    """Smallest and largest factor by which the anatomy of a crop is enlarged, its noise not; null: as it is. Patients and, above all,
+    their vessels differ in size more than the pairs may do."""
     organ_offset: OrganOffsetConfig | None = None
     """Offsets of single organs, where the pairs have labels of them."""
     smooth_share: float = Field(0.5, ge=0, le=1)
     """Share of the crops seen through a thicker slice and a softer kernel: the same blur in both phases."""
     smooth_mm: tuple[float, float] = (2.0, 0.7)
     """Largest standard deviation of that blur, through the slices and in the plane."""
+
+    @model_validator(mode="after")
+    def _zooms(self) -> Self:
+        if self.zoom is not None and not 0.5 <= self.zoom[0] <= self.zoom[1] <= 2:
+            raise ValueError("zoom must be two factors from 0.5 to 2, the smaller one first")
+        return self
 
 
 class StageConfig(_Part):
@@ -168,6 +177,8 @@ class FitConfig(_Part):
             if any(n % f for n, f in zip(crop, system.factor, strict=True)):
                 stride = list(system.factor)
                 raise ValueError(f"crop {list(crop)} of stage {stage.name} must be multiples of {stride}, the network's stride")
+            if self.data.zoom is not None and stage.latent_variants:
+                raise ValueError("data.zoom needs crops that are encoded anew: set latent_variants to 0")
             batch, micro = self.batch_of(stage)
             if batch % micro:
                 raise ValueError(f"batch {batch} of stage {stage.name} is no multiple of its micro_batch {micro}")

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
 
 from s2ldm_core.intensity import gate, window_to_unit
@@ -118,14 +119,25 @@ class CropSampler:
         number = int(rng.integers(len(self._store)))
         case, phases = self._store[number], self._phases[number]
         phase, name = phases[int(rng.integers(len(phases)))]
-        origin = self._origin(rng, number, crop)
-        labels = None if case.labels is None else cut(case.labels, origin, crop).astype(np.uint8)
+        seen = self._seen(rng, crop)
+        origin = self._origin(rng, number, seen)
+        labels = None if case.labels is None else _resized(cut(case.labels, origin, seen), crop, mode="nearest-exact").astype(np.uint8)
+        native, change = (_resized(cut(array, origin, seen), crop, mode="trilinear") for array in (case.native, case.changes[name]))
         augmentation = Augmentation.draw(rng, self._config, case)
-        noise = None if case.noise is None else cut(case.noise, origin, crop)
-        native = augmentation.native(cut(case.native, origin, crop), noise, labels, spacing_mm=case.spacing_mm)
-        change = augmentation.blurred(cut(case.changes[name], origin, crop), spacing_mm=case.spacing_mm)
+        noise = None if case.noise is None else cut(case.noise, _fitting(origin, case.noise.shape, crop), crop)
+        native = augmentation.native(native, noise, labels, spacing_mm=case.spacing_mm)
+        change = augmentation.blurred(change, spacing_mm=case.spacing_mm)
         source, change = to_units(native, change, window_hu=self._config.window_hu)
         return source, change, phase, labels
+
+    def _seen(self, rng: np.random.Generator, crop: Triple) -> Triple:
+        """Size of the part of a case that fills the crop once it is zoomed."""
+        if self._config.zoom is None:
+            return crop
+        smallest, largest = np.log(self._config.zoom)
+        factor = float(np.exp(rng.uniform(smallest, largest)))
+        z, y, x = (max(1, round(n / factor)) for n in crop)
+        return z, y, x
 
     def _origin(self, rng: np.random.Generator, number: int, crop: Triple) -> tuple[int, ...]:
         shape, focus = self._store[number].native.shape, self._config.focus
@@ -145,6 +157,18 @@ class CropSampler:
                 np.stack(np.unravel_index(flat[:: -(-flat.size // _PLACES)], case.native.shape), axis=1) for flat in found if flat.size
             ]
         return self._places[number]
+
+
+def _fitting(origin: tuple[int, ...], shape: tuple[int, ...], size: Triple) -> tuple[int, ...]:
+    """``origin`` moved as little as lets ``size`` fit into ``shape``."""
+    return tuple(max(0, min(o, n - s)) for o, n, s in zip(origin, shape, size, strict=True))
+
+
+def _resized(array: np.ndarray, size: Triple, *, mode: str) -> np.ndarray:
+    """float32 ``(D, H, W)`` of ``size``."""
+    if array.shape == size:
+        return array
+    return F.interpolate(torch.from_numpy(array)[None, None], size=size, mode=mode)[0, 0].numpy()
 
 
 def _or_none(organs: np.ndarray | None, *, like: np.ndarray) -> np.ndarray:

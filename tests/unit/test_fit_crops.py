@@ -136,6 +136,35 @@ def test_organs_are_moved_in_groups_in_both_phases_where_a_case_has_labels(store
     assert 10 < np.count_nonzero(np.abs(cortex) < 0.01) < 40  # the case without labels is as it was
 
 
+def test_the_anatomy_of_a_crop_is_zoomed_and_its_noise_is_not(store, tmp_path):
+    labels = np.zeros((24, 64, 64))
+    labels[:, 24:40, 24:40] = 1
+    noise = np.random.default_rng(0).normal(0, 10, labels.shape)
+    case = {"native": labels * 100, "changes": {"arterial": labels * 50}, "labels": labels, "organs": {"aorta": 1}, "about": {}}
+    write_case(tmp_path, "a", spacing_mm=(3, 1.5, 1.5), noise=noise, **case)
+    plain = fit_config(store, tmp_path).data.model_dump() | {"crop": (8, 48, 48), "offset_hu": 0.0, "smooth_share": 0.0}
+
+    def drawn(**changes):
+        sampler = CropSampler(PairStore(tmp_path), DataConfig.model_validate(plain | changes), phases=("arterial",), seed=0)
+        return sampler.batch(stage=0, step=0, items=range(40))
+
+    def size(batch):  # voxels of the organ in a row, where the crop holds it whole
+        rows = (batch.organs[:, 0, 4, :, :] == 1).any(1)
+        return rows[~rows[:, 0] & ~rows[:, -1]].sum(1).float()
+
+    assert size(drawn()).unique().tolist() == [16]
+    sizes = size(drawn(zoom=(0.75, 1.5)))
+    assert sizes.min() < 15
+    assert sizes.max() > 19
+    large = drawn(zoom=(1.5, 1.5), noise=(1.0, 1.0))
+    assert set(size(large).tolist()) <= {23, 24, 25}
+    assert large.source.shape == large.change.shape == large.organs.shape == (40, 1, 8, 48, 48)
+    inside = (large.organs == 1) & (large.change * 350 > 49.9)
+    assert 8 < float((large.source[inside] * 350).std()) < 12  # noise of one voxel, not smoothed by the zoom
+    with pytest.raises(ValueError, match="zoom"):
+        drawn(zoom=(1.5, 0.7))
+
+
 def test_a_store_offers_its_splits_its_organs_and_a_digest_of_what_it_holds(tmp_path):
     native = np.zeros((4, 8, 8))
     arrays = {"spacing_mm": (3, 1.5, 1.5), "native": native, "changes": {"arterial": native}, "about": {}}
