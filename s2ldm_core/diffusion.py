@@ -108,16 +108,20 @@ class Process:
         return self.interpolate(z_n, noise, t), self.t_start
 
     def sample(
-        self, predict: Callable[[Tensor, Tensor], Tensor], *, z_n: Tensor, noise: Tensor, steps: int
+        self, predict: Callable[[Tensor, Tensor], Tensor], *, z_n: Tensor, noise: Tensor, steps: int, last_only: bool = False
     ) -> Tensor:
-        """x_0 after ``steps`` ≥ 1 equal deterministic steps; ``predict(x_t, t)`` is the network (condition bound)."""
+        """x_0 after ``steps`` ≥ 1 equal deterministic steps; ``predict(x_t, t)`` is the network (condition bound).
+
+        ``last_only``: gradients through the last step alone.
+        """
         if steps < 1:
             raise ValueError(f"sampling needs at least one step, not {steps}")
         x, t_now = self.start(z_n=z_n, noise=noise)
         times = torch.linspace(t_now, 0.0, steps + 1, dtype=torch.float64)
         for now, following in zip(times[:-1].tolist(), times[1:].tolist(), strict=True):
             t = torch.full((x.shape[0],), now, device=x.device)
-            x_0, x_1 = self.estimates(predict(x, t), x, t)
+            with torch.set_grad_enabled(torch.is_grad_enabled() and (following == 0.0 or not last_only)):
+                x_0, x_1 = self.estimates(predict(x, t), x, t)
             if following == 0.0:
                 return x_0
             x = self.interpolate(x_0, x_1, torch.full_like(t, following))

@@ -27,6 +27,7 @@ _ONE: Triple = (1, 1, 1)
 _STEM_SCALE: Triple = (2, 2, 2)
 _LATENT_MOMENTUM = 0.1
 _LABELS = 256
+_SAMPLE_STEPS = 2
 
 
 class S2LDM(System):
@@ -100,6 +101,7 @@ class S2LDM(System):
         cfg, weight = self.config, self.config.loss
         e_c, moments_c, _ = self.encode(batch.target, generator=generator, normalise=False)
         features: Features | None = None
+        q_n: Tensor | None = None
         parts: dict[str, Tensor] = {}
         q_c, quant = self._quantise(e_c, update=True)
         if cfg.syncretic:
@@ -109,13 +111,13 @@ class S2LDM(System):
             c = cosine(a, b, axis=cfg.similarity.axis)
             parts["similarity"] = similarity_loss(c, gamma=cfg.similarity.gamma, clamp=cfg.similarity.clamp)
             parts["similarity_l2"] = F.mse_loss(e_n.float(), e_c.float())
-        reconstruction = self._decode(q_c, features, batch.source)
+        reconstruction = self._decode(q_c, q_n, features, batch.source)
         parts["rec"], parts["frequency"] = self._reconstruction_losses(reconstruction, batch, progress)
         loss = weight.rec * (parts["rec"] + parts["frequency"]) + weight.quant * quant
-        if cfg.syncretic:
+        if q_n is not None:
             loss = loss + weight.sim * (parts["similarity"] + cfg.similarity.l2_weight * parts["similarity_l2"])
             if weight.decode_source:
-                from_source = self._decode(q_n, features, batch.source)
+                from_source = self._decode(q_n, q_n, features, batch.source)
                 rec, frequency = self._reconstruction_losses(from_source, batch, progress)
                 parts["decode_source"] = rec + frequency
                 loss = loss + weight.decode_source * parts["decode_source"]
@@ -176,7 +178,8 @@ class S2LDM(System):
         z_c = self.process.sample(
             lambda x, t: self._denoise(x, t, z_n, batch.phase), z_n=z_n, noise=torch.zeros_like(z_n), steps=1
         )
-        image = self._decode(self._quantise(self._denormalise(z_c), update=False)[0], features, batch.source)
+        q_n = self._codes(z_n) if self.config.autoencoder.difference else None
+        image = self._decode(self._codes(z_c), q_n, features, batch.source)
         parts = {"rec": self._error(image, batch.target, batch.change)}
         loss = parts["rec"]
         if weight.organ_bias and batch.organs is not None:
@@ -188,10 +191,27 @@ class S2LDM(System):
         if true_c is not None:
             parts["diffusion"] = self.diffusion_loss(z_n.detach(), true_c, batch.phase, 1.0, generator)
             loss = loss + weight.finetune_flow * parts["diffusion"]
+        if weight.finetune_crps and float(torch.rand((), generator=generator)) < weight.finetune_crps_share:
+            parts["crps"] = self._sampled_crps(batch, z_n, q_n, features, generator)
+            loss = loss + weight.finetune_crps * parts["crps"]
         if adversary is not None and weight.adv and progress >= weight.adv_start:
             parts["adversarial"] = adversary(image, batch.target)
             loss = loss + weight.adv * parts["adversarial"]
         return loss, {name: part.detach() for name, part in parts.items()}
+
+    def _sampled_crps(
+        self, batch: PairBatch, z_n: Tensor, q_n: Tensor | None, features: Features, generator: torch.Generator | None
+    ) -> Tensor:
+        """CRPS of two samples of :data:`_SAMPLE_STEPS` steps; only the last step is differentiated."""
+
+        def sample() -> Tensor:
+            noise = torch.randn(z_n.shape, generator=generator).to(z_n.device)
+            z_c = self.process.sample(
+                lambda x, t: self._denoise(x, t, z_n, batch.phase), z_n=z_n, noise=noise, steps=_SAMPLE_STEPS, last_only=True
+            )
+            return self._decode(self._codes(z_c), q_n, features, batch.source)
+
+        return crps(sample(), sample(), batch.target)
 
     @torch.no_grad()
     def _follow_latents(self, target: Tensor) -> Tensor:
@@ -235,8 +255,15 @@ class S2LDM(System):
         quantised = self.quantiser(z, update=update)
         return quantised.latent, quantised.loss
 
-    def _decode(self, z: Tensor, features: Features | None, source: Tensor) -> Tensor:
-        """Latent → CECT image in window units (fp32)."""
+    def _codes(self, z: Tensor) -> Tensor:
+        """Normalised latent → what the decoder takes."""
+        return self._quantise(self._denormalise(z), update=False)[0]
+
+    def _decode(self, z: Tensor, z_n: Tensor | None, features: Features | None, source: Tensor) -> Tensor:
+        """Latent → CECT image in window units (fp32). ``z_n``: the NCCT's latent, which decoding by difference subtracts."""
+        if self.config.autoencoder.difference and z_n is not None:
+            drawn, own = self.decoder(torch.cat([z, z_n])).float().chunk(2)
+            return source + drawn - own
         out = self.decoder(z, features).float()
         return source + out if self.decoder.source_conditioned else out
 
@@ -290,8 +317,7 @@ class S2LDM(System):
             return out
 
         z_c = self.process.sample(predict, z_n=z_n, noise=noise, steps=steps)
-        z_c, _ = self._quantise(self._denormalise(z_c), update=False)
-        return self._run_decoder(run, z_c, Features(stem, latent), x, on_progress)[(..., *undo)]
+        return self._run_decoder(run, z_c, z_n, Features(stem, latent), x, on_progress)[(..., *undo)]
 
     def reconstruct_change(self, source: Tensor, target: Tensor, *, tile: Triple | None = None) -> Tensor:
         """D(Q(E(target)); source) − source: the autoencoder's own ceiling, which no denoiser can pass before fine-tuning."""
@@ -301,24 +327,39 @@ class S2LDM(System):
         encode = partial(
             run, self._encode_parts, input_scales=[FACTOR], output_scales=[_ONE, _STEM_SCALE, _ONE], halo=self.encoder.halo
         )
-        _, stem, latent = encode([x])
+        z_n, stem, latent = encode([x])
         z_c, _, _ = encode([y])
-        z_c, _ = self._quantise(self._denormalise(z_c), update=False)
-        return self._run_decoder(run, z_c, Features(stem, latent), x, None)[(..., *undo)]
+        return self._run_decoder(run, z_c, z_n, Features(stem, latent), x, None)[(..., *undo)]
 
     def _encode_parts(self, x: Tensor) -> tuple[Tensor, ...]:
         z, _, features = self.encode(x)
         return z, features.stem, features.latent
 
     def _run_decoder(
-        self, run: Callable[..., tuple[Tensor, ...]], z: Tensor, features: Features, x: Tensor, on_progress: Progress | None
+        self, run: Callable[..., tuple[Tensor, ...]], z_c: Tensor, z_n: Tensor, features: Features, x: Tensor, on_progress: Progress | None
     ) -> Tensor:
-        (out,) = run(
-            lambda a, b, c: (self.decoder(a, Features(b, c)),), [z, *features], input_scales=[_ONE, _STEM_SCALE, _ONE],
-            output_scales=[FACTOR], halo=self.decoder.halo, on_tile=run_on_tiles(on_progress, "decode"),
+        """Normalised latents → change in window units."""
+        q_c = self._codes(z_c)
+        decode = partial(run, output_scales=[FACTOR], halo=self.decoder.halo, on_tile=run_on_tiles(on_progress, "decode"))
+        if self.config.autoencoder.difference:
+            (out,) = decode(lambda a, b: (self.decoder(a) - self.decoder(b),), [q_c, self._codes(z_n)], input_scales=[_ONE, _ONE])
+            return out.float()
+        (out,) = decode(
+            lambda a, b, c: (self.decoder(a, Features(b, c)),), [q_c, *features], input_scales=[_ONE, _STEM_SCALE, _ONE]
         )  # fmt: skip
         out = out.float()
         return out if self.decoder.source_conditioned else out - x
+
+
+def crps(first: Tensor, second: Tensor, target: Tensor) -> Tensor:
+    """Mean over voxels of the fair continuous ranked probability score of two samples, ½(|a − y| + |b − y|) − ½|a − b|.
+
+    Its expectation is smallest when the samples come from the distribution of ``target`` given what the network knows (Gneiting and
+    Raftery, J. Am. Stat. Assoc. 102:359, 2007, section 4.2; fair, that is for few samples: Ferro, Q. J. R. Meteorol. Soc. 140:1917, 2014).
+    May be negative.
+    """
+    error = (first - target).abs() + (second - target).abs()
+    return 0.5 * (error - (first - second).abs()).mean()
 
 
 def organ_bias(error: Tensor, organs: Tensor, *, fewest: int = 1) -> Tensor:

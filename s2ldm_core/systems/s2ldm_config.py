@@ -25,6 +25,8 @@ class AutoencoderConfig(_Part):
     latent: int = Field(16, ge=1)
     source_conditioned: bool = True
     """``D(z; x_n) = x_n + head(…)``; false: the paper's decoder, which sees the latent alone."""
+    difference: bool = False
+    """``x_n + D(z_c) − D(z_n)``, for a decoder that sees the latent alone: the anatomy that it cannot draw cancels."""
     codes: int = Field(8192, ge=2)
     cosine: bool = False
     """Compare directions of latents and codes only (L2-normalised codebook)."""
@@ -89,6 +91,11 @@ class LossConfig(_Part):
     """Weight of eq. 4 during end-to-end fine-tuning, so that sampling from noise stays valid."""
     finetune_flow_share: float = Field(0.25, ge=0, le=1)
     """In which share of the steps eq. 4 is computed then."""
+    finetune_crps: float = Field(0.0, ge=0)
+    """Weight of the continuous ranked probability score of two samples of two steps during end-to-end fine-tuning: their spread is then
+    what the prediction errs by. Eq. 4 alone keeps sampling towards E's latents, which a fine-tuned decoder has left."""
+    finetune_crps_share: float = Field(0.5, ge=0, le=1)
+    """In which share of the steps it is computed."""
 
 
 class DiffusionConfig(_Part):
@@ -132,6 +139,8 @@ class S2LDMConfig(SystemConfig):
         self.diffusion.process()  # raises on a reading that cannot run
         if not self.syncretic and self.autoencoder.source_conditioned:
             raise ValueError("a source-conditioned decoder needs the source's encoder: set syncretic or unset source_conditioned")
+        if self.autoencoder.difference and (self.autoencoder.source_conditioned or not self.syncretic or self.loss.decode_source):
+            raise ValueError("difference decoding needs syncretic true, source_conditioned false and decode_source 0")
         if "finetune" in self.stages and self.diffusion.target == "epsilon":
             raise ValueError("the deterministic step cannot be fine-tuned with an ε-prediction: use target velocity or x0")
         return self

@@ -5,7 +5,7 @@ import torch
 from pydantic import ValidationError
 
 from s2ldm_core.systems import PairBatch, build_system
-from s2ldm_core.systems.s2ldm import organ_bias
+from s2ldm_core.systems.s2ldm import crps, organ_bias
 
 NETWORK = {"channels": (4, 6), "blocks": (1, 1), "latent": 3}
 
@@ -90,6 +90,31 @@ def test_fine_tuning_weighs_the_bias_of_organs_only_where_organs_are_known(batch
     assert parts["organ_bias"] > 0
 
 
+def test_the_crps_of_two_samples_is_smallest_for_the_spread_of_the_truth():
+    g = torch.Generator().manual_seed(0)
+    truth, a, b = torch.randn(3, 200_000, generator=g)
+    scores = {spread: crps(spread * a, spread * b, truth).item() for spread in (0.0, 0.5, 1.0, 2.0)}
+    assert scores[1.0] == pytest.approx(torch.pi**-0.5, abs=0.005)  # of N(0, 1) against itself: E|a − b| / 2
+    assert scores[0.0] == pytest.approx((2 / torch.pi) ** 0.5, abs=0.005)  # without spread: the mean absolute error
+    assert min(scores, key=scores.__getitem__) == 1.0
+
+
+def test_fine_tuning_adds_the_crps_of_samples_that_differ(batch):
+    system = _system(loss={"finetune_crps": 2.0, "finetune_crps_share": 1.0, "finetune_flow": 0.0}).train()
+    for parameter in system.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+
+    def loss(seed):
+        return system.loss("finetune", batch, progress=0.5, generator=torch.Generator().manual_seed(seed))
+
+    (total, parts), (_, other) = loss(0), loss(1)
+    assert total.item() == pytest.approx((parts["rec"] + parts["frequency"] + 2.0 * parts["crps"]).item(), rel=1e-5)
+    assert parts["crps"] != other["crps"]
+    assert parts["rec"] == other["rec"]  # the deterministic step has no noise
+    never = _system(loss={"finetune_crps": 2.0, "finetune_crps_share": 0.0}).train()
+    assert "crps" not in never.loss("finetune", batch, progress=0.5, generator=torch.Generator().manual_seed(0))[1]
+
+
 def test_the_adversarial_term_starts_when_it_is_told_to(batch):
     system = _system(loss={"adv": 0.1, "adv_start": 0.25})
     calls = []
@@ -138,6 +163,16 @@ def test_the_untrained_source_conditioned_model_is_the_identity():
     assert change.abs().max() == 0
 
 
+def test_what_a_difference_decoder_draws_of_both_cancels(batch):
+    system = _system(autoencoder={"source_conditioned": False, "difference": True}).eval()
+    nothing = system.reconstruct_change(batch.source, batch.source)
+    assert nothing.abs().max() < 1e-6
+    change = system.reconstruct_change(batch.source, batch.target)
+    z_n, z_c = (system.encode(x, normalise=False)[0] for x in (batch.source, batch.target))
+    assert torch.allclose(change, system.decoder(z_c) - system.decoder(z_n), atol=1e-5)
+    assert change.abs().max() > 1e-3
+
+
 def test_end_of_stage_one_normalises_the_latents(batch):
     system = _system().eval()
     system.end_stage("autoencoder", [batch])
@@ -177,6 +212,7 @@ def test_the_phase_changes_the_answer():
         {"autoencoder": {"kind": "vq", "codes": 16, "cosine": True, "source_conditioned": False}},
         {"autoencoder": {"kind": "kl", "source_conditioned": False}, "similarity": {"axis": "window", "on": "post_vq"}},
         {"autoencoder": {"source_conditioned": False}, "syncretic": False, "mask": {"enabled": False}},
+        {"autoencoder": {"source_conditioned": False, "difference": True}},
         {"loss": {"decode_source": 1.0}, "frequency": {"mode": "wavelet"}},
         {"frequency": {"mode": "fft"}, "similarity": {"axis": "spatial"}},
     ],
@@ -193,7 +229,14 @@ def test_every_reading_trains_and_translates(config, batch):
 
 
 @pytest.mark.parametrize(
-    "config", [{"syncretic": False}, {"diffusion": {"target": "epsilon"}}, {"diffusion": {"mode": "bridge", "target": "x0"}}, {"colour": 1}]
+    "config",
+    [
+        {"syncretic": False},
+        {"autoencoder": {"difference": True}},
+        {"diffusion": {"target": "epsilon"}},
+        {"diffusion": {"mode": "bridge", "target": "x0"}},
+        {"colour": 1},
+    ],
 )
 def test_contradictory_configurations_are_refused(config):
     with pytest.raises(ValidationError):

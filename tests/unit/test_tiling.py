@@ -81,6 +81,15 @@ def test_a_whole_translation_tiles_exactly(kind, steps):
 
 
 @torch.inference_mode()
+def test_a_difference_decoder_tiles_exactly():
+    config = {"autoencoder": {"kind": "plain", "source_conditioned": False, "difference": True, **SMALL}, "diffusion": {"channels": (4, 6)}}
+    system = _wake(build_system("s2ldm", config))
+    x, phase = torch.rand(1, 1, 42, 70, 60) * 2 - 1, torch.tensor([0])
+    whole, pieces = (system.predict_change(x, phase, tile=tile) for tile in (None, (2, 4, 4)))
+    assert (whole - pieces).abs().max() < 1e-4 * whole.abs().max()
+
+
+@torch.inference_mode()
 def test_the_unet_tiles_exactly():
     system = _wake(build_system("unet", {**SMALL, "core_channels": (4, 6)}))
     x, phase = torch.rand(1, 1, 36, 64, 40) * 2 - 1, torch.tensor([1])
