@@ -108,20 +108,16 @@ class Process:
         return self.interpolate(z_n, noise, t), self.t_start
 
     def sample(
-        self, predict: Callable[[Tensor, Tensor], Tensor], *, z_n: Tensor, noise: Tensor, steps: int, last_only: bool = False
+        self, predict: Callable[[Tensor, Tensor], Tensor], *, z_n: Tensor, noise: Tensor, steps: int
     ) -> Tensor:
-        """x_0 after ``steps`` ≥ 1 equal deterministic steps; ``predict(x_t, t)`` is the network (condition bound).
-
-        ``last_only``: gradients through the last step alone.
-        """
+        """x_0 after ``steps`` ≥ 1 equal deterministic steps; ``predict(x_t, t)`` is the network (condition bound)."""
         if steps < 1:
             raise ValueError(f"sampling needs at least one step, not {steps}")
         x, t_now = self.start(z_n=z_n, noise=noise)
         times = torch.linspace(t_now, 0.0, steps + 1, dtype=torch.float64)
         for now, following in zip(times[:-1].tolist(), times[1:].tolist(), strict=True):
             t = torch.full((x.shape[0],), now, device=x.device)
-            with torch.set_grad_enabled(torch.is_grad_enabled() and (following == 0.0 or not last_only)):
-                x_0, x_1 = self.estimates(predict(x, t), x, t)
+            x_0, x_1 = self.estimates(predict(x, t), x, t)
             if following == 0.0:
                 return x_0
             x = self.interpolate(x_0, x_1, torch.full_like(t, following))

@@ -27,7 +27,6 @@ _ONE: Triple = (1, 1, 1)
 _STEM_SCALE: Triple = (2, 2, 2)
 _LATENT_MOMENTUM = 0.1
 _LABELS = 256
-_SAMPLE_STEPS = 2
 
 
 class S2LDM(System):
@@ -191,27 +190,10 @@ class S2LDM(System):
         if true_c is not None:
             parts["diffusion"] = self.diffusion_loss(z_n.detach(), true_c, batch.phase, 1.0, generator)
             loss = loss + weight.finetune_flow * parts["diffusion"]
-        if weight.finetune_crps and float(torch.rand((), generator=generator)) < weight.finetune_crps_share:
-            parts["crps"] = self._sampled_crps(batch, z_n, q_n, features, generator)
-            loss = loss + weight.finetune_crps * parts["crps"]
         if adversary is not None and weight.adv and progress >= weight.adv_start:
             parts["adversarial"] = adversary(image, batch.target)
             loss = loss + weight.adv * parts["adversarial"]
         return loss, {name: part.detach() for name, part in parts.items()}
-
-    def _sampled_crps(
-        self, batch: PairBatch, z_n: Tensor, q_n: Tensor | None, features: Features, generator: torch.Generator | None
-    ) -> Tensor:
-        """CRPS of two samples of :data:`_SAMPLE_STEPS` steps; only the last step is differentiated."""
-
-        def sample() -> Tensor:
-            noise = torch.randn(z_n.shape, generator=generator).to(z_n.device)
-            z_c = self.process.sample(
-                lambda x, t: self._denoise(x, t, z_n, batch.phase), z_n=z_n, noise=noise, steps=_SAMPLE_STEPS, last_only=True
-            )
-            return self._decode(self._codes(z_c), q_n, features, batch.source)
-
-        return crps(sample(), sample(), batch.target)
 
     @torch.no_grad()
     def _follow_latents(self, target: Tensor) -> Tensor:
@@ -349,17 +331,6 @@ class S2LDM(System):
         )  # fmt: skip
         out = out.float()
         return out if self.decoder.source_conditioned else out - x
-
-
-def crps(first: Tensor, second: Tensor, target: Tensor) -> Tensor:
-    """Mean over voxels of the fair continuous ranked probability score of two samples, ½(|a − y| + |b − y|) − ½|a − b|.
-
-    Its expectation is smallest when the samples come from the distribution of ``target`` given what the network knows (Gneiting and
-    Raftery, J. Am. Stat. Assoc. 102:359, 2007, section 4.2; fair, that is for few samples: Ferro, Q. J. R. Meteorol. Soc. 140:1917, 2014).
-    May be negative.
-    """
-    error = (first - target).abs() + (second - target).abs()
-    return 0.5 * (error - (first - second).abs()).mean()
 
 
 def organ_bias(error: Tensor, organs: Tensor, *, fewest: int = 1) -> Tensor:

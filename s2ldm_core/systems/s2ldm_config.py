@@ -88,14 +88,9 @@ class LossConfig(_Part):
     decode_source: float = 0.0
     """Weight of decoding Q(E_n) against x_F as well."""
     finetune_flow: float = 0.01
-    """Weight of eq. 4 during end-to-end fine-tuning, so that sampling from noise stays valid."""
+    """Weight of eq. 4 during end-to-end fine-tuning, for sampling from noise."""
     finetune_flow_share: float = Field(0.25, ge=0, le=1)
     """In which share of the steps eq. 4 is computed then."""
-    finetune_crps: float = Field(0.0, ge=0)
-    """Weight of the continuous ranked probability score of two samples of two steps during end-to-end fine-tuning: their spread is then
-    what the prediction errs by. Eq. 4 alone keeps sampling towards E's latents, which a fine-tuned decoder has left."""
-    finetune_crps_share: float = Field(0.5, ge=0, le=1)
-    """In which share of the steps it is computed."""
 
 
 class DiffusionConfig(_Part):

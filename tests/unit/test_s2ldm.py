@@ -5,7 +5,7 @@ import torch
 from pydantic import ValidationError
 
 from s2ldm_core.systems import PairBatch, build_system
-from s2ldm_core.systems.s2ldm import crps, organ_bias
+from s2ldm_core.systems.s2ldm import organ_bias
 
 NETWORK = {"channels": (4, 6), "blocks": (1, 1), "latent": 3}
 
@@ -88,31 +88,6 @@ def test_fine_tuning_weighs_the_bias_of_organs_only_where_organs_are_known(batch
     loss, parts = system.loss("finetune", labelled, progress=0.5)
     assert loss.item() == pytest.approx(without.item() + 2.0 * parts["organ_bias"].item(), rel=1e-5)
     assert parts["organ_bias"] > 0
-
-
-def test_the_crps_of_two_samples_is_smallest_for_the_spread_of_the_truth():
-    g = torch.Generator().manual_seed(0)
-    truth, a, b = torch.randn(3, 200_000, generator=g)
-    scores = {spread: crps(spread * a, spread * b, truth).item() for spread in (0.0, 0.5, 1.0, 2.0)}
-    assert scores[1.0] == pytest.approx(torch.pi**-0.5, abs=0.005)  # of N(0, 1) against itself: E|a − b| / 2
-    assert scores[0.0] == pytest.approx((2 / torch.pi) ** 0.5, abs=0.005)  # without spread: the mean absolute error
-    assert min(scores, key=scores.__getitem__) == 1.0
-
-
-def test_fine_tuning_adds_the_crps_of_samples_that_differ(batch):
-    system = _system(loss={"finetune_crps": 2.0, "finetune_crps_share": 1.0, "finetune_flow": 0.0}).train()
-    for parameter in system.parameters():
-        torch.nn.init.normal_(parameter, std=0.1)
-
-    def loss(seed):
-        return system.loss("finetune", batch, progress=0.5, generator=torch.Generator().manual_seed(seed))
-
-    (total, parts), (_, other) = loss(0), loss(1)
-    assert total.item() == pytest.approx((parts["rec"] + parts["frequency"] + 2.0 * parts["crps"]).item(), rel=1e-5)
-    assert parts["crps"] != other["crps"]
-    assert parts["rec"] == other["rec"]  # the deterministic step has no noise
-    never = _system(loss={"finetune_crps": 2.0, "finetune_crps_share": 0.0}).train()
-    assert "crps" not in never.loss("finetune", batch, progress=0.5, generator=torch.Generator().manual_seed(0))[1]
 
 
 def test_the_adversarial_term_starts_when_it_is_told_to(batch):
