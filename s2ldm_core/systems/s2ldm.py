@@ -243,7 +243,9 @@ class S2LDM(System):
 
     def _decode(self, z: Tensor, z_n: Tensor | None, features: Features | None, source: Tensor) -> Tensor:
         """Latent → CECT image in window units (fp32). ``z_n``: the NCCT's latent, which decoding by difference subtracts."""
-        if self.config.autoencoder.difference and z_n is not None:
+        if self.config.autoencoder.difference:
+            if z_n is None:
+                raise ValueError("decoding by difference needs the NCCT's latent")
             drawn, own = self.decoder(torch.cat([z, z_n])).float().chunk(2)
             return source + drawn - own
         out = self.decoder(z, features).float()

@@ -148,6 +148,19 @@ def test_what_a_difference_decoder_draws_of_both_cancels(batch):
     assert change.abs().max() > 1e-3
 
 
+@pytest.mark.parametrize(
+    "autoencoder",
+    [{}, {"source_conditioned": False}, {"source_conditioned": False, "difference": True}, {"kind": "vq", "codes": 16}],
+)
+def test_fine_tuning_trains_the_very_image_that_translation_gives(autoencoder, batch):
+    system = _system(autoencoder=autoencoder, loss={"rec_l2": 1.0}).eval()
+    for parameter in system.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    _, parts = system.loss("finetune", batch, progress=0.0, generator=torch.Generator().manual_seed(0))
+    image = batch.source + system.predict_change(batch.source, batch.phase)
+    assert parts["rec"].item() == pytest.approx(system._error(image, batch.target, batch.change).item(), rel=1e-4)
+
+
 def test_end_of_stage_one_normalises_the_latents(batch):
     system = _system().eval()
     system.end_stage("autoencoder", [batch])
