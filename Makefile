@@ -57,12 +57,13 @@ test: $(STAMP) packages  ## Run every test
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile $(TEST_ARGS)
 
 lint: $(STAMP)  ## Check style and types
+	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
 bench: $(STAMP) packages  ## Measure translation and receiving, peers beside us
-	$(BIN)/python bench/translate.py $(BENCH_ARGS)
-	$(BIN)/python bench/ingest.py $(BENCH_ARGS)
+	$(BIN)/python -m bench.translate $(BENCH_ARGS)
+	$(BIN)/python -m bench.ingest $(BENCH_ARGS)
 
 ablation: $(STAMP)  ## Train and compare the paper's ablation, the readings, an L1 U-Net and our default (hours; resumes)
 	$(BIN)/s2ldm-train ablate $(PLAN) --output docs/results/$(basename $(notdir $(PLAN)))

@@ -30,8 +30,7 @@ import numpy as np
 from pydicom import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from bench import peers
+from tests import peers
 
 _ROUTE = "CECT_ART"
 _WARM_UP_IMAGES = 8

@@ -6,8 +6,6 @@ Each size runs in a process of its own (so that peak memory is that size's): a p
 and written back as a derived Secondary Capture series. Medians over the repetitions; the first translation includes warm-up.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import resource
@@ -42,9 +40,14 @@ def measure(slices: int, model: str, threads: int, repeat: int) -> dict[str, flo
             seconds |= result.seconds
             began = time.perf_counter()
             info = DerivationInfo(
-                route="BENCH", phase="arterial", model_name=result.package.name, model_version=result.package.version,
-                weights_sha256=result.package.weights_sha256, seed=result.seed, steps=result.steps,
-            )  # fmt: skip
+                route="BENCH",
+                phase="arterial",
+                model_name=result.package.name,
+                model_version=result.package.version,
+                weights_sha256=result.package.weights_sha256,
+                seed=result.seed,
+                steps=result.steps,
+            )
             sources = [s.path for s in volume.slices if s.path is not None]
             write_derived_series(sources, result.volume.hu, info=info, folder=Path(folder, f"out{number}"))
             seconds["write"] = time.perf_counter() - began
@@ -61,7 +64,9 @@ def make(slices: int, folder: Path) -> None:
     from s2ldm_core.phantom import Phantom
     from s2ldm_core.phantom.dicom import write_series
 
-    write_series(Phantom(seed=100_000, matrix=(512, 512), slices=slices, spacing_mm=(2.5, 0.78, 0.78)), folder, phase="native")
+    write_series(
+        Phantom(seed=100_000, matrix=(512, 512), slices=slices, spacing_mm=(2.5, 0.78, 0.78)), folder, phase="native"
+    )
 
 
 def main() -> None:
@@ -87,7 +92,9 @@ def main() -> None:
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         results[slices] = json.loads(done.stdout.splitlines()[-1])
     names = list(dict.fromkeys(name for result in results.values() for name in result))
-    print(f"512×512, model {options.model}, {options.threads} threads, median of {options.repeat}; seconds (peak_gib: GiB)")
+    print(
+        f"512×512, model {options.model}, {options.threads} threads, median of {options.repeat}; seconds (peak_gib: GiB)"
+    )
     print("| step | " + " | ".join(f"{n} slices" for n in results) + " |")
     print("|---" * (1 + len(results)) + "|")
     for name in names:

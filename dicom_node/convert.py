@@ -1,7 +1,5 @@
 """Translating files without a network: what ``s2ldm-node translate INPUT OUTPUT`` does."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -29,3 +29,11 @@ def _log_place(
 ) -> None:
     path = Path(filename)
     _LOG.info("%s at %s:%d", category.__name__, "/".join(path.parts[-2:]), lineno)
+
+
+def place_of(error: BaseException) -> str:
+    """``module.py:line`` where an exception arose: what may be said of one whose message may quote attribute values."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "unknown" if trace is None else f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"

@@ -5,8 +5,6 @@ mask of the source's pixel padding if there is any, ``translation.json`` the rec
 folder with one is complete.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,8 +12,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from dicom_node.atomic import atomic_file, sync_folder
 from dicom_node.errors import DeriveError
+from s2ldm_core.files import atomic_file, sync_folder
 
 RECORD_NAME = "translation.json"
 _FORMAT = 1

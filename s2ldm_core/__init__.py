@@ -7,8 +7,6 @@ Names are resolved on first use, so that importing the package (or one of its li
 the file-format libraries.
 """
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 

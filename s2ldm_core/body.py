@@ -1,7 +1,5 @@
 """Where the body is in a CT: a mask without table and air, and the box around it."""
 
-from __future__ import annotations
-
 import numpy as np
 from scipy import ndimage
 

@@ -14,8 +14,6 @@ Every process is x_t = a(t) x_0 + b(t) x_1. ``flow``: a = 1 − t, b = t (rectif
 exactly Euler's). ``ddpm``: a = √ᾱ, b = √(1 − ᾱ), scaled-linear β from 0.0015 to 0.0195, T = 1000.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -107,9 +105,7 @@ class Process:
         t = torch.full((z_n.shape[0],), self.t_start, device=z_n.device)
         return self.interpolate(z_n, noise, t), self.t_start
 
-    def sample(
-        self, predict: Callable[[Tensor, Tensor], Tensor], *, z_n: Tensor, noise: Tensor, steps: int
-    ) -> Tensor:
+    def sample(self, predict: Callable[[Tensor, Tensor], Tensor], *, z_n: Tensor, noise: Tensor, steps: int) -> Tensor:
         """x_0 after ``steps`` ≥ 1 equal deterministic steps; ``predict(x_t, t)`` is the network (condition bound)."""
         if steps < 1:
             raise ValueError(f"sampling needs at least one step, not {steps}")

@@ -1,7 +1,5 @@
 """The core's exception tree: every error carries a reason code, a sentence and a remedy."""
 
-from __future__ import annotations
-
 
 class S2LDMError(Exception):
     """Something the core cannot do, in words a PACS administrator can act on.

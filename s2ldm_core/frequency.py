@@ -3,8 +3,6 @@
 The paper (arXiv 2406.13977, sec. 2.1) gives no formula; each mode is one reading of it.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Literal
 

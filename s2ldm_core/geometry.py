@@ -4,8 +4,6 @@ The functions take anything that offers DICOM keywords as attributes (a pydicom 
 ``stop_before_pixels``); no pixel is touched and no DICOM library is imported.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 Every function takes a NumPy array or a torch tensor of any shape and returns the same kind.
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np

@@ -54,17 +54,17 @@ class PackageMetadata(BaseModel):
     card_sha256: str | None = Field(None, pattern=_SHA256)
     """Of the model card; ``None``: the package has none."""
     metadata_sha256: str | None = Field(None, pattern=_SHA256)
-    """Of everything above (:meth:`digest`); ``None`` in packages of version 0.1, whose metadata are not covered."""
+    """Of everything above (`digest`); ``None`` in packages of version 0.1, whose metadata are not covered."""
 
     def digest(self) -> str:
-        """SHA-256 of these metadata without :attr:`metadata_sha256`, as JSON with sorted keys."""
+        """SHA-256 of these metadata without `metadata_sha256`, as JSON with sorted keys."""
         content = self.model_dump(mode="json", exclude={"metadata_sha256"})
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelPackage:
-    """A package on disk with its metadata read and validated; weights are read by :meth:`build`."""
+    """A package on disk with its metadata read and validated; weights are read by `build`."""
 
     path: Path
     metadata: PackageMetadata
@@ -82,7 +82,9 @@ class ModelPackage:
         for file in (METADATA, NETWORK, WEIGHTS):
             if not (folder / file).is_file():
                 raise PackageError(
-                    "PACKAGE_INVALID", f"The model package {folder} has no {file}.", "Install the complete package again."
+                    "PACKAGE_INVALID",
+                    f"The model package {folder} has no {file}.",
+                    "Install the complete package again.",
                 )
         try:
             metadata = PackageMetadata.model_validate_json((folder / METADATA).read_text(encoding="utf-8"))
@@ -108,7 +110,11 @@ class ModelPackage:
         meta = self.metadata
         if meta.metadata_sha256 is not None:
             _require_same(self.path / METADATA, meta.digest(), meta.metadata_sha256)
-        for file, expected in ((NETWORK, meta.network_sha256), (WEIGHTS, meta.weights_sha256), (CARD, meta.card_sha256)):
+        for file, expected in (
+            (NETWORK, meta.network_sha256),
+            (WEIGHTS, meta.weights_sha256),
+            (CARD, meta.card_sha256),
+        ):
             path = self.path / file
             if expected is not None:
                 _require_same(path, sha256_of(path) if path.is_file() else "missing", expected)
@@ -129,18 +135,26 @@ class ModelPackage:
             system.load_state_dict(load_file(self.path / WEIGHTS), strict=True)
         except (yaml.YAMLError, ValidationError, SafetensorError, RuntimeError) as error:
             raise PackageError(
-                "PACKAGE_INVALID", f"The network of {self.path} cannot be built: {_first(error)}", "Install the package again."
+                "PACKAGE_INVALID",
+                f"The network of {self.path} cannot be built: {_first(error)}",
+                "Install the package again.",
             ) from error
         if system.config.phases != self.metadata.phases:
             raise PackageError(
-                "PACKAGE_INVALID", f"Metadata and network of {self.path} name different phases.", "Install the package again."
+                "PACKAGE_INVALID",
+                f"Metadata and network of {self.path} name different phases.",
+                "Install the package again.",
             )
         system.eval().requires_grad_(False).to(device)
         return system.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
 
 def save_package(
-    folder: Path, *, system: System, metadata: dict[str, Any], model_card: Callable[[PackageMetadata], str] | None = None
+    folder: Path,
+    *,
+    system: System,
+    metadata: dict[str, Any],
+    model_card: Callable[[PackageMetadata], str] | None = None,
 ) -> ModelPackage:
     """Write ``system`` as a package into ``folder``; ``metadata`` lacks only what is computed here (system, phases, checksums).
 

@@ -11,8 +11,6 @@ Each axis is one matrix product with a banded matrix. When an axis is reduced, i
 reduction, which averages instead of aliasing. Rows are corrected so that constants and linear ramps pass unchanged.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar

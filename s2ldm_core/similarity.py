@@ -1,7 +1,5 @@
 """Similarity of the two embeddings: cosine, the loss L_sim (eq. 1) and the mask S (eq. 3) of S2LDM, arXiv 2406.13977."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch

@@ -4,8 +4,6 @@ Grids are nested: every input and output is ``scale`` times finer than a common 
 ``halo`` base voxels of neighbourhood on every side that is not the volume's own border, and only its inside is kept.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product

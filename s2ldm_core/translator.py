@@ -32,7 +32,7 @@ Resampler = Callable[[np.ndarray], torch.Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class TranslationResult:
-    """What :meth:`Translator.translate` returns."""
+    """What `Translator.translate` returns."""
 
     volume: Volume
     """HU on the source's grid, with its slice records: source HU + predicted change."""
@@ -53,9 +53,7 @@ class Translator:
         self._system = system
 
     @classmethod
-    def load(
-        cls, name_or_path: str | Path, *, device: str = "auto", directories: Iterable[Path] = ()
-    ) -> Translator:
+    def load(cls, name_or_path: str | Path, *, device: str = "auto", directories: Iterable[Path] = ()) -> Translator:
         """Load a package by name (bundled, or in ``directories``) or folder.
 
         Raises
@@ -125,7 +123,9 @@ class Translator:
                 f"Ask for one of {', '.join(meta.phases)}, or use another model.",
             )
         if steps is not None and not 1 <= steps <= 1000:
-            raise TranslationError("BAD_STEPS", f"Sampling takes 1 to 1000 steps, not {steps}.", "Set steps within that range.")
+            raise TranslationError(
+                "BAD_STEPS", f"Sampling takes 1 to 1000 steps, not {steps}.", "Set steps within that range."
+            )
         if volume.shape[0] < meta.min_slices:
             raise TranslationError(
                 "TOO_FEW_SLICES",
@@ -133,7 +133,9 @@ class Translator:
                 "Send the whole series.",
             )
         if not np.isfinite(volume.hu).all():
-            raise TranslationError("NOT_FINITE", "The source holds values that are not numbers.", "Check the source files.")
+            raise TranslationError(
+                "NOT_FINITE", "The source holds values that are not numbers.", "Check the source files."
+            )
 
 
 def add_change(
@@ -215,7 +217,9 @@ def _device(name: str) -> torch.device:
     if name == "cpu":
         return torch.device("cpu")
     if not _CUDA.fullmatch(name):
-        raise TranslationError("DEVICE_UNAVAILABLE", f"There is no device called {name!r}.", "Use auto, cpu, cuda or cuda:N.")
+        raise TranslationError(
+            "DEVICE_UNAVAILABLE", f"There is no device called {name!r}.", "Use auto, cpu, cuda or cuda:N."
+        )
     device = torch.device(name)
     if not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count():
         raise TranslationError(

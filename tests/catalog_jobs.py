@@ -1,7 +1,5 @@
 """A catalog with a clock of its own, and jobs brought to any state: for tests of what the catalog remembers."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Small trees of studies for the tests of `train.prepare`, written from phantoms as DICOM."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,15 +10,25 @@ from s2ldm_core.phantom import ORGANS, Phantom, Scanner
 from s2ldm_core.phantom.dicom import write_series
 
 
-def small_phantom(seed: int = 5, *, slices: int = 12, spacing_mm: tuple[float, float, float] = (6.0, 4.0, 4.0)) -> Phantom:
+def small_phantom(
+    seed: int = 5, *, slices: int = 12, spacing_mm: tuple[float, float, float] = (6.0, 4.0, 4.0)
+) -> Phantom:
     """An upper abdomen of 96 x 96 pixels with little noise."""
     scanner = Scanner(psf_fwhm_mm=1.5, slice_thickness_mm=spacing_mm[0], noise_hu=8.0, streak_hu=0.0)
     return Phantom(
-        seed=seed, matrix=(96, 96), slices=slices, spacing_mm=spacing_mm, region="abdomen", centre_mm=(0.0, 6.0, 20.0), scanner=scanner
+        seed=seed,
+        matrix=(96, 96),
+        slices=slices,
+        spacing_mm=spacing_mm,
+        region="abdomen",
+        centre_mm=(0.0, 6.0, 20.0),
+        scanner=scanner,
     )
 
 
-def write_phase(phantom: Phantom, folder: Path, phase: str, *, breathing: float = 0.0, **tags: str | None) -> list[Path]:
+def write_phase(
+    phantom: Phantom, folder: Path, phase: str, *, breathing: float = 0.0, **tags: str | None
+) -> list[Path]:
     """One phase as DICOM; ``tags`` are set in every file, ``None`` removes one."""
     noise = ("native", "arterial", "venous", "delayed").index(phase)
     files = write_series(phantom, folder, phase=phase, breathing=breathing, noise_seed=noise)

@@ -1,7 +1,5 @@
 """A small torso of ellipses as a label map and a native CT: enough anatomy for the tests, made in milliseconds."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 
@@ -34,9 +32,19 @@ def label_map(slices: int = 24) -> np.ndarray:
 
     plane = np.zeros(y.shape, np.uint8)
     for label, cy, cx, ry, rx in (
-        (1, 0, 0, 100, 140), (2, 0, 0, 84, 122), (3, 0, 0, 72, 108), (4, -18, -52, 42, 46), (12, -6, -26, 9, 9), (7, 50, 0, 18, 20),
-        (5, 18, 12, 11, 11), (6, 18, -16, 11, 11), (8, 30, 62, 26, 26), (9, 34, -60, 20, 24), (10, 52, 34, 14, 12), (11, -38, 44, 18, 40),
-    ):  # fmt: skip
+        (1, 0, 0, 100, 140),
+        (2, 0, 0, 84, 122),
+        (3, 0, 0, 72, 108),
+        (4, -18, -52, 42, 46),
+        (12, -6, -26, 9, 9),
+        (7, 50, 0, 18, 20),
+        (5, 18, 12, 11, 11),
+        (6, 18, -16, 11, 11),
+        (8, 30, 62, 26, 26),
+        (9, 34, -60, 20, 24),
+        (10, 52, 34, 14, 12),
+        (11, -38, 44, 18, 40),
+    ):
         plane[ellipse(cy, cx, ry, rx)] = label
     return np.repeat(plane[None], slices, axis=0)
 

@@ -1,7 +1,5 @@
 """A real model package, tiny and untrained, and jobs for it: for tests of what surrounds the model."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Training at a size that takes seconds: two-tissue pairs, a network of a few thousand weights, a few steps a stage."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,12 @@ CROP = (8, 32, 32)
 
 
 def write_pair(
-    folder: Path, seed: int, *, split: Any = "train", phases: tuple[str, ...] = ("arterial", "venous"), labels: bool = False
+    folder: Path,
+    seed: int,
+    *,
+    split: Any = "train",
+    phases: tuple[str, ...] = ("arterial", "venous"),
+    labels: bool = False,
 ) -> None:
     """A cylinder of 40 HU in fat that rises by 120 HU (arterial) or 60 HU (venous)."""
     rng = np.random.default_rng(seed)
@@ -29,17 +32,31 @@ def write_pair(
     native[:, (y - 24) ** 2 + (x - 20) ** 2 < 100] = 40.0
     change = np.where(native > 0, 120.0, 0.0)
     write_case(
-        folder, f"phantom-{seed:06d}", spacing_mm=(3, 1.5, 1.5), native=native, noise=rng.normal(0, 5, native.shape),
+        folder,
+        f"phantom-{seed:06d}",
+        spacing_mm=(3, 1.5, 1.5),
+        native=native,
+        noise=rng.normal(0, 5, native.shape),
         changes={phase: change * (0.5 if phase == "venous" else 1.0) for phase in phases},
-        labels=(native > 0).astype(np.uint8) if labels else None, organs={"aorta": 1} if labels else None, split=split,
+        labels=(native > 0).astype(np.uint8) if labels else None,
+        organs={"aorta": 1} if labels else None,
+        split=split,
         about={"seed": seed},
-    )  # fmt: skip
+    )
 
 
 def fit_config(store: Path, output: Path, *, steps: int = 3, **changes: Any) -> FitConfig:
     stages = tuple({"name": name, "steps": steps, "lr": 2e-3} for name in STAGES)
     values = {
-        "name": "run", "system": "s2ldm", "network": NETWORK, "data": {"store": store, "crop": CROP}, "stages": stages,
-        "precision": "fp32", "checkpoint_steps": 2, "log_steps": 1, "threads": 1, "output": output,
-    }  # fmt: skip
+        "name": "run",
+        "system": "s2ldm",
+        "network": NETWORK,
+        "data": {"store": store, "crop": CROP},
+        "stages": stages,
+        "precision": "fp32",
+        "checkpoint_steps": 2,
+        "log_steps": 1,
+        "threads": 1,
+        "output": output,
+    }
     return FitConfig.model_validate({**values, **changes})

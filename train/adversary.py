@@ -4,8 +4,6 @@ MONAI's ``PatchAdversarialLoss`` puts an activation on the logits first and clip
 textbook one (Lim and Ye 2017).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +13,7 @@ from torch import Tensor, nn
 
 
 class PatchAdversary:
-    """Generator side as a callable (see :class:`s2ldm_core.systems.base.Adversary`), discriminator step as :meth:`step`."""
+    """Generator side as a callable (see `s2ldm_core.systems.base.Adversary`), discriminator step as `step`."""
 
     def __init__(self, *, lr: float, channels: int = 32, layers: int = 2, device: torch.device | str = "cpu") -> None:
         from monai.networks.nets import PatchDiscriminator  # MONAI takes seconds to import

@@ -1,7 +1,5 @@
 """The model card of a package: what it is for, what it was made of, what it can do and what it cannot."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -40,7 +38,10 @@ def _training_data(data: Mapping[str, Any]) -> str:
         lines.append(f"{data['source']}.")
     sources = data.get("sources")
     if isinstance(sources, list) and sources:
-        rows = [(str(item.get("source", "")), str(item.get("licence") or "not stated"), str(item.get("cases", ""))) for item in sources]
+        rows = [
+            (str(item.get("source", "")), str(item.get("licence") or "not stated"), str(item.get("cases", "")))
+            for item in sources
+        ]
         lines.append(_table(("source", "licence", "cases"), rows))
     shown = {key: value for key, value in data.items() if key not in ("source", "sources", "seeds", "started_from")}
     if ancestors := _ancestors(data):
@@ -58,7 +59,9 @@ def _ancestors(data: Mapping[str, Any]) -> str:
     """The packages whose weights these came from, latest first; what those were trained on is in the metadata."""
     named = []
     while isinstance(before := data.get("started_from"), Mapping):
-        named.append(f"{before.get('name')} {before.get('version')} (weights {str(before.get('weights_sha256'))[:12]}…)")
+        named.append(
+            f"{before.get('name')} {before.get('version')} (weights {str(before.get('weights_sha256'))[:12]}…)"
+        )
         data = before.get("training_data") or {}
     return ", which started from ".join(named)
 
@@ -76,7 +79,9 @@ def _metrics(metrics: Mapping[str, Any]) -> str:
             continue
         rows = {str(name): _flat(values) for name, values in systems.items() if isinstance(values, Mapping)}
         metrics_of = dict.fromkeys(metric for row in rows.values() for metric in row)
-        body = [(metric.replace("_", " "), *(_text(row.get(metric, "–")) for row in rows.values())) for metric in metrics_of]
+        body = [
+            (metric.replace("_", " "), *(_text(row.get(metric, "–")) for row in rows.values())) for metric in metrics_of
+        ]
         parts += [f"### {phase}", _table(("", *rows), body)]
     about = {key: value for key, value in metrics.items() if key != "results" and isinstance(value, str | int | float)}
     if about:
@@ -89,7 +94,11 @@ def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, Mapping):
-            flat |= {f"{key.removesuffix('_recovered')} {name}": item for name, item in value.items() if isinstance(item, int | float)}
+            flat |= {
+                f"{key.removesuffix('_recovered')} {name}": item
+                for name, item in value.items()
+                if isinstance(item, int | float)
+            }
         elif isinstance(value, int | float):
             flat[str(key)] = value
     return flat
@@ -97,7 +106,9 @@ def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [head, ("---",) * len(head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in line) + " |" for line in lines)
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in line) + " |" for line in lines
+    )
 
 
 def _listed(items: tuple[str, ...]) -> str:

@@ -1,7 +1,5 @@
 """Where a run stands on disk, written so that a kill at any moment leaves the last complete checkpoint."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """``s2ldm-train``: pairs, training, evaluation, export."""
 
-from __future__ import annotations
-
 import typer
 from rich.console import Console
 
@@ -16,7 +14,10 @@ from train.commands.prepare import prepare
 from train.errors import TrainError
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Train, evaluate and package the models of the node."
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Train, evaluate and package the models of the node.",
 )
 for command in (prepare, phantom, fit, evaluate, plausibility, export, ablate):
     app.command()(command)

@@ -3,8 +3,6 @@
 A file may say ``extends: other.yaml`` (beside it) and give only what differs; ``--set key.path=value`` changes single keys.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -171,12 +169,16 @@ class FitConfig(_Part):
         names = tuple(stage.name for stage in self.stages)
         first = system.stages.index(names[0]) if self.init is not None and names[0] in system.stages else 0
         if names != tuple(system.stages[first : first + len(names)]):
-            raise ValueError(f"stages must be {', '.join(system.stages)} in this order, not {', '.join(names) or 'none'}")
+            raise ValueError(
+                f"stages must be {', '.join(system.stages)} in this order, not {', '.join(names) or 'none'}"
+            )
         for stage in self.stages:
             crop = self.crop_of(stage)
             if any(n % f for n, f in zip(crop, system.factor, strict=True)):
                 stride = list(system.factor)
-                raise ValueError(f"crop {list(crop)} of stage {stage.name} must be multiples of {stride}, the network's stride")
+                raise ValueError(
+                    f"crop {list(crop)} of stage {stage.name} must be multiples of {stride}, the network's stride"
+                )
             if self.data.zoom is not None and stage.latent_variants:
                 raise ValueError("data.zoom needs crops that are encoded anew: set latent_variants to 0")
             batch, micro = self.batch_of(stage)
@@ -216,11 +218,15 @@ def load_config(path: Path, *, overrides: Sequence[str] = ()) -> FitConfig:
 def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     """The file's values on top of what it extends."""
     if path.resolve() in seen:
-        raise TrainError("CONFIG_INVALID", f"{path} extends itself through {' → '.join(p.name for p in seen)}.", "Break the circle.")
+        raise TrainError(
+            "CONFIG_INVALID", f"{path} extends itself through {' → '.join(p.name for p in seen)}.", "Break the circle."
+        )
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, IsADirectoryError) as error:
-        raise TrainError("CONFIG_MISSING", f"There is no configuration file {path}.", "Name one of config/train/*.yaml.") from error
+        raise TrainError(
+            "CONFIG_MISSING", f"There is no configuration file {path}.", "Name one of config/train/*.yaml."
+        ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise TrainError("CONFIG_INVALID", f"{path} is not YAML: {error}") from error
     if not isinstance(values, dict):
@@ -270,4 +276,8 @@ def _position(items: Any, key: str, override: str) -> int:
         return names.index(key)
     if key.isdigit() and int(key) < len(names):
         return int(key)
-    raise TrainError("CONFIG_INVALID", f"{override!r} names nothing: there is no {key!r} there.", "Look at the file for the key's path.")
+    raise TrainError(
+        "CONFIG_INVALID",
+        f"{override!r} names nothing: there is no {key!r} there.",
+        "Look at the file for the key's path.",
+    )

@@ -49,11 +49,18 @@ class Augmentation(NamedTuple):
         if config.organ_offset is not None and case.labels is not None:
             organ_hu = np.zeros(256, np.float32)
             for group in config.organ_offset.organs:
-                organ_hu[[case.organs[name] for name in group if name in case.organs]] = rng.normal(0.0, config.organ_offset.hu)
+                organ_hu[[case.organs[name] for name in group if name in case.organs]] = rng.normal(
+                    0.0, config.organ_offset.hu
+                )
         return cls(offset, noise, sigma, organ_hu)
 
     def native(
-        self, native: np.ndarray, noise: np.ndarray | None, labels: np.ndarray | None, *, spacing_mm: tuple[float, float, float]
+        self,
+        native: np.ndarray,
+        noise: np.ndarray | None,
+        labels: np.ndarray | None,
+        *,
+        spacing_mm: tuple[float, float, float],
     ) -> np.ndarray:
         """float32 HU of the native phase, whole or cropped; ``labels`` uint8."""
         hu = native + np.float32(self.offset_hu)
@@ -88,14 +95,21 @@ class CropSampler:
             )
         without = [store.names[n] for n, known in enumerate(self._phases) if not known]
         if without:
-            raise TrainError("PHASE_MISSING", f"{len(without)} cases of {store.folder} have none of the phases, such as {without[0]}.")
+            raise TrainError(
+                "PHASE_MISSING",
+                f"{len(without)} cases of {store.folder} have none of the phases, such as {without[0]}.",
+            )
         if config.focus is not None and not any(set(config.focus.organs) & set(case.organs) for case in cases):
             raise TrainError(
                 "FOCUS_WITHOUT_ORGANS",
                 f"No training case of {store.folder} has labels of {', '.join(config.focus.organs)}.",
                 "Name organs that its cases have in data.focus.organs, or set data.focus to null.",
             )
-        moved = {name for group in config.organ_offset.organs for name in group} if config.organ_offset is not None else set()
+        moved = (
+            {name for group in config.organ_offset.organs for name in group}
+            if config.organ_offset is not None
+            else set()
+        )
         if unknown := sorted(moved.difference(*(case.organs for case in cases))):
             raise TrainError(
                 "OFFSET_WITHOUT_ORGANS",
@@ -105,14 +119,18 @@ class CropSampler:
 
     def batch(self, *, stage: int, step: int, items: Iterable[int] = (0,), crop: Triple | None = None) -> PairBatch:
         """``items`` of the batch of optimiser step ``step`` in stage number ``stage``; ``crop`` instead of the configured one."""
-        drawn = [self._item(np.random.default_rng((self._seed, stage, step, i)), crop or self._config.crop) for i in items]
+        drawn = [
+            self._item(np.random.default_rng((self._seed, stage, step, i)), crop or self._config.crop) for i in items
+        ]
         source, change, phase, organs = zip(*drawn, strict=True)
         known = any(labels is not None for labels in organs)
         return PairBatch(
             source=torch.from_numpy(np.stack(source)[:, None]),
             change=torch.from_numpy(np.stack(change)[:, None]),
             phase=torch.tensor(phase),
-            organs=torch.from_numpy(np.stack([_or_none(o, like=source[0]) for o in organs])[:, None]) if known else None,
+            organs=torch.from_numpy(np.stack([_or_none(o, like=source[0]) for o in organs])[:, None])
+            if known
+            else None,
         )
 
     def _item(self, rng: np.random.Generator, crop: Triple) -> tuple[np.ndarray, np.ndarray, int, np.ndarray | None]:
@@ -121,8 +139,14 @@ class CropSampler:
         phase, name = phases[int(rng.integers(len(phases)))]
         seen = self._seen(rng, crop)
         origin = self._origin(rng, number, seen)
-        labels = None if case.labels is None else _resized(cut(case.labels, origin, seen), crop, mode="nearest-exact").astype(np.uint8)
-        native, change = (_resized(cut(array, origin, seen), crop, mode="trilinear") for array in (case.native, case.changes[name]))
+        labels = (
+            None
+            if case.labels is None
+            else _resized(cut(case.labels, origin, seen), crop, mode="nearest-exact").astype(np.uint8)
+        )
+        native, change = (
+            _resized(cut(array, origin, seen), crop, mode="trilinear") for array in (case.native, case.changes[name])
+        )
         augmentation = Augmentation.draw(rng, self._config, case)
         noise = None if case.noise is None else cut(case.noise, _fitting(origin, case.noise.shape, crop), crop)
         native = augmentation.native(native, noise, labels, spacing_mm=case.spacing_mm)
@@ -154,7 +178,9 @@ class CropSampler:
             labels = None if case.labels is None else np.asarray(case.labels)
             found = [] if labels is None else [np.flatnonzero(labels == value) for value in values]
             self._places[number] = [
-                np.stack(np.unravel_index(flat[:: -(-flat.size // _PLACES)], case.native.shape), axis=1) for flat in found if flat.size
+                np.stack(np.unravel_index(flat[:: -(-flat.size // _PLACES)], case.native.shape), axis=1)
+                for flat in found
+                if flat.size
             ]
         return self._places[number]
 

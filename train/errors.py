@@ -1,10 +1,8 @@
 """What can go wrong in training, in words a researcher can act on."""
 
-from __future__ import annotations
-
 
 class TrainError(Exception):
-    """Reason ``code``, a ``sentence`` and a ``remedy``, as in :class:`s2ldm_core.errors.S2LDMError`."""
+    """Reason ``code``, a ``sentence`` and a ``remedy``, as in `s2ldm_core.errors.S2LDMError`."""
 
     def __init__(self, code: str, sentence: str, remedy: str = "") -> None:
         super().__init__(code, sentence, remedy)

@@ -1,7 +1,5 @@
 """From a finished run to a model package."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -45,7 +43,9 @@ def export(
         The run is missing, unfinished, or ``OUTPUT_EXISTS``.
     """
     if (output / METADATA).exists():
-        raise TrainError("OUTPUT_EXISTS", f"{output} already holds a package.", "Name another folder or remove that one.")
+        raise TrainError(
+            "OUTPUT_EXISTS", f"{output} already holds a package.", "Name another folder or remove that one."
+        )
     config, system = finished_system(run)
     data, spacing = _data(run, config)
     return save_package(

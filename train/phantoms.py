@@ -1,7 +1,5 @@
 """Pair stores made from the digital torso phantom: any number of patients, the same anatomy in every phase."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -50,9 +48,16 @@ def _make_case(folder: Path, seed: int, *, phases: tuple[str, ...], grid: Phanto
     changes = {phase: (phantom.hu(phase) - native)[box] for phase in phases}
     name = case_name(seed)
     write_case(
-        folder, name, spacing_mm=grid.spacing_mm, native=native[box], noise=noise[box], changes=changes,
-        labels=phantom.labels[box], organs=ORGANS, about={"seed": seed},
-    )  # fmt: skip
+        folder,
+        name,
+        spacing_mm=grid.spacing_mm,
+        native=native[box],
+        noise=noise[box],
+        changes=changes,
+        labels=phantom.labels[box],
+        organs=ORGANS,
+        about={"seed": seed},
+    )
     return name
 
 
@@ -75,7 +80,9 @@ def write_dicom(
     return (name for _, name in in_processes(make, missing, workers))
 
 
-def _write_dicom_case(folder: Path, seed: int, *, phases: tuple[str, ...], grid: PhantomGrid, breathing_mm: float) -> str:
+def _write_dicom_case(
+    folder: Path, seed: int, *, phases: tuple[str, ...], grid: PhantomGrid, breathing_mm: float
+) -> str:
     from s2ldm_core.phantom.dicom import write_series  # pydicom is needed for this form only
 
     phantom = _phantom(seed, grid)
@@ -95,7 +102,9 @@ def write_labels(phantom: Phantom, folder: Path, *, breathing: float = 0.0) -> N
     from train.prepare.images import image_of
 
     values = phantom.moved_labels(breathing)
-    sitk.WriteImage(image_of(Volume(hu=values, affine=phantom.affine), values), str(folder / "labels.nii.gz"), useCompression=True)
+    sitk.WriteImage(
+        image_of(Volume(hu=values, affine=phantom.affine), values), str(folder / "labels.nii.gz"), useCompression=True
+    )
     present = {name: value for name, value in ORGANS.items() if (values == value).any()}
     (folder / "labels.json").write_text(json.dumps(present, indent=1), encoding="utf-8")
 

@@ -1,7 +1,5 @@
 """Work spread over processes that compute on one thread each and end with the process that started them."""
 
-from __future__ import annotations
-
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence

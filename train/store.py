@@ -5,8 +5,6 @@ CECT − NCCT) in float16 HU; where they exist, ``noise.npy`` (one scan's noise,
 ``labels.npy`` (uint8 organs, named in ``case.json``). ``case.json`` is written last: a case without it is incomplete and made again.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
@@ -56,7 +54,9 @@ class PairStore:
                 "Make some: s2ldm-train prepare STUDIES, or s2ldm-train phantom OUTPUT --count 96.",
             )
         if not self._cases:
-            raise TrainError("SPLIT_EMPTY", f"No case in {folder} belongs to the {split} split.", "Prepare it with a larger share.")
+            raise TrainError(
+                "SPLIT_EMPTY", f"No case in {folder} belongs to the {split} split.", "Prepare it with a larger share."
+            )
 
     def __len__(self) -> int:
         return len(self._cases)

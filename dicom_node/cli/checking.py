@@ -15,7 +15,7 @@ from dicom_node.cli.output import ConfigOption, print_table
 from dicom_node.cli.peers import calling_ae
 from dicom_node.config import Settings, default_config_path, load_settings
 from dicom_node.errors import NodeError
-from dicom_node.health import disk_problem
+from dicom_node.service.health import disk_problem
 from s2ldm_core.errors import S2LDMError
 
 #: A check returns what it found, or raises what is wrong.
@@ -54,7 +54,7 @@ def check(
 
 
 def _checks(settings: Settings, *, offline: bool) -> Iterator[Check]:
-    from dicom_node.lock import DataDirLock
+    from dicom_node.service.lock import DataDirLock
 
     running = DataDirLock.is_held(settings.node.data_dir)
     yield "node.data_dir", partial(_data_dir, settings, running=running)

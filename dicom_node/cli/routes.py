@@ -35,9 +35,9 @@ def try_routes(
     as_json: JsonOption = False,
 ) -> None:
     """Say, for every series in a folder, which routes would translate it, and why not. Nothing is sent or stored."""
-    from dicom_node.models import model_min_slices
     from dicom_node.series import examine_series
     from dicom_node.series.headers import group_by_series
+    from dicom_node.service.models import model_min_slices
 
     settings = load_settings(config)
     groups, strangers = group_by_series(path for path in sorted(folder.rglob("*")) if path.is_file())

@@ -17,8 +17,8 @@ def register(app: typer.Typer) -> None:
 def serve(config: ConfigOption = None) -> None:
     """Run the node until SIGTERM or Ctrl-C. Logs go to standard error."""
     from dicom_node.config import load_settings
-    from dicom_node.node import Node, stop_signals, wait_for
-    from dicom_node.observe import configure_logging
+    from dicom_node.service.node import Node, stop_signals, wait_for
+    from dicom_node.service.observe import configure_logging
 
     settings = load_settings(config)
     configure_logging(settings.log)

@@ -1,7 +1,5 @@
 """Associations with a destination: asked for, tuned, ended in order, and their failures explained (PS3.8 7.1)."""
 
-from __future__ import annotations
-
 import socket
 import threading
 from collections.abc import Iterator, Sequence

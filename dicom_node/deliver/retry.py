@@ -1,7 +1,5 @@
 """When to try again: exponential backoff with jitter, and a circuit breaker per destination."""
 
-from __future__ import annotations
-
 import random
 import threading
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Speaking to a peer as Service Class User: C-ECHO and C-STORE (PS3.7 9.3.1, 9.3.5)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path

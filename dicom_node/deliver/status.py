@@ -1,7 +1,5 @@
 """What a peer's answers mean for a delivery: stored, try again, or never (PS3.4 B.2.3, PS3.7 C, PS3.8 9.3.4)."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 
 from dicom_node.catalog import is_accepted

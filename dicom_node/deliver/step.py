@@ -1,7 +1,5 @@
 """The deliver step: one derived series to one destination, resumed at the first instance not yet accepted."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -15,7 +13,7 @@ from dicom_node.deliver.retry import CircuitBreaker, backoff_seconds
 from dicom_node.deliver.scu import SendStatus, send_files
 from dicom_node.deliver.status import Verdict
 from dicom_node.errors import DeliverError, NodeError, RetriableDeliverError
-from dicom_node.faults import place_of
+from dicom_node.privacy import place_of
 
 
 class DeliverStep:
@@ -129,9 +127,13 @@ class DeliverStep:
             )
         wait_seconds = backoff_seconds(attempts, first_seconds=first_seconds, longest_seconds=longest_seconds)
         self._log.warning(
-            "delivery_postponed", delivery_id=delivery.id, destination=delivery.destination, code=error.code,
-            attempts=attempts, wait_seconds=round(wait_seconds, 1),
-        )  # fmt: skip
+            "delivery_postponed",
+            delivery_id=delivery.id,
+            destination=delivery.destination,
+            code=error.code,
+            attempts=attempts,
+            wait_seconds=round(wait_seconds, 1),
+        )
         self._catalog.retry_delivery(delivery.id, at=now + timedelta(seconds=wait_seconds), reason=_reason(error))
 
     def _quarantine(self, delivery: DeliveryRow, error: NodeError) -> None:

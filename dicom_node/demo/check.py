@@ -1,7 +1,5 @@
 """Is what came back right? The demo's checks on the received derived series."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +12,7 @@ from dicom_node.demo.source import DemoSource
 
 #: Outside these HU nothing enhances: air and lung below, dense bone above.
 _NEVER_ENHANCES_HU = (-300.0, 500.0)
-#: Share of soft tissue that has to gain more than :data:`_GAIN_HU` in any contrast phase of a torso.
+#: Share of soft tissue that has to gain more than `_GAIN_HU` in any contrast phase of a torso.
 _ENHANCING_SHARE = 0.01
 _GAIN_HU = 30.0
 #: Where the truth is known: a mean change from here on must come out between the two factors, a smaller one within ± this much.

@@ -1,7 +1,5 @@
 """The demo's own storage destination: a small Storage SCP that keeps what it is sent."""
 
-from __future__ import annotations
-
 import socket
 import threading
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The demo's picture: source, synthetic phases and what changed, at several levels."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The node of the demo: the real one with its embedded defaults, in this process, watched over HTTP."""
 
-from __future__ import annotations
-
 import json
 import logging
 import socket
@@ -66,8 +64,8 @@ def demo_settings(data_dir: Path, *, destination: StorageDestination, model: str
 @contextmanager
 def running_node(settings: Settings, *, log: Path, progress: Progress) -> Iterator[None]:
     """A node in this process, ready for work; its log goes to a file."""
-    from dicom_node.node import Node
-    from dicom_node.observe import configure_logging
+    from dicom_node.service.node import Node
+    from dicom_node.service.observe import configure_logging
 
     task = progress.add_task("node", total=1, state="starting")
     with log.open("w", encoding="utf-8") as stream, _restored_logging():

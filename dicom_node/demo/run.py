@@ -1,7 +1,5 @@
 """Running the demo."""
 
-from __future__ import annotations
-
 import shutil
 import tempfile
 import time
@@ -76,12 +74,15 @@ def run_demo(
     _prepare(output)
     with (
         Progress(
-            TextColumn("{task.description:<28}"), BarColumn(), TextColumn("{task.fields[state]}"), TimeElapsedColumn(),
+            TextColumn("{task.description:<28}"),
+            BarColumn(),
+            TextColumn("{task.fields[state]}"),
+            TimeElapsedColumn(),
             console=console,
         ) as progress,
         tempfile.TemporaryDirectory(prefix="s2ldm-demo-") as scratch,
         StorageDestination(Path(scratch) / "received") as destination,
-    ):  # fmt: skip
+    ):
         settings = demo_settings(Path(scratch) / "data", destination=destination, model=model)
         task = progress.add_task("series to send", total=1, state="making" if input is None else "reading")
         source = phantom_source(output / "source") if input is None else folder_source(input, series_uid=series_uid)

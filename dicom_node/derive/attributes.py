@@ -1,7 +1,5 @@
 """Attributes that every derived object shares, whatever its SOP class: who, when, where, how derived."""
 
-from __future__ import annotations
-
 import re
 from datetime import datetime, timedelta, timezone
 

@@ -3,8 +3,6 @@
 To hanging protocols such a series looks much like an acquisition, which is why it is not the default.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from highdicom.base import SOPClass
 from pydicom.dataset import Dataset

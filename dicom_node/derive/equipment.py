@@ -1,7 +1,5 @@
 """Who made the images: Contributing Equipment Sequence (0018,A001), PS3.3 C.12.1.1.5, and our own name."""
 
-from __future__ import annotations
-
 import copy
 
 from highdicom import ContributingEquipment

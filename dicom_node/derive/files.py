@@ -1,15 +1,13 @@
 """Derived instances as files."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from pydicom.dataset import Dataset
 
-from dicom_node.atomic import atomic_file
 from dicom_node.derive.equipment import IMPLEMENTATION_VERSION_NAME
 from dicom_node.derive.uids import IMPLEMENTATION_CLASS_UID
 from dicom_node.derive.verbatim import keep_encoding
+from s2ldm_core.files import atomic_file
 
 
 def write_part10(dataset: Dataset, path: Path) -> None:

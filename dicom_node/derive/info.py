@@ -1,7 +1,5 @@
 """What a derived series has to say about how it came to be."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum

@@ -1,7 +1,5 @@
 """Which attributes go from a source slice to a derived object as they are, and which must not be missing."""
 
-from __future__ import annotations
-
 #: Patient (PS3.3 C.7.1.1), Clinical Trial Subject (C.7.1.3).
 PATIENT = (
     "PatientName",

@@ -1,7 +1,5 @@
 """Multi-frame Grayscale Word Secondary Capture Image Storage with functional groups (PS3.3 A.8.4): one instance."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import BinaryIO
 

@@ -1,7 +1,5 @@
 """HU to stored values: 16 bit unsigned, slope 1, one intercept for the whole series (PS3.3 C.11.1, C.7.5.1.1.2)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Which source image a derived image stands on: Source Image Sequence (0008,2112), PS3.3 C.7.6.1.1.4."""
 
-from __future__ import annotations
-
 from highdicom.sr.coding import CodedConcept
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes

@@ -1,7 +1,5 @@
 """Secondary Capture Image Storage with plane, frame of reference and HU (PS3.3 A.8.1): the default output."""
 
-from __future__ import annotations
-
 import numpy as np
 from highdicom.sc import SCImage
 from pydicom.dataset import Dataset

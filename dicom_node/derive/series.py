@@ -1,7 +1,5 @@
 """Writing a derived series: source headers and synthetic HU in, DICOM files out."""
 
-from __future__ import annotations
-
 import hashlib
 import tempfile
 from collections.abc import Callable, Sequence
@@ -13,7 +11,6 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
-from dicom_node.atomic import sync_folder
 from dicom_node.catalog import DerivedInstance
 from dicom_node.derive import attributes, uids
 from dicom_node.derive.ct import ct_image
@@ -24,6 +21,7 @@ from dicom_node.derive.pixels import StoredScale, plan_storage, source_padding_h
 from dicom_node.derive.secondary_capture import secondary_capture
 from dicom_node.derive.verbatim import text_of
 from dicom_node.errors import DeriveError
+from s2ldm_core.files import sync_folder
 
 #: Without these a derived object cannot say whose and of which slice it is.
 _NEEDED = (

@@ -1,7 +1,5 @@
 """The derive step: from a translated job to a derived series on disk and its deliveries in the catalog."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -15,7 +13,7 @@ from dicom_node.config import Route, Settings
 from dicom_node.derive.info import DerivationInfo, OutputForm
 from dicom_node.derive.series import DerivedSeries, write_derived_series
 from dicom_node.errors import DeriveError, NodeError
-from dicom_node.faults import place_of
+from dicom_node.privacy import place_of
 from dicom_node.translation import TranslationRecord
 
 

@@ -4,8 +4,6 @@ UIDs are of the 2.25 root, the decimal form of a UUID (PS3.5 B.2). The UUID is o
 a SHA-256 over what identifies the object.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import uuid

@@ -4,8 +4,6 @@ Text is carried over byte for byte together with the source's Specific Character
 which cannot be decoded here still arrives unchanged at the archive.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterable
 

@@ -27,7 +27,7 @@ class BufferPool:
         self._free: deque[memoryview] = deque()
 
     def take(self) -> memoryview:
-        """A buffer of :data:`BUFFER_BYTES`, holding anything."""
+        """A buffer of `BUFFER_BYTES`, holding anything."""
         try:
             return self._free.pop()
         except IndexError:

@@ -18,7 +18,7 @@ _Event = tuple[str, dict[str, Any]]
 
 
 class Forwarder(logging.Handler):
-    """A :class:`~dicom_node.receive.storage.ReceiveObserver` and log handler that hands on to the parent process.
+    """A `dicom_node.receive.storage.ReceiveObserver` and log handler that hands on to the parent process.
 
     An image wakes nobody: what counts it is only put down, and fetched twice a second.
     """
@@ -58,7 +58,7 @@ class Forwarder(logging.Handler):
     def run(self) -> None:
         """Send, log records at once and counts many at a time so that an image costs no message.
 
-        Ends with :meth:`finish`, or when nobody reads any more.
+        Ends with `finish`, or when nobody reads any more.
         """
         with suppress(OSError):
             while not self._finished:
@@ -68,7 +68,7 @@ class Forwarder(logging.Handler):
             self._send()
 
     def finish(self) -> None:
-        """Send what is left and end :meth:`run`."""
+        """Send what is left and end `run`."""
         self._finished = True
         self._urgent.set()
 
@@ -79,7 +79,7 @@ class Forwarder(logging.Handler):
 
 
 def replay(connection: Connection, *, observer: ReceiveObserver | None) -> None:
-    """Tell `observer` and the log what a :class:`Forwarder` sends, until its process is gone.
+    """Tell `observer` and the log what a `Forwarder` sends, until its process is gone.
 
     Associations that it leaves open have ended with it.
     """

@@ -58,7 +58,7 @@ def read_identifiers(head: bytes, *, transfer_syntax_uid: str, path: Path, offse
     Parameters
     ----------
     head
-        The first bytes of the data set, at most :data:`HEAD_BYTES`.
+        The first bytes of the data set, at most `HEAD_BYTES`.
     transfer_syntax_uid
         The transfer syntax of the presentation context that it came under.
     path, offset
@@ -96,7 +96,7 @@ def _parse(encoded: bytes, transfer_syntax_uid: str) -> Identifiers:
 
 
 def _scan(encoded: bytes, transfer_syntax_uid: str) -> dict[BaseTag, str] | None:
-    """The identifiers of a plain data set, five times faster than by :func:`_read`; None if it is not that plain.
+    """The identifiers of a plain data set, five times faster than by `_read`; None if it is not that plain.
 
     Plain is little endian, not deflated, with elements in ascending order (PS3.5 7.1) and of defined length up to the
     Series Instance UID. Anything else, errors included, is left to pydicom.

@@ -187,7 +187,7 @@ def prepare_spool(spool: Spool) -> None:
 
 
 class _Connection(RequestHandler):
-    """Makes a :class:`ReceivingAssociation` of an accepted connection."""
+    """Makes a `ReceivingAssociation` of an accepted connection."""
 
     server: "_Server"
 

@@ -25,11 +25,11 @@ from pydicom.config import settings as pydicom_settings
 from dicom_node.catalog import Catalog
 from dicom_node.config import Settings
 from dicom_node.errors import NodeError, ReceiveError
-from dicom_node.observe import configure_logging
 from dicom_node.receive.forwarding import Forwarder, replay
 from dicom_node.receive.listener import Listener, open_port, prepare_spool
 from dicom_node.receive.spool import Spool
 from dicom_node.receive.storage import ReceiveObserver
+from dicom_node.service.observe import configure_logging
 
 _log = structlog.get_logger(__name__)
 

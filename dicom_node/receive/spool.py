@@ -50,7 +50,7 @@ class SpoolFile:
     size
         Bytes of the data set so far.
     head
-        The first :data:`HEAD_BYTES` of the data set.
+        The first `HEAD_BYTES` of the data set.
     """
 
     def __init__(self, path: Path, provenance: Provenance, *, synchroniser: Executor, buffers: BufferPool) -> None:
@@ -171,7 +171,7 @@ class Spool:
         return len(unfinished)
 
     def check_free(self) -> None:
-        """Raise :class:`ReceiveError` (``disk_low``) if the disk is too full to accept an object."""
+        """Raise `ReceiveError` (``disk_low``) if the disk is too full to accept an object."""
         now = time.monotonic()
         if now >= self._free_until:
             self._free_bytes = shutil.disk_usage(self._incoming).free

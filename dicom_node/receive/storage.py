@@ -112,7 +112,7 @@ class StorageService:
 
 
 class StoredObject:
-    """The object of one C-STORE request, on its way to disk (a :class:`~dicom_node.receive.association.StoreSink`).
+    """The object of one C-STORE request, on its way to disk (a `dicom_node.receive.association.StoreSink`).
 
     Parameters
     ----------

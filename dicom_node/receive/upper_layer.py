@@ -2,7 +2,7 @@
 
 pynetdicom runs two threads for each association, the upper layer (sockets, PDUs, state machine) and the service user
 (DIMSE). Both poll once a millisecond, the socket is read in pieces of 4 KiB, and each PDU is copied some six times.
-This module, :mod:`dicom_node.receive.transport` and :mod:`dicom_node.receive.association` keep its state machine and
+This module, `dicom_node.receive.transport` and `dicom_node.receive.association` keep its state machine and
 negotiation, and replace only that:
 
 * both threads sleep until there is something to do (a waker beside the socket, an event beside the queues);
@@ -196,7 +196,7 @@ class ReceivingUpperLayer(DULServiceProvider):
         return readable
 
     def _watch(self, connection: socket.socket | None) -> None:
-        """Let :meth:`_wait` wait for `connection`, too, and for no other."""
+        """Let `_wait` wait for `connection`, too, and for no other."""
         descriptor = None if connection is None or connection.fileno() < 0 else connection.fileno()
         if descriptor == self._polled:
             return

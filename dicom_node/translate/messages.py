@@ -1,7 +1,5 @@
 """What the node and its translation worker say to each other: plain values and paths, never images."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from enum import StrEnum
 

@@ -1,7 +1,5 @@
 """The node's handle on its translation worker: start, ask, wait with a deadline, and notice when it dies."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from contextlib import suppress

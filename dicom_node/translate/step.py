@@ -1,7 +1,5 @@
 """The translate step: gives queued jobs to the worker, one at a time, and records how they end."""
 
-from __future__ import annotations
-
 import shutil
 import threading
 import time

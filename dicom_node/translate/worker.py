@@ -20,8 +20,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dicom_node.faults import place_of
-from dicom_node.privacy import silence_attribute_values
+from dicom_node.privacy import place_of, silence_attribute_values
 from dicom_node.translate.messages import (
     Answer,
     Disposition,

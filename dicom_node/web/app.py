@@ -11,7 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from dicom_node import __version__
 from dicom_node.catalog import Catalog
 from dicom_node.config import Settings
-from dicom_node.health import HealthCheck
+from dicom_node.service.health import HealthCheck
 from dicom_node.web.answers import CheckAnswer, ReadyAnswer
 from dicom_node.web.api import api_router
 

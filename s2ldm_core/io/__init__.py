@@ -1,7 +1,5 @@
 """Volumes from and to files: DICOM series, NIfTI, MetaImage."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A CT series from DICOM files into one array of HU, slice by slice."""
 
-from __future__ import annotations
-
 import logging
 import os
 from collections.abc import Sequence

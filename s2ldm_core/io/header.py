@@ -1,7 +1,5 @@
 """The header of one DICOM file, pixels left unread."""
 
-from __future__ import annotations
-
 import struct
 import zlib
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """Stored pixel values to Hounsfield units (PS3.3 C.11.1, C.8.2.1.2), and which of them are padding."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

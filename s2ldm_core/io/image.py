@@ -1,7 +1,5 @@
 """NIfTI and MetaImage through SimpleITK, whose physical space is DICOM's LPS."""
 
-from __future__ import annotations
-
 import os
 import secrets
 from pathlib import Path

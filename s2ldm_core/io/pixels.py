@@ -1,7 +1,5 @@
 """The pixels of one DICOM file, whatever its transfer syntax."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

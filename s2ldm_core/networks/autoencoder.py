@@ -5,8 +5,6 @@ in-plane, reached by space-to-depth so that no wide convolution runs at full res
 all three directions. The latent is therefore reduced by f = (2, 4, 4).
 """
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 
@@ -48,7 +46,7 @@ def block_halo(stem_blocks: int, latent_blocks: int) -> Triple:
 class Encoder(nn.Module):
     """E: one set of weights for NCCT and CECT ("syncretic"). ``(B, 1, D, H, W)`` in window units → latent and features.
 
-    Spatial sizes must be multiples of :data:`FACTOR`. ``moments`` doubles the output channels for the KL variant.
+    Spatial sizes must be multiples of `FACTOR`. ``moments`` doubles the output channels for the KL variant.
     ``detail_window`` (low, high in window units) adds the same image in a narrower window as a second input: unenhanced soft tissues
     differ by a few hundredths of the full window, which the first normalisation would drown.
     """

@@ -4,8 +4,6 @@ No block looks at a statistic of the whole volume (no Group/Instance/BatchNorm, 
 inputs within a fixed radius, so a tile with that radius as halo gives the same numbers as the whole volume.
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -90,7 +88,7 @@ def space_to_depth(x: Tensor, stride: Triple) -> Tensor:
 
 
 def depth_to_space(x: Tensor, stride: Triple) -> Tensor:
-    """Inverse of :func:`space_to_depth`."""
+    """Inverse of `space_to_depth`."""
     sz, sy, sx = stride
     b, c, d, h, w = x.shape
     y = x.reshape(b, c // (sz * sy * sx), sz, sy, sx, d, h, w)

@@ -1,7 +1,5 @@
 """The denoising U-Net of stage 2, on the latent grid."""
 
-from __future__ import annotations
-
 import math
 
 import torch
@@ -16,7 +14,7 @@ _STRIDE: Triple = (2, 2, 2)
 class Denoiser(nn.Module):
     """U-Net ``(B, in, d, h, w) → (B, out, d, h, w)``, modulated by time t ∈ [0, 1] and the phase's class embedding.
 
-    Spatial sizes must be multiples of :attr:`stride`; ``halo`` is the receptive radius in input voxels. With ``time=False``
+    Spatial sizes must be multiples of `stride`; ``halo`` is the receptive radius in input voxels. With ``time=False``
     only the phase modulates (the regression U-Net).
     """
 
@@ -36,7 +34,9 @@ class Denoiser(nn.Module):
         self.stride: Triple = (2 ** (levels - 1),) * 3
         self.halo = _halo(levels, blocks)
         self.phase = nn.Embedding(phases, embedding)
-        self.time = nn.Sequential(nn.Linear(embedding, embedding), nn.SiLU(), nn.Linear(embedding, embedding)) if time else None
+        self.time = (
+            nn.Sequential(nn.Linear(embedding, embedding), nn.SiLU(), nn.Linear(embedding, embedding)) if time else None
+        )
         self.inp = nn.Conv3d(in_channels, channels[0], 1)
         self.encode = nn.ModuleList()
         self.down = nn.ModuleList()

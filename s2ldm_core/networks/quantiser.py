@@ -1,7 +1,5 @@
 """Vector quantiser of the VQ-GAN encoder that keeps its codes alive (MONAI's EMAQuantizer collapses to a few codes)."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch
@@ -124,7 +122,11 @@ def _nearest(flat: Tensor, codebook: Tensor, chunk: int) -> Tensor:
 
 
 def _sample_rows(flat: Tensor, n: int) -> Tensor:
-    index = torch.randint(len(flat), (n,), device=flat.device) if n > len(flat) else torch.randperm(len(flat), device=flat.device)[:n]
+    index = (
+        torch.randint(len(flat), (n,), device=flat.device)
+        if n > len(flat)
+        else torch.randperm(len(flat), device=flat.device)[:n]
+    )
     return flat[index].clone()
 
 

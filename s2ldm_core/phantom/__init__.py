@@ -4,9 +4,9 @@
 >>> native, arterial = phantom.hu("native", noise_seed=1), phantom.hu("arterial", noise_seed=2)
 """
 
-from .patient import Patient
-from .phantom import REGIONS, Phantom
-from .scanner import Scanner
-from .tissues import ORGANS, PHASE_SECONDS, TISSUES
+from s2ldm_core.phantom.patient import Patient
+from s2ldm_core.phantom.phantom import REGIONS, Phantom
+from s2ldm_core.phantom.scanner import Scanner
+from s2ldm_core.phantom.tissues import ORGANS, PHASE_SECONDS, TISSUES
 
 __all__ = ["ORGANS", "PHASE_SECONDS", "REGIONS", "TISSUES", "Patient", "Phantom", "Scanner"]

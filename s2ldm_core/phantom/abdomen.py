@@ -1,14 +1,12 @@
 """Liver, gallbladder, spleen, pancreas and stomach, with the vessels inside them and lesions."""
 
-from __future__ import annotations
-
 import numpy as np
 
-from .body import Body
-from .canvas import Canvas
-from .shapes import Ellipsoid, Formula, Region, rotation, smooth_union
-from .trees import Tree, curve, grow
-from .vessels import PORTAL_TRUNK, PORTAL_TRUNK_RADII, tapered
+from s2ldm_core.phantom.body import Body
+from s2ldm_core.phantom.canvas import Canvas
+from s2ldm_core.phantom.shapes import Ellipsoid, Formula, Region, rotation, smooth_union
+from s2ldm_core.phantom.trees import Tree, curve, grow
+from s2ldm_core.phantom.vessels import PORTAL_TRUNK, PORTAL_TRUNK_RADII, tapered
 
 _HOLLOW = (
     "small_bowel_wall",

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import uniform_filter1d
 
-from .fields import Axes, SplineField
-from .kinetics import Kinetics
-from .patient import Patient
-from .scanner import Scanner
-from .tissues import MUSCLES, ORGANS, PHASE_SECONDS, TISSUES
+from s2ldm_core.phantom.fields import Axes, SplineField
+from s2ldm_core.phantom.kinetics import Kinetics
+from s2ldm_core.phantom.patient import Patient
+from s2ldm_core.phantom.scanner import Scanner
+from s2ldm_core.phantom.tissues import MUSCLES, ORGANS, PHASE_SECONDS, TISSUES
 
 _CLEAR = tuple(ORGANS[name] for name in ("air", "lung", "table_foam"))
 _BONE = tuple(ORGANS[name] for name in ("cortical_bone", "vertebral_marrow", "pelvic_marrow"))
@@ -74,7 +74,9 @@ def mixed(upper: np.ndarray, under: np.ndarray, share: np.ndarray) -> np.ndarray
     return under
 
 
-def scan_noise(scanner: Scanner, labels: np.ndarray, *, spacing_mm: tuple[float, float, float], seed: int) -> np.ndarray:
+def scan_noise(
+    scanner: Scanner, labels: np.ndarray, *, spacing_mm: tuple[float, float, float], seed: int
+) -> np.ndarray:
     """One scan's noise: strongest in the middle of wide sections, with streaks along the widest way."""
     inside, bone = ~np.isin(labels, _CLEAR), np.isin(labels, _BONE)
     factor, streak = scanner.weights(inside, bone, spacing_mm=spacing_mm)

@@ -1,14 +1,12 @@
 """Pulmonary trunk, aorta and their branches."""
 
-from __future__ import annotations
-
 import numpy as np
 
-from .body import Body
-from .canvas import Canvas
-from .shapes import Ellipsoid
-from .trees import curve
-from .vessels import SOFT, paint_vessel
+from s2ldm_core.phantom.body import Body
+from s2ldm_core.phantom.canvas import Canvas
+from s2ldm_core.phantom.shapes import Ellipsoid
+from s2ldm_core.phantom.trees import curve
+from s2ldm_core.phantom.vessels import SOFT, paint_vessel
 
 
 def paint_arteries(canvas: Canvas, body: Body) -> None:

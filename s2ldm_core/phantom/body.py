@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .canvas import Canvas
-from .fields import SplineField
-from .patient import Patient, stream
-from .shapes import CONTOUR_ANGLES, CONTOUR_STEP, CONTOUR_Z0, CONTOUR_Z1, Formula, Region
+from s2ldm_core.phantom.canvas import Canvas
+from s2ldm_core.phantom.fields import SplineField
+from s2ldm_core.phantom.patient import Patient, stream
+from s2ldm_core.phantom.shapes import CONTOUR_ANGLES, CONTOUR_STEP, CONTOUR_Z0, CONTOUR_Z1, Formula, Region
 
 _SPINE_Z = (-300, -260, -220, -165, -120, -80, -40, 0, 50, 100, 150, 200, 250, 290, 330, 400)
 _SPINE_Y = (72, 84, 76, 44, 31, 26, 27, 32, 40, 48, 52, 49, 42, 35, 32, 34)

@@ -1,13 +1,11 @@
 """Small bowel, colon, rectum, mesentery, and the organs of the pelvis."""
 
-from __future__ import annotations
-
 import numpy as np
 
-from .body import Body
-from .canvas import Canvas
-from .shapes import Ellipsoid, Formula
-from .trees import curve, grow
+from s2ldm_core.phantom.body import Body
+from s2ldm_core.phantom.canvas import Canvas
+from s2ldm_core.phantom.shapes import Ellipsoid, Formula
+from s2ldm_core.phantom.trees import curve, grow
 
 _FAT = ("visceral_fat",)
 

@@ -1,16 +1,14 @@
 """The label map being painted: two tissues per voxel and the share of the upper one (anti-aliased painter's algorithm)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from functools import cached_property
 
 import numpy as np
 
-from .fields import Axes
-from .shapes import Region, Shape
-from .tissues import ORGANS
-from .warp import Warp
+from s2ldm_core.phantom.fields import Axes
+from s2ldm_core.phantom.shapes import Region, Shape
+from s2ldm_core.phantom.tissues import ORGANS
+from s2ldm_core.phantom.warp import Warp
 
 Slices = tuple[slice, slice, slice]
 _MARGIN_MM = 3.0

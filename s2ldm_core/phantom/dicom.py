@@ -1,7 +1,5 @@
 """Writes a phantom as a CT Image Storage series (PS3.3 A.3)."""
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 
@@ -9,8 +7,8 @@ import numpy as np
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
 
-from ..errors import PhantomError
-from .phantom import Phantom
+from s2ldm_core.errors import PhantomError
+from s2ldm_core.phantom.phantom import Phantom
 
 _IMPLEMENTATION = UID("2.25.214748364700001")
 _INTERCEPT = -1024

@@ -1,7 +1,5 @@
 """Smooth random fields in physical space: cubic B-splines on a control grid, so any sampling grid sees the same field."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 

@@ -1,15 +1,13 @@
 """Shoulder girdle and pelvis with the hips."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np
 
-from .body import Body
-from .canvas import Canvas
-from .shapes import Column, Ellipsoid, Formula, both, rotation
-from .trees import curve
+from s2ldm_core.phantom.body import Body
+from s2ldm_core.phantom.canvas import Canvas
+from s2ldm_core.phantom.shapes import Column, Ellipsoid, Formula, both, rotation
+from s2ldm_core.phantom.trees import curve
 
 
 def _limits(shape: Column) -> tuple[float, float, float, float, float, float]:

@@ -1,13 +1,11 @@
 """Kidneys with cortex, pyramids, sinus and pelvis; ureters, adrenals, cysts, tumours and stones."""
 
-from __future__ import annotations
-
 import numpy as np
 
-from .body import Body
-from .canvas import Canvas
-from .shapes import Ellipsoid, rotation
-from .trees import curve
+from s2ldm_core.phantom.body import Body
+from s2ldm_core.phantom.canvas import Canvas
+from s2ldm_core.phantom.shapes import Ellipsoid, rotation
+from s2ldm_core.phantom.trees import curve
 
 _HOLLOW = (
     "small_bowel_wall",

@@ -7,16 +7,14 @@ return from the extravascular space). The mixture weights are fitted once to the
 non-negative least squares; a patient's cardiac output, iodine dose and injection time then change a(t).
 """
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 import numpy as np
 from scipy.optimize import nnls
 from scipy.signal import fftconvolve
 
-from .patient import REFERENCE, Patient, stream
-from .tissues import BLOOD, PHASE_SECONDS, TISSUES
+from s2ldm_core.phantom.patient import REFERENCE, Patient, stream
+from s2ldm_core.phantom.tissues import BLOOD, PHASE_SECONDS, TISSUES
 
 STEP_SECONDS = 0.5
 END_SECONDS = 900.0
@@ -82,7 +80,11 @@ def _bases(patient: Patient) -> dict[str, np.ndarray]:
     gut = _convolve(aorta, _gamma(times, mean=11 * pace, order=3))
     portal = [_convolve(gut, _gamma(times, mean=mean * pace, order=2)) for mean in (4, 8, 14, 24)]
     # The arm's veins empty slowly after the injection has ended.
-    venous = [right, _convolve(vein, _gamma(times, mean=6.0, order=1.5)), _convolve(right, _gamma(times, mean=2.5 * pace, order=3))]
+    venous = [
+        right,
+        _convolve(vein, _gamma(times, mean=6.0, order=1.5)),
+        _convolve(right, _gamma(times, mean=2.5 * pace, order=3)),
+    ]
     for constant in (40.0, 150.0, 600.0):
         leak = np.exp(-times / constant) * STEP_SECONDS / 60.0
         source = _convolve(aorta, _gamma(times, mean=6 * pace, order=3))

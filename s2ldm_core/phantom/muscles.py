@@ -1,12 +1,10 @@
 """The single muscles of trunk, shoulders and hips."""
 
-from __future__ import annotations
-
 import numpy as np
 
-from .body import Body
-from .canvas import Canvas
-from .shapes import Column, Ellipsoid, Formula, Region, both, interval, rotation
+from s2ldm_core.phantom.body import Body
+from s2ldm_core.phantom.canvas import Canvas
+from s2ldm_core.phantom.shapes import Column, Ellipsoid, Formula, Region, both, interval, rotation
 
 
 def paint_muscles(canvas: Canvas, body: Body) -> None:

@@ -1,12 +1,10 @@
 """Arms beside the body, the couch, clothing and, seldom, an implant."""
 
-from __future__ import annotations
-
 import numpy as np
 
-from .body import Body
-from .canvas import Canvas
-from .shapes import Column, Ellipsoid, Formula
+from s2ldm_core.phantom.body import Body
+from s2ldm_core.phantom.canvas import Canvas
+from s2ldm_core.phantom.shapes import Column, Ellipsoid, Formula
 
 
 def paint_arms(canvas: Canvas, body: Body) -> None:

@@ -6,18 +6,31 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from ..errors import PhantomError
-from . import abdomen, appearance, arteries, body, bowel, girdles, kidneys, muscles, outside, skeleton, thorax, veins
-from .canvas import Canvas
-from .fields import Axes
-from .kinetics import Kinetics
-from .patient import Patient, stream
-from .scanner import Scanner
-from .tissues import BLOOD, MUSCLES, ORGANS, PHASE_SECONDS, TISSUES
-from .warp import Warp
+from s2ldm_core.errors import PhantomError
+from s2ldm_core.phantom import (
+    abdomen,
+    appearance,
+    arteries,
+    body,
+    bowel,
+    girdles,
+    kidneys,
+    muscles,
+    outside,
+    skeleton,
+    thorax,
+    veins,
+)
+from s2ldm_core.phantom.canvas import Canvas
+from s2ldm_core.phantom.fields import Axes
+from s2ldm_core.phantom.kinetics import Kinetics
+from s2ldm_core.phantom.patient import Patient, stream
+from s2ldm_core.phantom.scanner import Scanner
+from s2ldm_core.phantom.tissues import BLOOD, MUSCLES, ORGANS, PHASE_SECONDS, TISSUES
+from s2ldm_core.phantom.warp import Warp
 
 if TYPE_CHECKING:
-    from ..volume import Volume
+    from s2ldm_core.volume import Volume
 
 REGIONS: Final = {
     "torso": (-330.0, 295.0),
@@ -193,7 +206,7 @@ class Phantom:
         return appearance.mixed(upper, mean[under], self._share[slab])
 
     def moved_labels(self, breathing: float) -> np.ndarray:
-        """Return the organ labels (D, H, W) uint8 as they lie in :meth:`hu` with the same ``breathing``."""
+        """Return the organ labels (D, H, W) uint8 as they lie in `hu` with the same ``breathing``."""
         labels = self.labels.copy()
         self._breathe(labels, breathing)
         return labels
@@ -248,7 +261,7 @@ class Phantom:
 
     def volume(self, phase: str | float = "native", *, noise_seed: int | None = None, breathing: float = 0.0) -> Volume:
         """Return a phase as a Volume."""
-        from ..volume import Volume
+        from s2ldm_core.volume import Volume
 
         return Volume(hu=self.hu(phase, noise_seed=noise_seed, breathing=breathing), affine=self.affine.copy())
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter1d, uniform_filter1d
 
-from .patient import stream
+from s2ldm_core.phantom.patient import stream
 
 _FWHM = 2.3548
 

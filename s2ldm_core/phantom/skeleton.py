@@ -1,13 +1,11 @@
 """The skeleton: vertebrae with discs and canal, ribs with cartilage, sternum, shoulder girdle, pelvis and hips."""
 
-from __future__ import annotations
-
 import numpy as np
 
-from .body import Body
-from .canvas import Canvas
-from .shapes import CONTOUR_ANGLES, CONTOUR_STEP, CONTOUR_Z0, Column, Ellipsoid, Formula
-from .trees import curve
+from s2ldm_core.phantom.body import Body
+from s2ldm_core.phantom.canvas import Canvas
+from s2ldm_core.phantom.shapes import CONTOUR_ANGLES, CONTOUR_STEP, CONTOUR_Z0, Column, Ellipsoid, Formula
+from s2ldm_core.phantom.trees import curve
 
 _LEVELS = (-150, -115, -80, -45, -12, 18, 46, 72, 97, 121, 144, 166, 187, 208, 228, 248, 268, 287, 304, 320, 336, 352)
 

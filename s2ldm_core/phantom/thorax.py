@@ -1,15 +1,13 @@
 """Lungs with their vessels and airways, pleura, mediastinum, heart, thyroid, breasts."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np
 
-from .body import Body
-from .canvas import Canvas
-from .shapes import Ellipsoid, Formula, Region, interval, rotation, smooth_union
-from .trees import curve, grow
+from s2ldm_core.phantom.body import Body
+from s2ldm_core.phantom.canvas import Canvas
+from s2ldm_core.phantom.shapes import Ellipsoid, Formula, Region, interval, rotation, smooth_union
+from s2ldm_core.phantom.trees import curve, grow
 
 _LUNG = ("lung", "dependent_lung")
 _HILUM = {-1: (170.0, 12.0, -42.0), 1: (174.0, 16.0, 44.0)}  # (z, y, x)

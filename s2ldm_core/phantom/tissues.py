@@ -3,8 +3,6 @@
 Native values and enhancement are literature means for a 75 kg adult, 120 kV, about 500 mg iodine per kg at 3-4 mL/s.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final

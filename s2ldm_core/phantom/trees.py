@@ -1,7 +1,5 @@
 """Branching vessels grown towards target points, with radii from Murray's law."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,12 +1,10 @@
 """The great veins of chest, abdomen and pelvis."""
 
-from __future__ import annotations
-
 import numpy as np
 
-from .body import Body
-from .canvas import Canvas
-from .vessels import PORTAL_TRUNK, PORTAL_TRUNK_RADII, SOFT, paint_vessel
+from s2ldm_core.phantom.body import Body
+from s2ldm_core.phantom.canvas import Canvas
+from s2ldm_core.phantom.vessels import PORTAL_TRUNK, PORTAL_TRUNK_RADII, SOFT, paint_vessel
 
 
 def paint_veins(canvas: Canvas, body: Body) -> None:

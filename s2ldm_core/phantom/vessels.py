@@ -1,13 +1,11 @@
 """What a vessel may run through, and how it is painted."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np
 
-from .canvas import Canvas
-from .trees import curve
+from s2ldm_core.phantom.canvas import Canvas
+from s2ldm_core.phantom.trees import curve
 
 SOFT = (
     "visceral_fat",

@@ -1,11 +1,9 @@
 """The deformation between the patient (world, mm) and the atlas in which the anatomy is described."""
 
-from __future__ import annotations
-
 import numpy as np
 
-from .fields import Axes, SplineField
-from .patient import Patient, stream
+from s2ldm_core.phantom.fields import Axes, SplineField
+from s2ldm_core.phantom.patient import Patient, stream
 
 
 class Warp:

@@ -1,6 +1,4 @@
-"""Ways to translate, one file each, behind :class:`s2ldm_core.systems.base.System`."""
-
-from __future__ import annotations
+"""Ways to translate, one file each, behind `s2ldm_core.systems.base.System`."""
 
 from s2ldm_core.errors import PackageError
 from s2ldm_core.systems.base import PairBatch, System, SystemConfig

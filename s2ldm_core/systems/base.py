@@ -4,8 +4,6 @@ Intensities inside a system are *window units*: the model's HU window mapped to 
 not clipped: an arterial aorta may leave the window.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

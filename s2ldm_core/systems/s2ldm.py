@@ -1,11 +1,9 @@
 """S2LDM: syncretic VQ-GAN encoder and similarity-guided latent diffusion (arXiv 2406.13977).
 
 Three stages. ``autoencoder`` (eq. 2) trains the weight-shared encoder E, the quantiser Q and the CECT decoder D; ``diffusion``
-(eq. 4, a reading of :mod:`s2ldm_core.diffusion`) trains the denoiser on the frozen latents; ``finetune`` trains everything end to end
+(eq. 4, a reading of `s2ldm_core.diffusion`) trains the denoiser on the frozen latents; ``finetune`` trains everything end to end
 through the one deterministic step (ε = 0, t = 1), which is what translation uses unless more steps are asked for.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -52,7 +50,9 @@ class S2LDM(System):
         self.decoder = Decoder(
             channels=ae.channels, blocks=ae.blocks, latent=ae.latent, source_conditioned=ae.source_conditioned
         )
-        self.quantiser = VectorQuantiser(codes=ae.codes, channels=ae.latent, cosine=ae.cosine) if ae.kind == "vq" else None
+        self.quantiser = (
+            VectorQuantiser(codes=ae.codes, channels=ae.latent, cosine=ae.cosine) if ae.kind == "vq" else None
+        )
         self.denoiser = Denoiser(
             in_channels=ae.latent * (2 if self.process.conditioned else 1),
             out_channels=ae.latent,
@@ -153,7 +153,9 @@ class S2LDM(System):
         cfg = self.config
         if cfg.mask.enabled:
             raw_n, raw_c = self._denormalise(z_n), self._denormalise(z_c)
-            mask = similarity_mask(cosine(raw_n, raw_c, axis=cfg.similarity.axis), progress=progress, alpha=cfg.mask.alpha)
+            mask = similarity_mask(
+                cosine(raw_n, raw_c, axis=cfg.similarity.axis), progress=progress, alpha=cfg.mask.alpha
+            )
             z_n = z_n * mask.to(z_n.dtype)
         t = torch.rand(z_n.shape[0], generator=generator)
         noise = torch.randn(z_n.shape, generator=generator)
@@ -284,9 +286,13 @@ class S2LDM(System):
         x, undo = pad_to_multiple(source, self.factor)
         run = partial(_run, tile=tile)
         z_n, stem, latent = run(
-            self._encode_parts, [x], input_scales=[FACTOR], output_scales=[_ONE, _STEM_SCALE, _ONE],
-            halo=self.encoder.halo, on_tile=run_on_tiles(on_progress, "encode"),
-        )  # fmt: skip
+            self._encode_parts,
+            [x],
+            input_scales=[FACTOR],
+            output_scales=[_ONE, _STEM_SCALE, _ONE],
+            halo=self.encoder.halo,
+            on_tile=run_on_tiles(on_progress, "encode"),
+        )
         noise = torch.zeros_like(z_n) if steps == 1 else torch.randn(z_n.shape, generator=generator).to(z_n.device)
         done = 0
 
@@ -294,10 +300,15 @@ class S2LDM(System):
             nonlocal done
             done += 1
             (out,) = _run(
-                lambda a, b: (self._denoise(a, t, b, phase),), [x_t, z_n], input_scales=[_ONE, _ONE], output_scales=[_ONE],
-                tile=None if tile is None else core_tile(tile), halo=self.denoiser.halo, align=self.denoiser.stride,
+                lambda a, b: (self._denoise(a, t, b, phase),),
+                [x_t, z_n],
+                input_scales=[_ONE, _ONE],
+                output_scales=[_ONE],
+                tile=None if tile is None else core_tile(tile),
+                halo=self.denoiser.halo,
+                align=self.denoiser.stride,
                 on_tile=run_on_tiles(on_progress, f"step {done}"),
-            )  # fmt: skip
+            )
             return out
 
         z_c = self.process.sample(predict, z_n=z_n, noise=noise, steps=steps)
@@ -309,7 +320,11 @@ class S2LDM(System):
         y, _ = pad_to_multiple(target, self.factor)
         run = partial(_run, tile=tile)
         encode = partial(
-            run, self._encode_parts, input_scales=[FACTOR], output_scales=[_ONE, _STEM_SCALE, _ONE], halo=self.encoder.halo
+            run,
+            self._encode_parts,
+            input_scales=[FACTOR],
+            output_scales=[_ONE, _STEM_SCALE, _ONE],
+            halo=self.encoder.halo,
         )
         z_n, stem, latent = encode([x])
         z_c, _, _ = encode([y])
@@ -320,17 +335,27 @@ class S2LDM(System):
         return z, features.stem, features.latent
 
     def _run_decoder(
-        self, run: Callable[..., tuple[Tensor, ...]], z_c: Tensor, z_n: Tensor, features: Features, x: Tensor, on_progress: Progress | None
+        self,
+        run: Callable[..., tuple[Tensor, ...]],
+        z_c: Tensor,
+        z_n: Tensor,
+        features: Features,
+        x: Tensor,
+        on_progress: Progress | None,
     ) -> Tensor:
         """Normalised latents → change in window units."""
         q_c = self._codes(z_c)
-        decode = partial(run, output_scales=[FACTOR], halo=self.decoder.halo, on_tile=run_on_tiles(on_progress, "decode"))
+        decode = partial(
+            run, output_scales=[FACTOR], halo=self.decoder.halo, on_tile=run_on_tiles(on_progress, "decode")
+        )
         if self.config.autoencoder.difference:
-            (out,) = decode(lambda a, b: (self.decoder(a) - self.decoder(b),), [q_c, self._codes(z_n)], input_scales=[_ONE, _ONE])
+            (out,) = decode(
+                lambda a, b: (self.decoder(a) - self.decoder(b),), [q_c, self._codes(z_n)], input_scales=[_ONE, _ONE]
+            )
             return out.float()
         (out,) = decode(
             lambda a, b, c: (self.decoder(a, Features(b, c)),), [q_c, *features], input_scales=[_ONE, _STEM_SCALE, _ONE]
-        )  # fmt: skip
+        )
         out = out.float()
         return out if self.decoder.source_conditioned else out - x
 
@@ -347,7 +372,11 @@ def organ_bias(error: Tensor, organs: Tensor, *, fewest: int = 1) -> Tensor:
     offset = _LABELS * torch.arange(crops, device=organs.device).view(-1, 1, 1, 1, 1)
     index = (torch.where(_inside(organs), organs, 0).long() + offset).flatten()
     counts = torch.bincount(index, minlength=_LABELS * crops).view(crops, _LABELS)
-    sums = error.new_zeros(_LABELS * crops, dtype=torch.float32).index_add(0, index, error.float().flatten()).view(crops, _LABELS)
+    sums = (
+        error.new_zeros(_LABELS * crops, dtype=torch.float32)
+        .index_add(0, index, error.float().flatten())
+        .view(crops, _LABELS)
+    )
     known = counts >= fewest
     known[:, 0] = False
     squares = torch.where(known, sums / counts.clamp_min(1), 0.0).square()
@@ -368,7 +397,9 @@ def _per_channel(x: Tensor) -> Tensor:
     return x[None, :, None, None, None]
 
 
-def _run(function: Callable[..., tuple[Tensor, ...]], inputs: list[Tensor], *, tile: Triple | None, **grid: object) -> tuple[Tensor, ...]:
+def _run(
+    function: Callable[..., tuple[Tensor, ...]], inputs: list[Tensor], *, tile: Triple | None, **grid: object
+) -> tuple[Tensor, ...]:
     if tile is not None:
         return tiled(function, inputs, tile=tile, **grid)  # type: ignore[arg-type]
     result = function(*inputs)

@@ -1,7 +1,5 @@
 """Configuration of S2LDM: every reading and every deviation from the paper is a key here."""
 
-from __future__ import annotations
-
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -70,7 +68,7 @@ class LossConfig(_Part):
     rec_l2: float = 0.0
     """Mean squared error beside it (window units): the conditional mean, where L1 alone learns the median and under-enhances."""
     enhancement: float = Field(0.0, ge=0)
-    """Extra weight of voxels that enhance, growing with the true change up to :attr:`enhancement_full`: vessels are few voxels."""
+    """Extra weight of voxels that enhance, growing with the true change up to `enhancement_full`: vessels are few voxels."""
     enhancement_full: float = Field(2 / 7, gt=0)
     """Change (window units) from which the extra weight is whole: 100 HU in [-200, 500]."""
     organ_bias: float = Field(0.0, ge=0)
@@ -94,7 +92,7 @@ class LossConfig(_Part):
 
 
 class DiffusionConfig(_Part):
-    """Stage 2; see :class:`s2ldm_core.diffusion.Process`."""
+    """Stage 2; see `s2ldm_core.diffusion.Process`."""
 
     mode: Literal["concat", "bridge", "literal"] = "concat"
     schedule: Literal["flow", "ddpm"] = "flow"
@@ -112,7 +110,11 @@ class DiffusionConfig(_Part):
 
     def process(self) -> Process:
         return Process(
-            mode=self.mode, schedule=self.schedule, target=self.target, t_start=self.t_start, bridge_sigma=self.bridge_sigma
+            mode=self.mode,
+            schedule=self.schedule,
+            target=self.target,
+            t_start=self.t_start,
+            bridge_sigma=self.bridge_sigma,
         )
 
 
@@ -133,9 +135,15 @@ class S2LDMConfig(SystemConfig):
     def _consistent(self) -> Self:
         self.diffusion.process()  # raises on a reading that cannot run
         if not self.syncretic and self.autoencoder.source_conditioned:
-            raise ValueError("a source-conditioned decoder needs the source's encoder: set syncretic or unset source_conditioned")
-        if self.autoencoder.difference and (self.autoencoder.source_conditioned or not self.syncretic or self.loss.decode_source):
+            raise ValueError(
+                "a source-conditioned decoder needs the source's encoder: set syncretic or unset source_conditioned"
+            )
+        if self.autoencoder.difference and (
+            self.autoencoder.source_conditioned or not self.syncretic or self.loss.decode_source
+        ):
             raise ValueError("difference decoding needs syncretic true, source_conditioned false and decode_source 0")
         if "finetune" in self.stages and self.diffusion.target == "epsilon":
-            raise ValueError("the deterministic step cannot be fine-tuned with an ε-prediction: use target velocity or x0")
+            raise ValueError(
+                "the deterministic step cannot be fine-tuned with an ε-prediction: use target velocity or x0"
+            )
         return self

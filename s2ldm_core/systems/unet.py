@@ -4,8 +4,6 @@ The same encoder, core and decoder as S2LDM (so the same size), with the latent 
 encoder's features and its output goes straight to the decoder.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import torch
@@ -28,7 +26,7 @@ from s2ldm_core.tiling import pad_to_multiple, tiled
 
 
 class ResidualUNetConfig(SystemConfig):
-    """Sizes of the U-Net; see :class:`s2ldm_core.systems.s2ldm.S2LDMConfig` for the same names."""
+    """Sizes of the U-Net; see `s2ldm_core.systems.s2ldm.S2LDMConfig` for the same names."""
 
     channels: tuple[int, int] = (32, 64)
     blocks: tuple[int, int] = (1, 2)
@@ -102,17 +100,31 @@ class ResidualUNet(System):
             return z, features.stem, features.latent
 
         z, stem, latent = tiled(
-            encode, [x], input_scales=[FACTOR], output_scales=[one, fine, one], halo=self.encoder.halo, tile=tile,
+            encode,
+            [x],
+            input_scales=[FACTOR],
+            output_scales=[one, fine, one],
+            halo=self.encoder.halo,
+            tile=tile,
             on_tile=run_on_tiles(on_progress, "encode"),
-        )  # fmt: skip
+        )
         (core,) = tiled(
-            lambda part: (self.core(part, t=None, phase=phase),), [torch.cat([z, latent], dim=1)],
-            input_scales=[one], output_scales=[one], halo=self.core.halo, tile=core_tile(tile), align=self.core.stride,
+            lambda part: (self.core(part, t=None, phase=phase),),
+            [torch.cat([z, latent], dim=1)],
+            input_scales=[one],
+            output_scales=[one],
+            halo=self.core.halo,
+            tile=core_tile(tile),
+            align=self.core.stride,
             on_tile=run_on_tiles(on_progress, "step 1"),
-        )  # fmt: skip
+        )
         (change,) = tiled(
-            lambda a, b, c: (self.decoder(a, Features(b, c)),), [core, stem, latent],
-            input_scales=[one, fine, one], output_scales=[FACTOR], halo=self.decoder.halo, tile=tile,
+            lambda a, b, c: (self.decoder(a, Features(b, c)),),
+            [core, stem, latent],
+            input_scales=[one, fine, one],
+            output_scales=[FACTOR],
+            halo=self.decoder.halo,
+            tile=tile,
             on_tile=run_on_tiles(on_progress, "decode"),
-        )  # fmt: skip
+        )
         return change[(..., *undo)].float()

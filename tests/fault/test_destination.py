@@ -1,7 +1,5 @@
 """Destinations that are down, slow, full, rude or picky: what is recorded, and that nothing is sent twice or lost."""
 
-from __future__ import annotations
-
 import socket
 import threading
 import time
@@ -17,13 +15,13 @@ from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.sop_class import Verification
-from tiny_model import translated_job
 
 from dicom_node.catalog import Catalog, DeliveryState, JobState
 from dicom_node.config import Destination, Settings, parse_settings
 from dicom_node.deliver import CircuitBreaker, DeliverStep, Verdict, echo, scu, send_files
 from dicom_node.derive import DerivationInfo, DeriveStep, write_derived_series
 from dicom_node.errors import DeliverError, RetriableDeliverError
+from tests.tiny_model import translated_job
 
 SLICES = 4
 

@@ -1,7 +1,5 @@
 """Receiving while the disk is full, the catalog is away, or the node is killed at the worst moment."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,12 +13,11 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from pynetdicom import AE
 from sqlalchemy.exc import OperationalError
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from bench import peers
 from dicom_node.catalog import Catalog, NewInstance
 from dicom_node.config import NodeSettings, Settings
 from dicom_node.receive import Listener
-from tests.conftest import ct_slice
+from tests import peers
+from tests.ct_series import ct_slice
 
 SECONDS = 20.0
 ROUTE = "CECT_ART"

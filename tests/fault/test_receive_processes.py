@@ -1,7 +1,5 @@
 """The listeners' processes: killed, orphaned, stopped."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess
@@ -15,13 +13,12 @@ import pytest
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from pynetdicom import AE
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from bench import peers
 from dicom_node.catalog import Catalog
 from dicom_node.config import NodeSettings, Settings
 from dicom_node.errors import ReceiveError
 from dicom_node.receive import ListenerProcesses
-from tests.conftest import ct_slice
+from tests import peers
+from tests.ct_series import ct_slice
 
 SECONDS = 30.0
 

@@ -1,10 +1,7 @@
 """The node killed at some point of a series' way, and started again: nothing is lost, and nothing is done twice."""
 
-from __future__ import annotations
-
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -15,16 +12,15 @@ import pytest
 from pydicom import dcmread
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import SecondaryCaptureImageStorage
-from tiny_model import queue_job, write_tiny_package
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from bench import peers
 from dicom_node.catalog import Catalog, JobState
 from dicom_node.config import Destination
 from dicom_node.deliver.scu import send_files
 from dicom_node.deliver.status import Verdict
 from dicom_node.demo.destination import StorageDestination
 from dicom_node.translation import TranslationRecord
+from tests import peers
+from tests.tiny_model import queue_job, write_tiny_package
 
 Writer = Callable[..., list[Path]]
 Start = Callable[..., peers.Peer]

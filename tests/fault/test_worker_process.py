@@ -1,7 +1,5 @@
 """The translation worker killed, hung, cancelled and stopped: no job is lost, and every one gets its reason."""
 
-from __future__ import annotations
-
 import os
 import signal
 import socket
@@ -13,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from tiny_model import queue_job, write_tiny_package
 
 from dicom_node.catalog import Catalog, JobState
 from dicom_node.config import Settings, parse_settings
 from dicom_node.translate import TranslateStep
 from dicom_node.translation import TranslationRecord
+from tests.tiny_model import queue_job, write_tiny_package
 
 DEADLINE_SECONDS = 60.0
 

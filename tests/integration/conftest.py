@@ -1,18 +1,13 @@
 """Fixtures for tests with real programs: Orthanc, DCMTK, our node, each a process of its own on free loopback ports."""
 
-from __future__ import annotations
-
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pydicom import dcmread
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from bench import peers
+from tests import peers
 
 NodeStarter = Callable[..., peers.Peer]
 
@@ -46,11 +41,6 @@ def start_node(tmp_path: Path) -> Iterator[NodeStarter]:
         yield start
 
 
-def destination(peer: peers.Peer) -> dict[str, Any]:
-    """`peer` as an entry of the configuration's ``destinations``."""
-    return {"ae_title": peer.ae_title, "host": peers.HOST, "port": peer.port}
-
-
 @pytest.fixture(scope="session")
 def phantom_series(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small non-contrast phantom series: a folder of 12 CT images of 96x96."""
@@ -61,9 +51,3 @@ def phantom_series(tmp_path_factory: pytest.TempPathFactory) -> Path:
     phantom = Phantom(seed=20_001, matrix=(96, 96), slices=12, region="abdomen")
     write_series(phantom, folder, phase="native")
     return folder
-
-
-def headers(folder: Path) -> dict[str, Any]:
-    """The data sets in `folder`, without pixels, by SOP Instance UID."""
-    found = (dcmread(path, stop_before_pixels=True) for path in sorted(folder.iterdir()))
-    return {dataset.SOPInstanceUID: dataset for dataset in found}

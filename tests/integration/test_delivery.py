@@ -1,7 +1,5 @@
 """Delivery to real programs, and to peers that take only some encodings."""
 
-from __future__ import annotations
-
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -9,18 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import destination as destination_of
 from pydicom import Dataset, dcmread
 from pydicom.uid import ImplicitVRLittleEndian, JPEG2000Lossless, SecondaryCaptureImageStorage
 from pynetdicom import AE, evt
 from pynetdicom.presentation import AllStoragePresentationContexts
-from tiny_model import translated_job
 
-from bench.peers import Peer
 from dicom_node.catalog import Catalog, JobState
 from dicom_node.config import Destination, parse_settings
 from dicom_node.deliver import DeliverStep, Verdict, echo, send_files
 from dicom_node.derive import DeriveStep
+from tests.peers import Peer
+from tests.peers import destination as destination_of
+from tests.tiny_model import translated_job
 
 SLICES = 5
 

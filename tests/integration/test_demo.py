@@ -1,7 +1,5 @@
 """The demo, with a tiny untrained model: the whole way over real DICOM and HTTP, in this process."""
 
-from __future__ import annotations
-
 import io
 import json
 import logging
@@ -15,7 +13,6 @@ from pydicom import dcmread
 from pydicom.uid import generate_uid
 from pynetdicom import AE
 from rich.console import Console
-from tiny_model import write_tiny_package
 
 from dicom_node.demo import run_demo
 from dicom_node.demo.destination import StorageDestination
@@ -23,6 +20,7 @@ from dicom_node.demo.source import PHANTOM_SEED
 from dicom_node.errors import NodeError
 from s2ldm_core.errors import PackageError, VolumeError
 from s2ldm_core.package import BUNDLED
+from tests.tiny_model import write_tiny_package
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,5 @@
 """Derived objects before other programs' eyes: dciodvfy, SimpleITK, DCMTK."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 from pathlib import Path

@@ -3,8 +3,6 @@
 Not covered here: whether the synthesised enhancement is right, which the model's own evaluation measures.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess
@@ -17,15 +15,15 @@ from typing import Any
 import numpy as np
 import pytest
 import SimpleITK
-from conftest import destination
 from pydicom import Dataset, dcmread
 from pydicom.uid import SecondaryCaptureImageStorage
-from tiny_model import write_tiny_package
 
-from bench import peers
 from dicom_node.config import Destination
 from dicom_node.deliver.scu import send_files
 from s2ldm_core.io import read_volume
+from tests import peers
+from tests.peers import destination
+from tests.tiny_model import write_tiny_package
 
 pytestmark = [pytest.mark.orthanc, pytest.mark.dcmtk]
 

@@ -1,7 +1,5 @@
 """Header values, which may be a patient's, stay out of the logs of every process of the node."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,13 +10,12 @@ import pytest
 from pydicom import config, dcmread
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement
-from tiny_model import write_tiny_package
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from bench import peers
 from dicom_node.config import Destination
 from dicom_node.deliver.scu import send_files
 from dicom_node.demo.destination import StorageDestination
+from tests import peers
+from tests.tiny_model import write_tiny_package
 
 Writer = Callable[..., list[Path]]
 # None fits its VR (PS3.5 6.2); pydicom quotes such values in its warnings.

@@ -1,7 +1,5 @@
 """The listener against real senders: DCMTK, and pynetdicom where a sender must misbehave."""
 
-from __future__ import annotations
-
 import socket
 import struct
 import threading
@@ -28,12 +26,12 @@ from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.dsutils import encode
 
-from bench import peers
 from dicom_node.catalog import Catalog, JobState
 from dicom_node.config import NodeSettings, Settings
 from dicom_node.receive import Listener
 from dicom_node.receive.association import ReceivingAssociation
-from tests.conftest import ct_slice
+from tests import peers
+from tests.ct_series import ct_slice
 
 SECONDS = 10.0
 

@@ -8,20 +8,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from prepare_trees import small_phantom, write_study
 from pydicom import dcmread
 from typer.testing import CliRunner
 
 from dicom_node.cli import app as node
+from tests.paths import ROOT
+from tests.prepare_trees import small_phantom, write_study
 from train.cli import app as train
 from train.phantoms import write_labels
 
-CONFIG = Path(__file__).parents[2] / "config" / "train" / "s2ldm_cpu.yaml"
+CONFIG = ROOT / "config" / "train" / "s2ldm_cpu.yaml"
 SMALL = [
-    "network.phases=[venous]", "network.autoencoder.channels=[4, 6]", "network.autoencoder.blocks=[1, 1]", "network.autoencoder.latent=3",
-    "network.diffusion.channels=[4, 6]", "data.crop=[8, 32, 32]", "validation.cases=1",
+    "network.phases=[venous]",
+    "network.autoencoder.channels=[4, 6]",
+    "network.autoencoder.blocks=[1, 1]",
+    "network.autoencoder.latent=3",
+    "network.diffusion.channels=[4, 6]",
+    "data.crop=[8, 32, 32]",
+    "validation.cases=1",
     "stages=[{name: autoencoder, steps: 3}, {name: diffusion, steps: 3}, {name: finetune, steps: 3}]",
-]  # fmt: skip
+]
 
 
 def _run(app, *words) -> str:
@@ -42,15 +48,37 @@ def studies(tmp_path_factory) -> Path:
     return root
 
 
-def test_five_commands_lead_from_studies_to_a_translated_series(studies, tmp_path, monkeypatch):
+def test_five_commands_lead_from_studies_to_a_translated_series(studies, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    output = _run(train, "prepare", studies, "runs/pairs", "--registration", "rigid", "--phases", "venous", "--spacing", "6", "4", "4")
+    output = _run(
+        train,
+        "prepare",
+        studies,
+        "runs/pairs",
+        "--registration",
+        "rigid",
+        "--phases",
+        "venous",
+        "--spacing",
+        "6",
+        "4",
+        "4",
+    )
     assert "3 made" in output
     # In a process of its own, as at a prompt: accelerate keeps one precision for the life of a process.
-    fit = [sys.executable, "-m", "train.cli", "fit", str(CONFIG), *(word for change in SMALL for word in ("--set", change))]
+    fit = [
+        sys.executable,
+        "-m",
+        "train.cli",
+        "fit",
+        str(CONFIG),
+        *(word for change in SMALL for word in ("--set", change)),
+    ]
     subprocess.run(fit, check=True, env={**os.environ, "PYTHONPATH": str(CONFIG.parents[2])})
     _run(train, "export", "runs/s2ldm-cpu", "packages/mine", "--name", "mine")
-    report = _run(train, "evaluate", "mine=packages/mine", "--store", "runs/pairs", "--split", "test", "--output", "runs/report")
+    report = _run(
+        train, "evaluate", "mine=packages/mine", "--store", "runs/pairs", "--split", "test", "--output", "runs/report"
+    )
     assert "mine" in report
     assert (tmp_path / "runs" / "report" / "report.html").stat().st_size > 10_000
     manifest = yaml.safe_load((tmp_path / "runs" / "pairs" / "manifest.yaml").read_text())

@@ -1,7 +1,5 @@
 """The plan of an ablation: which configurations, seeds and budget, on which data, and what they are evaluated on."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re
@@ -44,7 +42,7 @@ class AblationRow(_Part):
 
 
 class HeldOutScans(_Part):
-    """Phantoms that are never trained on; see :class:`train.evaluation.HeldOut`."""
+    """Phantoms that are never trained on; see `train.evaluation.HeldOut`."""
 
     count: int = Field(4, ge=1)
     slices: int = Field(64, ge=8)
@@ -137,7 +135,9 @@ def load_plan(path: Path) -> AblationPlan:
     try:
         plan = AblationPlan.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except OSError as error:
-        raise TrainError("PLAN_INVALID", f"{path} cannot be read: {error}", "Name a plan such as config/train/ablation.yaml.") from error
+        raise TrainError(
+            "PLAN_INVALID", f"{path} cannot be read: {error}", "Name a plan such as config/train/ablation.yaml."
+        ) from error
     except yaml.YAMLError as error:
         raise TrainError("PLAN_INVALID", f"{path} is not YAML: {error}") from error
     except ValidationError as error:

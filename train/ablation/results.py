@@ -1,7 +1,5 @@
 """Evaluation of the runs of an ablation on held-out phantoms, each in a folder of its own, so that it grows run by run."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache, lru_cache
@@ -31,22 +29,27 @@ def held_out_cases(plan: AblationPlan) -> Cases:
     scans = plan.held_out
     return _Kept(
         HeldOut(
-            seeds=tuple(range(HELD_OUT, HELD_OUT + scans.count)), slices=scans.slices, matrix=scans.matrix, spacing_mm=scans.spacing_mm,
+            seeds=tuple(range(HELD_OUT, HELD_OUT + scans.count)),
+            slices=scans.slices,
+            matrix=scans.matrix,
+            spacing_mm=scans.spacing_mm,
             phases=plan.phases,
         )
-    )  # fmt: skip
+    )
 
 
 def evaluate_run(plan: AblationPlan, run: AblationRun, *, cases: Cases, device: str = "auto") -> list[ScanScore]:
     """Scores of a trained ``run``, its autoencoder's ceiling where the plan wants it, identity beside the plan's first run.
 
-    ``cases``: from :func:`held_out_cases`. Continues where it stopped.
+    ``cases``: from `held_out_cases`. Continues where it stopped.
     """
     systems = _systems(plan, run, device)
     folder = plan.folder / "evaluation" / run.folder.name
     records = Evaluation(cases=cases, systems=systems, viewer_cases=0).run(folder)
     names = {system.label: _name(system, run) for system in systems}
-    return [_score(names[label], record, found, plan, run) for record in records for label, found in record.systems.items()]
+    return [
+        _score(names[label], record, found, plan, run) for record in records for label, found in record.systems.items()
+    ]
 
 
 def _score(name: str, record: ScanRecord, found: SystemRecord, plan: AblationPlan, run: AblationRun) -> ScanScore:
@@ -68,7 +71,7 @@ def _name(system: Candidate, run: AblationRun) -> str:
 
 
 class _Kept:
-    """Cases that are made once and kept, where there are no more than :data:`_KEPT_CASES`."""
+    """Cases that are made once and kept, where there are no more than `_KEPT_CASES`."""
 
     def __init__(self, cases: Cases) -> None:
         self._cases = cases

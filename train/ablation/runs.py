@@ -1,7 +1,5 @@
 """The runs of an ablation: each a training of its own in a process of its own, so that a killed one costs only itself."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -50,7 +48,12 @@ def _run(plan: AblationPlan, row: AblationRow, seed: int, beside: Path, *, first
     digest = plan.digest(row, seed, beside=beside)
     name = f"{row.key}-{seed}-{digest}"
     return AblationRun(
-        row=row, seed=seed, digest=digest, folder=plan.folder / name, package=plan.folder / "packages" / name, first=first
+        row=row,
+        seed=seed,
+        digest=digest,
+        folder=plan.folder / name,
+        package=plan.folder / "packages" / name,
+        first=first,
     )
 
 
@@ -82,6 +85,8 @@ def _train(plan: AblationPlan, run: AblationRun, beside: Path) -> AblationRun:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, check=False)  # noqa: S603
     if done.returncode:
         tail = log.read_bytes()[-_LOG_TAIL:].decode("utf-8", "replace").strip()
-        raise TrainError("RUN_FAILED", f"{run.label} ended with code {done.returncode}:\n{tail}", f"The whole log is {log}.")
+        raise TrainError(
+            "RUN_FAILED", f"{run.label} ended with code {done.returncode}:\n{tail}", f"The whole log is {log}."
+        )
     export(run.folder, run.package, name=f"{run.row.key}-{run.seed}", version=f"0+ablation.{plan.name}"[:32])
     return run

@@ -1,7 +1,5 @@
 """What an ablation has measured so far, scan by scan: one small table beside the results, enough to go on from on another machine."""
 
-from __future__ import annotations
-
 import csv
 import io
 import math
@@ -32,7 +30,7 @@ class ScanScore:
     phase: str
     case: str
     values: Mapping[str, float | None]
-    """By the keys of :data:`train.evaluation.scores.METRICS`."""
+    """By the keys of `train.evaluation.scores.METRICS`."""
 
     @property
     def key(self) -> tuple[str, int, str, str]:
@@ -56,7 +54,9 @@ class ScoreSheet:
         self._scans = plan.held_out.count * len(plan.phases)
         names = [IDENTITY, *(name for row in plan.rows for name in (row.label, row.ceiling_label))]
         self._order = {name: number for number, name in enumerate(names)}
-        valid = {key: plan.held_out_digest if key == _IDENTITY_KEY else run.digest for run in runs for key in _keys(run)}
+        valid = {
+            key: plan.held_out_digest if key == _IDENTITY_KEY else run.digest for run in runs for key in _keys(run)
+        }
         found = _read(self._path) if self._path.is_file() else []
         self._scores = {score.key: score for score in found if valid.get((score.system, score.seed)) == score.run}
 
@@ -95,7 +95,14 @@ def _text(scores: Iterable[ScanScore]) -> str:
         values = (score.values.get(metric) for metric in _METRICS)
         seed = "" if score.seed is None else score.seed
         writer.writerow(
-            [score.system, seed, score.run, score.phase, score.case, *("" if value is None else f"{value:.9g}" for value in values)]
+            [
+                score.system,
+                seed,
+                score.run,
+                score.phase,
+                score.case,
+                *("" if value is None else f"{value:.9g}" for value in values),
+            ]
         )
     return out.getvalue()
 
@@ -108,12 +115,18 @@ def _read(path: Path) -> list[ScanScore]:
                 raise ValueError(f"it has no column {', '.join(sorted(missing))}")
             return [_score(row) for row in reader]
     except (TypeError, ValueError, csv.Error) as error:
-        raise TrainError("SCORES_DAMAGED", f"{path} cannot be read: {error}", "Remove this file; its runs are then made again.") from error
+        raise TrainError(
+            "SCORES_DAMAGED", f"{path} cannot be read: {error}", "Remove this file; its runs are then made again."
+        ) from error
 
 
 def _score(row: Mapping[str, str]) -> ScanScore:
-    values = {metric: float(row[metric]) if row.get(metric) else None for metric in _METRICS}  # a newer metric has no column
+    values = {
+        metric: float(row[metric]) if row.get(metric) else None for metric in _METRICS
+    }  # a newer metric has no column
     if not all(value is None or math.isfinite(value) for value in values.values()):
         raise ValueError(f"a value of {row['system']} is not finite")
     seed = int(row["seed"]) if row["seed"] else None
-    return ScanScore(system=row["system"], seed=seed, run=row["run"], phase=row["phase"], case=row["case"], values=values)
+    return ScanScore(
+        system=row["system"], seed=seed, run=row["run"], phase=row["phase"], case=row["case"], values=values
+    )

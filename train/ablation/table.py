@@ -51,13 +51,21 @@ class AblationTable:
         for phase in dict.fromkeys(score.phase for score in scores):
             of_phase = [score for score in scores if score.phase == phase]
             cells[phase] = {
-                system: {metric.key: Cell.of(_means([s for s in of_phase if s.system == system], metric.key)) for metric in COLUMNS}
+                system: {
+                    metric.key: Cell.of(_means([s for s in of_phase if s.system == system], metric.key))
+                    for metric in COLUMNS
+                }
                 for system in dict.fromkeys(score.system for score in of_phase)
             }
         return cls(cells=cells)
 
     def markdown(self) -> str:
-        heading = ["phase", "system", "seeds", *(" ".join(filter(None, (metric.title, metric.unit))) for metric in COLUMNS)]
+        heading = [
+            "phase",
+            "system",
+            "seeds",
+            *(" ".join(filter(None, (metric.title, metric.unit))) for metric in COLUMNS),
+        ]
         lines = ["| " + " | ".join(heading) + " |", "|---" * len(heading) + "|"]
         for phase, rows in self.cells.items():
             for row, found in rows.items():
@@ -71,7 +79,11 @@ class AblationTable:
             return {"mean": cell.mean, "half_width_95": cell.half_width, "seeds": cell.seeds}
 
         return json.dumps(
-            {p: {row: {m: plain(c) for m, c in found.items()} for row, found in rows.items()} for p, rows in self.cells.items()}, indent=1
+            {
+                p: {row: {m: plain(c) for m, c in found.items()} for row, found in rows.items()}
+                for p, rows in self.cells.items()
+            },
+            indent=1,
         )
 
 

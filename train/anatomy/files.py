@@ -10,8 +10,6 @@ A folder tree holds *subjects*. A subject is a folder with either
 subject's image.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from dataclasses import dataclass, replace
@@ -21,9 +19,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from s2ldm_core.anatomy import Subject, prepare
 from s2ldm_core.errors import VolumeError
 from s2ldm_core.volume import Volume, canonical
+from train.anatomy.subject import Subject, prepare
 from train.errors import TrainError
 
 MAP_SUFFIXES: Final = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd")
@@ -72,7 +70,10 @@ def _with_ct(files: SubjectFiles, images: dict[Path, tuple[Any, ...]]) -> Subjec
     if files.ct is not None or files.names is None:
         return files
     grid = _grid(files.maps[0])
-    return replace(files, ct=next((path for path, other in images.items() if path.parent != files.names.parent and other == grid), None))
+    return replace(
+        files,
+        ct=next((path for path, other in images.items() if path.parent != files.names.parent and other == grid), None),
+    )
 
 
 def _stem(path: Path) -> str:
@@ -88,7 +89,9 @@ def _subject(folder: Path) -> SubjectFiles | None:
     inside = _images_in(folder)
     own_ct = next((path for path in inside if _stem(path) in _CT_NAMES), None)
     if masks.is_dir() and _images_in(masks):
-        return SubjectFiles(name=folder.name, maps=tuple(_images_in(masks)), names=None, ct=own_ct, licence=provenance(folder))
+        return SubjectFiles(
+            name=folder.name, maps=tuple(_images_in(masks)), names=None, ct=own_ct, licence=provenance(folder)
+        )
     names = folder / "labels.json"
     maps = [path for path in inside if path != own_ct]
     if not names.is_file() or not maps:
@@ -126,7 +129,9 @@ def _grid(path: Path) -> tuple[Any, ...]:
     try:
         reader.ReadImageInformation()
     except RuntimeError as error:
-        raise TrainError("ANATOMY_UNREADABLE", f"{path} cannot be read.", "Write the label map again as NIfTI.") from error
+        raise TrainError(
+            "ANATOMY_UNREADABLE", f"{path} cannot be read.", "Write the label map again as NIfTI."
+        ) from error
     numbers = (*reader.GetSpacing(), *reader.GetOrigin(), *reader.GetDirection())
     return (*reader.GetSize(), *(round(float(value), 2) for value in numbers))
 
@@ -135,9 +140,15 @@ def _grids(anatomy: Path) -> dict[Path, tuple[Any, ...]]:
     """Grid of every image that could be some subject's CT: those outside subjects with labels, and of ``volumes`` beside the tree."""
     beside = anatomy.resolve().parent / "volumes"
     paths = [
-        path for folder in (anatomy, beside) if folder.is_dir() for path in sorted(folder.rglob("*")) if path.is_file() and _stem(path)
+        path
+        for folder in (anatomy, beside)
+        if folder.is_dir()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and _stem(path)
     ]
-    return {path: _grid(path) for path in paths if path.parent.name != "segmentations" and not _stem(path).startswith("seg")}
+    return {
+        path: _grid(path) for path in paths if path.parent.name != "segmentations" and not _stem(path).startswith("seg")
+    }
 
 
 @lru_cache(maxsize=2)
@@ -160,12 +171,19 @@ def read_subject(files: SubjectFiles) -> Subject:
         image, _ = canonical(_read(files.ct))
         if image.shape != turned.shape or not np.allclose(image.affine, turned.affine, atol=0.05):
             raise TrainError(
-                "ANATOMY_GRID", f"{files.ct} is not on the grid of {files.maps[0]}.", "Resample one of them, or move the CT away."
+                "ANATOMY_GRID",
+                f"{files.ct} is not on the grid of {files.maps[0]}.",
+                "Resample one of them, or move the CT away.",
             )
         ct = image.hu
     return prepare(
-        files.name, turned.hu.astype(np.int32), names, spacing_mm=turned.spacing_mm, ct_hu=ct, licence=files.licence,
-    )  # fmt: skip
+        files.name,
+        turned.hu.astype(np.int32),
+        names,
+        spacing_mm=turned.spacing_mm,
+        ct_hu=ct,
+        licence=files.licence,
+    )
 
 
 def _combined(masks: tuple[Path, ...]) -> tuple[Volume, dict[int, str]]:
@@ -177,7 +195,9 @@ def _combined(masks: tuple[Path, ...]) -> tuple[Volume, dict[int, str]]:
         if total is None:
             total = mask.with_hu(np.zeros(mask.shape, np.float32))
         if mask.shape != total.shape:
-            raise TrainError("ANATOMY_GRID", f"{path} has another grid than {masks[0]}.", "Write all masks of a subject on one grid.")
+            raise TrainError(
+                "ANATOMY_GRID", f"{path} has another grid than {masks[0]}.", "Write all masks of a subject on one grid."
+            )
         total.hu[mask.hu > 0.5] = value
         names[value] = _stem(path)
     assert total is not None  # noqa: S101 - a subject has at least one mask

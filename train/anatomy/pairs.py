@@ -1,7 +1,5 @@
 """Pairs made from subjects: each seed is one made-up patient with one subject's anatomy."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -10,10 +8,10 @@ from typing import Literal
 
 import numpy as np
 
-from s2ldm_core.anatomy import AnatomyScan, Mode, organ_ids
 from s2ldm_core.body import body_box
 from s2ldm_core.phantom import PHASE_SECONDS
 from train.anatomy.files import SubjectFiles, find_subjects, read_subject
+from train.anatomy.scan import AnatomyScan, Mode, organ_ids
 from train.errors import TrainError
 from train.phantoms import PhantomGrid
 from train.processes import in_processes
@@ -51,23 +49,33 @@ def make_anatomy_store(
     known = {files.name: files for files in find_subjects(anatomy)}
     unknown = [name for name in subjects if name not in known]
     if unknown:
-        raise TrainError("SUBJECT_UNKNOWN", f"{anatomy} has no subject {', '.join(unknown)}.", f"It has: {', '.join(sorted(known))}.")
+        raise TrainError(
+            "SUBJECT_UNKNOWN", f"{anatomy} has no subject {', '.join(unknown)}.", f"It has: {', '.join(sorted(known))}."
+        )
     chosen = tuple(known[name] for name in subjects) or tuple(known.values())
     wrong = [phase for phase in phases if phase not in PHASE_SECONDS or phase == "native"]
     if wrong or not phases:
-        raise TrainError("PHASE_UNKNOWN", f"There is no contrast phase {', '.join(wrong)!r}.", "Choose from arterial, venous, delayed.")
+        raise TrainError(
+            "PHASE_UNKNOWN",
+            f"There is no contrast phase {', '.join(wrong)!r}.",
+            "Choose from arterial, venous, delayed.",
+        )
     missing = [seed for seed in seeds if not has_case(folder, case_name(seed))]
     # A subject's seeds one after the other, so that a process reads it once.
     ordered = sorted(missing, key=lambda seed: (_pick(seed, len(chosen)), seed))
     make = partial(_make_case, folder, phases=phases, grid=grid or PhantomGrid(), modes=modes)
-    return (name for _, name in in_processes(make, [(seed, chosen[_pick(seed, len(chosen))]) for seed in ordered], workers))
+    return (
+        name for _, name in in_processes(make, [(seed, chosen[_pick(seed, len(chosen))]) for seed in ordered], workers)
+    )
 
 
 def _pick(seed: int, count: int) -> int:
     return int(np.random.default_rng((seed, 3)).integers(count))
 
 
-def _make_case(folder: Path, one: tuple[int, SubjectFiles], *, phases: tuple[str, ...], grid: PhantomGrid, modes: Modes) -> str:
+def _make_case(
+    folder: Path, one: tuple[int, SubjectFiles], *, phases: tuple[str, ...], grid: PhantomGrid, modes: Modes
+) -> str:
     seed, files = one
     subject = read_subject(files)
     rng = np.random.default_rng((seed, 4))
@@ -82,10 +90,17 @@ def _make_case(folder: Path, one: tuple[int, SubjectFiles], *, phases: tuple[str
     noise = scan.noise_hu()
     name = case_name(seed)
     write_case(
-        folder, name, spacing_mm=grid.spacing_mm, native=native[box], changes={phase: scan.change_hu(phase)[box] for phase in phases},
-        noise=None if noise is None else noise[box], labels=scan.labels[box], organs=organ_ids([scan.labels[box]]),
-        patient=f"anatomy-of-{files.name}", about={"anatomy": files.name, "licence": files.licence, "mode": mode, "seed": seed},
-    )  # fmt: skip
+        folder,
+        name,
+        spacing_mm=grid.spacing_mm,
+        native=native[box],
+        changes={phase: scan.change_hu(phase)[box] for phase in phases},
+        noise=None if noise is None else noise[box],
+        labels=scan.labels[box],
+        organs=organ_ids([scan.labels[box]]),
+        patient=f"anatomy-of-{files.name}",
+        about={"anatomy": files.name, "licence": files.licence, "mode": mode, "seed": seed},
+    )
     return name
 
 

@@ -11,8 +11,6 @@
              docs/README.md              the model card
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 from importlib.metadata import version
@@ -32,7 +30,9 @@ _IMPORTS = (("s2ldm_core", "Translator"), ("s2ldm_core.io", "read_volume"), ("s2
 _NEEDED = ("s2ldm-node", "safetensors", "SimpleITK", "scipy", "pydantic", "PyYAML")
 
 
-def make_bundle(package: ModelPackage, folder: Path, *, authors: str = "S2LDM node contributors", rights: str = "Apache-2.0") -> Path:
+def make_bundle(
+    package: ModelPackage, folder: Path, *, authors: str = "S2LDM node contributors", rights: str = "Apache-2.0"
+) -> Path:
     """Write ``package`` as a bundle into ``folder``; returns it.
 
     Raises
@@ -53,7 +53,10 @@ def make_bundle(package: ModelPackage, folder: Path, *, authors: str = "S2LDM no
         if (package.path / file).is_file():
             shutil.copy(package.path / file, folder / _PACKAGE / file)
     torch.save(system.state_dict(), folder / "models" / "model.pt")
-    _write(folder / "configs" / "metadata.json", bundle_metadata(package, factor=system.factor, authors=authors, rights=rights))
+    _write(
+        folder / "configs" / "metadata.json",
+        bundle_metadata(package, factor=system.factor, authors=authors, rights=rights),
+    )
     _write(folder / "configs" / "inference.json", inference_config(package))
     shutil.copy(_HERE / SCHEMA, folder / "configs" / SCHEMA)
     (folder / "scripts" / "__init__.py").touch()
@@ -62,13 +65,22 @@ def make_bundle(package: ModelPackage, folder: Path, *, authors: str = "S2LDM no
     return folder
 
 
-def bundle_metadata(package: ModelPackage, *, factor: tuple[int, int, int], authors: str, rights: str) -> dict[str, Any]:
+def bundle_metadata(
+    package: ModelPackage, *, factor: tuple[int, int, int], authors: str, rights: str
+) -> dict[str, Any]:
     """``metadata.json`` of the bundle; sizes are multiples of ``factor``, the network's stride (slices, rows, columns)."""
     meta = package.metadata
     low, high = meta.window_hu
     needed = {name: version(name) for name in _NEEDED}
     shape = [f"{multiple}*n" for multiple in factor]
-    tensor = {"type": "image", "format": "magnitude", "modality": "CT", "num_channels": 1, "spatial_shape": shape, "dtype": "float32"}
+    tensor = {
+        "type": "image",
+        "format": "magnitude",
+        "modality": "CT",
+        "num_channels": 1,
+        "spatial_shape": shape,
+        "dtype": "float32",
+    }
     return {
         "schema": SCHEMA_URL,
         "version": meta.version,
@@ -91,8 +103,22 @@ def bundle_metadata(package: ModelPackage, *, factor: tuple[int, int, int], auth
         "eval_metrics": meta.metrics,
         "references": [PAPER],
         "network_data_format": {
-            "inputs": {"image": {**tensor, "value_range": [-1, 1], "is_patch_data": False, "channel_def": {"0": "non-contrast CT"}}},
-            "outputs": {"pred": {**tensor, "value_range": [], "is_patch_data": False, "channel_def": {"0": "change by contrast"}}},
+            "inputs": {
+                "image": {
+                    **tensor,
+                    "value_range": [-1, 1],
+                    "is_patch_data": False,
+                    "channel_def": {"0": "non-contrast CT"},
+                }
+            },
+            "outputs": {
+                "pred": {
+                    **tensor,
+                    "value_range": [],
+                    "is_patch_data": False,
+                    "channel_def": {"0": "change by contrast"},
+                }
+            },
         },
     }
 

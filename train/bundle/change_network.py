@@ -1,7 +1,5 @@
 """The network of a model package as MONAI's tools call networks: one image in, one prediction out."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import torch

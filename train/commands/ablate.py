@@ -16,7 +16,8 @@ if TYPE_CHECKING:  # asking for help needs no PyTorch
 def ablate(
     plan: Annotated[Path, typer.Argument(help="A plan such as config/train/ablation.yaml.")],
     output: Annotated[
-        Path | None, typer.Option(help="Folder for scores.csv (another machine goes on from it), table.md and table.json.")
+        Path | None,
+        typer.Option(help="Folder for scores.csv (another machine goes on from it), table.md and table.json."),
     ] = None,
     device: Annotated[str, typer.Option(help="Of the evaluation: auto, cpu or cuda.")] = "auto",
 ) -> None:

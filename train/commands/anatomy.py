@@ -1,7 +1,5 @@
 """``s2ldm-train phantom --anatomy``: pairs from label maps of real anatomy."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import cast, get_args
 
@@ -33,14 +31,26 @@ def anatomy_pairs(
     """
     console = console or Console(stderr=True)
     if modes not in get_args(Modes):
-        raise TrainError("MODES_UNKNOWN", f"There is no mode {modes!r}.", f"Choose one of {', '.join(get_args(Modes))}.")
+        raise TrainError(
+            "MODES_UNKNOWN", f"There is no mode {modes!r}.", f"Choose one of {', '.join(get_args(Modes))}."
+        )
     made = 0
     seeds = range(first, first + count)
     pairs = make_anatomy_store(
-        output, anatomy=anatomy, seeds=seeds, phases=phases, workers=workers, subjects=subjects, modes=cast(Modes, modes)
+        output,
+        anatomy=anatomy,
+        seeds=seeds,
+        phases=phases,
+        workers=workers,
+        subjects=subjects,
+        modes=cast(Modes, modes),
     )
     with Progress(
-        SpinnerColumn(), *Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn(), console=console
+        SpinnerColumn(),
+        *Progress.get_default_columns()[:2],
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
     ) as bar:
         task = bar.add_task("pairs from anatomy", total=count)
         for _ in pairs:

@@ -34,13 +34,18 @@ def evaluate(
     store: Annotated[Path | None, typer.Option(help="Evaluate on this pair store instead of phantoms.")] = None,
     split: Annotated[SplitName, typer.Option(help="Split of the store.")] = SplitName.TEST,
     ceiling: Annotated[
-        list[str] | None, typer.Option(help="LABEL=RUN: the run a package comes from, for the ceiling its stage-1 autoencoder sets.")
+        list[str] | None,
+        typer.Option(help="LABEL=RUN: the run a package comes from, for the ceiling its stage-1 autoencoder sets."),
     ] = None,
     window: Annotated[tuple[float, float], typer.Option(help="HU window of the clipped metrics.")] = (-200.0, 200.0),
-    samples: Annotated[int, typer.Option(help="Samples for the uncertainty of systems that can sample; 0: none.", min=0)] = 0,
+    samples: Annotated[
+        int, typer.Option(help="Samples for the uncertainty of systems that can sample; 0: none.", min=0)
+    ] = 0,
     sample_steps: Annotated[int, typer.Option(help="Steps of each sample.", min=2, max=1000)] = 2,
     viewer_cases: Annotated[int, typer.Option(help="Cases shown in the report's slice viewer.", min=0)] = 2,
-    output: Annotated[Path | None, typer.Option(help="Folder for report.html, report.md, cases.csv, organs.csv, summary.json.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for report.html, report.md, cases.csv, organs.csv, summary.json.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Compare packages on held-out phantoms or a store's split, beside identity and the autoencoder's ceiling; continues where it stopped.
@@ -53,7 +58,9 @@ def evaluate(
     if samples == 1:
         raise TrainError("SAMPLES_TOO_FEW", "One sample has no standard deviation.", "Use --samples 2 or more, or 0.")
     if not window[0] < window[1]:
-        raise TrainError("WINDOW_EMPTY", f"The window {window[0]:g} {window[1]:g} is empty.", "Give the lower HU first.")
+        raise TrainError(
+            "WINDOW_EMPTY", f"The window {window[0]:g} {window[1]:g} is empty.", "Give the lower HU first."
+        )
     named = dict(_labelled(item) for item in packages)
     if len(named) < len(packages):
         raise TrainError("LABEL_TWICE", "Two packages have the same label.", "Give each its own: LABEL=FOLDER.")

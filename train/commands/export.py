@@ -1,7 +1,5 @@
 """``s2ldm-train export``."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Annotated
@@ -31,9 +29,14 @@ def export(
 
     console = Console()
     package = make(
-        run, output, name=name, version=version, metrics=_json(metrics), intended_use=intended_use or INTENDED_USE,
+        run,
+        output,
+        name=name,
+        version=version,
+        metrics=_json(metrics),
+        intended_use=intended_use or INTENDED_USE,
         limits=(*LIMITS, *(limit or ())),
-    )  # fmt: skip
+    )
     console.print(f"package {package.metadata.name} {package.metadata.version}: {output}", markup=False)
     if bundle is not None:
         from train.bundle import make_bundle
@@ -47,7 +50,11 @@ def _json(path: Path | None) -> dict[str, object] | None:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:
-        raise TrainError("METRICS_UNREADABLE", f"{path} cannot be read: {error}", "Name the JSON that evaluate --output wrote.") from error
+        raise TrainError(
+            "METRICS_UNREADABLE", f"{path} cannot be read: {error}", "Name the JSON that evaluate --output wrote."
+        ) from error
     if not isinstance(found, dict):
-        raise TrainError("METRICS_UNREADABLE", f"{path} holds no metrics.", "Name the JSON that evaluate --output wrote.")
+        raise TrainError(
+            "METRICS_UNREADABLE", f"{path} holds no metrics.", "Name the JSON that evaluate --output wrote."
+        )
     return found

@@ -1,7 +1,5 @@
 """``s2ldm-train fit``."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +10,8 @@ from rich.console import Console
 def fit(
     config: Annotated[Path, typer.Argument(help="One of config/train/*.yaml.")],
     change: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one key, as in --set stages.diffusion.steps=500.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change one key, as in --set stages.diffusion.steps=500."),
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Only validate the configuration.")] = False,
 ) -> None:
@@ -27,7 +26,10 @@ def fit(
     loaded = load_config(config, overrides=change or ())
     console = Console()
     if check:
-        console.print(f"{config} is valid: {loaded.system}, stages {', '.join(stage.name for stage in loaded.stages)}", markup=False)
+        console.print(
+            f"{config} is valid: {loaded.system}, stages {', '.join(stage.name for stage in loaded.stages)}",
+            markup=False,
+        )
         return
     from train.fit import Fit
 

@@ -1,7 +1,5 @@
 """``s2ldm-train phantom``: training pairs from the digital torso phantom, or from label maps of real anatomy."""
 
-from __future__ import annotations
-
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -16,13 +14,20 @@ from train.errors import TrainError
 def phantom(
     output: Annotated[Path, typer.Argument(help="Folder of the pair store (or of DICOM studies with --dicom).")],
     count: Annotated[int, typer.Option(help="Number of patients.", min=1)] = 96,
-    first: Annotated[int, typer.Option(help="Seed of the first patient; seeds from 100000 on are held out for evaluation.", min=0)] = 0,
+    first: Annotated[
+        int, typer.Option(help="Seed of the first patient; seeds from 100000 on are held out for evaluation.", min=0)
+    ] = 0,
     phases: Annotated[str, typer.Option(help="Phases, comma-separated.")] = "arterial,venous",
     workers: Annotated[int, typer.Option(help="Processes.", min=1)] = 1,
     dicom: Annotated[bool, typer.Option("--dicom", help="Write CT series in DICOM instead of a pair store.")] = False,
-    breathing: Annotated[float, typer.Option(help="With --dicom: up to so many mm of breathing between the phases.", min=0)] = 0.0,
+    breathing: Annotated[
+        float, typer.Option(help="With --dicom: up to so many mm of breathing between the phases.", min=0)
+    ] = 0.0,
     anatomy: Annotated[
-        Path | None, typer.Option(help="Paint the label maps (and enhance the native CTs) in this folder instead of made-up anatomy.")
+        Path | None,
+        typer.Option(
+            help="Paint the label maps (and enhance the native CTs) in this folder instead of made-up anatomy."
+        ),
     ] = None,
     subjects: Annotated[str, typer.Option(help="With --anatomy: only these subjects' folders, comma-separated.")] = "",
     modes: Annotated[str, typer.Option(help="With --anatomy: painted, simulated or both.")] = "both",
@@ -36,16 +41,27 @@ def phantom(
         from train.commands.anatomy import anatomy_pairs
 
         if dicom:
-            raise TrainError("DICOM_OF_ANATOMY", "Pairs from label maps are written as a pair store only.", "Leave --dicom out.")
+            raise TrainError(
+                "DICOM_OF_ANATOMY", "Pairs from label maps are written as a pair store only.", "Leave --dicom out."
+            )
         anatomy_pairs(
-            output, anatomy=anatomy, count=count, first=first, phases=names, workers=workers, subjects=chosen, modes=modes,
+            output,
+            anatomy=anatomy,
+            count=count,
+            first=first,
+            phases=names,
+            workers=workers,
+            subjects=chosen,
+            modes=modes,
             console=Console(stderr=True),
-        )  # fmt: skip
+        )
         return
     from train.phantoms import make_store, write_dicom
 
     if breathing and not dicom:
-        raise TrainError("BREATHING_IN_STORE", "A pair store holds registered pairs.", "Add --dicom, then run s2ldm-train prepare.")
+        raise TrainError(
+            "BREATHING_IN_STORE", "A pair store holds registered pairs.", "Add --dicom, then run s2ldm-train prepare."
+        )
     make = partial(write_dicom, breathing_mm=breathing) if dicom else make_store
     made = 0
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())

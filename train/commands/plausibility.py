@@ -1,7 +1,5 @@
 """``s2ldm-train plausibility``."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +13,9 @@ def plausibility(
     package: Annotated[str, typer.Argument(help="Model package: a folder, or the name of a bundled one.")],
     scan: Annotated[Path, typer.Argument(help="Native CT: folder with a DICOM series, NIfTI or MetaImage.")],
     labels: Annotated[Path | None, typer.Option(help="Label map of the scan, with labels.json beside it.")] = None,
-    regions: Annotated[Path | None, typer.Option(help="YAML list of spheres: name, structure, centre_mm (LPS), radius_mm.")] = None,
+    regions: Annotated[
+        Path | None, typer.Option(help="YAML list of spheres: name, structure, centre_mm (LPS), radius_mm.")
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="Markdown file for the table.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
@@ -35,7 +35,11 @@ def plausibility(
         *([] if regions is None else placed_regions(regions, volume)),
     ]
     if not wanted:
-        raise TrainError("NO_REGIONS", f"No label in {labels} names a known organ.", "Use TotalSegmentator's class names in labels.json.")
+        raise TrainError(
+            "NO_REGIONS",
+            f"No label in {labels} names a known organ.",
+            "Use TotalSegmentator's class names in labels.json.",
+        )
     text = table(examine(Translator.load(package, device=device), volume, wanted))
     typer.echo(text)
     if output is not None:

@@ -17,19 +17,30 @@ if TYPE_CHECKING:  # asking for help needs neither PyTorch nor SimpleITK
 
 
 def prepare(
-    studies: Annotated[Path, typer.Argument(help="Folder tree with native and contrast CT: DICOM, NIfTI or MetaImage.")],
+    studies: Annotated[
+        Path, typer.Argument(help="Folder tree with native and contrast CT: DICOM, NIfTI or MetaImage.")
+    ],
     output: Annotated[Path, typer.Argument(help="Folder of the pair store.")],
-    pairs: Annotated[Path | None, typer.Option(help="CSV that names series, phases and patients (docs/prepare.md).")] = None,
+    pairs: Annotated[
+        Path | None, typer.Option(help="CSV that names series, phases and patients (docs/prepare.md).")
+    ] = None,
     layout: Annotated[str, typer.Option(help="auto, folders, phase-folders, coltea, mp-act or phantom.")] = "auto",
     phases: Annotated[str, typer.Option(help="Contrast phases wanted: arterial, venous, delayed.")] = "arterial,venous",
     registration: Annotated[str, typer.Option(help="bspline, demons, affine, rigid or none.")] = "bspline",
-    split: Annotated[str | None, typer.Option(help="Shares of patients; 0.8/0.2/0 for mp-act.", show_default="0.7/0.15/0.15")] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Shares of patients; 0.8/0.2/0 for mp-act.", show_default="0.7/0.15/0.15")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the split and of the registration's sampling.", min=0)] = 0,
     workers: Annotated[int, typer.Option(help="Processes.", min=1)] = 1,
     window: Annotated[
-        tuple[float, float] | None, typer.Option(help="HU window of the models to train; -200 200 for mp-act.", show_default="-200 500")
+        tuple[float, float] | None,
+        typer.Option(help="HU window of the models to train; -200 200 for mp-act.", show_default="-200 500"),
     ] = None,
-    spacing: Annotated[tuple[float, float, float], typer.Option(help="Model grid: slices, rows, columns, mm.")] = (3.0, 1.5, 1.5),
+    spacing: Annotated[tuple[float, float, float], typer.Option(help="Model grid: slices, rows, columns, mm.")] = (
+        3.0,
+        1.5,
+        1.5,
+    ),
 ) -> None:
     """Make a store of registered pairs from studies; run the same command again to continue.
 
@@ -39,10 +50,22 @@ def prepare(
     from train.prepare import prepare as run
 
     options = PrepareOptions.of(
-        layout=layout, phases=phases, registration=registration, split=split, seed=seed, window_hu=window, spacing_mm=spacing
+        layout=layout,
+        phases=phases,
+        registration=registration,
+        split=split,
+        seed=seed,
+        window_hu=window,
+        spacing_mm=spacing,
     )
     console = Console(stderr=True)
-    columns = (SpinnerColumn(), *Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (
+        SpinnerColumn(),
+        *Progress.get_default_columns()[:2],
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console) as bar:
         tasks: dict[str, TaskID] = {}
 

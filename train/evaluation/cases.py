@@ -159,4 +159,3 @@ class StoreCases:
 
     def _case(self, name: str) -> Case:
         return self._store[self._store.names.index(name)]
-

@@ -1,7 +1,5 @@
 """The evaluation itself: every case, phase and system once, scored and recorded."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +18,7 @@ from train.metrics import PAPER_WINDOW_HU, Window
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """What is evaluated on what; :meth:`run` does it, continuing where an earlier run of the same stopped."""
+    """What is evaluated on what; `run` does it, continuing where an earlier run of the same stopped."""
 
     cases: Cases
     systems: Sequence[Candidate]
@@ -67,7 +65,9 @@ class Evaluation:
         case = self.cases.load(name)
         for phase, record in zip(case.phases, known, strict=True):
             if record is None:
-                record = self._scan(case, phase, case.target(phase), folder=kept.pictures(name, phase) if pictures else None)
+                record = self._scan(
+                    case, phase, case.target(phase), folder=kept.pictures(name, phase) if pictures else None
+                )
                 kept.save(record)
             yield record
 
@@ -105,7 +105,9 @@ class Evaluation:
             phase=phase,
             organs={
                 organ: OrganRecord(
-                    voxels=reference.organ_voxels[organ], source_hu=reference.source_hu[organ], target_hu=reference.target_hu[organ]
+                    voxels=reference.organ_voxels[organ],
+                    source_hu=reference.source_hu[organ],
+                    target_hu=reference.target_hu[organ],
                 )
                 for organ in reference.organs
             },

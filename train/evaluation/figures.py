@@ -1,7 +1,5 @@
 """The report's figures, as SVG: the same file goes into the page and beside it, for a paper."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Mapping, Sequence
 
@@ -16,6 +14,7 @@ from train.evaluation.scores import LEAD, SMALLEST_CHANGE_HU
 from train.evaluation.summary import ORGANS, PhaseSummary, Row
 
 _COLOURS = ("#6b7280", "#1d4ed8", "#c2410c", "#047857", "#7c3aed", "#be123c", "#0e7490", "#a16207")
+
 
 def figures(summaries: Sequence[PhaseSummary], records: Sequence[ScanRecord]) -> dict[str, str]:
     """Name → SVG; figures without data (organs without labels, spectra without regions) are left out."""
@@ -51,13 +50,19 @@ def _metrics(summaries: Sequence[PhaseSummary], records: Sequence[ScanRecord]) -
                 values = [
                     value
                     for record in records
-                    if record.phase == summary.phase and row.label in record.systems
+                    if record.phase == summary.phase
+                    and row.label in record.systems
                     and (value := record.systems[row.label].values[metric.key]) is not None
-                ]  # fmt: skip
-                ax.plot(values, np.full(len(values), place) + 0.16, "|", color=colours[row.label], alpha=0.55, markersize=6)
+                ]
+                ax.plot(
+                    values, np.full(len(values), place) + 0.16, "|", color=colours[row.label], alpha=0.55, markersize=6
+                )
                 found = row.metrics.get(metric.key)
                 if found is not None:
-                    ends = (found.value if found.low is None else found.low, found.value if found.high is None else found.high)
+                    ends = (
+                        found.value if found.low is None else found.low,
+                        found.value if found.high is None else found.high,
+                    )
                     ax.plot(ends, (place, place), color=colours[row.label], linewidth=2)
                     ax.plot(found.value, place, "o", color=colours[row.label], markersize=5)
             ax.set_title(f"{metric.title}{f', {metric.unit}' if metric.unit else ''}")
@@ -70,7 +75,10 @@ def _metrics(summaries: Sequence[PhaseSummary], records: Sequence[ScanRecord]) -
 
 def _recovery(summaries: Sequence[PhaseSummary]) -> Figure | None:
     """Recovered enhancement by organ, of models only: identity is 0 by definition."""
-    shown = [(s, [r for r in s.rows if r.kind != "identity" and any(o.recovery for o in r.organs.values())]) for s in summaries]
+    shown = [
+        (s, [r for r in s.rows if r.kind != "identity" and any(o.recovery for o in r.organs.values())])
+        for s in summaries
+    ]
     shown = [(summary, rows) for summary, rows in shown if rows]
     if not shown:
         return None
@@ -140,7 +148,9 @@ def _noise_power(summaries: Sequence[PhaseSummary]) -> Figure | None:
         ax.semilogy(frequency, power, color="#111827", linewidth=2, label="acquired")
         for row in summary.rows:
             if row.power is not None:
-                ax.semilogy(frequency, np.maximum(row.power, power.max() * 1e-6), color=colours[row.label], label=row.label)
+                ax.semilogy(
+                    frequency, np.maximum(row.power, power.max() * 1e-6), color=colours[row.label], label=row.label
+                )
         ax.set_xlabel("radial frequency, cycles/mm")
         ax.set_ylabel("noise power, HU² mm²")
         ax.set_title(summary.phase, loc="left")
@@ -173,7 +183,14 @@ def _calibration_curve(ax: Axes, row: Row, colour: str) -> None:
     if row.calibration is None:
         return
     bins = row.calibration.rows
-    ax.plot([b["predicted_hu"] for b in bins], [b["error_hu"] for b in bins], "o-", color=colour, markersize=4, label=row.label)
+    ax.plot(
+        [b["predicted_hu"] for b in bins],
+        [b["error_hu"] for b in bins],
+        "o-",
+        color=colour,
+        markersize=4,
+        label=row.label,
+    )
 
 
 def _colours(summaries: Sequence[PhaseSummary]) -> Mapping[str, str]:

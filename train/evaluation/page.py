@@ -1,7 +1,5 @@
 """The report as one HTML page that holds everything itself: no script, style or picture from elsewhere."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -33,7 +31,10 @@ _CAPTIONS = (
     ("recovery", "Share of the true enhancement that a system gives back, by organ; 1 is right. Bars: 95 % interval."),
     ("organs", "Mean HU of every organ in every case, synthetic against acquired."),
     ("noise_power", "Noise texture in homogeneous soft tissue: radial noise-power spectra, mean over cases."),
-    ("calibration", "Error of the samples' mean by their standard deviation. The error holds the acquired scan's own noise too."),
+    (
+        "calibration",
+        "Error of the samples' mean by their standard deviation. The error holds the acquired scan's own noise too.",
+    ),
 )
 
 
@@ -46,15 +47,22 @@ def render(
     viewer: Mapping[str, Any] | None,
     systems: Sequence[Candidate],
 ) -> str:
-    """The page; ``figures``: name → SVG, ``viewer``: see :func:`viewer_data`."""
+    """The page; ``figures``: name → SVG, ``viewer``: see `viewer_data`."""
     environment = Environment(
-        loader=PackageLoader("train.evaluation"), autoescape=select_autoescape(["html"]), undefined=StrictUndefined, trim_blocks=True
+        loader=PackageLoader("train.evaluation"),
+        autoescape=select_autoescape(["html"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
     )
     return environment.get_template("report.html").render(
         introduction=introduction,
         notes=notes,
         phases=[{"name": summary.phase, "tables": tables(summary)} for summary in summaries],
-        figures=[{"caption": text, "source": _data_uri(figures[name].encode(), "svg+xml")} for name, text in _CAPTIONS if name in figures],
+        figures=[
+            {"caption": text, "source": _data_uri(figures[name].encode(), "svg+xml")}
+            for name, text in _CAPTIONS
+            if name in figures
+        ],
         metrics=METRICS,
         viewer=viewer,
         systems=[system for system in systems if system.identity],
@@ -74,7 +82,9 @@ def viewer_data(records: Sequence[ScanRecord], systems: Sequence[Candidate], fol
             continue
         images = _images(record, systems)
         pictures = {
-            (image, sheet.plane): picture_path(scan_pictures(folder, record.case, record.phase), image, sheet.plane).read_bytes()
+            (image, sheet.plane): picture_path(
+                scan_pictures(folder, record.case, record.phase), image, sheet.plane
+            ).read_bytes()
             for _, image, _ in images
             for sheet in record.sheets
         }
@@ -92,17 +102,24 @@ def viewer_data(records: Sequence[ScanRecord], systems: Sequence[Candidate], fol
                 "phase": record.phase,
                 "sheets": {
                     sheet.plane: {
-                        "columns": sheet.columns, "width": sheet.width, "height": sheet.height,
-                        "slices": list(sheet.slices), "spacing": sheet.spacing_mm,
+                        "columns": sheet.columns,
+                        "width": sheet.width,
+                        "height": sheet.height,
+                        "slices": list(sheet.slices),
+                        "spacing": sheet.spacing_mm,
                     }
                     for sheet in record.sheets
                 },
                 "images": [
-                    {"label": label, "gain": gain, "sprites": {sheet.plane: keys[image, sheet.plane] for sheet in record.sheets}}
+                    {
+                        "label": label,
+                        "gain": gain,
+                        "sprites": {sheet.plane: keys[image, sheet.plane] for sheet in record.sheets},
+                    }
                     for label, image, gain in images
                 ],
             }
-        )  # fmt: skip
+        )
     return {"hu": byte_hu(), "scans": scans, "sprites": sprites, "left_out": left_out} if scans else None
 
 

@@ -4,8 +4,6 @@ Regions come from a label map beside the scan (``labels.nii.gz`` and ``labels.js
 English) or from a list of spheres that a reader placed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +15,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from s2ldm_core import Translator, Volume
-from s2ldm_core.anatomy.names import structure
 from s2ldm_core.body import body_mask
 from s2ldm_core.errors import S2LDMError
 from s2ldm_core.phantom import ORGANS
+from train.anatomy.names import structure
 from train.errors import TrainError
 from train.evaluation.tissue import still_tissue
 from train.metrics import organ_cores
@@ -69,7 +67,17 @@ EXPECTED: Final[Mapping[str, Mapping[str, Range]]] = MappingProxyType(
         "spleen": {"arterial": Range(low=80, high=150), "venous": Range(low=80, high=150)},
         **dict.fromkeys(("kidney_left", "kidney_right", "renal_cortex"), _KIDNEY),
         **dict.fromkeys(
-            ("psoas", "iliacus", "paraspinal", "gluteal", "pectoral", "trapezius", "latissimus", "shoulder_muscle", "oblique_muscles"),
+            (
+                "psoas",
+                "iliacus",
+                "paraspinal",
+                "gluteal",
+                "pectoral",
+                "trapezius",
+                "latissimus",
+                "shoulder_muscle",
+                "oblique_muscles",
+            ),
             _still(15),
         ),
         **dict.fromkeys(("visceral_fat", "subcutaneous_fat", "intermuscular_fat", "mediastinal_fat"), _still(10)),
@@ -195,10 +203,13 @@ def examine(translator: Translator, scan: Volume, regions: Sequence[Region]) -> 
             continue
         findings.append(
             Finding(
-                name=region.name, structure=region.structure, voxels=count, native_hu=float(scan.hu[region.voxels].mean()),
+                name=region.name,
+                structure=region.structure,
+                voxels=count,
+                native_hu=float(scan.hu[region.voxels].mean()),
                 hu={phase: float(hu[region.voxels].mean()) for phase, hu in answers.items()},
             )
-        )  # fmt: skip
+        )
     return findings
 
 
@@ -219,6 +230,10 @@ def table(findings: Sequence[Finding]) -> str:
             expected = EXPECTED.get(finding.structure, {}).get(phase)
             value = f"{finding.hu[phase]:.0f}"
             cells += [f"**{value}**" if verdict is False else value, "" if expected is None else str(expected)]
-        lines.append(f"| {finding.name.replace('_', ' ')} | {finding.voxels} | {finding.native_hu:.0f} | " + " | ".join(cells) + " |")
+        lines.append(
+            f"| {finding.name.replace('_', ' ')} | {finding.voxels} | {finding.native_hu:.0f} | "
+            + " | ".join(cells)
+            + " |"
+        )
     lines += ["", f"{sum(verdicts)} of {len(verdicts)} as expected; those that are not are bold."]
     return "\n".join(lines)

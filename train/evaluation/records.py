@@ -1,7 +1,5 @@
 """What is kept of every scan: one JSON file each, written when its systems are all scored, so that an interrupted evaluation continues."""
 
-from __future__ import annotations
-
 import json
 import os
 from pathlib import Path
@@ -92,7 +90,9 @@ class RecordFolder:
         try:
             return ScanRecord.model_validate_json(path.read_text(encoding="utf-8"))
         except (ValidationError, UnicodeDecodeError) as error:
-            raise TrainError("RECORD_DAMAGED", f"{path} cannot be read.", "Remove this file; its scan is then scored again.") from error
+            raise TrainError(
+                "RECORD_DAMAGED", f"{path} cannot be read.", "Remove this file; its scan is then scored again."
+            ) from error
 
     def save(self, record: ScanRecord) -> None:
         _write(self._path(record.case, record.phase), record.model_dump_json(indent=1))

@@ -44,8 +44,13 @@ class Report:
             "significance": {
                 summary.phase: [
                     {
-                        "metric": c.metric, "first": c.first, "second": c.second, "median_difference": round(c.difference, 6),
-                        "p": float(f"{c.p:.3g}"), "p_holm": float(f"{c.p_holm:.3g}"), "patients": c.patients,
+                        "metric": c.metric,
+                        "first": c.first,
+                        "second": c.second,
+                        "median_difference": round(c.difference, 6),
+                        "p": float(f"{c.p:.3g}"),
+                        "p_holm": float(f"{c.p_holm:.3g}"),
+                        "patients": c.patients,
                     }
                     for c in summary.comparisons
                 ]
@@ -63,7 +68,7 @@ class Report:
                 }
                 for summary in self.summaries
             },
-        }  # fmt: skip
+        }
 
     def markdown(self) -> str:
         parts = ["# Evaluation", "", self.introduction(), ""]
@@ -94,14 +99,18 @@ class Report:
             "Registration floor: identity's MAE on tissue that does not enhance (fat, bone): what misalignment and noise cost a model.",
         ]
         if "ceiling" in kinds:
-            notes.append("Autoencoder ceiling: the stage-1 autoencoder decodes the true latent, which bounds any denoiser behind it.")
+            notes.append(
+                "Autoencoder ceiling: the stage-1 autoencoder decodes the true latent, which bounds any denoiser behind it."
+            )
         if "autoencoder" in kinds:
             notes.append(
                 "Shipped autoencoder: the decoder after end-to-end fine-tuning, given the true latent. Fine-tuning has freed the model "
                 "from it, so it bounds nothing; evaluate with --ceiling LABEL=RUN for the ceiling that stage 1 set."
             )
         if "samples" in kinds:
-            notes.append("Mean of K: the mean of K samples drawn from noise; their standard deviation is the uncertainty.")
+            notes.append(
+                "Mean of K: the mean of K samples drawn from noise; their standard deviation is the uncertainty."
+            )
         return notes
 
     def write(self, folder: Path) -> None:

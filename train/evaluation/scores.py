@@ -60,7 +60,11 @@ _ROWS: tuple[tuple[str, str, str, Direction, int, str], ...] = (
     ("ssim_3d", "SSIM 3D", "", "higher", 4, "mean over 11 × 11 × 11 windows of the whole volume, on [0, R]"),
     ("gradient_error_hu_mm", "gradient error", "HU/mm", "lower", 2, "mean | |∇p| − |∇y| | in the body, unclipped"),
     (
-        "noise_power_distance_db", "noise-power distance", "dB", "lower", 2,
+        "noise_power_distance_db",
+        "noise-power distance",
+        "dB",
+        "lower",
+        2,
         "√ mean over frequencies of (10 log10 of the ratio of the radial noise-power spectra)², homogeneous soft tissue",
     ),
     ("bias_body_hu", "bias body", "HU", "zero", 2, "mean e in the body, unclipped"),
@@ -74,15 +78,23 @@ _ROWS: tuple[tuple[str, str, str, Direction, int, str], ...] = (
     ("nmse_energy", "NMSE_energy", "", "lower", 5, "Σe² / Σy² on [0, 1] in the body, clipped"),
     ("noise_ratio", "noise ratio", "", "one", 3, "standard deviation over the target's, homogeneous soft tissue"),
     (
-        "mae_still_hu", "MAE still tissue", "HU", "lower", 2,
+        "mae_still_hu",
+        "MAE still tissue",
+        "HU",
+        "lower",
+        2,
         "mean |e| in fat and dense bone, which do not enhance, unclipped: the identity's is the registration floor",
     ),
     (
-        "change_still_hu", "change of still tissue", "HU", "zero", 2,
+        "change_still_hu",
+        "change of still tissue",
+        "HU",
+        "zero",
+        2,
         "mean of prediction − source in fat and dense bone: enhancement where there is none",
     ),
     ("organ_error_hu", "organ error", "HU", "lower", 2, "mean over the organs that enhance of | mean e in the organ |"),
-)  # fmt: skip
+)
 
 METRICS = tuple(
     Metric(key=key, title=title, unit=unit, better=better, decimals=decimals, meaning=meaning)
@@ -103,7 +115,7 @@ class Reference:
     regions: Regions
     power: NoisePower | None
     labels: np.ndarray | None
-    """Organs without their outlines, see :func:`train.metrics.organ_cores`."""
+    """Organs without their outlines, see `train.metrics.organ_cores`."""
     organs: Mapping[str, int]
     """Organ → label of the organs with enough voxels."""
     organ_voxels: Mapping[str, int]
@@ -144,7 +156,7 @@ class Scores:
     """One system's numbers for one scan."""
 
     values: dict[str, float | None]
-    """By the keys of :data:`METRICS`; ``None`` where a metric has no finite value (no such tissue, equal volumes' PSNR)."""
+    """By the keys of `METRICS`; ``None`` where a metric has no finite value (no such tissue, equal volumes' PSNR)."""
     organ_hu: dict[str, float]
     """Mean predicted HU by organ."""
     power: NoisePower | None
@@ -177,7 +189,9 @@ def score(prediction: np.ndarray, reference: Reference, *, window_hu: Window) ->
         "nmse_energy": body.nmse_energy,
         "noise_ratio": None,
         "mae_still_hu": still.mae_hu,
-        "change_still_hu": voxel_errors(prediction, reference.source.hu, where=reference.still, window_hu=window_hu).bias_hu,
+        "change_still_hu": voxel_errors(
+            prediction, reference.source.hu, where=reference.still, window_hu=window_hu
+        ).bias_hu,
     }
     organ_hu = {} if reference.labels is None else organ_means(prediction, reference.labels, reference.organs)
     errors = [

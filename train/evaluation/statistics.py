@@ -1,7 +1,5 @@
 """Intervals and tests over patients: cases of one patient are no independent evidence, so patients are what is resampled and paired."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """From records of single scans to what a table says: means with intervals, recovered enhancement, tests between systems."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -23,10 +21,27 @@ LEAD_ORGANS = ("aorta", "liver", "spleen", "renal_cortex", "portal_vein")
 """Organs of the table in the model card and on the command line."""
 
 ORGANS = (
-    "aorta", "left_ventricle", "pulmonary_artery", "ivc_suprarenal", "portal_vein", "splenic_vein", "hepatic_vein", "liver", "spleen",
-    "pancreas", "renal_cortex", "renal_medulla", "myocardium", "psoas", "paraspinal", "gluteal", "subcutaneous_fat", "visceral_fat",
-    "cortical_bone", "vertebral_marrow",
-)  # fmt: skip
+    "aorta",
+    "left_ventricle",
+    "pulmonary_artery",
+    "ivc_suprarenal",
+    "portal_vein",
+    "splenic_vein",
+    "hepatic_vein",
+    "liver",
+    "spleen",
+    "pancreas",
+    "renal_cortex",
+    "renal_medulla",
+    "myocardium",
+    "psoas",
+    "paraspinal",
+    "gluteal",
+    "subcutaneous_fat",
+    "visceral_fat",
+    "cortical_bone",
+    "vertebral_marrow",
+)
 """Organs of the report, what should enhance before what should not; the CSV has all."""
 
 
@@ -101,8 +116,12 @@ def _as_result(row: Row) -> dict[str, Any]:
         **{key: round(found.value, decimals[key]) for key, found in row.metrics.items()},
         "enhancement_recovered": {organ: round(found.value, 3) for organ, found in present.items()},
         "organ_correlation": None if row.organ_correlation is None else round(row.organ_correlation, 4),
-        "intervals": {key: _interval(found, decimals[key]) for key, found in row.metrics.items() if found.low is not None},
-        "enhancement_intervals": {organ: _interval(found, 3) for organ, found in present.items() if found.low is not None},
+        "intervals": {
+            key: _interval(found, decimals[key]) for key, found in row.metrics.items() if found.low is not None
+        },
+        "enhancement_intervals": {
+            organ: _interval(found, 3) for organ, found in present.items() if found.low is not None
+        },
     }
 
 
@@ -117,8 +136,13 @@ def _phase(phase: str, records: Sequence[ScanRecord], kinds: Mapping[str, Kind])
         phase=phase,
         cases=len(records),
         patients=len({record.patient for record in records}),
-        rows=tuple(_row(label, kinds[label], [record for record in records if label in record.systems], frequency) for label in labels),
-        comparisons=tuple(_comparisons(records, [label for label in labels if kinds[label] in ("identity", "model", "samples")])),
+        rows=tuple(
+            _row(label, kinds[label], [record for record in records if label in record.systems], frequency)
+            for label in labels
+        ),
+        comparisons=tuple(
+            _comparisons(records, [label for label in labels if kinds[label] in ("identity", "model", "samples")])
+        ),
         frequency_per_mm=None if frequency is None else np.asarray(frequency),
         power=_mean_power([record.power for record in records if record.frequency_per_mm == frequency]),
     )
@@ -128,12 +152,20 @@ def _row(label: str, kind: Kind, records: Sequence[ScanRecord], frequency: tuple
     systems = [record.systems[label] for record in records]
     metrics: dict[str, Estimate] = {}
     for metric in METRICS:
-        pairs = [(value, record.patient) for record in records if (value := record.systems[label].values.get(metric.key)) is not None]
+        pairs = [
+            (value, record.patient)
+            for record in records
+            if (value := record.systems[label].values.get(metric.key)) is not None
+        ]
         found = estimate([value for value, _ in pairs], [patient for _, patient in pairs])
         if found is not None:
             metrics[metric.key] = found
     calibrations = [system.calibration for system in systems if system.calibration is not None]
-    points = [(record.systems[label].organ_hu[organ], truth.target_hu) for record in records for organ, truth in record.organs.items()]
+    points = [
+        (record.systems[label].organ_hu[organ], truth.target_hu)
+        for record in records
+        for organ, truth in record.organs.items()
+    ]
     return Row(
         label=label,
         kind=kind,
@@ -164,7 +196,9 @@ def _organs(label: str, records: Sequence[ScanRecord]) -> dict[str, OrganSummary
             source_hu=float(np.mean(source)),
             target_hu=float(np.mean(target)),
             predicted_hu=mean,
-            recovery=estimate([p - s for p, s in zip(predicted, source, strict=True)], patients, over=true_change) if changes else None,
+            recovery=estimate([p - s for p, s in zip(predicted, source, strict=True)], patients, over=true_change)
+            if changes
+            else None,
         )
     return found
 
@@ -176,10 +210,11 @@ def _comparisons(records: Sequence[ScanRecord], labels: Sequence[str]) -> list[C
             rows = [
                 (a, b, record.patient)
                 for record in records
-                if first in record.systems and second in record.systems
+                if first in record.systems
+                and second in record.systems
                 and (a := record.systems[first].values.get(key)) is not None
                 and (b := record.systems[second].values.get(key)) is not None
-            ]  # fmt: skip
+            ]
             pairs.append(
                 Paired(
                     metric=key,

@@ -3,8 +3,6 @@
 Every system goes through the product's own way (resample, predict, bring back, add), so the numbers are those of the derived series.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,7 +106,11 @@ def candidates(
         translator = Translator.load(package.path, device=device)
         system = package.build(device=translator.device)
         phases = package.metadata.phases
-        table.append(Candidate(label=label, kind="model", answer=_translate(translator), identity=package.identity, phases=phases))
+        table.append(
+            Candidate(
+                label=label, kind="model", answer=_translate(translator), identity=package.identity, phases=phases
+            )
+        )
         if sampling is not None and can_sample(system):
             table.append(
                 Candidate(
@@ -122,7 +124,9 @@ def candidates(
         if isinstance(system, S2LDM):
             table.append(_autoencoder(label, package, system, ceilings.get(label), translator.device))
         elif label in ceilings:
-            raise TrainError("CEILING_DIFFERS", f"{label} has no autoencoder: it is a {package.metadata.system}.", "Leave it out.")
+            raise TrainError(
+                "CEILING_DIFFERS", f"{label} has no autoencoder: it is a {package.metadata.system}.", "Leave it out."
+            )
     return table
 
 
@@ -151,17 +155,23 @@ def stage_one(run: Path, like: S2LDM) -> S2LDM:
         system = build_system(config["system"], config["network"])
         system.load_state_dict(load_file(path))
     except (yaml.YAMLError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        raise TrainError("CEILING_DIFFERS", f"{path} cannot be loaded: {error}", "Name the run that wrote both.") from error
+        raise TrainError(
+            "CEILING_DIFFERS", f"{path} cannot be loaded: {error}", "Name the run that wrote both."
+        ) from error
     if not isinstance(system, S2LDM) or system.config.autoencoder != like.config.autoencoder:
         raise TrainError(
-            "CEILING_DIFFERS", f"The autoencoder of {run} is another one than the package's.", "Name the run that the package came from."
+            "CEILING_DIFFERS",
+            f"The autoencoder of {run} is another one than the package's.",
+            "Name the run that the package came from.",
         )
     device = like.latent_mean.device
     system.eval().requires_grad_(False).to(device)
     return system
 
 
-def _autoencoder(label: str, package: ModelPackage, shipped: S2LDM, run: Path | None, device: torch.device) -> Candidate:
+def _autoencoder(
+    label: str, package: ModelPackage, shipped: S2LDM, run: Path | None, device: torch.device
+) -> Candidate:
     """The stage-1 autoencoder where it is known to be one; else the shipped one under a name that promises nothing."""
     if run is not None:
         return Candidate(
@@ -188,7 +198,8 @@ def _translate(translator: Translator) -> Answer:
 def _sample(translator: Translator, sampling: Sampling) -> Answer:
     def answer(source: Volume, target: Volume, phase: str) -> Prediction:
         mean, deviation = mean_and_deviation(
-            translator.translate(source, phase=phase, seed=seed, steps=sampling.steps).volume.hu for seed in range(sampling.samples)
+            translator.translate(source, phase=phase, seed=seed, steps=sampling.steps).volume.hu
+            for seed in range(sampling.samples)
         )
         return Prediction(hu=mean, deviation_hu=deviation)
 

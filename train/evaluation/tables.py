@@ -1,7 +1,5 @@
 """The report's tables: one structure, written as Markdown, shown in HTML, and every single case as CSV."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +12,6 @@ from train.evaluation.summary import ORGANS, PhaseSummary, Row
 
 _SMALLEST_P_SHOWN = 0.001
 _FEWEST_PATIENTS = 2
-
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +28,9 @@ class Table:
         lines = [f"### {self.title}", "", self.note, ""] if self.note else [f"### {self.title}", ""]
         lines += ["| " + " | ".join(_escaped(cell) for cell in self.header) + " |", "|" + "---|" * len(self.header)]
         for number, row in enumerate(self.rows):
-            cells = [f"**{_escaped(c)}**" if (number, column) in self.best else _escaped(c) for column, c in enumerate(row)]
+            cells = [
+                f"**{_escaped(c)}**" if (number, column) in self.best else _escaped(c) for column, c in enumerate(row)
+            ]
             lines.append("| " + " | ".join(cells) + " |")
         return "\n".join(lines)
 
@@ -56,7 +55,9 @@ def write_csv(path: Path, records: Sequence[ScanRecord]) -> None:
         writer.writerow(["case", "patient", "phase", "system", "seconds", *(metric.key for metric in METRICS)])
         for record in records:
             for label, system in record.systems.items():
-                values = ["" if (value := system.values.get(metric.key)) is None else f"{value:.6g}" for metric in METRICS]
+                values = [
+                    "" if (value := system.values.get(metric.key)) is None else f"{value:.6g}" for metric in METRICS
+                ]
                 writer.writerow([record.case, record.patient, record.phase, label, system.seconds, *values])
 
 
@@ -64,7 +65,9 @@ def write_organ_csv(path: Path, records: Sequence[ScanRecord]) -> None:
     """One line per case, phase, system and organ: mean HU of source, target and prediction."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["case", "patient", "phase", "system", "organ", "voxels", "source_hu", "target_hu", "predicted_hu"])
+        writer.writerow(
+            ["case", "patient", "phase", "system", "organ", "voxels", "source_hu", "target_hu", "predicted_hu"]
+        )
         for record in records:
             for label, system in record.systems.items():
                 for organ, truth in record.organs.items():
@@ -77,7 +80,11 @@ def show(found: Estimate | None, decimals: int, *, cases: int) -> str:
     if found is None:
         return "–"
     text = f"{found.value:.{decimals}f}" + ("" if found.cases == cases else f" (n {found.cases})")
-    return text if found.low is None or found.high is None else f"{text} [{found.low:.{decimals}f}, {found.high:.{decimals}f}]"
+    return (
+        text
+        if found.low is None or found.high is None
+        else f"{text} [{found.low:.{decimals}f}, {found.high:.{decimals}f}]"
+    )
 
 
 def _main_note(summary: PhaseSummary) -> str:
@@ -92,7 +99,10 @@ def counted(number: int, noun: str) -> str:
 
 def _metric_table(summary: PhaseSummary, metrics: Sequence[Metric], *, title: str, note: str) -> Table:
     header = ("system", *(f"{metric.title}{f' {metric.unit}' if metric.unit else ''}" for metric in metrics))
-    rows = tuple((row.label, *(show(row.metrics.get(m.key), m.decimals, cases=summary.cases) for m in metrics)) for row in summary.rows)
+    rows = tuple(
+        (row.label, *(show(row.metrics.get(m.key), m.decimals, cases=summary.cases) for m in metrics))
+        for row in summary.rows
+    )
     best = set()
     for column, metric in enumerate(metrics, start=1):
         candidates = [
@@ -120,7 +130,11 @@ def _recovery_table(summary: PhaseSummary) -> Table | None:
         note="Mean predicted over mean true change, 1 is right [95 % interval] (n: cases with the organ); r: correlation of organ means.",
         header=("system", *(organ.replace("_", " ") for organ in organs), "r"),
         rows=tuple(
-            (row.label, *(show(_recovered(row, organ), 2, cases=summary.cases) for organ in organs), _plain(row.organ_correlation, 3))
+            (
+                row.label,
+                *(show(_recovered(row, organ), 2, cases=summary.cases) for organ in organs),
+                _plain(row.organ_correlation, 3),
+            )
             for row in summary.rows
         ),
     )
@@ -136,7 +150,9 @@ def _organ_table(summary: PhaseSummary) -> Table | None:
         ("acquired", *(f"{first[organ].target_hu:.0f}" for organ in organs)),
     ]
     rows += [
-        (row.label, *(f"{row.organs[organ].predicted_hu.value:.0f}" for organ in organs)) for row in summary.rows if row.kind != "identity"
+        (row.label, *(f"{row.organs[organ].predicted_hu.value:.0f}" for organ in organs))
+        for row in summary.rows
+        if row.kind != "identity"
     ]
     return Table(
         title=f"{summary.phase}: mean HU by organ",

@@ -1,13 +1,18 @@
 """Tissue that does not enhance: the error of the non-contrast scan there is what registration and noise leave to any model."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np
 from scipy.ndimage import binary_erosion, gaussian_filter
 
-STILL_ORGANS = ("subcutaneous_fat", "visceral_fat", "mediastinal_fat", "intermuscular_fat", "renal_sinus_fat", "cortical_bone")
+STILL_ORGANS = (
+    "subcutaneous_fat",
+    "visceral_fat",
+    "mediastinal_fat",
+    "intermuscular_fat",
+    "renal_sinus_fat",
+    "cortical_bone",
+)
 _FAT_HU = (-140.0, -60.0)
 _BONE_HU = 300.0
 _SMOOTH_MM = 1.5

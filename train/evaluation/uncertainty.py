@@ -1,7 +1,5 @@
 """Uncertainty of systems that sample: mean and standard deviation of K samples, and whether the error grows with it."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -41,7 +39,7 @@ def mean_and_deviation(samples: Iterable[np.ndarray]) -> tuple[np.ndarray, np.nd
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """Sums by bin of predicted standard deviation (:data:`EDGES_HU`), over the body's voxels."""
+    """Sums by bin of predicted standard deviation (`EDGES_HU`), over the body's voxels."""
 
     counts: tuple[int, ...]
     variance_hu2: tuple[float, ...]

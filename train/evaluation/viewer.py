@@ -118,7 +118,7 @@ def picture(hu: np.ndarray, layout: Layout, sheet: Sheet) -> bytes:
 
 
 class Gallery:
-    """A scan's pictures on disk, ``<image>-<plane>.png``; see :data:`SOURCE_IMAGE` and its neighbours."""
+    """A scan's pictures on disk, ``<image>-<plane>.png``; see `SOURCE_IMAGE` and its neighbours."""
 
     def __init__(self, folder: Path, source: Volume) -> None:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,5 @@
 """Batches drawn by threads while the device computes. What is drawn depends on the step alone, so drawing ahead changes nothing."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,7 +11,9 @@ T = TypeVar("T")
 
 
 @contextmanager
-def drawn_ahead(draw: Callable[[int, int], T], *, first_step: int, rounds: int, workers: int) -> Iterator[Callable[[int, int], T]]:
+def drawn_ahead(
+    draw: Callable[[int, int], T], *, first_step: int, rounds: int, workers: int
+) -> Iterator[Callable[[int, int], T]]:
     """A function like ``draw(step, round)``, to be called for every round of every step in order from ``first_step``."""
     if workers == 0:
         yield draw

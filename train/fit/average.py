@@ -1,7 +1,5 @@
 """The exponential moving average of a system's weights: what validation sees, the next stage starts from and a package holds."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

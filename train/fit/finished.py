@@ -1,7 +1,5 @@
 """A run that has completed all its stages."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from s2ldm_core.systems import System, build_system

@@ -1,7 +1,5 @@
 """Where a run's weights come from when it does not start at random: a model package of the same network."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from s2ldm_core.package import ModelPackage
@@ -36,4 +34,9 @@ def start_from(system: System, *, name: str, init: str) -> dict[str, Any]:
             f"The package {init} belongs to another network than the configuration's.",
             "Take the keys under network from its network.yaml.",
         ) from error
-    return {"name": meta.name, "version": meta.version, "weights_sha256": meta.weights_sha256, "training_data": meta.training_data}
+    return {
+        "name": meta.name,
+        "version": meta.version,
+        "weights_sha256": meta.weights_sha256,
+        "training_data": meta.training_data,
+    }

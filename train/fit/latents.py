@@ -46,13 +46,19 @@ def encode_volume(system: S2LDM, image: Tensor, *, tile: Triple = _TILE) -> Tens
     """Normalised latent ``(1, C, d, h, w)`` of a volume ``(1, 1, D, H, W)`` in window units, padded to the system's stride."""
     padded, _ = pad_to_multiple(image, system.factor)
     (latent,) = tiled(
-        lambda part: (system.encode(part)[0],), [padded], input_scales=[FACTOR], output_scales=[(1, 1, 1)],
-        halo=system.encoder.halo, tile=tile,
-    )  # fmt: skip
+        lambda part: (system.encode(part)[0],),
+        [padded],
+        input_scales=[FACTOR],
+        output_scales=[(1, 1, 1)],
+        halo=system.encoder.halo,
+        tile=tile,
+    )
     return latent
 
 
-def latent_loss(system: S2LDM, batch: LatentBatch, *, progress: float, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+def latent_loss(
+    system: S2LDM, batch: LatentBatch, *, progress: float, generator: torch.Generator
+) -> tuple[Tensor, dict[str, Tensor]]:
     """What ``system.loss("diffusion", …)`` is for the pairs that these latents were encoded from."""
     loss = system.diffusion_loss(batch.source, batch.target, batch.phase, progress, generator)
     return loss, {"diffusion": loss.detach()}
@@ -69,7 +75,9 @@ class LatentCache:
 
     def prepare(self, system: S2LDM, *, digest: str) -> None:
         """Make the folder ready for the encoder's present weights and the data of ``digest``: latents of others are removed."""
-        key = json.dumps({"encoder": _fingerprint(system), "data": digest, "variants": self._variants, "seed": self._seed})
+        key = json.dumps(
+            {"encoder": _fingerprint(system), "data": digest, "variants": self._variants, "seed": self._seed}
+        )
         path = self._folder / "key.json"
         if path.is_file() and path.read_text(encoding="utf-8") == key:
             return
@@ -104,7 +112,7 @@ class LatentCache:
             shutil.rmtree(self._folder)
 
     def batch(self, *, stage: int, step: int, items: Iterable[int], crop: Triple) -> LatentBatch:
-        """As :meth:`train.crops.CropSampler.batch`; ``crop`` in voxels of the model grid."""
+        """As `train.crops.CropSampler.batch`; ``crop`` in voxels of the model grid."""
         size = (crop[0] // FACTOR[0], crop[1] // FACTOR[1], crop[2] // FACTOR[2])
         drawn = [self._item(np.random.default_rng((self._seed, stage, step, i)), size) for i in items]
         source, target, phase = zip(*drawn, strict=True)
@@ -116,7 +124,8 @@ class LatentCache:
         phase = known[int(rng.integers(len(known)))]
         variant = int(rng.integers(self._variants))
         source, target = (
-            np.load(self._path(case, variant, name), mmap_mode="r", allow_pickle=False) for name in ("native", self._phases[phase])
+            np.load(self._path(case, variant, name), mmap_mode="r", allow_pickle=False)
+            for name in ("native", self._phases[phase])
         )
         origin = random_origin(rng, source.shape[1:], size)
         return cut(source, origin, size), cut(target, origin, size), phase
@@ -131,9 +140,14 @@ class LatentCache:
         native = augmentation.native(case.native.astype(np.float32), noise, labels, spacing_mm=case.spacing_mm)
         for name in names:
             hu = case.changes[name].astype(np.float32) if name != "native" else np.zeros_like(native)
-            source, change = to_units(native, augmentation.blurred(hu, spacing_mm=case.spacing_mm), window_hu=self._config.window_hu)
+            source, change = to_units(
+                native, augmentation.blurred(hu, spacing_mm=case.spacing_mm), window_hu=self._config.window_hu
+            )
             image = torch.from_numpy(source + change)[None, None].to(device)
-            self._save(self._path(case, variant, name), encode_volume(system, image)[0].float().cpu().numpy().astype(np.float16))
+            self._save(
+                self._path(case, variant, name),
+                encode_volume(system, image)[0].float().cpu().numpy().astype(np.float16),
+            )
 
     def _names(self, case: Case) -> list[str]:
         return ["native", *(phase for phase in self._phases if phase in case.changes)]

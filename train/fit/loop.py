@@ -4,8 +4,6 @@ Everything random at a step (crop, noise, time, code restarts) is seeded from (r
 uninterrupted one would have seen and no generator state needs to be kept.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -43,7 +41,7 @@ _STATISTICS_STEP = 10**9
 class Fit:
     """One run: its folder holds the resolved configuration, checkpoints, history and TensorBoard logs.
 
-    Started by ``accelerate launch``, every process makes one and calls :meth:`fit`; the folder must be one that all machines see.
+    Started by ``accelerate launch``, every process makes one and calls `fit`; the folder must be one that all machines see.
     """
 
     def __init__(self, config: FitConfig, *, console: Console | None = None) -> None:
@@ -60,7 +58,9 @@ class Fit:
         self.console = console or Console(stderr=True)
         torch.manual_seed(config.seed)
         self.system = build_system(config.system, config.network)
-        self._started_from = None if config.init is None else start_from(self.system, name=config.system, init=config.init)
+        self._started_from = (
+            None if config.init is None else start_from(self.system, name=config.system, init=config.init)
+        )
         self.system.to(self.device)
         self.system.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.average = Average(self.system, decay=config.optim.ema)
@@ -93,7 +93,9 @@ class Fit:
             lock = FileLock(self.run / ".lock", timeout=0).acquire()
         except Timeout:
             raise TrainError(
-                "RUN_BUSY", f"Another process is training {self.run}.", "Wait until it has ended, end it, or give this run another name."
+                "RUN_BUSY",
+                f"Another process is training {self.run}.",
+                "Wait until it has ended, end it, or give this run another name.",
             ) from None
         with lock:
             yield
@@ -172,7 +174,11 @@ class Fit:
     def _validate(self, stage: StageConfig, history: History | None) -> None:
         with self.average.applied(self.system) as system, self.accelerator.autocast():
             scores, pictures = self.validation.scores(
-                system, stage=stage.name, device=self.device, rank=self.accelerator.process_index, processes=self.accelerator.num_processes
+                system,
+                stage=stage.name,
+                device=self.device,
+                rank=self.accelerator.process_index,
+                processes=self.accelerator.num_processes,
             )
         if self.accelerator.num_processes > 1:
             scores = gather_object(scores)
@@ -194,9 +200,13 @@ class Fit:
         if not isinstance(self.system, S2LDM):
             return None
         cache = LatentCache(
-            self.run / "latents", store=self.store, config=self.config.data, phases=self.system.config.phases, seed=self.config.seed,
+            self.run / "latents",
+            store=self.store,
+            config=self.config.data,
+            phases=self.system.config.phases,
+            seed=self.config.seed,
             variants=stage.latent_variants,
-        )  # fmt: skip
+        )
         if not stage.latent_variants:
             if self.main:
                 cache.remove()  # a kill may have left those of the stage before
@@ -209,18 +219,26 @@ class Fit:
         with Progress(console=self.console, disable=not self.main) as bar:
             task = bar.add_task("latents", total=len(range(rank, len(self.store), processes)))
             cache.encode(
-                self.system, device=self.device, autocast=self.accelerator.autocast, rank=rank, processes=processes,
+                self.system,
+                device=self.device,
+                autocast=self.accelerator.autocast,
+                rank=rank,
+                processes=processes,
                 on_case=lambda: bar.advance(task),
-            )  # fmt: skip
+            )
         self.accelerator.wait_for_everyone()
         return cache
 
     @contextmanager
     def _shown(self, stage: StageConfig) -> Iterator[Callable[[float], None]]:
         bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), TextColumn("step {task.fields[step]}"), TimeRemainingColumn(),
-            console=self.console, disable=not self.main,
-        )  # fmt: skip
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("step {task.fields[step]}"),
+            TimeRemainingColumn(),
+            console=self.console,
+            disable=not self.main,
+        )
         with bar:
             task = bar.add_task(stage.name, total=1.0, step=self.position.step)
             yield lambda progress: bar.update(task, completed=progress, step=self.position.step)
@@ -252,7 +270,8 @@ class Fit:
         """The next stage starts from the averaged weights."""
         self.system.load_state_dict(self.average.values)
         batches = (
-            to_device(self.sampler.batch(stage=index, step=_STATISTICS_STEP + i), self.device) for i in range(_STATISTICS_BATCHES)
+            to_device(self.sampler.batch(stage=index, step=_STATISTICS_STEP + i), self.device)
+            for i in range(_STATISTICS_BATCHES)
         )
         self.system.eval()
         self.system.end_stage(stage.name, batches)  # type: ignore[arg-type]
@@ -268,7 +287,9 @@ class Fit:
             return
         state = {"optimiser": None, "adversary": None} if step is None else step.state_dict()
         save_checkpoint(
-            self.run, position=self.position, state={"system": self.system.state_dict(), "ema": self.average.values, **state}
+            self.run,
+            position=self.position,
+            state={"system": self.system.state_dict(), "ema": self.average.values, **state},
         )
 
     def _resume(self) -> None:
@@ -300,9 +321,16 @@ class Fit:
         stages = self.config.stages
         where = stages[self.position.stage].name if self.position.stage < len(stages) else "end"
         changed = write_record(
-            self.run, config=self.config, system=self.system, store=self.store, digest=self._digest, device=str(self.device),
-            processes=self.accelerator.num_processes, position=f"{where}, step {self.position.step}", started_from=self._started_from,
-        )  # fmt: skip
+            self.run,
+            config=self.config,
+            system=self.system,
+            store=self.store,
+            digest=self._digest,
+            device=str(self.device),
+            processes=self.accelerator.num_processes,
+            position=f"{where}, step {self.position.step}",
+            started_from=self._started_from,
+        )
         if changed:
             self._say(f"The configuration differs from this run's last start: {'; '.join(changed)}")
         if self.config.validation.cases and not self.validation.cases:

@@ -1,7 +1,5 @@
 """Validation pictures: NCCT, target, ours and their difference in three planes."""
 
-from __future__ import annotations
-
 import numpy as np
 
 _DIFFERENCE_HU = 100.0
@@ -44,7 +42,9 @@ def comparison(
         (lambda v: v[::-1, :, x], dz / dy),
     )
     figure = Figure(
-        figsize=(4 * max(width, height) * _INCHES_PER_MM, (height + 2 * depth) * _INCHES_PER_MM + 0.3), dpi=_DPI, layout="constrained"
+        figsize=(4 * max(width, height) * _INCHES_PER_MM, (height + 2 * depth) * _INCHES_PER_MM + 0.3),
+        dpi=_DPI,
+        layout="constrained",
     )
     canvas = FigureCanvasAgg(figure)
     axes = figure.subplots(3, 4, squeeze=False, height_ratios=(height, depth, depth))

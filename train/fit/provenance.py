@@ -1,7 +1,5 @@
 """What a run was made of: versions, commit, data and their licences."""
 
-from __future__ import annotations
-
 import json
 import platform
 from collections import Counter
@@ -64,9 +62,14 @@ def _head(git: Path) -> str | None:
 
 def describe_data(store: PairStore) -> dict[str, Any]:
     """The training data as a package's metadata name them: how many cases of which sources, under which licences."""
-    about = [json.loads((store.folder / name / "case.json").read_text(encoding="utf-8")).get("about", {}) for name in store.names]
+    about = [
+        json.loads((store.folder / name / "case.json").read_text(encoding="utf-8")).get("about", {})
+        for name in store.names
+    ]
     counts = Counter((_source(item), str(item.get("licence") or _LICENCES.get(_source(item), ""))) for item in about)
-    sources = [{"source": source, "licence": licence, "cases": count} for (source, licence), count in sorted(counts.items())]
+    sources = [
+        {"source": source, "licence": licence, "cases": count} for (source, licence), count in sorted(counts.items())
+    ]
     described: dict[str, Any] = {
         "source": "; ".join(source for source in dict.fromkeys(str(item["source"]) for item in sources)),
         "sources": sources,

@@ -9,8 +9,6 @@
 ========================== =======================================================================================
 """
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Mapping
@@ -57,9 +55,17 @@ def read_record(run: Path) -> dict[str, Any]:
 
 
 def write_record(
-    run: Path, *, config: FitConfig, system: System, store: PairStore, digest: str, device: str, processes: int, position: str,
+    run: Path,
+    *,
+    config: FitConfig,
+    system: System,
+    store: PairStore,
+    digest: str,
+    device: str,
+    processes: int,
+    position: str,
     started_from: dict[str, Any] | None = None,
-) -> list[str]:  # fmt: skip
+) -> list[str]:
     """Write configuration and provenance of this start of the run; returns what differs from the configuration before."""
     resolved = {**config.model_dump(mode="json"), "network": system.config.model_dump(mode="json")}
     changed = _differences(run, config)
@@ -95,7 +101,12 @@ class History:
 
     def add(self, kind: str, values: Mapping[str, float], *, step: int) -> None:
         """``kind``: ``train``, ``validation`` or ``warning``; non-finite values are kept as text."""
-        line = {"stage": self._stage, "step": step, "kind": kind, **{k: v if np.isfinite(v) else str(v) for k, v in values.items()}}
+        line = {
+            "stage": self._stage,
+            "step": step,
+            "kind": kind,
+            **{k: v if np.isfinite(v) else str(v) for k, v in values.items()},
+        }
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         for name, value in values.items():
@@ -103,7 +114,10 @@ class History:
 
     def warn(self, code: str, sentence: str, *, step: int) -> None:
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"stage": self._stage, "step": step, "kind": "warning", "code": code, "sentence": sentence}) + "\n")
+            file.write(
+                json.dumps({"stage": self._stage, "step": step, "kind": "warning", "code": code, "sentence": sentence})
+                + "\n"
+            )
         self._writer.add_text(f"warning/{code}", sentence, step)
 
     def picture(self, name: str, image: np.ndarray, *, step: int) -> None:
@@ -116,7 +130,9 @@ class History:
     def _forget(self, step: int) -> None:
         if not self._path.is_file():
             return
-        lines = [line for line in self._path.read_text(encoding="utf-8").splitlines() if _before(line, self._stage, step)]
+        lines = [
+            line for line in self._path.read_text(encoding="utf-8").splitlines() if _before(line, self._stage, step)
+        ]
         _write(self._path, "".join(line + "\n" for line in lines))
 
 
@@ -145,7 +161,9 @@ def _differences(run: Path, config: FitConfig) -> list[str]:
     except ValidationError:
         return ["the whole file: the recorded one is not valid in this version"]
     now = _flat(config.model_dump(mode="json", exclude={"network"}))
-    return [f"{key}: {before.get(key)} → {now.get(key)}" for key in sorted(before | now) if before.get(key) != now.get(key)]
+    return [
+        f"{key}: {before.get(key)} → {now.get(key)}" for key in sorted(before | now) if before.get(key) != now.get(key)
+    ]
 
 
 def _flat(values: Any, prefix: str = "") -> dict[str, Any]:

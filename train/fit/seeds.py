@@ -1,7 +1,5 @@
 """Seeds that depend on where a run is alone, so that no generator's state needs to be kept."""
 
-from __future__ import annotations
-
 import torch
 
 

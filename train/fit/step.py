@@ -5,8 +5,6 @@ seeded by its first item; so w processes in R rounds take the same step as one p
 its codebook moves once a round, with the latents of all processes.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -78,9 +76,7 @@ class OptimiserStep:
         first = (number * self._accelerator.num_processes + self._accelerator.process_index) * self._micro
         return range(first, first + self._micro)
 
-    def __call__(
-        self, draw: Callable[[int, int], Batch], *, step: int, progress: float, lr: float
-    ) -> dict[str, float]:
+    def __call__(self, draw: Callable[[int, int], Batch], *, step: int, progress: float, lr: float) -> dict[str, float]:
         """Take step number ``step``; ``draw(step, round)`` gives this process's crops. Returns the loss of the whole batch
         and its parts in this process's rounds.
 

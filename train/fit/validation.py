@@ -4,8 +4,6 @@ In the stage ``autoencoder`` the answer is the decoded true target: whether the 
 model's window and on its grid; ``s2ldm-train evaluate`` measures the product's own way.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from pathlib import Path
 
@@ -50,7 +48,9 @@ class Validation:
         every = self._config.validation
         if every.steps is not None and step % every.steps == 0:
             return True
-        return every.minutes is not None and int(seconds / (60 * every.minutes)) > int(seconds_before / (60 * every.minutes))
+        return every.minutes is not None and int(seconds / (60 * every.minutes)) > int(
+            seconds_before / (60 * every.minutes)
+        )
 
     @torch.no_grad()
     def scores(
@@ -63,9 +63,23 @@ class Validation:
                 if phase not in case.changes:
                     continue
                 native, target, answer = self._volumes(system, case, phase, index, stage=stage, device=device)
-                scores.append(_scores(native, target, answer, case=case, part=middle(case, self._config.validation.slices), phase=phase))
+                scores.append(
+                    _scores(
+                        native,
+                        target,
+                        answer,
+                        case=case,
+                        part=middle(case, self._config.validation.slices),
+                        phase=phase,
+                    )
+                )
                 pictures[f"{phase}/{case.name}"] = comparison(
-                    native, target, answer, spacing_mm=case.spacing_mm, window_hu=self._config.data.window_hu, phase=phase
+                    native,
+                    target,
+                    answer,
+                    spacing_mm=case.spacing_mm,
+                    window_hu=self._config.data.window_hu,
+                    phase=phase,
                 )
         return scores, pictures
 

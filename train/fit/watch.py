@@ -1,7 +1,5 @@
 """Early warnings: a codebook that dies, embeddings that collapse, numbers that are not finite."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -90,7 +88,9 @@ def require_finite(loss: float, norm: float, *, parts: Mapping[str, float], stag
     if math.isfinite(loss) and math.isfinite(norm):
         return
     guilty = [name for name, value in parts.items() if not math.isfinite(value)]
-    where = f"parts {', '.join(guilty)}" if guilty else ("the loss itself" if not math.isfinite(loss) else "its gradient")
+    where = (
+        f"parts {', '.join(guilty)}" if guilty else ("the loss itself" if not math.isfinite(loss) else "its gradient")
+    )
     raise TrainError(
         "LOSS_NOT_FINITE",
         f"The loss is not finite at step {step} of stage {stage}: {where}.",

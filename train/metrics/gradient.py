@@ -1,14 +1,16 @@
 """Gradient error: whether edges are as steep as the acquired phase's, without weights of any perceptual network."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from train.metrics.window import check_same_shape, slabs
 
 
 def gradient_error(
-    prediction: np.ndarray, target: np.ndarray, *, spacing_mm: tuple[float, float, float], where: np.ndarray | None = None
+    prediction: np.ndarray,
+    target: np.ndarray,
+    *,
+    spacing_mm: tuple[float, float, float],
+    where: np.ndarray | None = None,
 ) -> float:
     """Mean of ``| |∇p| − |∇y| |`` in HU/mm over the voxels ``where`` is true; unclipped, central differences (one-sided at the faces).
 

@@ -4,8 +4,6 @@ Regions of interest are chosen once per case from the source and the target, nev
 the same places and none can choose where it looks good.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,7 +37,9 @@ class Regions:
     side: int
 
 
-def homogeneous_regions(source: np.ndarray, target: np.ndarray, *, spacing_mm: tuple[float, float, float], body: np.ndarray) -> Regions:
+def homogeneous_regions(
+    source: np.ndarray, target: np.ndarray, *, spacing_mm: tuple[float, float, float], body: np.ndarray
+) -> Regions:
     """The 5 % of regions of about 25 mm in the body's soft tissue in which source and target vary least: at least 8, at most 200.
 
     ``(D, H, W)`` HU. Regions lie on a fixed grid; the least variance of source and target together (each about its own plane) comes
@@ -92,7 +92,11 @@ def noise_power(hu: np.ndarray, regions: Regions, *, spacing_mm: tuple[float, fl
     counts = np.bincount(ring)
     sums = np.bincount(ring, weights=power.ravel())
     rings = np.arange(1, n // 2 + 1)
-    return NoisePower(frequency_per_mm=rings * width, power=sums[rings] / counts[rings], variance_hu2=float(flat.var(axis=(1, 2)).mean()))
+    return NoisePower(
+        frequency_per_mm=rings * width,
+        power=sums[rings] / counts[rings],
+        variance_hu2=float(flat.var(axis=(1, 2)).mean()),
+    )
 
 
 def noise_power_distance(prediction: NoisePower, target: NoisePower) -> float:

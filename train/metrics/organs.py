@@ -1,7 +1,5 @@
 """What contrast is about: mean HU of organs, and how much of their true enhancement a system gives back."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np
@@ -23,7 +21,9 @@ def organ_voxels(labels: np.ndarray, organs: Mapping[str, int]) -> dict[str, int
     return {organ: int(counts[value]) for organ, value in organs.items() if counts[value]}
 
 
-def organ_cores(labels: np.ndarray, *, spacing_mm: tuple[float, float, float], margin_mm: float = 2.0, fewest: int = 1) -> np.ndarray:
+def organ_cores(
+    labels: np.ndarray, *, spacing_mm: tuple[float, float, float], margin_mm: float = 2.0, fewest: int = 1
+) -> np.ndarray:
     """``labels`` without the voxels at most ``margin_mm`` from another label in their slice, where blur mixes two tissues.
 
     An organ that keeps fewer than ``fewest`` voxels keeps all of them: a thin wall has no core.

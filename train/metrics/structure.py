@@ -6,8 +6,6 @@ inside the volume count, as in scikit-image (``gaussian_weights=True``), MONAI a
 Filtering is separable: a window of 11 × 11 × 11 costs 33 products a voxel instead of 1331, done as products with a banded matrix.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -143,7 +141,11 @@ def _along_rows(x: np.ndarray) -> np.ndarray:
     flat, flat_out = x.reshape(-1, x.shape[-1]), out.reshape(-1, count)
     for start in range(0, count, _BAND):
         size = min(_BAND, count - start)
-        np.matmul(flat[:, start : start + size + 2 * _RADIUS], band[: size + 2 * _RADIUS, :size], out=flat_out[:, start : start + size])
+        np.matmul(
+            flat[:, start : start + size + 2 * _RADIUS],
+            band[: size + 2 * _RADIUS, :size],
+            out=flat_out[:, start : start + size],
+        )
     return out
 
 

@@ -4,8 +4,6 @@ Arrays are ``(D, H, W)`` HU of one grid. One pass gathers sums; every metric is 
 same voxels.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 
@@ -107,9 +105,17 @@ def voxel_errors(
         clipped = from_zero(p, window_hu) - unit
         unit /= window_hu[1] - window_hu[0]
         totals += (
-            error.sum(), np.abs(error).sum(), error @ error, np.abs(clipped).sum(), clipped @ clipped, unit.sum(), unit @ unit,
-        )  # fmt: skip
-    signed, absolute, squared, clipped_absolute, clipped_squared, target_sum, target_energy = (float(value) for value in totals)
+            error.sum(),
+            np.abs(error).sum(),
+            error @ error,
+            np.abs(clipped).sum(),
+            clipped @ clipped,
+            unit.sum(),
+            unit @ unit,
+        )
+    signed, absolute, squared, clipped_absolute, clipped_squared, target_sum, target_energy = (
+        float(value) for value in totals
+    )
     return VoxelErrors(
         count=count,
         signed_hu=signed,

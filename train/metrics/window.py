@@ -1,7 +1,5 @@
 """The HU window of clipped metrics. The range R is the window's width: fixed, never taken from an image."""
 
-from __future__ import annotations
-
 import numpy as np
 
 Window = tuple[float, float]
@@ -14,7 +12,7 @@ SLAB_VOXELS = 4 * 1024 * 1024
 
 
 def slabs(shape: tuple[int, ...]) -> list[slice]:
-    """Consecutive slices of the first axis, each of about :data:`SLAB_VOXELS`."""
+    """Consecutive slices of the first axis, each of about `SLAB_VOXELS`."""
     step = max(1, SLAB_VOXELS // max(1, int(np.prod(shape[1:]))))
     return [slice(start, min(start + step, shape[0])) for start in range(0, shape[0], step)]
 

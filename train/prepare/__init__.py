@@ -5,8 +5,6 @@
 >>> prepare(Path("studies"), Path("runs/pairs"), options=PrepareOptions(), workers=4)  # doctest: +SKIP
 """
 
-from __future__ import annotations
-
 from train.prepare.options import PrepareOptions
 from train.prepare.pipeline import Prepared, prepare
 

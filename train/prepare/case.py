@@ -1,7 +1,5 @@
 """One case from its series: read, register, check, crop, store."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Mapping
@@ -81,7 +79,9 @@ def make_case(task: CaseTask) -> bool:
     try:
         scan = read_scan(pairing.native.series, root=task.studies)
         native = _on_model_grid(scan, options)
-        stack = replace(scan, hu=scan.hu[:, :1, :1].copy(), padding=None)  # slices' names and places outlive their voxels
+        stack = replace(
+            scan, hu=scan.hu[:, :1, :1].copy(), padding=None
+        )  # slices' names and places outlive their voxels
         del scan
         labels = _labels(pairing.native.labels)
     except (S2LDMError, TrainError) as error:
@@ -232,7 +232,8 @@ def _store(
 def _stages(registration: Registration) -> list[dict[str, object]]:
     """Without the seconds: the same data give the same ``case.json``."""
     return [
-        {"name": stage.name, "metric": round(stage.metric, 6), "iterations": stage.iterations} for stage in registration.stages
+        {"name": stage.name, "metric": round(stage.metric, 6), "iterations": stage.iterations}
+        for stage in registration.stages
     ]
 
 

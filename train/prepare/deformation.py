@@ -1,7 +1,5 @@
 """What a deformation is worth: where it brings outlines nearer, how far it moves, and whether it folds."""
 
-from __future__ import annotations
-
 from typing import Final
 
 import numpy as np

@@ -6,8 +6,6 @@ brightness of large even regions of soft tissue (liver, spleen, muscle). And the
 In the arterial phase blood is far brighter than anything else; in the venous phase blood, kidneys and liver are alike.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -166,7 +164,8 @@ def _plateaus(hu: np.ndarray, body: np.ndarray, spacing_mm: tuple[float, float])
     kept = np.zeros_like(flat)
     for number, place in enumerate(ndimage.find_objects(labels), start=1):
         around = tuple(
-            slice(max(0, one.start - size // 2), one.stop + size // 2) for one, size in zip(place, wide.shape, strict=True)
+            slice(max(0, one.start - size // 2), one.stop + size // 2)
+            for one, size in zip(place, wide.shape, strict=True)
         )
         part = labels[around] == number
         if part.sum() >= _MIN_PIXELS and _darker_around(hu[around], labels[around], part, disc, wide):
@@ -181,7 +180,8 @@ def _darker_around(hu: np.ndarray, labels: np.ndarray, part: np.ndarray, disc: n
         return False
     inside = float(hu[part].mean())
     return bool(
-        (hu[ring] > inside + _EDGE_HU).mean() < _MAX_BRIGHT_RING and (hu[ring] < inside - _EDGE_HU).mean() > _MIN_DARK_RING
+        (hu[ring] > inside + _EDGE_HU).mean() < _MAX_BRIGHT_RING
+        and (hu[ring] < inside - _EDGE_HU).mean() > _MIN_DARK_RING
     )
 
 

@@ -1,7 +1,5 @@
 """Volumes as SimpleITK images and back: both live in LPS millimetres, so nothing is turned on the way."""
 
-from __future__ import annotations
-
 import numpy as np
 import SimpleITK as sitk
 

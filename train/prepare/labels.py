@@ -1,7 +1,5 @@
 """Label maps beside a study: ``labels.nii.gz`` with ``labels.json``, id → name or name → id."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -69,7 +67,9 @@ def read_labels(path: Path) -> LabelMap:
     values = sitk.GetArrayViewFromImage(image)
     present = [int(value) for value in np.unique(values) if value]
     if len(present) > _MOST_LABELS:
-        raise TrainError("LABELS_UNREADABLE", f"The label map holds {len(present)} labels; a store keeps {_MOST_LABELS}.")
+        raise TrainError(
+            "LABELS_UNREADABLE", f"The label map holds {len(present)} labels; a store keeps {_MOST_LABELS}."
+        )
     organs = {name: value for name, value in organs.items() if value in present}
     if present and max(present) > _MOST_LABELS:
         image, organs = _renumbered(image, organs, present)

@@ -1,7 +1,5 @@
 """What a store holds and how it came to be: ``manifest.yaml``, and ``rejected.csv`` for what it does not hold."""
 
-from __future__ import annotations
-
 import csv
 import json
 import os
@@ -64,7 +62,9 @@ def write_manifest(
         "libraries": {name: version(name) for name in _LIBRARIES} | {"python": platform.python_version()},
         "options": options.record() | {"layout": layout},
         "digest": PairStore(folder).digest() if cases else None,
-        "patients": dict(sorted(Counter(split for split in {c["patient"]: c["split"] for c in cases}.values()).items())),
+        "patients": dict(
+            sorted(Counter(split for split in {c["patient"]: c["split"] for c in cases}.values()).items())
+        ),
         "cases_by_phase": dict(sorted(Counter(phase for case in cases for phase in case["phases"]).items())),
         "rejected": dict(sorted(Counter(one.code for one in rejections).items())),
         "cases": cases,

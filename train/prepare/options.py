@@ -58,7 +58,9 @@ class PrepareOptions:
         if not self.window_hu[0] < self.window_hu[1]:
             raise TrainError("OPTION_WINDOW", f"The window {self.window_hu} is empty.", "Give the lower end first.")
         if min(self.spacing_mm) <= 0:
-            raise TrainError("OPTION_SPACING", f"The spacing {self.spacing_mm} is not positive.", "Give dz dy dx in mm.")
+            raise TrainError(
+                "OPTION_SPACING", f"The spacing {self.spacing_mm} is not positive.", "Give dz dy dx in mm."
+            )
 
     @classmethod
     def of(
@@ -110,6 +112,8 @@ def _shares(split: str) -> tuple[float, float, float]:
         train, validation, test = (float(part) for part in split.split("/"))
     except ValueError as error:
         raise TrainError(
-            "OPTION_SPLIT", f"The split {split} is not three numbers.", "Give train/validation/test, such as 0.7/0.15/0.15."
+            "OPTION_SPLIT",
+            f"The split {split} is not three numbers.",
+            "Give train/validation/test, such as 0.7/0.15/0.15.",
         ) from error
     return train, validation, test

@@ -1,7 +1,5 @@
 """Which native series goes with which contrast series of one patient, and why the others do not."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -86,12 +84,15 @@ def _pair_group(
         code, what = ("NO_NATIVE", "native") if not natives else ("NO_CONTRAST", "contrast")
         for phase, group in (("native", natives), *by_phase.items()):
             rejections += [
-                _reject(one.series, phase, code, f"the patient's study has no {what} series to pair it with") for one, _ in group
+                _reject(one.series, phase, code, f"the patient's study has no {what} series to pair it with")
+                for one, _ in group
             ]
         return None, rejections
     native, verdict = min(natives, key=lambda item: _native_rank(item[0].series, [one.series for one in contrasts]))
     rejections += [
-        _reject(one.series, "native", "NOT_CHOSEN", "another native series of the study fits the contrast series better")
+        _reject(
+            one.series, "native", "NOT_CHOSEN", "another native series of the study fits the contrast series better"
+        )
         for one, _ in natives
         if one is not native
     ]

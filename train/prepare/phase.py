@@ -5,8 +5,6 @@ where they contradict plainly. Contrast/Bolus Agent (PS3.3 C.7.6.4) is often emp
 absence proves nothing.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,7 +26,10 @@ _WORDS: Final[tuple[tuple[Guess, str], ...]] = (
         rf"(?:W ?/ ?O|WO|WITHOUT)(?: IV)?(?: {_CON})?|SANS (?:IV|INJECTION)|SIN CONTRASTE|OHNE (?:KM|KONTRAST)|SENZA MDC",
     ),
     ("arterial", r"(?:EARLY |LATE )?ARTER\w*|(?:EARLY |LATE )?ART|HAP|CTA|(?:PULMONARY )?ANGIO\w*|CORTICO ?MEDULLARY"),
-    ("venous", r"PORTAL(?: ?VEN\w*)?|PORTO ?VEN\w*|VEN(?:OUS|OES|ÖS|OSA|EUX|OSO)\w*|VEN|PVP|PV|NEPHROGRAPHIC|HEPATIC PHASE"),
+    (
+        "venous",
+        r"PORTAL(?: ?VEN\w*)?|PORTO ?VEN\w*|VEN(?:OUS|OES|ÖS|OSA|EUX|OSO)\w*|VEN|PVP|PV|NEPHROGRAPHIC|HEPATIC PHASE",
+    ),
     ("delayed", r"DELAY(?:ED)?|EQUILIBRIUM|LATE|SPÄT|SPAET|TARDI\w*|EXCRETORY|UROGRAPHIC|DEL|5 ?MIN|10 ?MIN"),
     (
         "enhanced",
@@ -39,11 +40,28 @@ _WORDS: Final[tuple[tuple[Guess, str], ...]] = (
 _PATTERNS: Final = tuple((guess, re.compile(rf"(?<![A-ZÄÖÜ])(?:{words})(?![A-ZÄÖÜ])")) for guess, words in _WORDS)
 #: Abbreviations that name a phase where they are a folder's or file's whole name or the last part of one.
 SHORT_NAMES: Final[Mapping[str, Phase]] = {
-    "N": "native", "NC": "native", "P": "native", "PRE": "native", "PLAIN": "native", "0": "native",
-    "A": "arterial", "AP": "arterial", "ART": "arterial", "1": "arterial",
-    "V": "venous", "PV": "venous", "PVP": "venous", "VP": "venous", "VEN": "venous", "2": "venous",
-    "D": "delayed", "DP": "delayed", "DEL": "delayed", "EP": "delayed", "3": "delayed",
-}  # fmt: skip
+    "N": "native",
+    "NC": "native",
+    "P": "native",
+    "PRE": "native",
+    "PLAIN": "native",
+    "0": "native",
+    "A": "arterial",
+    "AP": "arterial",
+    "ART": "arterial",
+    "1": "arterial",
+    "V": "venous",
+    "PV": "venous",
+    "PVP": "venous",
+    "VP": "venous",
+    "VEN": "venous",
+    "2": "venous",
+    "D": "delayed",
+    "DP": "delayed",
+    "DEL": "delayed",
+    "EP": "delayed",
+    "3": "delayed",
+}
 # Seconds after the start of the injection: arterial 20-50, portal venous 55-110 (spec: 35 and 72 in the middle).
 _CLOCK: Final[tuple[tuple[float, float, Phase], ...]] = (
     (12.0, 50.0, "arterial"),
@@ -147,7 +165,9 @@ def judge(guess: Guess | None, said_by: str, evidence: Evidence | None) -> Verdi
         if named == "native" or guess is None:
             return Verdict(phase="native", reason=said_by if named else evidence.words)
         if evidence.surely_native:
-            return Verdict(phase="native", reason=f"{evidence.words}, although {said_by} says {guess}", contradicted=True)
+            return Verdict(
+                phase="native", reason=f"{evidence.words}, although {said_by} says {guess}", contradicted=True
+            )
         return Verdict(phase=named, reason=said_by)
     if named == "native":
         return Verdict(phase=seen, reason=f"{evidence.words}, although {said_by} says native", contradicted=True)

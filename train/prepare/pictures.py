@@ -1,7 +1,5 @@
 """One picture per pair: native, contrast before and after registration, checkerboard and differences, in three planes."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Final
@@ -13,7 +11,14 @@ from matplotlib.figure import Figure
 _DIFFERENCE_HU: Final = 150.0
 _SQUARE_MM: Final = 30.0
 _INCHES: Final = 15.0
-_COLUMNS: Final = ("native", "contrast, before", "contrast, after", "checkerboard, after", "difference, before", "difference, after")
+_COLUMNS: Final = (
+    "native",
+    "contrast, before",
+    "contrast, after",
+    "checkerboard, after",
+    "difference, before",
+    "difference, after",
+)
 
 
 def picture(

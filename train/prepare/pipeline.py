@@ -1,7 +1,5 @@
 """From a folder of studies to a store of registered pairs, resumable at every step."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -123,7 +121,9 @@ def _found(studies: Path, listener: Listener) -> list[Series]:
     listener("reading headers", seen, seen)
     if not series:
         raise TrainError(
-            "STUDIES_EMPTY", f"There is no CT series below {studies}.", "Give a folder with DICOM, NIfTI or MetaImage files."
+            "STUDIES_EMPTY",
+            f"There is no CT series below {studies}.",
+            "Give a folder with DICOM, NIfTI or MetaImage files.",
         )
     return series
 
@@ -143,11 +143,15 @@ def _judged(
 ) -> list[tuple[Candidate, Verdict]]:
     """The phase of every candidate, by tags and image; what was measured is kept beside the store."""
     known = _known_evidence(output)
-    worth = {one.series.key: one.series for one in candidates if not (one.binding or one.series.fault) and one.series.axial}
+    worth = {
+        one.series.key: one.series for one in candidates if not (one.binding or one.series.fault) and one.series.axial
+    }
     unknown = [(studies, series) for key, series in worth.items() if key not in known]
     total = len(worth)
     with (output / EVIDENCE).open("a", encoding="utf-8") as file:
-        for count, ((_, series), evidence) in enumerate(in_processes(_measure, unknown, workers), start=total - len(unknown) + 1):
+        for count, ((_, series), evidence) in enumerate(
+            in_processes(_measure, unknown, workers), start=total - len(unknown) + 1
+        ):
             known[series.key] = evidence
             record = None if evidence is None else vars(evidence)
             file.write(json.dumps({"series": series.key, "evidence": record}) + "\n")
@@ -160,7 +164,9 @@ def _verdict(one: Candidate, evidence: Evidence | None) -> Verdict:
     if one.binding:
         phase = None if one.phase == "enhanced" else one.phase
         return Verdict(phase=phase, reason=one.said_by)
-    guess, said_by = (one.phase, one.said_by) if one.phase else guess_from_tags(one.series.facts, names=one.series.parts)
+    guess, said_by = (
+        (one.phase, one.said_by) if one.phase else guess_from_tags(one.series.facts, names=one.series.parts)
+    )
     return judge(guess, said_by, evidence)
 
 
@@ -212,4 +218,6 @@ def _tasks(
 
 def _most(rejections: Iterable[Rejection]) -> str:
     codes = [one.code for one in rejections]
-    return ", ".join(f"{code} ({codes.count(code)})" for code in sorted(set(codes), key=lambda c: (-codes.count(c), c))[:4])
+    return ", ".join(
+        f"{code} ({codes.count(code)})" for code in sorted(set(codes), key=lambda c: (-codes.count(c), c))[:4]
+    )

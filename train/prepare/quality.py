@@ -4,8 +4,6 @@ Fat takes up hardly any contrast and bone none that matters, so what differs the
 misalignment and noise, whatever the phase.
 """
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from typing import Final
 
@@ -148,9 +146,7 @@ def boundary_error_mm(one: np.ndarray, other: np.ndarray, *, spacing_mm: tuple[f
     edges = [mask & ~ndimage.binary_erosion(mask, border_value=1) for mask in (one, other)]
     if not (edges[0].any() and edges[1].any()):
         return float("nan")
-    ways = [
-        ndimage.distance_transform_edt(~edges[1 - index], sampling=spacing_mm)[edges[index]] for index in (0, 1)
-    ]
+    ways = [ndimage.distance_transform_edt(~edges[1 - index], sampling=spacing_mm)[edges[index]] for index in (0, 1)]
     return float((ways[0].sum() + ways[1].sum()) / (ways[0].size + ways[1].size))
 
 
@@ -162,9 +158,14 @@ def refusal(quality: Quality) -> tuple[str, str] | None:
     if quality.folding > _MOST_FOLDING:
         return "FOLDING", f"the deformation folds over in {quality.folding:.1%} of the body"
     if after.fat_hu > _WORST_FAT_HU:
-        return "MISALIGNED_FAT", f"fat differs by {after.fat_hu:.0f} HU after registration (at most {_WORST_FAT_HU:.0f})"
+        return (
+            "MISALIGNED_FAT",
+            f"fat differs by {after.fat_hu:.0f} HU after registration (at most {_WORST_FAT_HU:.0f})",
+        )
     if after.bone_edge_hu > _WORST_BONE_EDGE_HU:
-        reason = f"bone edges differ by {after.bone_edge_hu:.0f} HU after registration (at most {_WORST_BONE_EDGE_HU:.0f})"
+        reason = (
+            f"bone edges differ by {after.bone_edge_hu:.0f} HU after registration (at most {_WORST_BONE_EDGE_HU:.0f})"
+        )
         return "MISALIGNED_BONE", reason
     lost = before.mutual_information - after.mutual_information
     worse = max(after.fat_hu - before.fat_hu, 0.5 * (after.bone_edge_hu - before.bone_edge_hu))
@@ -173,5 +174,8 @@ def refusal(quality: Quality) -> tuple[str, str] | None:
         reason = f"{fell}, and fat and bone lie worse"
         return "REGISTRATION_WORSE", reason
     if quality.enhanced_hu < _LEAST_ENHANCED_HU:
-        return "NOT_ENHANCED", f"nothing is enhanced: 98 % of the body changes by less than {quality.enhanced_hu:.0f} HU"
+        return (
+            "NOT_ENHANCED",
+            f"nothing is enhanced: 98 % of the body changes by less than {quality.enhanced_hu:.0f} HU",
+        )
     return None

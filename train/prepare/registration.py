@@ -11,8 +11,6 @@ Every stage is bounded in iterations and samples the image at points drawn from 
 result is the same to the last bit.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -288,7 +286,9 @@ def _shrunk(image: sitk.Image, factor: int) -> sitk.Image:
     if factor == 1:
         return image
     factors = [min(factor, max(1, size // 4)) for size in image.GetSize()]
-    smooth = sitk.SmoothingRecursiveGaussian(image, [0.5 * f * s for f, s in zip(factors, image.GetSpacing(), strict=True)])
+    smooth = sitk.SmoothingRecursiveGaussian(
+        image, [0.5 * f * s for f, s in zip(factors, image.GetSpacing(), strict=True)]
+    )
     return sitk.Shrink(smooth, factors)
 
 

@@ -1,7 +1,5 @@
 """A series' voxels: DICOM slices, one NIfTI or MetaImage file, or NumPy slices, as a canonical volume."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator
@@ -108,9 +106,7 @@ def _read_arrays(series: Series, root: Path) -> Volume:
     hu = stack[::-1].astype(np.float32) + np.float32(_ARRAY_OFFSET_HU)
     affine = np.diag([dx, dy, dz, 1.0])
     records = (
-        tuple(
-            SliceRecord(position_mm=(0.0, 0.0, dz * index), path=path) for index, path in enumerate(reversed(files))
-        )
+        tuple(SliceRecord(position_mm=(0.0, 0.0, dz * index), path=path) for index, path in enumerate(reversed(files)))
         if len(files) == len(hu)
         else ()
     )

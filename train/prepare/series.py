@@ -1,7 +1,5 @@
 """The CT series below a folder, from headers and file names alone; no pixel is read."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections.abc import Callable, Mapping
@@ -250,7 +248,11 @@ def _copies(root: Path, found: _Found) -> list[Series]:
         folders.setdefault(path.parent, []).append(path)
     first = found.planes[0].path.parent.relative_to(root).as_posix()
     return [
-        Series(place=folder.relative_to(root).as_posix(), files=tuple(files), fault=f"{len(files)} images are copies of those in {first}")
+        Series(
+            place=folder.relative_to(root).as_posix(),
+            files=tuple(files),
+            fault=f"{len(files)} images are copies of those in {first}",
+        )
         for folder, files in folders.items()
     ]
 
@@ -289,7 +291,12 @@ def _corners(
     affine: np.ndarray, shape: tuple[int, int, int]
 ) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
     points = np.array(
-        [affine @ np.array([i, j, k, 1.0]) for i in (0, shape[2] - 1) for j in (0, shape[1] - 1) for k in (0, shape[0] - 1)]
+        [
+            affine @ np.array([i, j, k, 1.0])
+            for i in (0, shape[2] - 1)
+            for j in (0, shape[1] - 1)
+            for k in (0, shape[0] - 1)
+        ]
     )[:, :3]
     low, high = points.min(axis=0), points.max(axis=0)
     return (float(low[0]), float(low[1]), float(low[2])), (float(high[0]), float(high[1]), float(high[2]))

@@ -1,7 +1,5 @@
 """A CSV that says which series is which phase of which patient, in the columns that public data sets use."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -25,9 +23,14 @@ _COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "split": ("split", "set", "subset", "fold"),
 }
 _SPLITS: Final[Mapping[str, Split]] = {
-    "train": "train", "training": "train", "validation": "validation", "valid": "validation", "val": "validation", "test": "test",
+    "train": "train",
+    "training": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "test": "test",
     "testing": "test",
-}  # fmt: skip
+}
 _NUMBERED: Final[Mapping[str, Phase]] = dict(zip(("0", "1", "2", "3"), PHASES, strict=True))
 
 
@@ -48,7 +51,9 @@ def read_table(path: Path, series: Sequence[Series], *, root: Path) -> tuple[lis
             rows = list(reader)
             names = [name for name in reader.fieldnames or () if name]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise TrainError("TABLE_UNREADABLE", f"{path} cannot be read as CSV: {error}.", "Save it as UTF-8 CSV.") from error
+        raise TrainError(
+            "TABLE_UNREADABLE", f"{path} cannot be read as CSV: {error}.", "Save it as UTF-8 CSV."
+        ) from error
     columns = _columns(names)
     wide = {name: phase for name in names if (phase := _phase_of_column(name)) is not None}
     known = _Index(series, root)
@@ -70,7 +75,9 @@ def read_table(path: Path, series: Sequence[Series], *, root: Path) -> tuple[lis
             found = known.find(which)
             if found is None or phase is None:
                 code = "SERIES_MISSING" if found is None else "PHASE_UNKNOWN"
-                reason = f"row {number}: no series {which}" if found is None else f"row {number}: no phase called {written}"
+                reason = (
+                    f"row {number}: no series {which}" if found is None else f"row {number}: no phase called {written}"
+                )
                 rejections.append(Rejection(place=which, phase=phase or "", code=code, reason=reason))
                 continue
             candidates.append(_candidate(found, cell, phase, path.name))
@@ -79,7 +86,9 @@ def read_table(path: Path, series: Sequence[Series], *, root: Path) -> tuple[lis
 
 def _candidate(found: Series, cell: Mapping[str, str], phase: Phase, table: str) -> Candidate:
     patient = cell.get("patient") or cell.get("study") or found.patient or found.parts[0]
-    one = Candidate(series=found, patient=patient, study=cell.get("study", ""), phase=phase, said_by=table, binding=True)
+    one = Candidate(
+        series=found, patient=patient, study=cell.get("study", ""), phase=phase, said_by=table, binding=True
+    )
     split = _SPLITS.get(cell.get("split", "").lower())
     return one if split is None else replace(one, split=split)
 
@@ -90,7 +99,12 @@ class _Index:
     def __init__(self, series: Sequence[Series], root: Path) -> None:
         self._by: dict[str, Series] = {}
         for one in series:
-            for key in (one.uid, one.place, stem(Path(one.place).name), *(f.relative_to(root).as_posix() for f in one.files)):
+            for key in (
+                one.uid,
+                one.place,
+                stem(Path(one.place).name),
+                *(f.relative_to(root).as_posix() for f in one.files),
+            ):
                 if key:
                     self._by.setdefault(key, one)
 
@@ -121,5 +135,3 @@ def _phase(written: str) -> Phase | None:
     if guess is not None and guess != "enhanced":
         return guess
     return phase_in_name(text)
-
-

@@ -1,7 +1,5 @@
 """Images and label maps brought through a registration onto another grid."""
 
-from __future__ import annotations
-
 import numpy as np
 import SimpleITK as sitk
 
@@ -9,9 +7,7 @@ from s2ldm_core.volume import Volume
 from train.prepare.images import AIR_HU, array_of, image_of, reduced
 
 
-def warp(
-    moving: Volume, grid: Volume, transform: sitk.Transform, *, threads: int = 1
-) -> tuple[np.ndarray, np.ndarray]:
+def warp(moving: Volume, grid: Volume, transform: sitk.Transform, *, threads: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """The moving image on the fixed image's grid.
 
     The moving image is first averaged to the grid's spacing where it is finer, as the fixed image was, and both are

@@ -1,0 +1,214 @@
+"""The node: listener, steps, timers and web server, wired together."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from functools import partial
+from types import FrameType
+
+import structlog
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from dicom_node.catalog import Catalog
+from dicom_node.config import Settings
+from dicom_node.deliver.step import DeliverStep
+from dicom_node.derive.step import DeriveStep
+from dicom_node.receive import ListenerProcesses
+from dicom_node.series import CompletionStep, SelectStep
+from dicom_node.service.health import HealthCheck, disk_problem, run_checks
+from dicom_node.service.lock import DataDirLock
+from dicom_node.service.loop import Step, StepLoop
+from dicom_node.service.models import model_identity, model_min_slices
+from dicom_node.service.observe import Metrics
+from dicom_node.service.retention import RetentionStep
+from dicom_node.translate import TranslateStep
+from dicom_node.web.app import create_app
+from dicom_node.web.server import WebServer
+
+_SWEEP_SECONDS = 1.0
+_RETENTION_SECONDS = 3600.0
+_STOP_SECONDS = 30.0
+#: A delivery without a single answer for so long is not being worked on: its step met a fault that it could not record.
+_STALE_DELIVERY_SECONDS = 900.0
+#: Destinations are slow one by one, so a few deliveries run side by side.
+_DELIVERY_LOOPS = 2
+
+
+@contextmanager
+def stop_signals() -> Iterator[threading.Event]:
+    """Turn SIGTERM and SIGINT into an event; call from the main thread, before the node starts.
+
+    A signal that comes while the node is starting then stops it in order, too.
+    """
+    asked = threading.Event()
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        asked.set()
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def wait_for(asked: threading.Event) -> None:
+    """Block until the event is set; an untimed wait could not be interrupted by a signal on every platform."""
+    while not asked.wait(1.0):
+        pass
+
+
+class Node:
+    """A running node.
+
+    Every timer and step takes its work from the catalog, so stopping, by whatever means, loses nothing, and starting
+    again continues.
+
+    >>> with stop_signals() as stop, Node(load_settings()):
+    ...     wait_for(stop)
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._log = structlog.get_logger(part="node")
+        with ExitStack() as stack:
+            stack.callback(DataDirLock(settings.node.data_dir).acquire().release)
+            self.catalog = Catalog(settings.catalog_location)
+            stack.callback(self.catalog.close)
+            self.metrics = Metrics(self.catalog, data_dir=settings.node.data_dir)
+            self._listener = ListenerProcesses(settings, observer=self.metrics)
+            self._translate = TranslateStep(settings, self.catalog)
+            self._deliver = DeliverStep(settings, self.catalog)
+            self._loops = self._make_loops()
+            self._scheduler = BackgroundScheduler(timezone="UTC")
+            self._web = WebServer(
+                create_app(settings, self.catalog, readiness=self.health, metrics=self.metrics.exposition),
+                host=settings.web.host,
+                port=settings.web.port,
+            )
+            self._cleanup = stack.pop_all()
+
+    def __enter__(self) -> "Node":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Take up what the last run left, then listen.
+
+        Raises
+        ------
+        NodeError
+            A port cannot be bound or the catalog cannot be used; everything already started is stopped again.
+        """
+        try:
+            resumed = self.catalog.requeue_interrupted()
+            self._log.info("starting", resumed=resumed)
+            self._start(self._web.start, self._web.stop)
+            self._start(self._listener.start, self._listener.stop)
+            self._start(self._start_loops, self._stop_loops)
+            self._start(self._start_timers, lambda: self._scheduler.shutdown(wait=True))
+        except BaseException:
+            self._cleanup.close()
+            raise
+        self._log.info("started", routes=sorted(self.settings.routes), destinations=sorted(self.settings.destinations))
+
+    def stop(self) -> None:
+        """Stop in reverse order: receive nothing more, end the work at hand or leave it to the next start."""
+        self._log.info("stopping")
+        self._cleanup.close()
+        self._log.info("stopped")
+
+    def wake(self) -> None:
+        """Tell every step that there may be work."""
+        for loop in self._loops:
+            loop.wake()
+
+    def health(self) -> list[HealthCheck]:
+        """Every part of the node: is it ready for work?"""
+        node = self.settings.node
+        checks: dict[str, Callable[[], str | None]] = {
+            "catalog": self.catalog.check,
+            "listener": lambda: None if self._listener.is_listening else "the listener does not accept associations",
+            "worker": lambda: None if self._translate.ready else "the translation worker has not loaded its models",
+            "steps": self._step_faults,
+            "timers": lambda: None if self._scheduler.running else "the timers do not run",
+            "disk": lambda: disk_problem(str(node.data_dir), min_free_mib=node.min_free_mib),
+        }
+        return run_checks(checks)
+
+    def _make_loops(self) -> list[StepLoop]:
+        settings, catalog = self.settings, self.catalog
+        steps: dict[str, Step] = {
+            "select": SelectStep(settings, catalog, model_min_slices=model_min_slices),
+            "translate": self._translate,
+            "derive": DeriveStep(settings, catalog),
+        }
+        steps |= {f"deliver-{number}": self._deliver for number in range(1, _DELIVERY_LOOPS + 1)}
+        return [
+            StepLoop(name, step, on_work=self._worked, recover=partial(catalog.requeue_worker, name))
+            for name, step in steps.items()
+        ]
+
+    def _worked(self, step: str, seconds: float) -> None:
+        self.metrics.worked(step.split("-")[0], seconds)
+        self.wake()
+
+    def _start(self, start: Callable[[], None], stop: Callable[[], None]) -> None:
+        start()
+        self._cleanup.callback(stop)
+
+    def _start_loops(self) -> None:
+        for loop in self._loops:
+            loop.start()
+
+    def _stop_loops(self) -> None:
+        for loop in self._loops:
+            loop.stop()
+        # A delivery ends after the instance at hand; first, because the worker may take seconds to go.
+        self._deliver.stop()
+        self._translate.stop()
+        deadline = time.monotonic() + _STOP_SECONDS
+        for loop in self._loops:
+            if not loop.join(max(0.0, deadline - time.monotonic())):
+                self._log.warning("step_still_working", step=loop.name)
+
+    def _start_timers(self) -> None:
+        completion = CompletionStep(self.settings, self.catalog, model_identity=model_identity)
+        self._add_timer("completion", completion, seconds=min(_SWEEP_SECONDS, self.settings.series.quiet_seconds))
+        self._add_timer("stale deliveries", _StaleDeliveries(self.catalog), seconds=_STALE_DELIVERY_SECONDS / 10)
+        self._add_timer("retention", RetentionStep(self.settings, self.catalog), seconds=_RETENTION_SECONDS)
+        self._scheduler.start()
+
+    def _add_timer(self, name: str, step: Step, *, seconds: float) -> None:
+        def run() -> None:
+            try:
+                if step.run_once():
+                    self.wake()
+            except Exception as error:  # noqa: BLE001 (a timer must come again whatever happened; it is logged)
+                self._log.error("timer_fault", timer=name, error=type(error).__name__)
+
+        self._scheduler.add_job(
+            run, "interval", seconds=seconds, id=name, max_instances=1, coalesce=True, misfire_grace_time=None
+        )
+
+    def _step_faults(self) -> str | None:
+        faults = [f"{loop.name}: {loop.fault}" for loop in self._loops if loop.fault]
+        return "; ".join(faults) or None
+
+
+class _StaleDeliveries:
+    """Gives deliveries back that nobody works on any more."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    def run_once(self) -> bool:
+        """Look once."""
+        return self._catalog.requeue_stale_deliveries(timedelta(seconds=_STALE_DELIVERY_SECONDS)) > 0

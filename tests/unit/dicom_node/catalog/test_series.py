@@ -1,0 +1,202 @@
+"""The catalog: received instances, complete series, and the jobs that follow."""
+
+import threading
+from collections.abc import Iterator
+from multiprocessing import get_context
+from pathlib import Path
+
+import pytest
+
+from dicom_node.catalog import Catalog, JobState, Outcome, SeriesState
+from tests.catalog_jobs import QUIET, Clock, complete, instance, job_in
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def catalog(tmp_path: Path, clock: Clock) -> Iterator[Catalog]:
+    with Catalog(tmp_path / "catalog.sqlite", clock=clock) as catalog:
+        yield catalog
+
+
+def test_first_copy_is_new_second_is_same_other_content_is_conflict(catalog: Catalog) -> None:
+    outcomes = catalog.add_instances([instance(1), instance(1), instance(1, digest="other")])
+
+    assert outcomes == [Outcome.NEW, Outcome.SAME, Outcome.CONFLICT]
+    (series,) = catalog.list_series()
+    assert (series.instance_count, series.conflict_count) == (1, 1)
+
+
+def test_outcomes_hold_across_transactions(catalog: Catalog) -> None:
+    catalog.add_instance(instance(1))
+
+    assert catalog.add_instance(instance(1)) is Outcome.SAME
+    assert catalog.add_instance(instance(1, digest="other")) is Outcome.CONFLICT
+
+
+def test_same_series_on_two_routes_is_two_series(catalog: Catalog) -> None:
+    outcomes = catalog.add_instances([instance(1, route="CECT_ART"), instance(1, route="CECT_VEN")])
+
+    assert outcomes == [Outcome.NEW, Outcome.NEW]
+    assert {series.route for series in catalog.list_series()} == {"CECT_ART", "CECT_VEN"}
+
+
+def test_large_batch_of_several_series_is_recorded(catalog: Catalog) -> None:
+    batch = [instance(number, series=f"1.2.{number % 3}") for number in range(1500)]
+
+    assert catalog.add_instances(batch) == [Outcome.NEW] * 1500
+    assert catalog.add_instances(batch) == [Outcome.SAME] * 1500
+
+
+def test_writers_in_several_processes_lose_nothing(tmp_path: Path) -> None:
+    location = tmp_path / "catalog.sqlite"
+    Catalog(location).close()
+    context = get_context("spawn")
+    writers = [context.Process(target=_write_fifty, args=(location, start)) for start in (0, 50)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+
+    assert [writer.exitcode for writer in writers] == [0, 0]
+    with Catalog(location) as catalog:
+        assert catalog.list_series()[0].instance_count == 100
+
+
+def _write_fifty(location: Path, start: int) -> None:
+    with Catalog(location) as catalog:
+        for number in range(start, start + 50):
+            assert catalog.add_instance(instance(number)) is Outcome.NEW
+
+
+def test_writers_in_several_threads_lose_nothing(catalog: Catalog) -> None:
+    outcomes: list[Outcome] = []
+
+    def write(start: int) -> None:
+        for number in range(start, start + 25):
+            outcomes.append(catalog.add_instance(instance(number)))
+
+    threads = [threading.Thread(target=write, args=(start,)) for start in (0, 25, 50, 75)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert outcomes == [Outcome.NEW] * 100
+
+
+def test_series_is_not_due_before_the_quiet_time(catalog: Catalog, clock: Clock) -> None:
+    catalog.add_instance(instance(1))
+    clock.advance(QUIET - 1)
+
+    assert catalog.series_due(clock(), QUIET) == []
+
+
+def test_series_is_not_due_while_its_association_is_open(catalog: Catalog, clock: Clock) -> None:
+    catalog.open_association("a", called_ae="CECT_ART", calling_ae="PACS", peer="127.0.0.1")
+    catalog.add_instance(instance(1, association_id="a"))
+    clock.advance(QUIET)
+    assert catalog.series_due(clock(), QUIET) == []
+
+    catalog.close_association("a", outcome="released")
+
+    assert [signal for _, signal in catalog.series_due(clock(), QUIET)] == ["released"]
+
+
+def test_series_is_due_when_an_open_association_is_silent_for_long(catalog: Catalog, clock: Clock) -> None:
+    catalog.open_association("a", called_ae="CECT_ART", calling_ae="PACS", peer="127.0.0.1")
+    catalog.add_instance(instance(1, association_id="a"))
+    clock.advance(300)
+
+    due = catalog.series_due(clock(), QUIET, open_association_seconds=300)
+
+    assert [signal for _, signal in due] == ["quiet"]
+
+
+def test_an_association_that_sends_other_series_does_not_hold_this_one(catalog: Catalog, clock: Clock) -> None:
+    catalog.open_association("a", called_ae="CECT_ART", calling_ae="PACS", peer="127.0.0.1")
+    catalog.add_instances([instance(1), instance(1, series="9.9", association_id="a")])
+    clock.advance(QUIET)
+
+    assert [series.series_instance_uid for series, _ in catalog.series_due(clock(), QUIET)] == ["1.2.3"]
+
+
+def test_completion_makes_a_job_of_all_instances_and_records_the_signal(catalog: Catalog, clock: Clock) -> None:
+    catalog.add_instances([instance(number) for number in range(3)])
+
+    job_id = complete(catalog, clock)
+
+    assert job_id is not None
+    job = catalog.get_job(job_id)
+    assert (job.state, job.instance_count, job.completion_signal) == (JobState.SELECTING, 3, "released")
+    assert len(catalog.job_instances(job_id)) == 3
+    assert catalog.list_series()[0].state is SeriesState.COMPLETE
+
+
+def test_completion_decided_before_another_instance_came_does_nothing(catalog: Catalog, clock: Clock) -> None:
+    catalog.add_instance(instance(1))
+    clock.advance(QUIET)
+    ((series, signal),) = catalog.series_due(clock(), QUIET)
+    catalog.add_instance(instance(2))
+
+    job_id = catalog.complete_series(
+        series.key, signal=signal, phase="arterial", model="demo", seen_at=series.last_received_at
+    )
+
+    assert job_id is None
+    assert catalog.list_series()[0].state is SeriesState.RECEIVING
+
+
+def test_same_series_sent_again_makes_no_second_job(catalog: Catalog, clock: Clock) -> None:
+    job_in(catalog, clock, JobState.DONE)
+    catalog.add_instances([instance(number) for number in range(3)])
+
+    assert complete(catalog, clock) is None
+    assert len(catalog.list_jobs()) == 1
+
+
+def test_same_series_sent_again_after_a_change_of_weights_makes_a_second_job(catalog: Catalog, clock: Clock) -> None:
+    first = job_in(catalog, clock, JobState.DONE)
+    catalog.add_instances([instance(number) for number in range(3)])
+
+    second = complete(catalog, clock, model_identity="demo 2", late="ignore")
+
+    assert second not in (None, first)
+
+
+def test_late_instances_make_a_new_job_of_the_whole_series(catalog: Catalog, clock: Clock) -> None:
+    first = job_in(catalog, clock, JobState.DONE)
+    catalog.add_instance(instance(3))
+
+    second = complete(catalog, clock)
+
+    assert second is not None
+    assert second != first
+    assert catalog.get_job(second).instance_count == 4
+    assert catalog.get_job(first).state is JobState.DONE
+
+
+def test_late_instances_overtake_a_job_that_is_still_in_the_node(catalog: Catalog, clock: Clock) -> None:
+    first = job_in(catalog, clock, JobState.TRANSLATING)
+    catalog.add_instance(instance(3))
+
+    complete(catalog, clock)
+
+    overtaken = catalog.get_job(first)
+    assert overtaken.state is JobState.CANCELLED
+    assert overtaken.reason is not None
+    assert overtaken.reason.code == "superseded"
+    assert not catalog.finish_translation(first, result_path=Path("/r"), details={})
+
+
+def test_late_instances_are_ignored_where_the_route_says_so(catalog: Catalog, clock: Clock) -> None:
+    job_in(catalog, clock, JobState.DONE)
+    catalog.add_instance(instance(3))
+
+    assert complete(catalog, clock, late="ignore") is None
+    reason = catalog.list_series()[0].reason
+    assert reason is not None
+    assert reason.code == "late_instances_ignored"

@@ -1,0 +1,163 @@
+"""The derive step: what it takes from the catalog and what it leaves there."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom import dcmread
+
+from dicom_node.catalog import Catalog, JobState
+from dicom_node.config import Settings, parse_settings
+from dicom_node.derive import DeriveStep
+from dicom_node.errors import CatalogError
+from tests.tiny_model import translated_job
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return parse_settings(
+        {
+            "node": {"data_dir": str(tmp_path / "data")},
+            "routes": {
+                "CECT_ART": {
+                    "phase": "arterial",
+                    "destinations": ["pacs", "archive"],
+                    "series_number_offset": 50,
+                    "series_description": "late arterial",
+                    "window": {"center": 100, "width": 700},
+                }
+            },
+            "destinations": {
+                "pacs": {"ae_title": "PACS", "host": "127.0.0.1", "port": 4242},
+                "archive": {"ae_title": "ARCHIVE", "host": "127.0.0.1", "port": 4243},
+            },
+        }
+    )
+
+
+@pytest.fixture
+def catalog(settings: Settings):
+    with Catalog(settings.catalog_location) as catalog:
+        yield catalog
+
+
+@pytest.fixture
+def hu() -> np.ndarray:
+    return np.arange(2 * 5 * 4, dtype=np.float32).reshape(2, 5, 4)
+
+
+@pytest.fixture
+def sources(write_ct_series, hu) -> list[Path]:
+    return write_ct_series(hu * 0, SeriesNumber=3)
+
+
+def test_job_becomes_a_derived_series_with_one_delivery_per_destination(settings, catalog, sources, hu) -> None:
+    job_id = translated_job(catalog, sources, hu, route="CECT_ART", folder=settings.work_dir)
+    assert DeriveStep(settings, catalog).run_once()
+    job = catalog.get_job(job_id)
+    assert job.state is JobState.DELIVERING
+    derived = [dcmread(one.path) for one in catalog.derived_instances(job_id)]
+    assert {one.SeriesInstanceUID for one in derived} == {job.derived_series_instance_uid}
+    assert np.array_equal([one.pixel_array + float(one.RescaleIntercept) for one in derived], hu)
+    assert {one.destination: one.instance_count for one in catalog.list_deliveries(job_id=job_id)} == {
+        "pacs": 2,
+        "archive": 2,
+    }
+
+
+def test_route_shapes_number_description_and_window(settings, catalog, sources, hu) -> None:
+    job_id = translated_job(catalog, sources, hu, route="CECT_ART", folder=settings.work_dir)
+    DeriveStep(settings, catalog).run_once()
+    one = dcmread(catalog.derived_instances(job_id)[0].path)
+    assert (one.SeriesNumber, one.SeriesDescription) == (53, "SYNTHETIC late arterial")
+    assert (one.WindowCenter, one.WindowWidth) == (100, 700)
+
+
+def test_work_folder_is_removed_once_the_catalog_has_the_result(settings, catalog, sources, hu) -> None:
+    job_id = translated_job(catalog, sources, hu, route="CECT_ART", folder=settings.work_dir)
+    DeriveStep(settings, catalog).run_once()
+    assert not (settings.work_dir / str(job_id)).exists()
+
+
+def test_interrupted_derivation_starts_again_and_gives_the_same_uids(settings, catalog, sources, hu) -> None:
+    job_id = translated_job(catalog, sources, hu, route="CECT_ART", folder=settings.work_dir)
+    catalog.claim_job(JobState.TRANSLATED, JobState.DERIVING, "killed")
+    leftover = settings.derived_dir / str(job_id) / "99999.dcm"
+    leftover.parent.mkdir(parents=True)
+    leftover.write_bytes(b"half")
+    catalog.requeue_interrupted()
+    assert DeriveStep(settings, catalog).run_once()
+    first = [one.sop_instance_uid for one in catalog.derived_instances(job_id)]
+    assert not leftover.exists()
+    assert len(first) == 2
+
+
+def test_nothing_waiting_is_no_work(settings, catalog) -> None:
+    assert not DeriveStep(settings, catalog).run_once()
+
+
+def test_lost_source_file_fails_the_job_with_its_reason(settings, catalog, sources, hu) -> None:
+    job_id = translated_job(catalog, sources, hu, route="CECT_ART", folder=settings.work_dir)
+    sources[0].unlink()
+    assert DeriveStep(settings, catalog).run_once()
+    job = catalog.get_job(job_id)
+    assert job.state is JobState.FAILED
+    assert job.reason is not None
+    assert job.reason.code == "source_unreadable"
+
+
+def test_damaged_result_fails_the_job_with_its_reason(settings, catalog, sources, hu) -> None:
+    job_id = translated_job(catalog, sources, hu, route="CECT_ART", folder=settings.work_dir)
+    (settings.work_dir / str(job_id) / "hu.npy").write_bytes(b"not an array")
+    DeriveStep(settings, catalog).run_once()
+    job = catalog.get_job(job_id)
+    assert (job.state, job.reason.code) == (JobState.FAILED, "translation_result_unreadable")
+
+
+def test_disk_that_cannot_be_written_is_tried_again_later(settings, catalog, sources, hu) -> None:
+    job_id = translated_job(catalog, sources, hu, route="CECT_ART", folder=settings.work_dir)
+    settings.derived_dir.write_text("a file where the folder should be")
+    now = datetime(2024, 1, 1, tzinfo=UTC)
+    DeriveStep(settings, catalog, clock=lambda: now).run_once()
+    job = catalog.get_job(job_id)
+    assert (job.state, job.reason.code, job.attempts) == (JobState.TRANSLATED, "derive_disk", 1)
+    assert (job.not_before - now).total_seconds() == settings.compute.retry_seconds
+
+
+def test_route_that_is_gone_fails_the_job_with_its_reason(settings, catalog, sources, hu) -> None:
+    job_id = translated_job(catalog, sources, hu, route="CECT_OLD", folder=settings.work_dir)
+    DeriveStep(settings, catalog).run_once()
+    assert catalog.get_job(job_id).reason.code == "route_gone"
+
+
+def test_cancelled_meanwhile_leaves_nothing_behind(settings, catalog, sources, hu, monkeypatch) -> None:
+    job_id = translated_job(catalog, sources, hu, route="CECT_ART", folder=settings.work_dir)
+    finish = catalog.finish_derivation
+
+    def cancel_first(*args: object, **kwargs: object) -> bool:
+        catalog.cancel_job(job_id)
+        return finish(*args, **kwargs)
+
+    monkeypatch.setattr(catalog, "finish_derivation", cancel_first)
+    DeriveStep(settings, catalog).run_once()
+    assert catalog.get_job(job_id).state is JobState.CANCELLED
+    assert not (settings.derived_dir / str(job_id)).exists()
+
+
+def test_catalog_that_cannot_record_the_end_gets_the_job_again(settings, catalog, sources, hu, monkeypatch) -> None:
+    job_id = translated_job(catalog, sources, hu, route="CECT_ART", folder=settings.work_dir)
+    step = DeriveStep(settings, catalog)
+    with monkeypatch.context() as broken:
+        for name in ("finish_derivation", "fail_job"):
+            broken.setattr(catalog, name, _raise_catalog_error)
+        with pytest.raises(CatalogError):
+            step.run_once()
+    assert catalog.get_job(job_id).state is JobState.DERIVING
+    step.run_once()
+    job = catalog.get_job(job_id)
+    assert (job.state, job.reason.code) == (JobState.TRANSLATED, "end_not_recorded")
+
+
+def _raise_catalog_error(*_: object, **__: object) -> None:
+    raise CatalogError("catalog_unusable", "The catalog does not answer.")

@@ -1,0 +1,130 @@
+"""The completion and selection steps: from received instances to a job, and from a job to a decision."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dicom_node.catalog import Catalog, JobState, SeriesState
+from dicom_node.config import Settings, parse_settings
+from dicom_node.series import CompletionStep, SelectStep
+from tests.tiny_model import add_series
+
+Writer = Callable[..., list[Path]]
+
+
+class Clock:
+    """A clock that only moves when told to."""
+
+    def __init__(self) -> None:
+        self.time = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.time
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def catalog(tmp_path: Path, clock: Clock) -> Iterator[Catalog]:
+    with Catalog(tmp_path / "catalog.sqlite", clock=clock) as catalog:
+        yield catalog
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return parse_settings({"series": {"quiet_seconds": 20, "min_slices": 3}})
+
+
+def completion(settings: Settings, catalog: Catalog) -> CompletionStep:
+    return CompletionStep(settings, catalog, model_identity=lambda model: f"{model} 1")
+
+
+def test_series_becomes_a_job_with_its_routes_phase_and_model(
+    settings: Settings, catalog: Catalog, clock: Clock, write_ct_series: Writer
+) -> None:
+    add_series(catalog, write_ct_series(np.zeros((3, 8, 8))), route="CECT_VEN")
+    clock.time += timedelta(seconds=20)
+
+    assert completion(settings, catalog).run_once()
+
+    (job,) = catalog.list_jobs()
+    assert (job.phase, job.model, job.model_identity) == ("venous", "demo", "demo 1")
+
+
+def test_nothing_is_due_before_the_quiet_time(
+    settings: Settings, catalog: Catalog, clock: Clock, write_ct_series: Writer
+) -> None:
+    add_series(catalog, write_ct_series(np.zeros((3, 8, 8))), route="CECT_VEN")
+    clock.time += timedelta(seconds=19)
+
+    assert not completion(settings, catalog).run_once()
+    assert catalog.list_series()[0].state is SeriesState.RECEIVING
+
+
+def test_series_of_a_route_that_left_the_configuration_is_refused_with_the_reason(
+    settings: Settings, catalog: Catalog, clock: Clock, write_ct_series: Writer
+) -> None:
+    add_series(catalog, write_ct_series(np.zeros((3, 8, 8))), route="OLD_ROUTE")
+    clock.time += timedelta(seconds=20)
+
+    completion(settings, catalog).run_once()
+    SelectStep(settings, catalog).run_once()
+
+    (job,) = catalog.list_jobs()
+    assert job.reason is not None
+    assert (job.state, job.reason.code) == (JobState.REFUSED, "route_gone")
+
+
+def select(settings: Settings, catalog: Catalog, clock: Clock, **more: Callable[[str], int]) -> JobState:
+    clock.time += timedelta(seconds=20)
+    completion(settings, catalog).run_once()
+    SelectStep(settings, catalog, **more).run_once()
+    return catalog.list_jobs()[0].state
+
+
+def test_good_series_is_queued(settings: Settings, catalog: Catalog, clock: Clock, write_ct_series: Writer) -> None:
+    add_series(catalog, write_ct_series(np.full((3, 8, 8), 40.0)), route="CECT_ART")
+
+    assert select(settings, catalog, clock) is JobState.QUEUED
+
+
+def test_model_that_needs_more_slices_than_the_route_decides(
+    settings: Settings, catalog: Catalog, clock: Clock, write_ct_series: Writer
+) -> None:
+    add_series(catalog, write_ct_series(np.full((3, 8, 8), 40.0)), route="CECT_ART")
+
+    assert select(settings, catalog, clock, model_min_slices=lambda _: 5) is JobState.REFUSED
+
+
+def test_localizer_is_no_slice_of_the_job(
+    settings: Settings, catalog: Catalog, clock: Clock, write_ct_series: Writer, tmp_path: Path
+) -> None:
+    paths = write_ct_series(np.full((4, 8, 8), 40.0))
+    from pydicom import dcmread
+
+    localizer = dcmread(paths[0])
+    localizer.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+    localizer.save_as(paths[0])
+    add_series(catalog, paths, route="CECT_ART")
+
+    assert select(settings, catalog, clock) is JobState.QUEUED
+    assert len(catalog.job_instances(1)) == 3
+
+
+def test_file_that_vanished_refuses_the_job(
+    settings: Settings, catalog: Catalog, clock: Clock, write_ct_series: Writer
+) -> None:
+    paths = write_ct_series(np.full((4, 8, 8), 40.0))
+    add_series(catalog, paths, route="CECT_ART")
+    paths[1].unlink()
+
+    assert select(settings, catalog, clock) is JobState.REFUSED
+    reason = catalog.list_jobs()[0].reason
+    assert reason is not None
+    assert reason.code == "unreadable_instances"

@@ -1,0 +1,73 @@
+"""Logs: one JSON object a line, and no patient data."""
+
+import io
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from dicom_node.config import LogSettings
+from dicom_node.service.observe import configure_logging
+
+
+@pytest.fixture
+def stream() -> Iterator[io.StringIO]:
+    root = logging.getLogger()
+    handlers, level, filters = root.handlers[:], root.level, warnings.filters[:]  # type: ignore[index]
+    yield io.StringIO()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    warnings.filters[:] = filters  # type: ignore[index]
+    structlog.reset_defaults()
+
+
+def lines(stream: io.StringIO) -> list[dict[str, object]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_event_is_one_json_object_with_its_values(stream: io.StringIO) -> None:
+    configure_logging(LogSettings(), stream=stream)
+
+    structlog.get_logger(step="derive").info("derived", job_id=7)
+
+    (line,) = lines(stream)
+    assert (line["event"], line["step"], line["job_id"], line["level"]) == ("derived", "derive", 7, "info")
+    assert str(line["timestamp"]).endswith("Z")
+
+
+def test_level_is_respected(stream: io.StringIO) -> None:
+    configure_logging(LogSettings(level="warning"), stream=stream)
+
+    structlog.get_logger().info("quiet")
+
+    assert lines(stream) == []
+
+
+def test_other_libraries_speak_json_too(stream: io.StringIO) -> None:
+    configure_logging(LogSettings(), stream=stream)
+
+    logging.getLogger("some.library").warning("hello")
+
+    assert lines(stream)[0]["event"] == "hello"
+
+
+def test_of_a_warning_only_kind_and_place_reach_the_log(stream: io.StringIO) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        configure_logging(LogSettings(), stream=stream)
+        warnings.warn("Invalid value 'Doe^John'", UserWarning, stacklevel=1)
+
+    (line,) = lines(stream)
+    assert str(line["event"]).startswith("UserWarning at unit/test_observe.py:")
+    assert "Doe" not in stream.getvalue()
+
+
+def test_pydicoms_messages_with_values_do_not_reach_the_log(stream: io.StringIO) -> None:
+    configure_logging(LogSettings(), stream=stream)
+
+    logging.getLogger("pydicom").warning("Invalid value 'Doe^John' for VR PN")
+
+    assert "Doe" not in stream.getvalue()

@@ -1,0 +1,121 @@
+"""Retention: files go when their time is over, and never sooner."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dicom_node.catalog import Catalog, JobState, Reason
+from dicom_node.config import Settings, parse_settings
+from dicom_node.service.retention import RetentionStep
+from tests.catalog_jobs import Clock, instance, job_in
+
+DAY = 86_400.0
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def catalog(tmp_path: Path, clock: Clock) -> Iterator[Catalog]:
+    with Catalog(tmp_path / "catalog.sqlite", clock=clock) as catalog:
+        yield catalog
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return parse_settings({"node": {"data_dir": str(tmp_path)}, "retention": {"source_days": 7, "derived_days": 7}})
+
+
+def add_file(catalog: Catalog, path: Path) -> Path:
+    path.write_bytes(b"a CT image")
+    catalog.add_instance(instance(0, path=path))
+    return path
+
+
+def test_source_of_a_done_job_goes_after_its_days(
+    settings: Settings, catalog: Catalog, clock: Clock, tmp_path: Path
+) -> None:
+    file = add_file(catalog, tmp_path / "0.dcm")
+    job_in(catalog, clock, JobState.DONE)
+    step = RetentionStep(settings, catalog)
+
+    clock.advance(6 * DAY)
+    step.run_once()
+    assert file.exists()
+
+    clock.advance(2 * DAY)
+    assert step.run_once()
+    assert not file.exists()
+    assert not step.run_once()
+
+
+def test_source_of_a_failed_job_stays(settings: Settings, catalog: Catalog, clock: Clock, tmp_path: Path) -> None:
+    file = add_file(catalog, tmp_path / "0.dcm")
+    job_id = job_in(catalog, clock, JobState.TRANSLATING)
+    catalog.fail_job(job_id, code="x", sentence="Failed.")
+    clock.advance(1000 * DAY)
+
+    RetentionStep(settings, catalog).run_once()
+
+    assert file.exists()
+
+
+def test_null_keeps_files_for_ever(catalog: Catalog, clock: Clock, tmp_path: Path) -> None:
+    settings = parse_settings({"node": {"data_dir": str(tmp_path)}, "retention": {"source_days": None}})
+    file = add_file(catalog, tmp_path / "0.dcm")
+    job_in(catalog, clock, JobState.DONE)
+    clock.advance(1000 * DAY)
+
+    RetentionStep(settings, catalog).run_once()
+
+    assert file.exists()
+
+
+def test_derived_folder_of_a_done_job_goes(settings: Settings, catalog: Catalog, clock: Clock) -> None:
+    job_id = job_in(catalog, clock, JobState.DONE)
+    folder = settings.derived_dir / str(job_id)
+    folder.mkdir(parents=True)
+    clock.advance(8 * DAY)
+
+    RetentionStep(settings, catalog).run_once()
+
+    assert not folder.exists()
+    assert catalog.derived_instances(job_id) == []
+
+
+def test_quarantined_object_goes_and_its_row_stays(
+    settings: Settings, catalog: Catalog, clock: Clock, tmp_path: Path
+) -> None:
+    file = tmp_path / "object"
+    file.write_bytes(b"not DICOM")
+    catalog.quarantine_object(
+        route="CECT_ART",
+        calling_ae="PACS",
+        peer="h",
+        association_id=None,
+        sop_instance_uid="1",
+        path=file,
+        size=9,
+        reason=Reason(code="not_dicom", sentence="Not DICOM."),
+    )
+    clock.advance(91 * DAY)
+
+    RetentionStep(settings, catalog).run_once()
+
+    assert not file.exists()
+    assert [row.path for row in catalog.list_quarantine()] == [None]
+
+
+def test_work_folder_goes_when_its_job_has_ended(settings: Settings, catalog: Catalog, clock: Clock) -> None:
+    job_id = job_in(catalog, clock, JobState.TRANSLATING)
+    at_work, left = settings.work_dir / str(job_id), settings.work_dir / "99"
+    at_work.mkdir(parents=True)
+    left.mkdir()
+
+    RetentionStep(settings, catalog).run_once()
+
+    assert at_work.exists()
+    assert not left.exists()

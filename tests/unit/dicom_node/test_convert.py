@@ -1,0 +1,89 @@
+"""Translating files without a network."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom import dcmread
+
+from dicom_node.convert import translate_path
+from dicom_node.errors import NodeError
+from s2ldm_core.errors import S2LDMError
+from s2ldm_core.io import read_volume, write_volume
+from tests.tiny_model import write_tiny_package
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(write_tiny_package(tmp_path_factory.mktemp("tiny")))
+
+
+@pytest.fixture
+def series(write_ct_series) -> Path:
+    hu = np.full((4, 20, 16), 40.0, dtype=np.float32)
+    hu[:, :4] = -1000.0
+    return write_ct_series(hu)[0].parent
+
+
+def test_dicom_folder_becomes_a_secondary_capture_series(series, package, tmp_path) -> None:
+    done = translate_path(series, tmp_path / "out", phase="venous", model=package, device="cpu")
+    derived = [dcmread(path) for path in done.paths]
+    sources = {dcmread(path).SOPInstanceUID: dcmread(path) for path in series.iterdir()}
+    assert len(derived) == len(sources)
+    for one in derived:
+        source = sources[one.SourceImageSequence[0].ReferencedSOPInstanceUID]
+        assert one.ImagePositionPatient == source.ImagePositionPatient
+        assert one.SeriesDescription.startswith("SYNTHETIC venous")
+        assert np.array_equal(one.pixel_array[:4] + one.RescaleIntercept, np.full((4, 16), -1000.0))
+
+
+def test_nifti_input_gives_nifti_on_the_same_grid(series, package, tmp_path) -> None:
+    volume = read_volume(series)
+    write_volume(volume, tmp_path / "in.nii.gz")
+    done = translate_path(
+        tmp_path / "in.nii.gz", tmp_path / "out.nii.gz", phase="arterial", model=package, device="cpu"
+    )
+    back = read_volume(tmp_path / "out.nii.gz")
+    assert done.paths == (tmp_path / "out.nii.gz",)
+    assert back.shape == volume.shape
+    assert np.allclose(back.affine, volume.affine, atol=1e-4)
+
+
+def test_nifti_input_cannot_become_dicom(series, package, tmp_path) -> None:
+    write_volume(read_volume(series), tmp_path / "in.nii.gz")
+    with pytest.raises(NodeError) as caught:
+        translate_path(tmp_path / "in.nii.gz", tmp_path / "o", phase="arterial", model=package, output_form="sc")
+    assert caught.value.code == "form_needs_dicom"
+
+
+def test_output_in_the_way_is_refused_before_any_work(series, package, tmp_path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "precious").write_text("keep")
+    with pytest.raises(NodeError) as caught:
+        translate_path(series, tmp_path / "out", phase="arterial", model="no such model")
+    assert caught.value.code == "output_exists"
+
+
+def test_phase_the_model_does_not_know_is_named(series, package, tmp_path) -> None:
+    with pytest.raises(S2LDMError) as caught:
+        translate_path(series, tmp_path / "out", phase="delayed", model=package, device="cpu")
+    assert caught.value.code == "UNKNOWN_PHASE"
+    assert not (tmp_path / "out").exists()
+
+
+def test_progress_is_reported(series, package, tmp_path) -> None:
+    seen: list[str] = []
+
+    def note(stage: str, _fraction: float) -> None:
+        seen.append(stage)
+
+    translate_path(
+        series,
+        tmp_path / "o",
+        phase="arterial",
+        model=package,
+        device="cpu",
+        progress=note,
+    )
+    assert seen[:2] == ["load", "read"]
+    assert seen[-1] == "write"

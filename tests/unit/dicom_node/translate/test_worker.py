@@ -1,0 +1,139 @@
+"""The translation worker's answers, in this process: the process around it is tested in tests/fault."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom import dcmread
+
+from dicom_node.translate.messages import Disposition, Failed, Load, Loaded, Progress, Translate, Translated
+from dicom_node.translate.worker import Worker
+from dicom_node.translation import TranslationRecord, training_statement
+from tests.tiny_model import write_tiny_package
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_package(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture
+def sent() -> list[Progress]:
+    return []
+
+
+@pytest.fixture
+def worker(sent: list[Progress]) -> Worker:
+    return Worker(sent.append)
+
+
+@pytest.fixture
+def hu() -> np.ndarray:
+    """(6, 24, 24): soft tissue with a border of air."""
+    hu = np.full((6, 24, 24), 40.0, dtype=np.float32)
+    hu[:, :4] = -1000.0
+    return hu
+
+
+def request(paths: list[Path], folder: Path, package: Path, **changes: object) -> Translate:
+    values: dict[str, object] = {
+        "paths": tuple(str(path) for path in paths),
+        "folder": str(folder),
+        "phase": "arterial",
+        "model": str(package),
+        "device": "cpu",
+        "threads": 1,
+    }
+    return Translate(**(values | changes))
+
+
+def test_result_is_on_disk_on_the_source_s_grid(worker, package, write_ct_series, hu, tmp_path) -> None:
+    paths = write_ct_series(hu, spacing_mm=(3.0, 1.5, 1.5))
+    answer = worker.answer(request(paths, tmp_path / "work", package))
+    assert isinstance(answer, Translated)
+    record, result, padding = TranslationRecord.load(Path(answer.record_path))
+    assert result.shape == hu.shape
+    assert result.dtype == np.int16
+    assert padding is None
+    assert np.array_equal(result[:, :4], hu[:, :4])  # air keeps its values
+    assert (record.model_name, record.phase, record.seed, record.training_statement) == (
+        "tiny",
+        "arterial",
+        0,
+        "nothing",
+    )
+
+
+def test_slices_are_named_in_the_volume_s_order(worker, package, write_ct_series, hu, tmp_path) -> None:
+    paths = write_ct_series(hu)
+    answer = worker.answer(request(paths[::-1], tmp_path / "work", package))
+    record, _, _ = TranslationRecord.load(Path(answer.record_path))
+    assert record.sop_instance_uids == tuple(dcmread(path).SOPInstanceUID for path in paths)
+
+
+def test_padding_goes_with_the_result(worker, package, write_ct_series, hu, tmp_path) -> None:
+    hu[:, 0, 0] = -2000.0
+    paths = write_ct_series(hu, PixelPaddingValue=-976)
+    answer = worker.answer(request(paths, tmp_path / "work", package))
+    _, _, padding = TranslationRecord.load(Path(answer.record_path))
+    assert padding is not None
+    assert np.array_equal(padding, hu == -2000.0)
+
+
+def test_progress_names_the_stages(worker, sent, package, write_ct_series, hu, tmp_path) -> None:
+    worker.answer(request(write_ct_series(hu), tmp_path / "work", package))
+    stages = [message.stage for message in sent]
+    assert stages[0] == "read"
+    assert stages[-1] == "write"
+    assert all(0.0 <= message.fraction <= 1.0 for message in sent)
+
+
+def test_model_is_loaded_once(worker, package) -> None:
+    first = worker.answer(Load(model=str(package), device="cpu"))
+    again = worker.answer(Load(model=str(package), device="cpu"))
+    assert isinstance(first, Loaded)
+    assert isinstance(again, Loaded)
+    assert again.seconds < first.seconds
+
+
+def test_irregular_series_is_refused_with_the_core_s_reason(worker, package, write_ct_series, hu, tmp_path) -> None:
+    paths = write_ct_series(hu)
+    answer = worker.answer(request([*paths[:2], *paths[3:]], tmp_path / "work", package))
+    assert isinstance(answer, Failed)
+    assert answer.disposition is Disposition.REFUSE
+    assert answer.code == "irregular_spacing"
+    assert answer.sentence
+
+
+def test_too_few_slices_for_the_model_are_refused(worker, write_ct_series, hu, tmp_path) -> None:
+    package = write_tiny_package(tmp_path / "tiny", min_slices=7)
+    answer = worker.answer(request(write_ct_series(hu), tmp_path / "work", package))
+    assert isinstance(answer, Failed)
+    assert (answer.disposition, answer.code) == (Disposition.REFUSE, "too_few_slices")
+
+
+def test_unknown_model_fails_for_good(worker, write_ct_series, hu, tmp_path) -> None:
+    answer = worker.answer(request(write_ct_series(hu), tmp_path / "work", tmp_path / "nowhere"))
+    assert isinstance(answer, Failed)
+    assert (answer.disposition, answer.code) == (Disposition.FAIL, "package_not_found")
+
+
+def test_changed_weights_fail_for_good(worker, write_ct_series, hu, tmp_path) -> None:
+    package = write_tiny_package(tmp_path / "tiny")
+    with (package / "model.safetensors").open("ab") as file:
+        file.write(b"\0")
+    answer = worker.answer(request(write_ct_series(hu), tmp_path / "work", package))
+    assert isinstance(answer, Failed)
+    assert (answer.disposition, answer.code) == (Disposition.FAIL, "package_changed")
+
+
+def test_result_folder_that_cannot_be_written_may_pass(worker, package, write_ct_series, hu, tmp_path) -> None:
+    (tmp_path / "work").write_text("a file where the folder should be")
+    answer = worker.answer(request(write_ct_series(hu), tmp_path / "work", package))
+    assert isinstance(answer, Failed)
+    assert (answer.disposition, answer.code) == (Disposition.RETRY, "translate_disk")
+
+
+def test_training_statement_is_the_package_s_own_or_its_facts() -> None:
+    assert training_statement({"source": "phantom only", "cases": 3}) == "phantom only"
+    assert training_statement({"cases": 3, "kind": "x", "seeds": [1, 2]}) == "cases: 3; kind: x"

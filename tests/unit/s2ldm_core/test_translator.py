@@ -1,0 +1,118 @@
+"""The translator: source HU + predicted change, on exactly the source's grid."""
+
+import numpy as np
+import pytest
+import torch
+
+from s2ldm_core import Translator, Volume
+from s2ldm_core.errors import TranslationError
+from s2ldm_core.package import save_package
+from s2ldm_core.systems import build_system
+
+CONFIG = {
+    "autoencoder": {"kind": "plain", "channels": (4, 6), "blocks": (1, 1), "latent": 3},
+    "diffusion": {"channels": (4, 6)},
+}
+
+
+@pytest.fixture(scope="module")
+def translator(tmp_path_factory):
+    torch.manual_seed(0)
+    system = build_system("s2ldm", CONFIG)
+    for parameter in system.parameters():
+        torch.nn.init.normal_(parameter, std=0.15)
+    metadata = {
+        "name": "tiny",
+        "version": "0.1",
+        "window_hu": (-200, 500),
+        "spacing_mm": (3, 1.5, 1.5),
+        "intended_use": "tests",
+        "training_data": {},
+        "metrics": {},
+    }
+    folder = tmp_path_factory.mktemp("package") / "tiny"
+    save_package(folder, system=system, metadata=metadata)
+    return Translator.load(folder, device="cpu")
+
+
+@pytest.fixture
+def volume():
+    rng = np.random.default_rng(0)
+    _, y, x = np.mgrid[:12, :70, :90]
+    hu = np.full((12, 70, 90), -1000.0)
+    hu[((y - 35) / 28) ** 2 + ((x - 45) / 38) ** 2 < 1] = 40.0
+    hu[((y - 50) / 5) ** 2 + ((x - 45) / 6) ** 2 < 1] = 900.0
+    hu[((y - 25) / 8) ** 2 + ((x - 30) / 10) ** 2 < 1] = -850.0
+    hu += rng.normal(0, 3, hu.shape)
+    return Volume(hu=hu, affine=np.array([[1.7, 0, 0, -70], [0, 2.1, 0, -60], [0, 0, 4.0, 5], [0, 0, 0, 1.0]]))
+
+
+def test_the_result_lies_on_the_sources_grid(translator, volume) -> None:
+    result = translator.translate(volume, phase="arterial")
+    assert result.volume.shape == volume.shape
+    assert np.array_equal(result.volume.affine, volume.affine)
+    assert result.steps == 1
+    assert {"crop", "resample", "encode", "step 1", "decode", "add"} <= result.seconds.keys()
+
+
+def test_air_lung_and_dense_bone_keep_their_values_exactly_and_soft_tissue_changes(translator, volume) -> None:
+    change = translator.translate(volume, phase="arterial").volume.hu - volume.hu
+    assert np.abs(change[(volume.hu < -300) | (volume.hu > 500)]).max() == 0
+    assert np.abs(change[np.abs(volume.hu - 40) < 10]).mean() > 0.5
+
+
+def test_the_same_input_and_seed_give_the_same_voxels(translator, volume) -> None:
+    once, again, other = (translator.translate(volume, phase="venous", seed=s, steps=2).volume.hu for s in (4, 4, 5))
+    assert np.array_equal(once, again)
+    assert not np.array_equal(once, other)
+
+
+@pytest.mark.parametrize("axes", [(0, 1, 2), (1, 0, 2), (2, 1, 0)])
+@pytest.mark.parametrize("flips", [(False, False, False), (True, False, True), (True, True, False)])
+def test_the_answer_does_not_depend_on_how_the_array_is_stored(translator, volume, axes, flips) -> None:
+    columns = [volume.affine[:3, 2 - axis] for axis in axes]
+    origin = volume.affine[:3, 3].copy()
+    hu = volume.hu.transpose(axes)
+    for axis, flip in enumerate(flips):
+        if flip:
+            origin += columns[axis] * (hu.shape[axis] - 1)
+            columns[axis] = -columns[axis]
+            hu = np.flip(hu, axis)
+    affine = np.eye(4)
+    affine[:3, 0], affine[:3, 1], affine[:3, 2], affine[:3, 3] = columns[2], columns[1], columns[0], origin
+    stored = Volume(hu=hu.copy(), affine=affine)
+    there = translator.translate(stored, phase="arterial").volume.hu
+    for axis, flip in enumerate(flips):
+        if flip:
+            there = np.flip(there, axis)
+    here = translator.translate(volume, phase="arterial").volume.hu
+    assert np.abs(there.transpose(np.argsort(axes)) - here).max() < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"), [({"phase": "oral"}, "UNKNOWN_PHASE"), ({"phase": "venous", "steps": 0}, "BAD_STEPS")]
+)
+def test_wrong_requests_are_named(translator, volume, arguments, code) -> None:
+    with pytest.raises(TranslationError) as caught:
+        translator.translate(volume, **arguments)
+    assert caught.value.code == code
+
+
+def test_too_few_slices_are_refused(translator, volume) -> None:
+    few = Volume(hu=volume.hu[:3], affine=volume.affine)
+    with pytest.raises(TranslationError, match="3 slices"):
+        translator.translate(few, phase="arterial")
+
+
+def test_values_that_are_not_numbers_are_refused(translator, volume) -> None:
+    hu = volume.hu.copy()
+    hu[2, 3, 4] = np.nan
+    with pytest.raises(TranslationError, match="NOT_FINITE"):
+        translator.translate(volume.with_hu(hu), phase="arterial")
+
+
+def test_a_device_that_is_not_there_is_named(translator) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("a GPU is here")
+    with pytest.raises(TranslationError, match="CUDA"):
+        Translator.load(translator.package.path, device="cuda")

@@ -1,0 +1,72 @@
+"""Uncertainty from samples: mean and deviation, and whether the error grows with it."""
+
+import numpy as np
+import pytest
+
+from train.evaluation.uncertainty import calibrate, mean_and_deviation, pooled
+
+
+def test_mean_and_deviation_are_numpys() -> None:
+    samples = np.random.default_rng(0).normal(50, 10, (5, 2, 3, 4)).astype(np.float32)
+    mean, deviation = mean_and_deviation(iter(samples))
+    np.testing.assert_allclose(mean, samples.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(deviation, samples.std(axis=0, ddof=1), rtol=1e-4)
+
+
+def test_one_sample_has_no_deviation() -> None:
+    with pytest.raises(ValueError, match="two samples"):
+        mean_and_deviation(iter([np.zeros((1, 2, 2))]))
+
+
+@pytest.fixture(scope="module")
+def honest():
+    """Deviations from 1 to 40 HU and errors drawn with exactly that deviation."""
+    rng = np.random.default_rng(0)
+    deviation = rng.uniform(1, 40, (8, 64, 64)).astype(np.float32)
+    return deviation, (deviation * rng.normal(size=deviation.shape)).astype(np.float32)
+
+
+def test_an_honest_uncertainty_lies_on_the_diagonal(honest) -> None:
+    found = calibrate(*honest, where=np.ones(honest[0].shape, bool))
+    assert found.ratio == pytest.approx(1.0, abs=0.02)
+    assert len(found.rows) >= 8
+    for row in found.rows:
+        assert row["error_hu"] == pytest.approx(row["predicted_hu"], rel=0.1)
+    assert found.rank_correlation > 0.4
+
+
+def test_an_uncertainty_that_knows_nothing_has_a_flat_curve(honest) -> None:
+    deviation, error = honest
+    shuffled = np.random.default_rng(1).permutation(error.ravel()).reshape(error.shape)
+    found = calibrate(deviation, shuffled, where=np.ones(error.shape, bool))
+    assert abs(found.rank_correlation) < 0.03
+    errors = [row["error_hu"] for row in found.rows if row["voxels"] > 1000]
+    assert max(errors) / min(errors) < 1.15
+
+
+def test_only_the_masks_voxels_count(honest) -> None:
+    where = np.zeros(honest[0].shape, bool)
+    where[:, :32] = True
+    assert sum(calibrate(*honest, where=where).counts) == where.sum()
+
+
+def test_a_constant_deviation_has_no_rank_correlation() -> None:
+    found = calibrate(
+        np.full((1, 16, 16), 2.5), np.random.default_rng(0).normal(size=(1, 16, 16)), where=np.ones((1, 16, 16), bool)
+    )
+    assert found.rank_correlation is None
+    assert len(found.rows) == 1
+
+
+def test_cases_add_up(honest) -> None:
+    deviation, error = honest
+    whole = calibrate(deviation, error, where=np.ones(error.shape, bool))
+    halves = [
+        calibrate(deviation[s], error[s], where=np.ones(error[s].shape, bool)) for s in (slice(0, 4), slice(4, 8))
+    ]
+    both = pooled(halves)
+    assert both.counts == whole.counts
+    assert both.ratio == pytest.approx(whole.ratio)
+    assert both.cases == 2
+    with pytest.raises(ValueError, match="no case"):
+        pooled([])

@@ -1,0 +1,212 @@
+"""Crops of a pair store: seeded item by item, augmented alike in both phases, of the phases that a case has."""
+
+import numpy as np
+import pytest
+import torch
+
+from tests.tiny_training import fit_config, write_pair
+from train.config import DataConfig
+from train.crops import CropSampler
+from train.errors import TrainError
+from train.store import PairStore, write_case
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("store")
+    for seed in range(2):
+        write_pair(folder, seed)
+    return folder
+
+
+def test_the_same_item_is_the_same_crop_in_any_batch_and_another_step_another(store, tmp_path) -> None:
+    config = fit_config(store, tmp_path)
+    sampler = CropSampler(PairStore(store), config.data, phases=("arterial", "venous"), seed=3)
+    pair, second, later = (sampler.batch(stage=0, step=s, items=i) for s, i in ((5, (0, 1)), (5, (1,)), (6, (1,))))
+    assert pair.source.shape == (2, 1, 8, 32, 32)
+    assert torch.equal(pair.source[1:], second.source)
+    assert not torch.equal(second.source, later.source)
+
+
+def test_a_case_without_a_phase_is_drawn_in_the_phases_it_has(tmp_path) -> None:
+    write_pair(tmp_path, 0, phases=("venous",))
+    write_pair(tmp_path, 1)
+    config = fit_config(tmp_path, tmp_path)
+    sampler = CropSampler(PairStore(tmp_path), config.data, phases=("arterial", "venous"), seed=0)
+    batch = sampler.batch(stage=0, step=0, items=range(40))
+    assert 0.05 < float((batch.phase == 0).float().mean()) < 0.45
+
+
+def test_a_phase_that_no_case_has_is_named(tmp_path) -> None:
+    write_pair(tmp_path, 0, phases=("venous",))
+    with pytest.raises(TrainError, match="no phase arterial"):
+        CropSampler(PairStore(tmp_path), fit_config(tmp_path, tmp_path).data, phases=("arterial", "venous"), seed=0)
+
+
+def test_a_stage_may_have_its_own_crop_and_every_crop_may_be_softened_alike(store, tmp_path) -> None:
+    data = fit_config(store, tmp_path).data
+    batches = {}
+    for share in (0.0, 1.0):
+        config = data.model_copy(update={"smooth_share": share, "noise": (0.0, 0.0), "offset_hu": 0.0})
+        sampler = CropSampler(PairStore(store), config, phases=("arterial",), seed=3)
+        batches[share] = sampler.batch(stage=0, step=1, crop=(8, 48, 40))
+    sharp, soft = batches[0.0], batches[1.0]
+    assert sharp.source.shape == (1, 1, 8, 48, 40)
+    assert (sharp.source.unique().numel(), sharp.change.unique().numel()) == (2, 2)
+    assert soft.source.unique().numel() > 2
+    inside = sharp.change > 0
+    assert soft.change[inside].std() > 0  # the edge of the change is softened with the edge of the organ
+    np.testing.assert_allclose(soft.change.mean(), sharp.change.mean(), rtol=0.02)
+
+
+def test_a_pair_without_separate_noise_is_used_as_it_is(store, tmp_path) -> None:
+    native = np.arange(8 * 16 * 16, dtype=np.float32).reshape(8, 16, 16) % 100
+    write_case(tmp_path, "real", spacing_mm=(3, 1.5, 1.5), native=native, changes={"arterial": native / 2}, about={})
+    config = fit_config(store, tmp_path).data.model_copy(
+        update={"crop": (8, 16, 16), "offset_hu": 0.0, "smooth_share": 0.0}
+    )
+    batch = CropSampler(PairStore(tmp_path), config, phases=("arterial",), seed=0).batch(stage=0, step=0)
+    np.testing.assert_allclose(batch.source[0, 0].numpy() * 350 + 150, native, atol=0.01)
+
+
+def test_organs_are_cropped_with_the_images_and_cases_without_have_none(store, tmp_path) -> None:
+    native = np.arange(8 * 16 * 16, dtype=np.float32).reshape(8, 16, 16) % 100
+    arrays = {"spacing_mm": (3, 1.5, 1.5), "native": native, "changes": {"arterial": native / 2}, "about": {}}
+    config = fit_config(store, tmp_path).data.model_copy(
+        update={"crop": (4, 8, 8), "offset_hu": 0.0, "smooth_share": 0.0}
+    )
+
+    def batch():
+        return CropSampler(PairStore(tmp_path), config, phases=("arterial",), seed=0).batch(
+            stage=0, step=0, items=range(8)
+        )
+
+    write_case(tmp_path, "bare", **arrays)
+    assert batch().organs is None
+    write_case(tmp_path, "labelled", **arrays, labels=native, organs={"aorta": 5})
+    known = [i for i in range(8) if batch().organs[i].any()]
+    assert 0 < len(known) < 8
+    for i in known:
+        np.testing.assert_allclose(batch().source[i].numpy() * 350 + 150, batch().organs[i].numpy(), atol=0.01)
+
+
+def test_a_share_of_the_crops_is_drawn_around_organs(store, tmp_path) -> None:
+    labels = np.zeros((16, 64, 64))
+    labels[3, 5, 60] = 5
+    arrays = {"spacing_mm": (3, 1.5, 1.5), "native": labels, "changes": {"arterial": labels}, "about": {}}
+    write_case(tmp_path, "bare", **arrays)
+    write_case(tmp_path, "labelled", **arrays, labels=labels, organs={"aorta": 5})
+    data = fit_config(store, tmp_path).data
+
+    def seen(**focus):
+        config = data.model_validate({**data.model_dump(), "crop": (8, 16, 16), "focus": focus or None})
+        organs = (
+            CropSampler(PairStore(tmp_path), config, phases=("arterial",), seed=0)
+            .batch(stage=0, step=0, items=range(200))
+            .organs
+        )
+        return float((organs == 5).flatten(1).any(1).float().mean())
+
+    assert seen() < 0.1
+    assert 0.2 < seen(share=0.5, organs=["aorta", "portal_vein"]) < 0.35  # half the crops of one of two cases
+    assert 0.4 < seen(share=1.0, organs=["aorta"]) < 0.6
+    with pytest.raises(TrainError, match="labels of portal_vein"):
+        seen(share=0.5, organs=["portal_vein"])
+    with pytest.raises(ValueError, match=r"focus\.organs"):
+        seen(share=0.5)
+
+
+def test_organs_are_moved_in_groups_in_both_phases_where_a_case_has_labels(store, tmp_path) -> None:
+    labels = np.zeros((8, 32, 32))
+    labels[:, :, 10:20], labels[:, :, 20:30] = 1, 2
+    native = np.full(labels.shape, 40.0)
+    arrays = {"spacing_mm": (3, 1.5, 1.5), "native": native, "changes": {"arterial": native}, "about": {}}
+    plain = fit_config(store, tmp_path).data.model_dump() | {"crop": (8, 32, 32), "offset_hu": 0.0, "smooth_share": 0.0}
+    organs = {"renal_cortex": 1, "renal_medulla": 2}
+
+    def offsets(case, groups):
+        config = DataConfig.model_validate(plain | {"organ_offset": {"hu": 8.0, "organs": groups}})
+        batch = CropSampler(PairStore(tmp_path / case), config, phases=("arterial",), seed=0).batch(
+            stage=0, step=0, items=range(50)
+        )
+        np.testing.assert_allclose(batch.change.numpy() * 350, 40.0, atol=0.01)
+        hu = batch.source.numpy()[:, 0, 4, 16] * 350 + 150 - 40
+        return hu[:, 4], hu[:, 14], hu[:, 25]
+
+    write_case(tmp_path / "labelled", "a", **arrays, labels=labels, organs=organs)
+    outside, cortex, medulla = offsets("labelled", [["renal_cortex", "renal_medulla"]])
+    np.testing.assert_allclose(outside, 0, atol=0.01)
+    np.testing.assert_allclose(cortex, medulla, atol=0.01)
+    assert 5 < cortex.std() < 11
+    _, cortex, medulla = offsets("labelled", [["renal_cortex"], ["renal_medulla"]])
+    assert abs(np.corrcoef(cortex, medulla)[0, 1]) < 0.5
+    with pytest.raises(TrainError, match="labels of spleen"):
+        offsets("labelled", [["spleen"]])
+    write_case(tmp_path / "mixed", "b", **arrays)
+    write_case(tmp_path / "mixed", "a", **arrays, labels=labels, organs=organs)
+    _, cortex, _ = offsets("mixed", [["renal_cortex"]])
+    assert 10 < np.count_nonzero(np.abs(cortex) < 0.01) < 40  # the case without labels is as it was
+
+
+def test_the_anatomy_of_a_crop_is_zoomed_and_its_noise_is_not(store, tmp_path) -> None:
+    labels = np.zeros((24, 64, 64))
+    labels[:, 24:40, 24:40] = 1
+    noise = np.random.default_rng(0).normal(0, 10, labels.shape)
+    case = {
+        "native": labels * 100,
+        "changes": {"arterial": labels * 50},
+        "labels": labels,
+        "organs": {"aorta": 1},
+        "about": {},
+    }
+    write_case(tmp_path, "a", spacing_mm=(3, 1.5, 1.5), noise=noise, **case)
+    plain = fit_config(store, tmp_path).data.model_dump() | {"crop": (8, 48, 48), "offset_hu": 0.0, "smooth_share": 0.0}
+
+    def drawn(**changes):
+        sampler = CropSampler(
+            PairStore(tmp_path), DataConfig.model_validate(plain | changes), phases=("arterial",), seed=0
+        )
+        return sampler.batch(stage=0, step=0, items=range(40))
+
+    def size(batch):  # voxels of the organ in a row, where the crop holds it whole
+        rows = (batch.organs[:, 0, 4, :, :] == 1).any(1)
+        return rows[~rows[:, 0] & ~rows[:, -1]].sum(1).float()
+
+    assert size(drawn()).unique().tolist() == [16]
+    sizes = size(drawn(zoom=(0.75, 1.5)))
+    assert sizes.min() < 15
+    assert sizes.max() > 19
+    large = drawn(zoom=(1.5, 1.5), noise=(1.0, 1.0))
+    assert set(size(large).tolist()) <= {23, 24, 25}
+    assert large.source.shape == large.change.shape == large.organs.shape == (40, 1, 8, 48, 48)
+    inside = (large.organs == 1) & (large.change * 350 > 49.9)
+    assert 8 < float((large.source[inside] * 350).std()) < 12  # noise of one voxel, not smoothed by the zoom
+    with pytest.raises(ValueError, match="zoom"):
+        drawn(zoom=(1.5, 0.7))
+
+
+def test_a_store_offers_its_splits_its_organs_and_a_digest_of_what_it_holds(tmp_path) -> None:
+    native = np.zeros((4, 8, 8))
+    arrays = {"spacing_mm": (3, 1.5, 1.5), "native": native, "changes": {"arterial": native}, "about": {}}
+    write_case(tmp_path, "a", **arrays, labels=np.full(native.shape, 5), organs={"aorta": 5}, patient="p")
+    write_case(tmp_path, "b", **arrays, split="validation")
+    train = PairStore(tmp_path, split="train")
+    assert (train.names, train[0].patient, dict(train[0].organs)) == (["a"], "p", {"aorta": 5})
+    assert train[0].labels is not None
+    assert int(train[0].labels[0, 0, 0]) == 5
+    assert PairStore(tmp_path, split="validation")[0].labels is None
+    with pytest.raises(TrainError, match="test split"):
+        PairStore(tmp_path, split="test")
+    before = train.digest()
+    write_case(
+        tmp_path,
+        "a",
+        **{**arrays, "native": native + 1},
+        labels=np.full(native.shape, 5),
+        organs={"aorta": 5},
+        patient="p",
+    )
+    assert PairStore(tmp_path, split="train").digest() != before
+    before = PairStore(tmp_path).digest()
+    write_case(tmp_path, "b", **arrays, split="test")
+    assert PairStore(tmp_path).digest() != before

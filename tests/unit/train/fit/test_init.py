@@ -1,0 +1,68 @@
+"""Runs that start from a package: its weights, its name in what they become, and only the stages that are wanted."""
+
+import pytest
+import torch
+
+from tests.tiny_training import NETWORK, STAGES, fit_config, write_pair
+from train.card import model_card
+from train.errors import TrainError
+from train.export import export
+from train.fit import Fit
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("store")
+    write_pair(folder, 0)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def package(store, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("first")
+    run = Fit(fit_config(store, folder, steps=1))
+    run.fit()
+    return export(run.run, folder / "package", name="first", version="3")
+
+
+def _last_stage(store, output, package, **changes):
+    stages = ({"name": "finetune", "steps": 1, "lr": 1e-3},)
+    return fit_config(store, output, name="second", init=str(package.path), stages=stages, **changes)
+
+
+def test_the_run_starts_from_the_package_s_weights(store, package, tmp_path) -> None:
+    started = Fit(_last_stage(store, tmp_path, package)).system.state_dict()
+    assert all(torch.equal(value, started[key]) for key, value in package.build().state_dict().items())
+
+
+def test_the_last_stage_alone_is_trained_and_the_result_names_where_it_came_from(store, package, tmp_path) -> None:
+    run = Fit(_last_stage(store, tmp_path, package))
+    trained = run.fit().state_dict()
+    assert any(not torch.equal(value, trained[key]) for key, value in package.build().state_dict().items())
+    made = export(run.run, tmp_path / "package", name="second", version="1").metadata
+    assert made.training_data["started_from"]["weights_sha256"] == package.metadata.weights_sha256
+    assert made.training_data["started_from"]["training_data"]["cases"] == 1
+    before = f"{package.metadata.name} {package.metadata.version} (weights {package.metadata.weights_sha256[:12]}…)"
+    assert f"- started from: {before}\n" in model_card(made)
+    again = made.model_copy(update={"training_data": {"started_from": made.model_dump(mode="json")}})
+    assert f"(weights {made.weights_sha256[:12]}…), which started from {before}\n" in model_card(again)
+
+
+def test_without_a_package_no_stage_can_be_left_out(store, tmp_path) -> None:
+    with pytest.raises(ValueError, match="in this order"):
+        fit_config(store, tmp_path, stages=({"name": STAGES[-1], "steps": 1},))
+
+
+def test_a_package_of_another_network_or_phases_is_refused(store, package, tmp_path) -> None:
+    wide = {**NETWORK, "autoencoder": {**NETWORK["autoencoder"], "channels": (4, 8)}}
+    with pytest.raises(TrainError, match="another network"):
+        Fit(_last_stage(store, tmp_path, package, network=wide))
+    with pytest.raises(TrainError, match="venous, arterial"):
+        Fit(
+            _last_stage(
+                store,
+                tmp_path,
+                package,
+                network={**package.build().config.model_dump(), "phases": ("venous", "arterial")},
+            )
+        )

@@ -1,0 +1,125 @@
+"""Export: the averaged weights with what they were made of; a card that says the same; a changed package is refused."""
+
+import json
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from dicom_node.cli.models import commands as models
+from s2ldm_core.errors import PackageError
+from s2ldm_core.package import ModelPackage
+from tests.tiny_training import fit_config, write_pair
+from train.errors import TrainError
+from train.export import export
+from train.fit import Fit, finished_system
+
+METRICS = {
+    "slices": 64,
+    "results": {
+        "arterial": {
+            "identity": {"psnr_db": 26.04, "enhancement_recovered": {"aorta": 0.0}},
+            "S2LDM": {"psnr_db": 29.36},
+        }
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    for seed in range(2):
+        write_pair(folder / "store", seed)
+    fit = Fit(fit_config(folder / "store", folder, steps=1))
+    fit.fit()
+    return fit.run
+
+
+@pytest.fixture
+def package(run, tmp_path):
+    return export(run, tmp_path / "package", name="tiny", version="1.2", metrics=METRICS)
+
+
+def test_the_package_holds_the_averaged_weights(run, package) -> None:
+    _, system = finished_system(run)
+    built = package.build().state_dict()
+    assert all(torch.equal(value, built[key]) for key, value in system.state_dict().items())
+
+
+def test_the_metadata_name_data_spacing_and_limits(package) -> None:
+    meta = ModelPackage.load(package.path).metadata
+    assert meta.training_data["seeds"] == [0, 1]
+    assert meta.training_data["sources"][0]["cases"] == 2
+    assert meta.training_data["source"].startswith("digital torso phantom")
+    assert meta.spacing_mm == (3.0, 1.5, 1.5)
+    assert any("No contrast agent" in limit for limit in meta.limits)
+
+
+def test_the_store_may_be_gone_when_the_package_is_made(run, tmp_path) -> None:
+    store = run.parent / "store"
+    store.rename(run.parent / "elsewhere")
+    try:
+        assert export(run, tmp_path / "package", name="tiny", version="1").metadata.training_data["cases"] == 2
+    finally:
+        (run.parent / "elsewhere").rename(store)
+
+
+def test_the_card_says_what_it_is_for_what_it_saw_how_good_it_is_and_what_it_cannot(package) -> None:
+    card = (package.path / "README.md").read_text()
+    assert package.metadata.weights_sha256 in card
+    for expected in ("# tiny 1.2", "not for diagnosis", "seeds: 0, 1", "## Limits"):
+        assert expected in card
+    for row in ("| psnr db | 26.04 | 29.36 |", "| enhancement aorta | 0 | – |"):
+        assert row in card
+
+
+def test_a_package_that_is_there_is_not_overwritten(run, package) -> None:
+    with pytest.raises(TrainError, match="already holds"):
+        export(run, package.path, name="tiny", version="1.2")
+
+
+def test_an_unchanged_package_verifies(package) -> None:
+    result = CliRunner().invoke(models, ["verify", str(package.path)])
+    assert (result.exit_code, result.output) == (0, "tiny 1.2: checksums match and the network loads\n")
+
+
+def _flip(path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-2] ^= 1
+    path.write_bytes(data)
+
+
+def _rewrite(path, **values) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        ("model.safetensors", _flip),
+        ("network.yaml", _flip),
+        ("README.md", _flip),
+        ("README.md", lambda path: path.unlink()),
+        ("metadata.json", lambda path: _rewrite(path, intended_use="diagnosis")),
+        ("metadata.json", lambda path: _rewrite(path, window_hu=[-200, 400])),
+        ("metadata.json", lambda path: _rewrite(path, metrics={})),
+    ],
+)
+def test_verify_refuses_a_changed_package_and_names_the_file(package, file, change) -> None:
+    change(package.path / file)
+    result = CliRunner().invoke(models, ["verify", str(package.path)])
+    assert result.exit_code != 0
+    assert isinstance(result.exception, PackageError)
+    assert result.exception.code == "PACKAGE_CHANGED"
+    assert file in result.exception.sentence
+
+
+def test_a_package_of_version_0_1_without_metadata_checksum_still_verifies(package) -> None:
+    path = package.path / "metadata.json"
+    values = json.loads(path.read_text())
+    path.write_text(
+        json.dumps(
+            {key: value for key, value in values.items() if key not in ("limits", "card_sha256", "metadata_sha256")}
+        )
+    )
+    ModelPackage.load(package.path).verify()
