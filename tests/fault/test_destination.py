@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -122,7 +123,7 @@ def step(settings: Settings, catalog: Catalog, clock: Clock) -> DeliverStep:
 
 
 @pytest.fixture
-def make_job(settings: Settings, catalog: Catalog, write_ct_series) -> Callable[..., int]:
+def make_job(settings: Settings, catalog: Catalog, write_ct_series: Any) -> Callable[..., int]:
     def make(folder: str = "series") -> int:
         hu = np.zeros((SLICES, 4, 4), dtype=np.float32)
         paths = write_ct_series(hu, folder=folder)
@@ -143,7 +144,9 @@ def delivery(catalog: Catalog, job_id: int):
     return one
 
 
-def test_destination_that_is_down_gets_the_series_once_it_is_up(step, catalog, clock, job_id, peer) -> None:
+def test_destination_that_is_down_gets_the_series_once_it_is_up(
+    step: DeliverStep, catalog: Catalog, clock: Clock, job_id: int, peer: Callable[..., StorePeer]
+) -> None:
     assert step.run_once()
     waiting = delivery(catalog, job_id)
     assert (waiting.state, waiting.reason.code, waiting.attempts) == (DeliveryState.PENDING, "no_connection", 1)
@@ -157,7 +160,9 @@ def test_destination_that_is_down_gets_the_series_once_it_is_up(step, catalog, c
     assert len(store.received) == SLICES
 
 
-def test_peer_that_runs_full_gets_only_the_rest_later(step, catalog, clock, job_id, peer) -> None:
+def test_peer_that_runs_full_gets_only_the_rest_later(
+    step: DeliverStep, catalog: Catalog, clock: Clock, job_id: int, peer: Callable[..., StorePeer]
+) -> None:
     store = peer(lambda number: 0xA700 if number == 3 else 0x0000)
     step.run_once()
     waiting = delivery(catalog, job_id)
@@ -171,7 +176,9 @@ def test_peer_that_runs_full_gets_only_the_rest_later(step, catalog, clock, job_
     assert store.received[2] == store.received[3]
 
 
-def test_refused_instance_quarantines_the_delivery_after_the_others_are_sent(step, catalog, job_id, peer) -> None:
+def test_refused_instance_quarantines_the_delivery_after_the_others_are_sent(
+    step: DeliverStep, catalog: Catalog, job_id: int, peer: Callable[..., StorePeer]
+) -> None:
     peer(lambda number: 0xC000 if number == 2 else 0x0000)
     step.run_once()
     failed = delivery(catalog, job_id)
@@ -184,7 +191,9 @@ def test_refused_instance_quarantines_the_delivery_after_the_others_are_sent(ste
     assert catalog.get_job(job_id).state is JobState.FAILED
 
 
-def test_retrying_the_job_sends_only_what_was_refused(step, catalog, job_id, peer) -> None:
+def test_retrying_the_job_sends_only_what_was_refused(
+    step: DeliverStep, catalog: Catalog, job_id: int, peer: Callable[..., StorePeer]
+) -> None:
     store = peer(lambda number: 0xC000 if number == 2 else 0x0000)
     step.run_once()
     catalog.retry_job(job_id)
@@ -194,7 +203,9 @@ def test_retrying_the_job_sends_only_what_was_refused(step, catalog, job_id, pee
     assert store.received[-1] == store.received[1]
 
 
-def test_abort_in_the_middle_is_resumed(step, catalog, clock, job_id, peer) -> None:
+def test_abort_in_the_middle_is_resumed(
+    step: DeliverStep, catalog: Catalog, clock: Clock, job_id: int, peer: Callable[..., StorePeer]
+) -> None:
     store = peer(lambda number: -1 if number == 3 else 0x0000)
     step.run_once()
     waiting = delivery(catalog, job_id)
@@ -205,7 +216,9 @@ def test_abort_in_the_middle_is_resumed(step, catalog, clock, job_id, peer) -> N
     assert len(store.received) == SLICES + 1
 
 
-def test_peer_that_holds_what_it_could_not_answer_for_calls_it_a_duplicate(step, catalog, clock, job_id, peer) -> None:
+def test_peer_that_holds_what_it_could_not_answer_for_calls_it_a_duplicate(
+    step: DeliverStep, catalog: Catalog, clock: Clock, job_id: int, peer: Callable[..., StorePeer]
+) -> None:
     store = peer(lambda number: -1 if number == 3 else 0x0111 if number == 4 else 0x0000)
     step.run_once()
     clock.advance(10)
@@ -216,7 +229,9 @@ def test_peer_that_holds_what_it_could_not_answer_for_calls_it_a_duplicate(step,
     assert store.received[2] == store.received[3]
 
 
-def test_peer_that_does_not_answer_in_time_is_tried_again(step, catalog, job_id, peer) -> None:
+def test_peer_that_does_not_answer_in_time_is_tried_again(
+    step: DeliverStep, catalog: Catalog, job_id: int, peer: Callable[..., StorePeer]
+) -> None:
     release = threading.Event()
     peer(lambda _: 0x0000 * release.wait(10))
     began = time.monotonic()
@@ -228,7 +243,9 @@ def test_peer_that_does_not_answer_in_time_is_tried_again(step, catalog, job_id,
     assert took < 8
 
 
-def test_peer_without_the_sop_class_is_quarantined(step, catalog, job_id, peer) -> None:
+def test_peer_without_the_sop_class_is_quarantined(
+    step: DeliverStep, catalog: Catalog, job_id: int, peer: Callable[..., StorePeer]
+) -> None:
     peer(sop_class=CTImageStorage)
     step.run_once()
     failed = delivery(catalog, job_id)
@@ -236,7 +253,7 @@ def test_peer_without_the_sop_class_is_quarantined(step, catalog, job_id, peer) 
     assert "output form" in failed.reason.remedy
 
 
-def test_echo_names_the_storage_classes_that_the_peer_does_not_take(settings, port) -> None:
+def test_echo_names_the_storage_classes_that_the_peer_does_not_take(settings: Settings, port: int) -> None:
     entity = AE(ae_title="PACS")
     entity.add_supported_context(Verification)
     entity.add_supported_context(CTImageStorage)
@@ -250,14 +267,18 @@ def test_echo_names_the_storage_classes_that_the_peer_does_not_take(settings, po
     assert refused == (SecondaryCaptureImageStorage,)
 
 
-def test_echo_of_a_peer_that_knows_no_verification_is_an_error_with_a_reason(settings, peer) -> None:
+def test_echo_of_a_peer_that_knows_no_verification_is_an_error_with_a_reason(
+    settings: Settings, peer: Callable[..., StorePeer]
+) -> None:
     peer()
     with pytest.raises(DeliverError) as caught:
         echo(settings.destinations["pacs"], calling_ae="S2LDM", storage=(SecondaryCaptureImageStorage,))
     assert caught.value.code == "echo_refused"
 
 
-def test_permanent_rejection_is_quarantined(settings, step, catalog, job_id, peer) -> None:
+def test_permanent_rejection_is_quarantined(
+    settings: Settings, step: DeliverStep, catalog: Catalog, job_id: int, peer: Callable[..., StorePeer]
+) -> None:
     peer(require_called_aet=True)
     object.__setattr__(settings.destinations["pacs"], "ae_title", "SOMEBODY")
     step.run_once()
@@ -266,7 +287,9 @@ def test_permanent_rejection_is_quarantined(settings, step, catalog, job_id, pee
     assert "AE titles" in failed.reason.remedy
 
 
-def test_transient_rejection_is_tried_again(step, catalog, job_id, peer, port) -> None:
+def test_transient_rejection_is_tried_again(
+    step: DeliverStep, catalog: Catalog, job_id: int, peer: Callable[..., StorePeer], port: int
+) -> None:
     peer(maximum_associations=1)
     entity = AE()
     entity.add_requested_context(SecondaryCaptureImageStorage)
@@ -278,7 +301,9 @@ def test_transient_rejection_is_tried_again(step, catalog, job_id, peer, port) -
     assert (waiting.state, waiting.reason.code) == (DeliveryState.PENDING, "association_rejected_for_now")
 
 
-def test_attempts_are_limited_and_the_reason_says_so(step, catalog, clock, job_id) -> None:
+def test_attempts_are_limited_and_the_reason_says_so(
+    step: DeliverStep, catalog: Catalog, clock: Clock, job_id: int
+) -> None:
     for _ in range(3):
         assert step.run_once()
         clock.advance(3600)
@@ -289,7 +314,7 @@ def test_attempts_are_limited_and_the_reason_says_so(step, catalog, clock, job_i
 
 
 def test_open_circuit_spares_the_other_deliveries_of_a_dead_destination(
-    settings, catalog, clock, make_job, peer
+    settings: Settings, catalog: Catalog, clock: Clock, make_job: Callable[..., int], peer: Callable[..., StorePeer]
 ) -> None:
     step = DeliverStep(settings, catalog, breaker=CircuitBreaker(threshold=2), clock=clock)
     jobs = [make_job(f"series {number}") for number in range(4)]
@@ -303,7 +328,9 @@ def test_open_circuit_spares_the_other_deliveries_of_a_dead_destination(
     assert {delivery(catalog, job_id).state for job_id in jobs} == {DeliveryState.DONE}
 
 
-def test_delivery_interrupted_by_a_kill_goes_on_with_what_is_missing(step, catalog, clock, job_id, peer) -> None:
+def test_delivery_interrupted_by_a_kill_goes_on_with_what_is_missing(
+    step: DeliverStep, catalog: Catalog, clock: Clock, job_id: int, peer: Callable[..., StorePeer]
+) -> None:
     store = peer(lambda number: 0xA700 if number == 3 else 0x0000)
     step.run_once()
     clock.advance(10)
@@ -315,7 +342,7 @@ def test_delivery_interrupted_by_a_kill_goes_on_with_what_is_missing(step, catal
 
 
 def test_stopping_in_the_middle_ends_in_order_and_the_next_start_sends_the_rest(
-    settings, catalog, clock, job_id, peer
+    settings: Settings, catalog: Catalog, clock: Clock, job_id: int, peer: Callable[..., StorePeer]
 ) -> None:
     step = DeliverStep(settings, catalog, clock=clock)
 
@@ -334,7 +361,9 @@ def test_stopping_in_the_middle_ends_in_order_and_the_next_start_sends_the_rest(
     assert len(store.received) == SLICES
 
 
-def test_derived_file_that_is_gone_is_quarantined(step, catalog, job_id, peer) -> None:
+def test_derived_file_that_is_gone_is_quarantined(
+    step: DeliverStep, catalog: Catalog, job_id: int, peer: Callable[..., StorePeer]
+) -> None:
     peer()
     catalog.derived_instances(job_id)[1].path.unlink()
     step.run_once()
@@ -366,7 +395,9 @@ def test_something_else_on_the_port_is_told_apart_from_nothing() -> None:
     assert caught.value.code == "no_association"
 
 
-def test_peer_that_stops_reading_does_not_hold_the_sender_for_ever(write_ct_series, tmp_path, peer, port) -> None:
+def test_peer_that_stops_reading_does_not_hold_the_sender_for_ever(
+    write_ct_series: Any, tmp_path: Path, peer: Callable[..., StorePeer], port: int
+) -> None:
     """A relay before the peer passes the association on, and then reads no more of an instance too big to buffer."""
     peer()
     hu = np.zeros((1, 3000, 3000), dtype=np.int16)
@@ -402,7 +433,9 @@ class LateWake(threading.Event):
         return woken
 
 
-def test_an_answer_reaches_the_sender_on_a_busy_machine(peer, port, write_ct_series, monkeypatch) -> None:
+def test_an_answer_reaches_the_sender_on_a_busy_machine(
+    peer: Callable[..., StorePeer], port: int, write_ct_series: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pacs = peer(sop_class=CTImageStorage)
     as_it_is, send = scu.open_association, DIMSEServiceProvider.send_msg
 
@@ -427,7 +460,7 @@ def test_an_answer_reaches_the_sender_on_a_busy_machine(peer, port, write_ct_ser
     assert len(pacs.received) == 3
 
 
-def test_file_that_is_not_dicom_is_named(tmp_path, port) -> None:
+def test_file_that_is_not_dicom_is_named(tmp_path: Path, port: int) -> None:
     (tmp_path / "letter.txt").write_text("hello")
     with pytest.raises(DeliverError) as caught:
         send_files([tmp_path / "letter.txt"], Destination(ae_title="X", host="127.0.0.1", port=port), calling_ae="ME")

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -58,7 +59,7 @@ def step(settings: Settings, catalog: Catalog) -> Iterator[TranslateStep]:
 
 
 @pytest.fixture
-def job_id(catalog: Catalog, write_ct_series, package: Path) -> int:
+def job_id(catalog: Catalog, write_ct_series: Any, package: Path) -> int:
     """A job that takes the tiny model some seconds, long enough to interfere."""
     paths = write_ct_series(np.zeros((24, 256, 256), dtype=np.float32))
     return queue_job(catalog, paths, route="CECT_ART", phase="arterial", model=str(package))
@@ -80,7 +81,9 @@ def during(catalog: Catalog, job_id: int) -> Callable[[Callable[[], None]], thre
     return start
 
 
-def test_killed_worker_s_job_is_done_by_the_next_worker(step, catalog, job_id, during) -> None:
+def test_killed_worker_s_job_is_done_by_the_next_worker(
+    step: TranslateStep, catalog: Catalog, job_id: int, during: Callable[[Callable[[], None]], threading.Thread]
+) -> None:
     step.warm_up()
     first = step.worker_pid
     during(lambda: os.kill(first, signal.SIGKILL))
@@ -93,7 +96,9 @@ def test_killed_worker_s_job_is_done_by_the_next_worker(step, catalog, job_id, d
     assert step.worker_pid not in (None, first)
 
 
-def test_job_that_kills_its_worker_again_and_again_fails_with_the_reason(step, catalog, job_id, during) -> None:
+def test_job_that_kills_its_worker_again_and_again_fails_with_the_reason(
+    step: TranslateStep, catalog: Catalog, job_id: int, during: Callable[[Callable[[], None]], threading.Thread]
+) -> None:
     for attempt in (1, 2):
         step.warm_up()
         thread = during(lambda: os.kill(step.worker_pid, signal.SIGKILL))
@@ -105,7 +110,9 @@ def test_job_that_kills_its_worker_again_and_again_fails_with_the_reason(step, c
     assert "Given up after 2 attempts" in job.reason.sentence
 
 
-def test_hung_worker_is_ended_when_the_job_takes_too_long(settings, catalog, job_id, during) -> None:
+def test_hung_worker_is_ended_when_the_job_takes_too_long(
+    settings: Settings, catalog: Catalog, job_id: int, during: Callable[[Callable[[], None]], threading.Thread]
+) -> None:
     compute = settings.compute.model_copy(update={"job_timeout_seconds": 2.0})
     step = TranslateStep(settings.model_copy(update={"compute": compute}), catalog)
     try:
@@ -120,7 +127,13 @@ def test_hung_worker_is_ended_when_the_job_takes_too_long(settings, catalog, job
         step.stop()
 
 
-def test_cancelled_job_stops_at_once_and_leaves_nothing(step, settings, catalog, job_id, during) -> None:
+def test_cancelled_job_stops_at_once_and_leaves_nothing(
+    step: TranslateStep,
+    settings: Settings,
+    catalog: Catalog,
+    job_id: int,
+    during: Callable[[Callable[[], None]], threading.Thread],
+) -> None:
     step.warm_up()
     pid = step.worker_pid
 
@@ -135,7 +148,13 @@ def test_cancelled_job_stops_at_once_and_leaves_nothing(step, settings, catalog,
     assert not psutil.pid_exists(pid)
 
 
-def test_stopping_the_node_leaves_the_job_for_the_next_start(step, settings, catalog, job_id, during) -> None:
+def test_stopping_the_node_leaves_the_job_for_the_next_start(
+    step: TranslateStep,
+    settings: Settings,
+    catalog: Catalog,
+    job_id: int,
+    during: Callable[[Callable[[], None]], threading.Thread],
+) -> None:
     step.warm_up()
     pid = step.worker_pid
 
@@ -157,7 +176,7 @@ def test_stopping_the_node_leaves_the_job_for_the_next_start(step, settings, cat
     assert catalog.get_job(job_id).state is JobState.TRANSLATED
 
 
-def test_result_and_details_are_in_the_catalog(step, catalog, job_id) -> None:
+def test_result_and_details_are_in_the_catalog(step: TranslateStep, catalog: Catalog, job_id: int) -> None:
     assert step.run_once()
     job = catalog.get_job(job_id)
     assert job.state is JobState.TRANSLATED
@@ -168,7 +187,7 @@ def test_result_and_details_are_in_the_catalog(step, catalog, job_id) -> None:
     assert {"read", "write"} <= set(job.details["seconds"])
 
 
-def test_worker_has_none_of_the_node_s_sockets(step) -> None:
+def test_worker_has_none_of_the_node_s_sockets(step: TranslateStep) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         os.set_inheritable(listener.fileno(), True)
         step.warm_up()
@@ -178,7 +197,7 @@ def test_worker_has_none_of_the_node_s_sockets(step) -> None:
 
 
 def test_missing_model_keeps_the_step_unready_and_fails_jobs_with_the_reason(
-    settings, catalog, write_ct_series, tmp_path
+    settings: Settings, catalog: Catalog, write_ct_series: Any, tmp_path: Path
 ) -> None:
     routes = {"CECT_ART": settings.routes["CECT_ART"].model_copy(update={"model": "absent"})}
     step = TranslateStep(settings.model_copy(update={"routes": routes}), catalog)

@@ -4,6 +4,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ def hu() -> np.ndarray:
 
 
 @pytest.fixture
-def deliver(tmp_path: Path, write_ct_series, hu) -> Iterator[Callable[[Peer], tuple[Catalog, int]]]:
+def deliver(tmp_path: Path, write_ct_series: Any, hu: np.ndarray) -> Iterator[Callable[[Peer], tuple[Catalog, int]]]:
     """Derive a series and deliver it to a peer; gives the catalog and the job's ID."""
     with ExitStack() as cleanup:
 
@@ -52,7 +53,9 @@ def deliver(tmp_path: Path, write_ct_series, hu) -> Iterator[Callable[[Peer], tu
 
 
 @pytest.mark.orthanc
-def test_orthanc_gets_every_instance_and_serves_it_unchanged(orthanc: Peer, deliver, hu, tmp_path) -> None:
+def test_orthanc_gets_every_instance_and_serves_it_unchanged(
+    orthanc: Peer, deliver: Callable[[Peer], tuple[Catalog, int]], hu: np.ndarray, tmp_path: Path
+) -> None:
     catalog, job_id = deliver(orthanc)
     job = catalog.get_job(job_id)
     assert job.state is JobState.DONE
@@ -71,7 +74,7 @@ def test_orthanc_gets_every_instance_and_serves_it_unchanged(orthanc: Peer, deli
 
 
 @pytest.mark.dcmtk
-def test_storescp_gets_every_instance(storescp: Peer, deliver) -> None:
+def test_storescp_gets_every_instance(storescp: Peer, deliver: Callable[[Peer], tuple[Catalog, int]]) -> None:
     catalog, job_id = deliver(storescp)
     (delivery,) = catalog.list_deliveries(job_id=job_id)
     assert delivery.accepted_count == SLICES
@@ -117,7 +120,9 @@ def keeper() -> Iterator[Callable[..., Keeper]]:
         yield start
 
 
-def test_peer_with_implicit_vr_only_gets_the_same_values(keeper, write_ct_series, hu) -> None:
+def test_peer_with_implicit_vr_only_gets_the_same_values(
+    keeper: Callable[..., Keeper], write_ct_series: Any, hu: np.ndarray
+) -> None:
     peer = keeper(syntaxes=[ImplicitVRLittleEndian])
     paths = write_ct_series(hu)
     answers = send_files(paths, peer.destination, calling_ae="ME")
@@ -140,7 +145,7 @@ def with_syntax(folder: Path, syntax: str) -> Path:
 
 
 @pytest.mark.real_data
-def test_compressed_object_travels_as_it_is(keeper, real_data) -> None:
+def test_compressed_object_travels_as_it_is(keeper: Callable[..., Keeper], real_data: Path) -> None:
     peer = keeper(syntaxes=[JPEG2000Lossless])
     path = with_syntax(real_data / "odd" / "transfer-syntaxes", JPEG2000Lossless)
     (answer,) = send_files([path], peer.destination, calling_ae="ME")
@@ -149,7 +154,9 @@ def test_compressed_object_travels_as_it_is(keeper, real_data) -> None:
 
 
 @pytest.mark.real_data
-def test_compressed_object_is_refused_where_nobody_takes_its_syntax(keeper, real_data) -> None:
+def test_compressed_object_is_refused_where_nobody_takes_its_syntax(
+    keeper: Callable[..., Keeper], real_data: Path
+) -> None:
     peer = keeper(syntaxes=[ImplicitVRLittleEndian])
     folder = real_data / "odd" / "transfer-syntaxes"
     paths = [with_syntax(folder, JPEG2000Lossless), with_syntax(folder, ImplicitVRLittleEndian)]
@@ -158,7 +165,9 @@ def test_compressed_object_is_refused_where_nobody_takes_its_syntax(keeper, real
     assert "JPEG 2000" in answers[0].comment
 
 
-def test_file_without_sop_instance_uid_does_not_stop_the_others(keeper, write_ct_series, hu) -> None:
+def test_file_without_sop_instance_uid_does_not_stop_the_others(
+    keeper: Callable[..., Keeper], write_ct_series: Any, hu: np.ndarray
+) -> None:
     peer = keeper(syntaxes=[ImplicitVRLittleEndian])
     blank, sound = write_ct_series(hu[:2])
     dataset = dcmread(blank)
@@ -168,7 +177,9 @@ def test_file_without_sop_instance_uid_does_not_stop_the_others(keeper, write_ct
     assert [answer.verdict for answer in answers] == [Verdict.PERMANENT, Verdict.ACCEPTED]
 
 
-def test_nagle_is_off_on_the_outgoing_socket(keeper, write_ct_series, hu, monkeypatch) -> None:
+def test_nagle_is_off_on_the_outgoing_socket(
+    keeper: Callable[..., Keeper], write_ct_series: Any, hu: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[tuple[int, int, int]] = []
     original = socket.socket.setsockopt
 

@@ -5,6 +5,7 @@ import json
 import logging
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -39,7 +40,9 @@ def workers() -> list[psutil.Process]:
     return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
 
 
-def test_series_comes_back_in_both_phases_with_a_picture(package, phantom_series, tmp_path, console) -> None:
+def test_series_comes_back_in_both_phases_with_a_picture(
+    package: str, phantom_series: Any, tmp_path: Path, console: Console
+) -> None:
     handlers = logging.getLogger().handlers[:]
     report = run_demo(input=phantom_series, output=tmp_path / "demo", model=package, console=console)
     assert report.passed
@@ -55,7 +58,9 @@ def test_series_comes_back_in_both_phases_with_a_picture(package, phantom_series
     assert workers() == []
 
 
-def test_refused_series_ends_the_demo_with_the_node_s_reason(package, write_ct_series, tmp_path, console) -> None:
+def test_refused_series_ends_the_demo_with_the_node_s_reason(
+    package: str, write_ct_series: Any, tmp_path: Path, console: Console
+) -> None:
     folder = write_ct_series(np.full((4, 64, 64), 40.0, dtype=np.float32))[0].parent
     with pytest.raises(NodeError) as caught:
         run_demo(input=folder, output=tmp_path / "demo", model=package, console=console)
@@ -64,7 +69,9 @@ def test_refused_series_ends_the_demo_with_the_node_s_reason(package, write_ct_s
     assert workers() == []
 
 
-def test_several_series_are_listed_and_one_can_be_named(package, phantom_series, tmp_path, console) -> None:
+def test_several_series_are_listed_and_one_can_be_named(
+    package: str, phantom_series: Any, tmp_path: Path, console: Console
+) -> None:
     folder = tmp_path / "study"
     shutil.copytree(phantom_series, folder / "1")
     for path in sorted(phantom_series.iterdir())[:9]:
@@ -83,7 +90,7 @@ def test_several_series_are_listed_and_one_can_be_named(package, phantom_series,
     assert all(len(list(derived.iterdir())) == 9 for derived in report.derived.values())
 
 
-def test_missing_model_is_said_before_anything_starts(phantom_series, tmp_path, console) -> None:
+def test_missing_model_is_said_before_anything_starts(phantom_series: Any, tmp_path: Path, console: Console) -> None:
     with pytest.raises(PackageError):
         run_demo(input=phantom_series, output=tmp_path / "demo", model="absent", console=console)
 
@@ -96,7 +103,9 @@ def test_phantom_is_one_that_the_bundled_model_never_saw() -> None:
     assert PHANTOM_SEED not in seen
 
 
-def test_folder_with_other_things_is_left_alone(package, phantom_series, tmp_path: Path, console) -> None:
+def test_folder_with_other_things_is_left_alone(
+    package: str, phantom_series: Any, tmp_path: Path, console: Console
+) -> None:
     (tmp_path / "demo").mkdir()
     (tmp_path / "demo" / "precious.txt").write_text("keep")
     with pytest.raises(NodeError) as caught:
@@ -105,7 +114,7 @@ def test_folder_with_other_things_is_left_alone(package, phantom_series, tmp_pat
     assert [path.name for path in (tmp_path / "demo").iterdir()] == ["precious.txt"]
 
 
-def test_the_destination_keeps_one_copy_of_an_instance_that_is_sent_again(phantom_series, tmp_path) -> None:
+def test_the_destination_keeps_one_copy_of_an_instance_that_is_sent_again(phantom_series: Any, tmp_path: Path) -> None:
     first, second = (dcmread(path) for path in sorted(phantom_series.iterdir())[:2])
     with StorageDestination(tmp_path) as destination:
         entity = AE()

@@ -3,6 +3,7 @@
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,7 +42,7 @@ def unexpected(messages: set[str]) -> set[str]:
 
 
 @pytest.fixture
-def sources(write_ct_series) -> list[Path]:
+def sources(write_ct_series: Any) -> list[Path]:
     """A complete CT series, oblique and with non-square pixels: every type 1 and 2 attribute is there."""
     rng = np.random.default_rng(1)
     return write_ct_series(
@@ -68,7 +69,7 @@ def sources(write_ct_series) -> list[Path]:
 
 @pytest.mark.dciodvfy
 @pytest.mark.parametrize("output", list(OutputForm))
-def test_dciodvfy_finds_nothing_beyond_the_reviewed_list(sources, tmp_path, output) -> None:
+def test_dciodvfy_finds_nothing_beyond_the_reviewed_list(sources: list[Path], tmp_path: Path, output: Any) -> None:
     hu = read_volume(sources).hu
     series = write_derived_series(sources, hu, info=info(output), folder=tmp_path / "out")
     for one in series.instances:
@@ -79,7 +80,7 @@ def test_dciodvfy_finds_nothing_beyond_the_reviewed_list(sources, tmp_path, outp
 @pytest.mark.real_data
 @pytest.mark.parametrize("output", list(OutputForm))
 @pytest.mark.parametrize("name", ["ncct-chest-siemens", "cect-chest-ge-lungkernel"])
-def test_dciodvfy_finds_nothing_new_on_real_headers(real_data, tmp_path, name, output) -> None:
+def test_dciodvfy_finds_nothing_new_on_real_headers(real_data: Path, tmp_path: Path, name: str, output: Any) -> None:
     """What dciodvfy says about the source slice's own values is the source's."""
     volume = read_volume(real_data / "series" / name)
     sources = [one.path for one in volume.slices][:3]
@@ -90,7 +91,7 @@ def test_dciodvfy_finds_nothing_new_on_real_headers(real_data, tmp_path, name, o
 
 
 @pytest.mark.real_data
-def test_simpleitk_reads_a_real_series_back_onto_the_source_s_grid(real_data, tmp_path) -> None:
+def test_simpleitk_reads_a_real_series_back_onto_the_source_s_grid(real_data: Path, tmp_path: Path) -> None:
     folder = real_data / "series" / "ncct-chest-siemens"
     volume = read_volume(folder)
     write_derived_series(
@@ -104,7 +105,7 @@ def test_simpleitk_reads_a_real_series_back_onto_the_source_s_grid(real_data, tm
     assert np.array_equal(SimpleITK.GetArrayFromImage(derived), SimpleITK.GetArrayFromImage(source))
 
 
-def test_simpleitk_reads_an_oblique_series_back_onto_the_source_s_grid(sources, tmp_path) -> None:
+def test_simpleitk_reads_an_oblique_series_back_onto_the_source_s_grid(sources: list[Path], tmp_path: Path) -> None:
     volume = read_volume(sources)
     write_derived_series(sources, volume.hu, info=info(), folder=tmp_path / "out")
     source, derived = simpleitk(sources[0].parent), simpleitk(tmp_path / "out")
@@ -118,7 +119,7 @@ def test_simpleitk_reads_an_oblique_series_back_onto_the_source_s_grid(sources, 
 @pytest.mark.parametrize(
     "name", ["ncct-chest-siemens", "cect-chest-ge-lungkernel", "cect-body-siemens-j2k", "ncct-head-ge-tilt"]
 )
-def test_geometry_and_identity_of_real_slices_keep_their_text(real_data, tmp_path, name) -> None:
+def test_geometry_and_identity_of_real_slices_keep_their_text(real_data: Path, tmp_path: Path, name: str) -> None:
     keywords = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "SliceLocation")
     source = sorted((real_data / "series" / name).glob("*"))[0]
     header = dcmread(source)
@@ -139,7 +140,7 @@ def test_geometry_and_identity_of_real_slices_keep_their_text(real_data, tmp_pat
 
 @pytest.mark.dcmtk
 @pytest.mark.parametrize("output", list(OutputForm))
-def test_dcmtk_reads_every_form(sources, tmp_path, output) -> None:
+def test_dcmtk_reads_every_form(sources: list[Path], tmp_path: Path, output: Any) -> None:
     hu = read_volume(sources).hu
     series = write_derived_series(sources, hu, info=info(output), folder=tmp_path / "out")
     for one in series.instances:

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,14 +31,14 @@ SMALL = [
 ]
 
 
-def _run(app, *words) -> str:
+def _run(app: Any, *words: Any) -> str:
     result = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.output
 
 
 @pytest.fixture(scope="module")
-def studies(tmp_path_factory) -> Path:
+def studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three patients who breathed between the phases, organs beside their scans."""
     root = tmp_path_factory.mktemp("studies")
     for seed in (5, 6, 7):
@@ -48,7 +49,9 @@ def studies(tmp_path_factory) -> Path:
     return root
 
 
-def test_five_commands_lead_from_studies_to_a_translated_series(studies, tmp_path, monkeypatch) -> None:
+def test_five_commands_lead_from_studies_to_a_translated_series(
+    studies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     output = _run(
         train,

@@ -1,6 +1,7 @@
 """Translating files without a network."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,13 +20,13 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
-def series(write_ct_series) -> Path:
+def series(write_ct_series: Any) -> Path:
     hu = np.full((4, 20, 16), 40.0, dtype=np.float32)
     hu[:, :4] = -1000.0
     return write_ct_series(hu)[0].parent
 
 
-def test_dicom_folder_becomes_a_secondary_capture_series(series, package, tmp_path) -> None:
+def test_dicom_folder_becomes_a_secondary_capture_series(series: Path, package: str, tmp_path: Path) -> None:
     done = translate_path(series, tmp_path / "out", phase="venous", model=package, device="cpu")
     derived = [dcmread(path) for path in done.paths]
     sources = {dcmread(path).SOPInstanceUID: dcmread(path) for path in series.iterdir()}
@@ -37,7 +38,7 @@ def test_dicom_folder_becomes_a_secondary_capture_series(series, package, tmp_pa
         assert np.array_equal(one.pixel_array[:4] + one.RescaleIntercept, np.full((4, 16), -1000.0))
 
 
-def test_nifti_input_gives_nifti_on_the_same_grid(series, package, tmp_path) -> None:
+def test_nifti_input_gives_nifti_on_the_same_grid(series: Path, package: str, tmp_path: Path) -> None:
     volume = read_volume(series)
     write_volume(volume, tmp_path / "in.nii.gz")
     done = translate_path(
@@ -49,14 +50,14 @@ def test_nifti_input_gives_nifti_on_the_same_grid(series, package, tmp_path) -> 
     assert np.allclose(back.affine, volume.affine, atol=1e-4)
 
 
-def test_nifti_input_cannot_become_dicom(series, package, tmp_path) -> None:
+def test_nifti_input_cannot_become_dicom(series: Path, package: str, tmp_path: Path) -> None:
     write_volume(read_volume(series), tmp_path / "in.nii.gz")
     with pytest.raises(NodeError) as caught:
         translate_path(tmp_path / "in.nii.gz", tmp_path / "o", phase="arterial", model=package, output_form="sc")
     assert caught.value.code == "form_needs_dicom"
 
 
-def test_output_in_the_way_is_refused_before_any_work(series, package, tmp_path) -> None:
+def test_output_in_the_way_is_refused_before_any_work(series: Path, package: str, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "precious").write_text("keep")
     with pytest.raises(NodeError) as caught:
@@ -64,14 +65,14 @@ def test_output_in_the_way_is_refused_before_any_work(series, package, tmp_path)
     assert caught.value.code == "output_exists"
 
 
-def test_phase_the_model_does_not_know_is_named(series, package, tmp_path) -> None:
+def test_phase_the_model_does_not_know_is_named(series: Path, package: str, tmp_path: Path) -> None:
     with pytest.raises(S2LDMError) as caught:
         translate_path(series, tmp_path / "out", phase="delayed", model=package, device="cpu")
     assert caught.value.code == "UNKNOWN_PHASE"
     assert not (tmp_path / "out").exists()
 
 
-def test_progress_is_reported(series, package, tmp_path) -> None:
+def test_progress_is_reported(series: Path, package: str, tmp_path: Path) -> None:
     seen: list[str] = []
 
     def note(stage: str, _fraction: float) -> None:

@@ -1,5 +1,7 @@
 """Eq. 4's readings: what is noised, what is predicted, and samplers that are exact where they must be."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -15,7 +17,7 @@ def latents():
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 7, 50])
-def test_flow_sampler_is_exact_on_a_linear_field(latents, steps) -> None:
+def test_flow_sampler_is_exact_on_a_linear_field(latents: Any, steps: int) -> None:
     # The field whose straight paths all end in z_c: v(x, t) = (x - z_c) / t.
     z_c = latents["z_c"]
     out = Process().sample(
@@ -24,10 +26,10 @@ def test_flow_sampler_is_exact_on_a_linear_field(latents, steps) -> None:
     assert torch.allclose(out, z_c, atol=1e-5)
 
 
-def test_flow_sampler_takes_euler_steps(latents) -> None:
+def test_flow_sampler_takes_euler_steps(latents: Any) -> None:
     seen = []
 
-    def field(x, t):
+    def field(x: Any, t: Any):
         seen.append(t[0].item())
         return torch.ones_like(x)
 
@@ -38,7 +40,7 @@ def test_flow_sampler_takes_euler_steps(latents) -> None:
 
 @pytest.mark.parametrize("schedule", ["flow", "ddpm"])
 @pytest.mark.parametrize("target", ["velocity", "epsilon", "x0"])
-def test_a_perfect_prediction_gives_back_both_endpoints(latents, schedule, target) -> None:
+def test_a_perfect_prediction_gives_back_both_endpoints(latents: Any, schedule: str, target: str) -> None:
     process = Process(schedule=schedule, target=target)
     t = torch.tensor([0.3, 0.8])
     x_0, x_1 = process.endpoints(**latents)
@@ -48,7 +50,7 @@ def test_a_perfect_prediction_gives_back_both_endpoints(latents, schedule, targe
     assert torch.allclose(got_1, x_1, atol=1e-3)
 
 
-def test_velocity_of_the_flow_is_noise_minus_data(latents) -> None:
+def test_velocity_of_the_flow_is_noise_minus_data(latents: Any) -> None:
     process = Process()
     x_0, x_1 = process.endpoints(**latents)
     assert torch.equal(process.regression_target(x_0, x_1, torch.tensor([0.1, 0.9])), latents["noise"] - latents["z_c"])
@@ -61,7 +63,7 @@ def test_ddpm_schedule_ends_where_the_paper_preset_says() -> None:
     assert a[1].item() < 0.1
 
 
-def test_bridge_runs_from_source_to_target(latents) -> None:
+def test_bridge_runs_from_source_to_target(latents: Any) -> None:
     process = Process(mode="bridge", bridge_sigma=0.1)
     x_0, x_1 = process.endpoints(**latents)
     assert torch.equal(x_0, latents["z_c"])
@@ -70,7 +72,7 @@ def test_bridge_runs_from_source_to_target(latents) -> None:
     assert torch.allclose(out, latents["z_c"], atol=1e-5)
 
 
-def test_literal_reading_never_sees_the_contrast_enhanced_latent(latents) -> None:
+def test_literal_reading_never_sees_the_contrast_enhanced_latent(latents: Any) -> None:
     process = Process(mode="literal", schedule="ddpm", target="epsilon", t_start=0.5)
     x_0, _ = process.endpoints(**latents)
     assert torch.equal(x_0, latents["z_n"])

@@ -7,7 +7,7 @@ from s2ldm_core.frequency import enhance, gain_at, gradient_loss
 
 
 @pytest.mark.parametrize("mode", ["unsharp", "fft", "wavelet"])
-def test_enhancement_keeps_flat_regions_and_steepens_edges(mode) -> None:
+def test_enhancement_keeps_flat_regions_and_steepens_edges(mode: str) -> None:
     x = torch.zeros(1, 1, 2, 32, 32)
     x[..., 17:] = 1.0
     y = enhance(x, mode=mode, gain=0.5)

@@ -12,7 +12,7 @@ from s2ldm_core.similarity import cosine, similarity_loss, similarity_mask
     ("c", "value", "gradient"),
     [(1.0, 0.0, 0.0), (0.9, 0.0026, -0.052), (0.5, 0.072, -0.31), (0.0, 0.347, -0.85), (-0.5, 1.04, -2.19)],
 )
-def test_eq1_has_the_published_value_and_gradient(c, value, gradient) -> None:
+def test_eq1_has_the_published_value_and_gradient(c: float, value: float, gradient: float) -> None:
     x = torch.tensor([c], requires_grad=True)
     loss = similarity_loss(x)
     loss.backward()
@@ -34,7 +34,7 @@ def test_eq1_gamma_two_follows_the_formula() -> None:
 
 
 @pytest.mark.parametrize(("progress", "expected"), [(0.0, 0.6), (0.1, 0.8), (0.2, 1.0), (0.9, 1.0)])
-def test_eq3_adds_progress_and_saturates_at_one(progress, expected) -> None:
+def test_eq3_adds_progress_and_saturates_at_one(progress: float, expected: float) -> None:
     assert similarity_mask(torch.tensor([0.2]), progress=progress, alpha=2.0).item() == pytest.approx(expected)
 
 

@@ -1,5 +1,7 @@
 """Whole and tiled evaluation agree to 1e-4 for encoder, decoder, denoiser and whole systems."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -12,7 +14,7 @@ ONE, STEM = (1, 1, 1), (2, 2, 2)
 SMALL = {"channels": (4, 6), "blocks": (1, 2), "latent": 3}
 
 
-def _wake(module):
+def _wake(module: Any):
     """Zero-initialised layers would hide differences: give every weight a value."""
     torch.manual_seed(1)
     for parameter in module.parameters():
@@ -25,7 +27,7 @@ def test_encoder_tiles_exactly() -> None:
     encoder = _wake(Encoder(**SMALL))
     x = torch.randn(1, 1, 32, 64, 48)
 
-    def parts(part):
+    def parts(part: Any):
         z, features = encoder(part)
         return z, features.stem, features.latent
 
@@ -37,11 +39,11 @@ def test_encoder_tiles_exactly() -> None:
 
 @torch.inference_mode()
 @pytest.mark.parametrize("source_conditioned", [True, False])
-def test_decoder_tiles_exactly(source_conditioned) -> None:
+def test_decoder_tiles_exactly(source_conditioned: bool) -> None:
     decoder = _wake(Decoder(**SMALL, source_conditioned=source_conditioned))
     z, stem, latent = torch.randn(1, 3, 16, 16, 12), torch.randn(1, 4, 32, 32, 24), torch.randn(1, 6, 16, 16, 12)
 
-    def decode(a, b, c):
+    def decode(a: Any, b: Any, c: Any):
         return (decoder(a, Features(b, c)),)
 
     (whole,) = decode(z, stem, latent)
@@ -61,7 +63,7 @@ def test_denoiser_tiles_exactly_with_its_halo_and_not_without() -> None:
     denoiser = _wake(Denoiser(in_channels=2, out_channels=2, channels=(4, 4, 6), phases=2))
     x, t, phase = torch.randn(1, 2, 64, 8, 8), torch.tensor([0.4]), torch.tensor([1])
 
-    def step(part):
+    def step(part: Any):
         return (denoiser(part, t=t, phase=phase),)
 
     (whole,) = step(x)
@@ -75,7 +77,7 @@ def test_denoiser_tiles_exactly_with_its_halo_and_not_without() -> None:
 @torch.inference_mode()
 @pytest.mark.parametrize("steps", [1, 3])
 @pytest.mark.parametrize("kind", ["plain", "vq", "kl"])
-def test_a_whole_translation_tiles_exactly(kind, steps) -> None:
+def test_a_whole_translation_tiles_exactly(kind: str, steps: int) -> None:
     config = {"autoencoder": {"kind": kind, "codes": 32, **SMALL}, "diffusion": {"channels": (4, 6)}}
     system = _wake(build_system("s2ldm", config))
     x, phase = torch.rand(1, 1, 42, 70, 60) * 2 - 1, torch.tensor([0])

@@ -1,5 +1,7 @@
 """The translator: source HU + predicted change, on exactly the source's grid."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -16,7 +18,7 @@ CONFIG = {
 
 
 @pytest.fixture(scope="module")
-def translator(tmp_path_factory):
+def translator(tmp_path_factory: pytest.TempPathFactory):
     torch.manual_seed(0)
     system = build_system("s2ldm", CONFIG)
     for parameter in system.parameters():
@@ -47,7 +49,7 @@ def volume():
     return Volume(hu=hu, affine=np.array([[1.7, 0, 0, -70], [0, 2.1, 0, -60], [0, 0, 4.0, 5], [0, 0, 0, 1.0]]))
 
 
-def test_the_result_lies_on_the_sources_grid(translator, volume) -> None:
+def test_the_result_lies_on_the_sources_grid(translator: Any, volume: Any) -> None:
     result = translator.translate(volume, phase="arterial")
     assert result.volume.shape == volume.shape
     assert np.array_equal(result.volume.affine, volume.affine)
@@ -55,13 +57,15 @@ def test_the_result_lies_on_the_sources_grid(translator, volume) -> None:
     assert {"crop", "resample", "encode", "step 1", "decode", "add"} <= result.seconds.keys()
 
 
-def test_air_lung_and_dense_bone_keep_their_values_exactly_and_soft_tissue_changes(translator, volume) -> None:
+def test_air_lung_and_dense_bone_keep_their_values_exactly_and_soft_tissue_changes(
+    translator: Any, volume: Any
+) -> None:
     change = translator.translate(volume, phase="arterial").volume.hu - volume.hu
     assert np.abs(change[(volume.hu < -300) | (volume.hu > 500)]).max() == 0
     assert np.abs(change[np.abs(volume.hu - 40) < 10]).mean() > 0.5
 
 
-def test_the_same_input_and_seed_give_the_same_voxels(translator, volume) -> None:
+def test_the_same_input_and_seed_give_the_same_voxels(translator: Any, volume: Any) -> None:
     once, again, other = (translator.translate(volume, phase="venous", seed=s, steps=2).volume.hu for s in (4, 4, 5))
     assert np.array_equal(once, again)
     assert not np.array_equal(once, other)
@@ -69,7 +73,9 @@ def test_the_same_input_and_seed_give_the_same_voxels(translator, volume) -> Non
 
 @pytest.mark.parametrize("axes", [(0, 1, 2), (1, 0, 2), (2, 1, 0)])
 @pytest.mark.parametrize("flips", [(False, False, False), (True, False, True), (True, True, False)])
-def test_the_answer_does_not_depend_on_how_the_array_is_stored(translator, volume, axes, flips) -> None:
+def test_the_answer_does_not_depend_on_how_the_array_is_stored(
+    translator: Any, volume: Any, axes: Any, flips: Any
+) -> None:
     columns = [volume.affine[:3, 2 - axis] for axis in axes]
     origin = volume.affine[:3, 3].copy()
     hu = volume.hu.transpose(axes)
@@ -92,26 +98,26 @@ def test_the_answer_does_not_depend_on_how_the_array_is_stored(translator, volum
 @pytest.mark.parametrize(
     ("arguments", "code"), [({"phase": "oral"}, "UNKNOWN_PHASE"), ({"phase": "venous", "steps": 0}, "BAD_STEPS")]
 )
-def test_wrong_requests_are_named(translator, volume, arguments, code) -> None:
+def test_wrong_requests_are_named(translator: Any, volume: Any, arguments: Any, code: str) -> None:
     with pytest.raises(TranslationError) as caught:
         translator.translate(volume, **arguments)
     assert caught.value.code == code
 
 
-def test_too_few_slices_are_refused(translator, volume) -> None:
+def test_too_few_slices_are_refused(translator: Any, volume: Any) -> None:
     few = Volume(hu=volume.hu[:3], affine=volume.affine)
     with pytest.raises(TranslationError, match="3 slices"):
         translator.translate(few, phase="arterial")
 
 
-def test_values_that_are_not_numbers_are_refused(translator, volume) -> None:
+def test_values_that_are_not_numbers_are_refused(translator: Any, volume: Any) -> None:
     hu = volume.hu.copy()
     hu[2, 3, 4] = np.nan
     with pytest.raises(TranslationError, match="NOT_FINITE"):
         translator.translate(volume.with_hu(hu), phase="arterial")
 
 
-def test_a_device_that_is_not_there_is_named(translator) -> None:
+def test_a_device_that_is_not_there_is_named(translator: Any) -> None:
     if torch.cuda.is_available():
         pytest.skip("a GPU is here")
     with pytest.raises(TranslationError, match="CUDA"):

@@ -1,6 +1,8 @@
 """Export: the averaged weights with what they were made of; a card that says the same; a changed package is refused."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -26,7 +28,7 @@ METRICS = {
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("run")
     for seed in range(2):
         write_pair(folder / "store", seed)
@@ -36,17 +38,17 @@ def run(tmp_path_factory):
 
 
 @pytest.fixture
-def package(run, tmp_path):
+def package(run: Any, tmp_path: Path):
     return export(run, tmp_path / "package", name="tiny", version="1.2", metrics=METRICS)
 
 
-def test_the_package_holds_the_averaged_weights(run, package) -> None:
+def test_the_package_holds_the_averaged_weights(run: Any, package: Any) -> None:
     _, system = finished_system(run)
     built = package.build().state_dict()
     assert all(torch.equal(value, built[key]) for key, value in system.state_dict().items())
 
 
-def test_the_metadata_name_data_spacing_and_limits(package) -> None:
+def test_the_metadata_name_data_spacing_and_limits(package: Any) -> None:
     meta = ModelPackage.load(package.path).metadata
     assert meta.training_data["seeds"] == [0, 1]
     assert meta.training_data["sources"][0]["cases"] == 2
@@ -55,7 +57,7 @@ def test_the_metadata_name_data_spacing_and_limits(package) -> None:
     assert any("No contrast agent" in limit for limit in meta.limits)
 
 
-def test_the_store_may_be_gone_when_the_package_is_made(run, tmp_path) -> None:
+def test_the_store_may_be_gone_when_the_package_is_made(run: Any, tmp_path: Path) -> None:
     store = run.parent / "store"
     store.rename(run.parent / "elsewhere")
     try:
@@ -64,7 +66,7 @@ def test_the_store_may_be_gone_when_the_package_is_made(run, tmp_path) -> None:
         (run.parent / "elsewhere").rename(store)
 
 
-def test_the_card_says_what_it_is_for_what_it_saw_how_good_it_is_and_what_it_cannot(package) -> None:
+def test_the_card_says_what_it_is_for_what_it_saw_how_good_it_is_and_what_it_cannot(package: Any) -> None:
     card = (package.path / "README.md").read_text()
     assert package.metadata.weights_sha256 in card
     for expected in ("# tiny 1.2", "not for diagnosis", "seeds: 0, 1", "## Limits"):
@@ -73,23 +75,23 @@ def test_the_card_says_what_it_is_for_what_it_saw_how_good_it_is_and_what_it_can
         assert row in card
 
 
-def test_a_package_that_is_there_is_not_overwritten(run, package) -> None:
+def test_a_package_that_is_there_is_not_overwritten(run: Any, package: Any) -> None:
     with pytest.raises(TrainError, match="already holds"):
         export(run, package.path, name="tiny", version="1.2")
 
 
-def test_an_unchanged_package_verifies(package) -> None:
+def test_an_unchanged_package_verifies(package: Any) -> None:
     result = CliRunner().invoke(models, ["verify", str(package.path)])
     assert (result.exit_code, result.output) == (0, "tiny 1.2: checksums match and the network loads\n")
 
 
-def _flip(path) -> None:
+def _flip(path: Any) -> None:
     data = bytearray(path.read_bytes())
     data[-2] ^= 1
     path.write_bytes(data)
 
 
-def _rewrite(path, **values) -> None:
+def _rewrite(path: Any, **values: Any) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
 
 
@@ -105,7 +107,7 @@ def _rewrite(path, **values) -> None:
         ("metadata.json", lambda path: _rewrite(path, metrics={})),
     ],
 )
-def test_verify_refuses_a_changed_package_and_names_the_file(package, file, change) -> None:
+def test_verify_refuses_a_changed_package_and_names_the_file(package: Any, file: str, change: Any) -> None:
     change(package.path / file)
     result = CliRunner().invoke(models, ["verify", str(package.path)])
     assert result.exit_code != 0
@@ -114,7 +116,7 @@ def test_verify_refuses_a_changed_package_and_names_the_file(package, file, chan
     assert file in result.exception.sentence
 
 
-def test_a_package_of_version_0_1_without_metadata_checksum_still_verifies(package) -> None:
+def test_a_package_of_version_0_1_without_metadata_checksum_still_verifies(package: Any) -> None:
     path = package.path / "metadata.json"
     values = json.loads(path.read_text())
     path.write_text(

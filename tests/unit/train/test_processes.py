@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,7 +43,7 @@ def linger(path: Path) -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_results_come_with_their_tasks_and_errors_as_they_are(workers) -> None:
+def test_results_come_with_their_tasks_and_errors_as_they_are(workers: int) -> None:
     assert dict(in_processes(square, [1, 2, 3], workers)) == {1: 1, 2: 4, 3: 9}
     with pytest.raises(ValueError, match="thirteen"):
         list(in_processes(square, [1, 13], workers))
@@ -54,7 +55,7 @@ def test_a_worker_that_was_killed_is_named() -> None:
     assert caught.value.code == "WORKER_DIED"
 
 
-def test_workers_end_with_a_parent_that_is_killed(tmp_path) -> None:
+def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     script = tmp_path / "parent.py"
     script.write_text(_PARENT)
     notes = [tmp_path / "a", tmp_path / "b"]
@@ -74,7 +75,7 @@ def _runs(process: int) -> bool:
         return False
 
 
-def _until(holds, seconds: float = 60.0) -> None:
+def _until(holds: Any, seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end

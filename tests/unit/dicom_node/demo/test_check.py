@@ -29,15 +29,15 @@ def _verdict(source: DemoSource, share: float) -> tuple[bool, str]:
 
 
 @pytest.mark.parametrize(("share", "passes"), [(1.0, True), (0.75, True), (0.2, False), (2.0, False)])
-def test_organs_must_enhance_about_as_much_as_they_truly_do(source, share, passes) -> None:
+def test_organs_must_enhance_about_as_much_as_they_truly_do(source: DemoSource, share: float, passes: bool) -> None:
     assert _verdict(source, share)[0] is passes
 
 
-def test_the_detail_names_the_organs_that_came_out_wrong(source) -> None:
+def test_the_detail_names_the_organs_that_came_out_wrong(source: DemoSource) -> None:
     assert "liver +" in _verdict(source, 0.2)[1]
 
 
-def test_a_series_whose_truth_is_unknown_is_not_judged_by_organ(source) -> None:
+def test_a_series_whose_truth_is_unknown_is_not_judged_by_organ(source: DemoSource) -> None:
     own = DemoSource(title="own", paths=(Path("nothing.dcm"),), volume=source.volume)
     names = {check.name for check in receive_series([], own, phase="venous").checks}
     assert "the right organs enhance" not in names

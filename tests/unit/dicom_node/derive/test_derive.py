@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,21 +62,21 @@ def element_bytes(path: Path, keyword: str) -> bytes:
 
 
 @pytest.fixture
-def derived(write_ct_series, hu, info, tmp_path) -> list[Dataset]:
+def derived(write_ct_series: Any, hu: np.ndarray, info: DerivationInfo, tmp_path: Path) -> list[Dataset]:
     return derive(write_ct_series(hu * 0), hu, info, tmp_path / "out")
 
 
-def test_one_secondary_capture_instance_per_slice(derived, hu) -> None:
+def test_one_secondary_capture_instance_per_slice(derived: list[Dataset], hu: np.ndarray) -> None:
     assert [one.SOPClassUID for one in derived] == [SecondaryCaptureImageStorage] * 3
     assert len({one.SOPInstanceUID for one in derived}) == 3
     assert len({one.SeriesInstanceUID for one in derived}) == 1
 
 
-def test_hu_arrive_exactly(derived, hu) -> None:
+def test_hu_arrive_exactly(derived: list[Dataset], hu: np.ndarray) -> None:
     assert np.array_equal(np.stack([hu_of(one) for one in derived]), hu)
 
 
-def test_object_says_that_it_is_synthetic(derived) -> None:
+def test_object_says_that_it_is_synthetic(derived: list[Dataset]) -> None:
     one = derived[0]
     assert one.SyntheticData == "YES"
     assert one.Modality == "CT"
@@ -86,20 +87,24 @@ def test_object_says_that_it_is_synthetic(derived) -> None:
     assert one.SeriesDescription == "SYNTHETIC arterial (demo 1.0)"
 
 
-def test_derivation_names_phase_model_weights_seed_steps_and_training(derived) -> None:
+def test_derivation_names_phase_model_weights_seed_steps_and_training(derived: list[Dataset]) -> None:
     text = derived[0].DerivationDescription
     for part in ("arterial", "demo version 1.0", SHA256, "seed 7", "steps 2", "digital phantom only"):
         assert part in text
     assert "DerivationCodeSequence" not in derived[0]
 
 
-def test_no_attribute_says_that_an_agent_was_given(write_ct_series, hu, info, tmp_path) -> None:
+def test_no_attribute_says_that_an_agent_was_given(
+    write_ct_series: Any, hu: np.ndarray, info: DerivationInfo, tmp_path: Path
+) -> None:
     sources = write_ct_series(hu, ContrastBolusAgent="NONE", ContrastBolusRoute="ORAL", ContrastBolusVolume="0")
     for one in derive(sources, hu, info, tmp_path / "out"):
         assert [element.keyword for element in one if "Contrast" in element.keyword] == []
 
 
-def test_scanner_and_model_are_contributing_equipment(write_ct_series, hu, info, tmp_path) -> None:
+def test_scanner_and_model_are_contributing_equipment(
+    write_ct_series: Any, hu: np.ndarray, info: DerivationInfo, tmp_path: Path
+) -> None:
     sources = write_ct_series(hu, Manufacturer="SCANNERMAKER", ManufacturerModelName="CT 1", SoftwareVersions="3")
     scanner, model = derive(sources, hu, info, tmp_path / "out")[0].ContributingEquipmentSequence
     assert (scanner.PurposeOfReferenceCodeSequence[0].CodeValue, scanner.Manufacturer) == ("109101", "SCANNERMAKER")
@@ -108,11 +113,13 @@ def test_scanner_and_model_are_contributing_equipment(write_ct_series, hu, info,
     assert list(model.SoftwareVersions) == ["s2ldm-node 9.9", SHA256, "demo 1.0"]
 
 
-def test_scanner_without_a_manufacturer_is_unknown_equipment(derived) -> None:
+def test_scanner_without_a_manufacturer_is_unknown_equipment(derived: list[Dataset]) -> None:
     assert derived[0].ContributingEquipmentSequence[0].Manufacturer == "UNKNOWN"
 
 
-def test_each_instance_names_its_source_slice(write_ct_series, hu, info, tmp_path) -> None:
+def test_each_instance_names_its_source_slice(
+    write_ct_series: Any, hu: np.ndarray, info: DerivationInfo, tmp_path: Path
+) -> None:
     sources = write_ct_series(hu)
     for path, one in zip(sources, derive(sources, hu, info, tmp_path / "out"), strict=True):
         (item,) = one.SourceImageSequence
@@ -133,13 +140,17 @@ def test_each_instance_names_its_source_slice(write_ct_series, hu, info, tmp_pat
         ("SliceLocation", "-010.0"),
     ],
 )
-def test_geometry_keeps_its_text(write_ct_series, hu, info, tmp_path, keyword, text) -> None:
+def test_geometry_keeps_its_text(
+    write_ct_series: Any, hu: np.ndarray, info: DerivationInfo, tmp_path: Path, keyword: str, text: str
+) -> None:
     (source,) = write_ct_series(hu[:1], **{keyword: text.split("\\") if "\\" in text else text})
     series = write_derived_series([source], hu[:1], info=info, folder=tmp_path / "out")
     assert element_bytes(series.instances[0].path, keyword) == text.encode()
 
 
-def test_overlong_decimals_are_shortened_to_legal_ones(write_ct_series, hu, info, tmp_path) -> None:
+def test_overlong_decimals_are_shortened_to_legal_ones(
+    write_ct_series: Any, hu: np.ndarray, info: DerivationInfo, tmp_path: Path
+) -> None:
     (source,) = write_ct_series(hu[:1])
     raw = source.read_bytes()
     legal = b"DS\x08\x001.0\\1.0 "
@@ -152,7 +163,9 @@ def test_overlong_decimals_are_shortened_to_legal_ones(write_ct_series, hu, info
 
 
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian])
-def test_patient_and_study_arrive_whatever_the_transfer_syntax(write_ct_series, hu, info, tmp_path, syntax) -> None:
+def test_patient_and_study_arrive_whatever_the_transfer_syntax(
+    write_ct_series: Any, hu: np.ndarray, info: DerivationInfo, tmp_path: Path, syntax: Any
+) -> None:
     item = Dataset()
     item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = "X1", "99TEST", "Übersicht"
     sources = write_ct_series(
@@ -184,7 +197,7 @@ def test_patient_and_study_arrive_whatever_the_transfer_syntax(write_ct_series, 
 
 @pytest.mark.parametrize("character_set", ["ISO_IR 192", "ISO_IR 999", "", "\\ISO 2022 IR 87"])
 def test_a_name_that_does_not_follow_its_character_set_arrives_byte_for_byte(
-    write_ct_series, hu, info, tmp_path, character_set
+    write_ct_series: Any, hu: np.ndarray, info: DerivationInfo, tmp_path: Path, character_set: str
 ) -> None:
     (source,) = write_ct_series(hu[:1], PatientName="M#ller^J#rg ", InstitutionName="Spital #")
     dataset = dcmread(source)
@@ -196,25 +209,29 @@ def test_a_name_that_does_not_follow_its_character_set_arrives_byte_for_byte(
     assert b"Spital \xfc" in series.instances[0].path.read_bytes()
 
 
-def test_missing_type_2_attributes_become_empty(derived) -> None:
+def test_missing_type_2_attributes_become_empty(derived: list[Dataset]) -> None:
     for keyword in ("StudyID", "StudyDate", "AccessionNumber", "ReferringPhysicianName", "PatientBirthDate"):
         assert derived[0][keyword].is_empty
     assert derived[0]["SliceThickness"].is_empty
 
 
-def test_series_number_is_the_source_s_plus_the_offset(write_ct_series, hu, info, tmp_path) -> None:
+def test_series_number_is_the_source_s_plus_the_offset(
+    write_ct_series: Any, hu: np.ndarray, info: DerivationInfo, tmp_path: Path
+) -> None:
     sources = write_ct_series(hu, SeriesNumber=3)
     assert derive(sources, hu, info, tmp_path / "out")[0].SeriesNumber == 1003
 
 
-def test_description_is_cut_to_64_characters_and_begins_with_synthetic(info) -> None:
+def test_description_is_cut_to_64_characters_and_begins_with_synthetic(info: DerivationInfo) -> None:
     text = replace(info, series_description="ü" * 100).description
     assert len(text) == 64
     assert text.startswith("SYNTHETIC ")
     assert text.isascii()
 
 
-def test_window_is_the_phase_s_unless_the_route_sets_one(write_ct_series, hu, info, tmp_path) -> None:
+def test_window_is_the_phase_s_unless_the_route_sets_one(
+    write_ct_series: Any, hu: np.ndarray, info: DerivationInfo, tmp_path: Path
+) -> None:
     sources = write_ct_series(hu)
     one = derive(sources, hu, info, tmp_path / "default")[0]
     assert (one.WindowCenter, one.WindowWidth) == DEFAULT_WINDOW_HU["arterial"]
@@ -222,19 +239,23 @@ def test_window_is_the_phase_s_unless_the_route_sets_one(write_ct_series, hu, in
     assert (two.WindowCenter, two.WindowWidth) == (40.0, 350.5)
 
 
-def test_rescale_is_to_hu_with_slope_1(derived) -> None:
+def test_rescale_is_to_hu_with_slope_1(derived: list[Dataset]) -> None:
     assert {(one.RescaleSlope, one.RescaleIntercept, one.RescaleType) for one in derived} == {(1, -1024, "HU")}
     assert {(one.BitsStored, one.PixelRepresentation) for one in derived} == {(16, 0)}
 
 
-def test_intercept_is_low_enough_for_the_lowest_hu_of_the_series(write_ct_series, hu, info, tmp_path) -> None:
+def test_intercept_is_low_enough_for_the_lowest_hu_of_the_series(
+    write_ct_series: Any, hu: np.ndarray, info: DerivationInfo, tmp_path: Path
+) -> None:
     hu[2, 0, 0] = -3000
     derived = derive(write_ct_series(hu * 0), hu, info, tmp_path / "out")
     assert {one.RescaleIntercept for one in derived} == {-3072}
     assert hu_of(derived[2])[0, 0] == -3000
 
 
-def test_padding_is_restated_in_stored_units(write_ct_series, hu, info, tmp_path) -> None:
+def test_padding_is_restated_in_stored_units(
+    write_ct_series: Any, hu: np.ndarray, info: DerivationInfo, tmp_path: Path
+) -> None:
     padding = np.zeros(hu.shape, dtype=bool)
     padding[:, 0, :2] = True
     sources = write_ct_series(hu * 0, PixelPaddingValue=-976)  # -2000 HU with the source's intercept of -1024
@@ -245,7 +266,9 @@ def test_padding_is_restated_in_stored_units(write_ct_series, hu, info, tmp_path
         assert np.array_equal(hu_of(one)[~mask], plane[~mask])
 
 
-def test_padding_written_unsigned_for_signed_pixels_is_understood(write_ct_series, hu, info, tmp_path) -> None:
+def test_padding_written_unsigned_for_signed_pixels_is_understood(
+    write_ct_series: Any, hu: np.ndarray, info: DerivationInfo, tmp_path: Path
+) -> None:
     padding = np.zeros(hu.shape, dtype=bool)
     padding[0, 0, 0] = True
     sources = write_ct_series(hu * 0)
@@ -258,7 +281,7 @@ def test_padding_written_unsigned_for_signed_pixels_is_understood(write_ct_serie
 
 
 def test_padding_that_the_header_does_not_explain_gets_a_value_below_all_hu(
-    write_ct_series, hu, info, tmp_path
+    write_ct_series: Any, hu: np.ndarray, info: DerivationInfo, tmp_path: Path
 ) -> None:
     padding = np.zeros(hu.shape, dtype=bool)
     padding[1, 2, 2] = True
@@ -266,7 +289,9 @@ def test_padding_that_the_header_does_not_explain_gets_a_value_below_all_hu(
     assert np.array_equal(derived[1].pixel_array == derived[1].PixelPaddingValue, padding[1])
 
 
-def test_lossy_history_is_carried_over(write_ct_series, hu, info, tmp_path) -> None:
+def test_lossy_history_is_carried_over(
+    write_ct_series: Any, hu: np.ndarray, info: DerivationInfo, tmp_path: Path
+) -> None:
     lossy = {
         "LossyImageCompression": "01",
         "LossyImageCompressionRatio": "12.5",
@@ -276,7 +301,9 @@ def test_lossy_history_is_carried_over(write_ct_series, hu, info, tmp_path) -> N
     assert {keyword: str(one[keyword].value) for keyword in lossy} == lossy
 
 
-def test_private_and_protocol_attributes_stay_behind(write_ct_series, hu, info, tmp_path) -> None:
+def test_private_and_protocol_attributes_stay_behind(
+    write_ct_series: Any, hu: np.ndarray, info: DerivationInfo, tmp_path: Path
+) -> None:
     sources = write_ct_series(hu, ProtocolName="CHEST WO", BodyPartExamined="CHEST WO C", AcquisitionNumber=4)
     one = derive(sources, hu, info, tmp_path / "out")[0]
     assert "ProtocolName" not in one
@@ -285,7 +312,9 @@ def test_private_and_protocol_attributes_stay_behind(write_ct_series, hu, info, 
     assert all(not element.tag.is_private for element in one)
 
 
-def test_image_type_value_3_is_constant_over_the_series(write_ct_series, hu, info, tmp_path) -> None:
+def test_image_type_value_3_is_constant_over_the_series(
+    write_ct_series: Any, hu: np.ndarray, info: DerivationInfo, tmp_path: Path
+) -> None:
     sources = write_ct_series(hu, ImageType=["ORIGINAL", "PRIMARY", "AXIAL"])
     dataset = dcmread(sources[1])
     dataset.ImageType = ["DERIVED", "SECONDARY", "REFORMATTED"]
@@ -294,7 +323,9 @@ def test_image_type_value_3_is_constant_over_the_series(write_ct_series, hu, inf
     assert {tuple(one.ImageType) for one in derived} == {("DERIVED", "SECONDARY", "AXIAL")}
 
 
-def test_ct_output_is_a_derived_ct_series(write_ct_series, hu, info, tmp_path) -> None:
+def test_ct_output_is_a_derived_ct_series(
+    write_ct_series: Any, hu: np.ndarray, info: DerivationInfo, tmp_path: Path
+) -> None:
     derived = derive(write_ct_series(hu, KVP="120"), hu, replace(info, output=OutputForm.CT), tmp_path / "out")
     assert {one.SOPClassUID for one in derived} == {CTImageStorage}
     assert {tuple(one.ImageType) for one in derived} == {("DERIVED", "SECONDARY", "AXIAL")}
@@ -303,7 +334,9 @@ def test_ct_output_is_a_derived_ct_series(write_ct_series, hu, info, tmp_path) -
     assert np.array_equal(np.stack([hu_of(one) for one in derived]), hu)
 
 
-def test_multiframe_output_is_one_instance_with_a_position_per_frame(write_ct_series, hu, info, tmp_path) -> None:
+def test_multiframe_output_is_one_instance_with_a_position_per_frame(
+    write_ct_series: Any, hu: np.ndarray, info: DerivationInfo, tmp_path: Path
+) -> None:
     sources = write_ct_series(hu)
     form = replace(info, output=OutputForm.MULTIFRAME_SECONDARY_CAPTURE)
     (one,) = derive(sources, hu, form, tmp_path / "out")
@@ -317,7 +350,9 @@ def test_multiframe_output_is_one_instance_with_a_position_per_frame(write_ct_se
     ]
 
 
-def test_the_same_input_gives_the_same_bytes(write_ct_series, hu, info, tmp_path) -> None:
+def test_the_same_input_gives_the_same_bytes(
+    write_ct_series: Any, hu: np.ndarray, info: DerivationInfo, tmp_path: Path
+) -> None:
     sources = write_ct_series(hu)
     first = write_derived_series(sources, hu, info=info, folder=tmp_path / "one")
     second = write_derived_series(sources, hu, info=info, folder=tmp_path / "two")
@@ -329,7 +364,9 @@ def test_the_same_input_gives_the_same_bytes(write_ct_series, hu, info, tmp_path
     ("lost", "code"),
     [("StudyInstanceUID", "source_header_incomplete"), ("ImagePositionPatient", "source_header_incomplete")],
 )
-def test_source_without_identity_or_geometry_is_refused(write_ct_series, hu, info, tmp_path, lost, code) -> None:
+def test_source_without_identity_or_geometry_is_refused(
+    write_ct_series: Any, hu: np.ndarray, info: DerivationInfo, tmp_path: Path, lost: str, code: str
+) -> None:
     sources = write_ct_series(hu)
     dataset = dcmread(sources[1])
     delattr(dataset, lost)
@@ -340,7 +377,9 @@ def test_source_without_identity_or_geometry_is_refused(write_ct_series, hu, inf
     assert lost in caught.value.sentence
 
 
-def test_volume_that_is_not_finite_is_refused(write_ct_series, hu, info, tmp_path) -> None:
+def test_volume_that_is_not_finite_is_refused(
+    write_ct_series: Any, hu: np.ndarray, info: DerivationInfo, tmp_path: Path
+) -> None:
     sources = write_ct_series(hu)
     hu[0, 0, 0] = np.nan
     with pytest.raises(DeriveError) as caught:
@@ -349,12 +388,16 @@ def test_volume_that_is_not_finite_is_refused(write_ct_series, hu, info, tmp_pat
     assert not list((tmp_path / "out").glob("*.dcm"))
 
 
-def test_volume_of_another_shape_is_refused(write_ct_series, hu, info, tmp_path) -> None:
+def test_volume_of_another_shape_is_refused(
+    write_ct_series: Any, hu: np.ndarray, info: DerivationInfo, tmp_path: Path
+) -> None:
     with pytest.raises(DeriveError) as caught:
         write_derived_series(write_ct_series(hu), hu[:, :, :4], info=info, folder=tmp_path / "out")
     assert caught.value.code == "slices_do_not_fit"
 
 
-def test_nothing_but_the_instances_is_left_in_the_folder(write_ct_series, hu, info, tmp_path) -> None:
+def test_nothing_but_the_instances_is_left_in_the_folder(
+    write_ct_series: Any, hu: np.ndarray, info: DerivationInfo, tmp_path: Path
+) -> None:
     series = write_derived_series(write_ct_series(hu), hu, info=info, folder=tmp_path / "out")
     assert sorted((tmp_path / "out").iterdir()) == [one.path for one in series.instances]

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,11 +49,13 @@ def hu() -> np.ndarray:
 
 
 @pytest.fixture
-def sources(write_ct_series, hu) -> list[Path]:
+def sources(write_ct_series: Any, hu: np.ndarray) -> list[Path]:
     return write_ct_series(hu * 0, SeriesNumber=3)
 
 
-def test_job_becomes_a_derived_series_with_one_delivery_per_destination(settings, catalog, sources, hu) -> None:
+def test_job_becomes_a_derived_series_with_one_delivery_per_destination(
+    settings: Settings, catalog: Any, sources: list[Path], hu: np.ndarray
+) -> None:
     job_id = translated_job(catalog, sources, hu, route="CECT_ART", folder=settings.work_dir)
     assert DeriveStep(settings, catalog).run_once()
     job = catalog.get_job(job_id)
@@ -66,7 +69,9 @@ def test_job_becomes_a_derived_series_with_one_delivery_per_destination(settings
     }
 
 
-def test_route_shapes_number_description_and_window(settings, catalog, sources, hu) -> None:
+def test_route_shapes_number_description_and_window(
+    settings: Settings, catalog: Any, sources: list[Path], hu: np.ndarray
+) -> None:
     job_id = translated_job(catalog, sources, hu, route="CECT_ART", folder=settings.work_dir)
     DeriveStep(settings, catalog).run_once()
     one = dcmread(catalog.derived_instances(job_id)[0].path)
@@ -74,13 +79,17 @@ def test_route_shapes_number_description_and_window(settings, catalog, sources, 
     assert (one.WindowCenter, one.WindowWidth) == (100, 700)
 
 
-def test_work_folder_is_removed_once_the_catalog_has_the_result(settings, catalog, sources, hu) -> None:
+def test_work_folder_is_removed_once_the_catalog_has_the_result(
+    settings: Settings, catalog: Any, sources: list[Path], hu: np.ndarray
+) -> None:
     job_id = translated_job(catalog, sources, hu, route="CECT_ART", folder=settings.work_dir)
     DeriveStep(settings, catalog).run_once()
     assert not (settings.work_dir / str(job_id)).exists()
 
 
-def test_interrupted_derivation_starts_again_and_gives_the_same_uids(settings, catalog, sources, hu) -> None:
+def test_interrupted_derivation_starts_again_and_gives_the_same_uids(
+    settings: Settings, catalog: Any, sources: list[Path], hu: np.ndarray
+) -> None:
     job_id = translated_job(catalog, sources, hu, route="CECT_ART", folder=settings.work_dir)
     catalog.claim_job(JobState.TRANSLATED, JobState.DERIVING, "killed")
     leftover = settings.derived_dir / str(job_id) / "99999.dcm"
@@ -93,11 +102,13 @@ def test_interrupted_derivation_starts_again_and_gives_the_same_uids(settings, c
     assert len(first) == 2
 
 
-def test_nothing_waiting_is_no_work(settings, catalog) -> None:
+def test_nothing_waiting_is_no_work(settings: Settings, catalog: Any) -> None:
     assert not DeriveStep(settings, catalog).run_once()
 
 
-def test_lost_source_file_fails_the_job_with_its_reason(settings, catalog, sources, hu) -> None:
+def test_lost_source_file_fails_the_job_with_its_reason(
+    settings: Settings, catalog: Any, sources: list[Path], hu: np.ndarray
+) -> None:
     job_id = translated_job(catalog, sources, hu, route="CECT_ART", folder=settings.work_dir)
     sources[0].unlink()
     assert DeriveStep(settings, catalog).run_once()
@@ -107,7 +118,9 @@ def test_lost_source_file_fails_the_job_with_its_reason(settings, catalog, sourc
     assert job.reason.code == "source_unreadable"
 
 
-def test_damaged_result_fails_the_job_with_its_reason(settings, catalog, sources, hu) -> None:
+def test_damaged_result_fails_the_job_with_its_reason(
+    settings: Settings, catalog: Any, sources: list[Path], hu: np.ndarray
+) -> None:
     job_id = translated_job(catalog, sources, hu, route="CECT_ART", folder=settings.work_dir)
     (settings.work_dir / str(job_id) / "hu.npy").write_bytes(b"not an array")
     DeriveStep(settings, catalog).run_once()
@@ -115,7 +128,9 @@ def test_damaged_result_fails_the_job_with_its_reason(settings, catalog, sources
     assert (job.state, job.reason.code) == (JobState.FAILED, "translation_result_unreadable")
 
 
-def test_disk_that_cannot_be_written_is_tried_again_later(settings, catalog, sources, hu) -> None:
+def test_disk_that_cannot_be_written_is_tried_again_later(
+    settings: Settings, catalog: Any, sources: list[Path], hu: np.ndarray
+) -> None:
     job_id = translated_job(catalog, sources, hu, route="CECT_ART", folder=settings.work_dir)
     settings.derived_dir.write_text("a file where the folder should be")
     now = datetime(2024, 1, 1, tzinfo=UTC)
@@ -125,13 +140,17 @@ def test_disk_that_cannot_be_written_is_tried_again_later(settings, catalog, sou
     assert (job.not_before - now).total_seconds() == settings.compute.retry_seconds
 
 
-def test_route_that_is_gone_fails_the_job_with_its_reason(settings, catalog, sources, hu) -> None:
+def test_route_that_is_gone_fails_the_job_with_its_reason(
+    settings: Settings, catalog: Any, sources: list[Path], hu: np.ndarray
+) -> None:
     job_id = translated_job(catalog, sources, hu, route="CECT_OLD", folder=settings.work_dir)
     DeriveStep(settings, catalog).run_once()
     assert catalog.get_job(job_id).reason.code == "route_gone"
 
 
-def test_cancelled_meanwhile_leaves_nothing_behind(settings, catalog, sources, hu, monkeypatch) -> None:
+def test_cancelled_meanwhile_leaves_nothing_behind(
+    settings: Settings, catalog: Any, sources: list[Path], hu: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job_id = translated_job(catalog, sources, hu, route="CECT_ART", folder=settings.work_dir)
     finish = catalog.finish_derivation
 
@@ -145,7 +164,9 @@ def test_cancelled_meanwhile_leaves_nothing_behind(settings, catalog, sources, h
     assert not (settings.derived_dir / str(job_id)).exists()
 
 
-def test_catalog_that_cannot_record_the_end_gets_the_job_again(settings, catalog, sources, hu, monkeypatch) -> None:
+def test_catalog_that_cannot_record_the_end_gets_the_job_again(
+    settings: Settings, catalog: Any, sources: list[Path], hu: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job_id = translated_job(catalog, sources, hu, route="CECT_ART", folder=settings.work_dir)
     step = DeriveStep(settings, catalog)
     with monkeypatch.context() as broken:

@@ -2,6 +2,7 @@
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,7 +36,7 @@ class CountingCatalog(Catalog):
         self.proceed = threading.Event()
         self.poison: str | None = None
 
-    def add_instances(self, batch):
+    def add_instances(self, batch: Any):
         self.batches.append(len(batch))
         self.entered.set()
         assert self.proceed.wait(10)

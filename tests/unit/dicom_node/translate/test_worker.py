@@ -1,6 +1,7 @@
 """The translation worker's answers, in this process: the process around it is tested in tests/fault."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,7 +48,9 @@ def request(paths: list[Path], folder: Path, package: Path, **changes: object) -
     return Translate(**(values | changes))
 
 
-def test_result_is_on_disk_on_the_source_s_grid(worker, package, write_ct_series, hu, tmp_path) -> None:
+def test_result_is_on_disk_on_the_source_s_grid(
+    worker: Worker, package: Path, write_ct_series: Any, hu: np.ndarray, tmp_path: Path
+) -> None:
     paths = write_ct_series(hu, spacing_mm=(3.0, 1.5, 1.5))
     answer = worker.answer(request(paths, tmp_path / "work", package))
     assert isinstance(answer, Translated)
@@ -64,14 +67,18 @@ def test_result_is_on_disk_on_the_source_s_grid(worker, package, write_ct_series
     )
 
 
-def test_slices_are_named_in_the_volume_s_order(worker, package, write_ct_series, hu, tmp_path) -> None:
+def test_slices_are_named_in_the_volume_s_order(
+    worker: Worker, package: Path, write_ct_series: Any, hu: np.ndarray, tmp_path: Path
+) -> None:
     paths = write_ct_series(hu)
     answer = worker.answer(request(paths[::-1], tmp_path / "work", package))
     record, _, _ = TranslationRecord.load(Path(answer.record_path))
     assert record.sop_instance_uids == tuple(dcmread(path).SOPInstanceUID for path in paths)
 
 
-def test_padding_goes_with_the_result(worker, package, write_ct_series, hu, tmp_path) -> None:
+def test_padding_goes_with_the_result(
+    worker: Worker, package: Path, write_ct_series: Any, hu: np.ndarray, tmp_path: Path
+) -> None:
     hu[:, 0, 0] = -2000.0
     paths = write_ct_series(hu, PixelPaddingValue=-976)
     answer = worker.answer(request(paths, tmp_path / "work", package))
@@ -80,7 +87,9 @@ def test_padding_goes_with_the_result(worker, package, write_ct_series, hu, tmp_
     assert np.array_equal(padding, hu == -2000.0)
 
 
-def test_progress_names_the_stages(worker, sent, package, write_ct_series, hu, tmp_path) -> None:
+def test_progress_names_the_stages(
+    worker: Worker, sent: list[Progress], package: Path, write_ct_series: Any, hu: np.ndarray, tmp_path: Path
+) -> None:
     worker.answer(request(write_ct_series(hu), tmp_path / "work", package))
     stages = [message.stage for message in sent]
     assert stages[0] == "read"
@@ -88,7 +97,7 @@ def test_progress_names_the_stages(worker, sent, package, write_ct_series, hu, t
     assert all(0.0 <= message.fraction <= 1.0 for message in sent)
 
 
-def test_model_is_loaded_once(worker, package) -> None:
+def test_model_is_loaded_once(worker: Worker, package: Path) -> None:
     first = worker.answer(Load(model=str(package), device="cpu"))
     again = worker.answer(Load(model=str(package), device="cpu"))
     assert isinstance(first, Loaded)
@@ -96,7 +105,9 @@ def test_model_is_loaded_once(worker, package) -> None:
     assert again.seconds < first.seconds
 
 
-def test_irregular_series_is_refused_with_the_core_s_reason(worker, package, write_ct_series, hu, tmp_path) -> None:
+def test_irregular_series_is_refused_with_the_core_s_reason(
+    worker: Worker, package: Path, write_ct_series: Any, hu: np.ndarray, tmp_path: Path
+) -> None:
     paths = write_ct_series(hu)
     answer = worker.answer(request([*paths[:2], *paths[3:]], tmp_path / "work", package))
     assert isinstance(answer, Failed)
@@ -105,20 +116,22 @@ def test_irregular_series_is_refused_with_the_core_s_reason(worker, package, wri
     assert answer.sentence
 
 
-def test_too_few_slices_for_the_model_are_refused(worker, write_ct_series, hu, tmp_path) -> None:
+def test_too_few_slices_for_the_model_are_refused(
+    worker: Worker, write_ct_series: Any, hu: np.ndarray, tmp_path: Path
+) -> None:
     package = write_tiny_package(tmp_path / "tiny", min_slices=7)
     answer = worker.answer(request(write_ct_series(hu), tmp_path / "work", package))
     assert isinstance(answer, Failed)
     assert (answer.disposition, answer.code) == (Disposition.REFUSE, "too_few_slices")
 
 
-def test_unknown_model_fails_for_good(worker, write_ct_series, hu, tmp_path) -> None:
+def test_unknown_model_fails_for_good(worker: Worker, write_ct_series: Any, hu: np.ndarray, tmp_path: Path) -> None:
     answer = worker.answer(request(write_ct_series(hu), tmp_path / "work", tmp_path / "nowhere"))
     assert isinstance(answer, Failed)
     assert (answer.disposition, answer.code) == (Disposition.FAIL, "package_not_found")
 
 
-def test_changed_weights_fail_for_good(worker, write_ct_series, hu, tmp_path) -> None:
+def test_changed_weights_fail_for_good(worker: Worker, write_ct_series: Any, hu: np.ndarray, tmp_path: Path) -> None:
     package = write_tiny_package(tmp_path / "tiny")
     with (package / "model.safetensors").open("ab") as file:
         file.write(b"\0")
@@ -127,7 +140,9 @@ def test_changed_weights_fail_for_good(worker, write_ct_series, hu, tmp_path) ->
     assert (answer.disposition, answer.code) == (Disposition.FAIL, "package_changed")
 
 
-def test_result_folder_that_cannot_be_written_may_pass(worker, package, write_ct_series, hu, tmp_path) -> None:
+def test_result_folder_that_cannot_be_written_may_pass(
+    worker: Worker, package: Path, write_ct_series: Any, hu: np.ndarray, tmp_path: Path
+) -> None:
     (tmp_path / "work").write_text("a file where the folder should be")
     answer = worker.answer(request(write_ct_series(hu), tmp_path / "work", package))
     assert isinstance(answer, Failed)

@@ -1,12 +1,14 @@
 """The quantiser keeps its codes in use and its arithmetic right."""
 
+from typing import Any
+
 import pytest
 import torch
 
 from s2ldm_core.networks.quantiser import VectorQuantiser
 
 
-def _batch(step, spread=0.1):
+def _batch(step: Any, spread: Any = 0.1):
     g = torch.Generator().manual_seed(step)
     centres = torch.randn(64, 8, generator=torch.Generator().manual_seed(999))
     index = torch.randint(64, (4 * 4 * 8 * 8,), generator=g)
@@ -15,7 +17,7 @@ def _batch(step, spread=0.1):
 
 
 @pytest.mark.parametrize("cosine", [False, True])
-def test_at_least_half_of_the_codes_are_used_after_200_steps(cosine) -> None:
+def test_at_least_half_of_the_codes_are_used_after_200_steps(cosine: bool) -> None:
     torch.manual_seed(0)
     quantiser = VectorQuantiser(codes=512, channels=8, cosine=cosine).train()
     for step in range(200):

@@ -1,5 +1,8 @@
 """Pair stores and DICOM studies made from phantoms."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 from pydicom import dcmread
 
@@ -11,7 +14,7 @@ from train.store import PairStore
 GRID = PhantomGrid(spacing_mm=(12.0, 6.0, 6.0), matrix=(64, 64), slices=(8, 10))
 
 
-def test_a_store_holds_native_noise_and_changes_and_is_continued_not_made_again(tmp_path) -> None:
+def test_a_store_holds_native_noise_and_changes_and_is_continued_not_made_again(tmp_path: Path) -> None:
     assert list(make_store(tmp_path, seeds=[3], phases=("arterial",), grid=GRID)) == [case_name(3)]
     assert list(make_store(tmp_path, seeds=[3], phases=("arterial",), grid=GRID)) == []
     case = PairStore(tmp_path)[0]
@@ -23,15 +26,15 @@ def test_a_store_holds_native_noise_and_changes_and_is_continued_not_made_again(
     assert case.changes["arterial"][artery].mean() > 100
 
 
-def test_dicom_studies_hold_every_phase_on_one_frame_of_reference(tmp_path) -> None:
+def test_dicom_studies_hold_every_phase_on_one_frame_of_reference(tmp_path: Path) -> None:
     list(write_dicom(tmp_path, seeds=[3], phases=("venous",), grid=GRID))
     native, venous = (dcmread(next((tmp_path / case_name(3) / phase).glob("*"))) for phase in ("native", "venous"))
     assert native.FrameOfReferenceUID == venous.FrameOfReferenceUID
     assert native.SeriesInstanceUID != venous.SeriesInstanceUID
 
 
-def test_breathing_moves_the_contrast_phases_and_not_the_native_one(tmp_path) -> None:
-    def stack(name, phase):
+def test_breathing_moves_the_contrast_phases_and_not_the_native_one(tmp_path: Path) -> None:
+    def stack(name: Any, phase: Any):
         files = [dcmread(path) for path in (tmp_path / name / case_name(3) / phase).glob("*.dcm")]
         return np.stack(
             [file.pixel_array for file in sorted(files, key=lambda file: float(file.ImagePositionPatient[2]))]
@@ -43,7 +46,7 @@ def test_breathing_moves_the_contrast_phases_and_not_the_native_one(tmp_path) ->
     assert np.abs(stack("still", "venous").astype(int) - stack("breathes", "venous")).max() > 100
 
 
-def test_every_phase_comes_with_its_organs_where_they_lie_in_it(tmp_path) -> None:
+def test_every_phase_comes_with_its_organs_where_they_lie_in_it(tmp_path: Path) -> None:
     grid = PhantomGrid(spacing_mm=(8.0, 5.0, 5.0), matrix=(72, 72), slices=(60, 60))
     list(write_dicom(tmp_path, seeds=[2], phases=("arterial",), grid=grid, breathing_mm=40.0))
     lungs = {}

@@ -1,5 +1,7 @@
 """Eq. 2 and the stages of S2LDM."""
 
+from typing import Any
+
 import pytest
 import torch
 from pydantic import ValidationError
@@ -10,7 +12,7 @@ from s2ldm_core.systems.s2ldm import organ_bias
 NETWORK = {"channels": (4, 6), "blocks": (1, 1), "latent": 3}
 
 
-def _system(**config):
+def _system(**config: Any):
     torch.manual_seed(0)
     ae = {**NETWORK, "kind": "plain", **config.pop("autoencoder", {})}
     diffusion = {"channels": (4, 6), **config.pop("diffusion", {})}
@@ -24,7 +26,7 @@ def batch():
     return PairBatch(source=source, change=0.5 * torch.rand(source.shape, generator=g), phase=torch.tensor([0, 1]))
 
 
-def test_l_auto_is_the_weighted_sum_of_its_parts(batch) -> None:
+def test_l_auto_is_the_weighted_sum_of_its_parts(batch: Any) -> None:
     weights = {"rec": 2.0, "quant": 3.0, "sim": 0.5}
     system = _system(autoencoder={"kind": "vq", "codes": 16}, frequency={"mode": "none"}, loss=weights).train()
     loss, parts = system.loss("autoencoder", batch, progress=0.1)
@@ -32,7 +34,7 @@ def test_l_auto_is_the_weighted_sum_of_its_parts(batch) -> None:
     assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
 
 
-def test_reconstruction_is_against_the_high_frequency_enhanced_target(batch) -> None:
+def test_reconstruction_is_against_the_high_frequency_enhanced_target(batch: Any) -> None:
     plain = _system(frequency={"mode": "none"}).loss("autoencoder", batch, progress=0.0)[1]["rec"]
     sharp = _system(frequency={"mode": "unsharp", "gain": 0.5}).loss("autoencoder", batch, progress=0.0)[1]["rec"]
     annealed = _system(frequency={"mode": "unsharp", "gain": 0.5}).loss("autoencoder", batch, progress=1.0)[1]["rec"]
@@ -54,7 +56,7 @@ def test_voxels_that_enhance_weigh_more_up_to_the_full_weight() -> None:
 def test_the_bias_of_an_organ_is_its_squared_mean_error_and_every_crop_counts_alike() -> None:
     organs, error = torch.zeros(2, 1, 2, 5, 20, dtype=torch.uint8), torch.full((2, 1, 2, 5, 20), 5.0)
 
-    def block(crop, column, width, label, value) -> None:
+    def block(crop: Any, column: Any, width: Any, label: Any, value: Any) -> None:
         organs[crop, 0, 0, :, column : column + width] = label
         error[crop, 0, 0, :, column : column + width] = value
 
@@ -80,7 +82,7 @@ def test_the_bias_of_an_organ_leaves_its_outline_and_branches_without_an_inside_
     assert organ_bias(error, organs, fewest=10).item() == 0.0
 
 
-def test_fine_tuning_weighs_the_bias_of_organs_only_where_organs_are_known(batch) -> None:
+def test_fine_tuning_weighs_the_bias_of_organs_only_where_organs_are_known(batch: Any) -> None:
     torch.manual_seed(0)
     labelled = PairBatch(
         source=batch.source,
@@ -96,11 +98,11 @@ def test_fine_tuning_weighs_the_bias_of_organs_only_where_organs_are_known(batch
     assert parts["organ_bias"] > 0
 
 
-def test_the_adversarial_term_starts_when_it_is_told_to(batch) -> None:
+def test_the_adversarial_term_starts_when_it_is_told_to(batch: Any) -> None:
     system = _system(loss={"adv": 0.1, "adv_start": 0.25})
     calls = []
 
-    def adversary(fake, real):
+    def adversary(fake: Any, real: Any):
         calls.append((fake.shape, torch.equal(real, batch.target)))
         return torch.tensor(7.0)
 
@@ -112,14 +114,14 @@ def test_the_adversarial_term_starts_when_it_is_told_to(batch) -> None:
     assert parts["adversarial"].item() == 7.0
 
 
-def test_the_encoder_is_shared_between_the_phases(batch) -> None:
+def test_the_encoder_is_shared_between_the_phases(batch: Any) -> None:
     system = _system()
     z_n, _, _ = system.encode(batch.source)
     z_c, _, _ = system.encode(batch.source.clone())
     assert torch.equal(z_n, z_c)
 
 
-def test_the_diffusion_stage_leaves_the_autoencoder_frozen(batch) -> None:
+def test_the_diffusion_stage_leaves_the_autoencoder_frozen(batch: Any) -> None:
     system = _system()
     loss, _ = system.loss("diffusion", batch, progress=0.0, generator=torch.Generator().manual_seed(0))
     loss.backward()
@@ -128,7 +130,7 @@ def test_the_diffusion_stage_leaves_the_autoencoder_frozen(batch) -> None:
     assert {id(p) for p in system.trainable("diffusion")} == {id(p) for p in system.denoiser.parameters()}
 
 
-def test_finetuning_reaches_every_network(batch) -> None:
+def test_finetuning_reaches_every_network(batch: Any) -> None:
     system = _system()
     for parameter in system.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
@@ -144,7 +146,7 @@ def test_the_untrained_source_conditioned_model_is_the_identity() -> None:
     assert change.abs().max() == 0
 
 
-def test_what_a_difference_decoder_draws_of_both_cancels(batch) -> None:
+def test_what_a_difference_decoder_draws_of_both_cancels(batch: Any) -> None:
     system = _system(autoencoder={"source_conditioned": False, "difference": True}).eval()
     nothing = system.reconstruct_change(batch.source, batch.source)
     assert nothing.abs().max() < 1e-6
@@ -158,7 +160,7 @@ def test_what_a_difference_decoder_draws_of_both_cancels(batch) -> None:
     "autoencoder",
     [{}, {"source_conditioned": False}, {"source_conditioned": False, "difference": True}, {"kind": "vq", "codes": 16}],
 )
-def test_fine_tuning_trains_the_very_image_that_translation_gives(autoencoder, batch) -> None:
+def test_fine_tuning_trains_the_very_image_that_translation_gives(autoencoder: Any, batch: Any) -> None:
     system = _system(autoencoder=autoencoder, loss={"rec_l2": 1.0}).eval()
     for parameter in system.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
@@ -167,7 +169,7 @@ def test_fine_tuning_trains_the_very_image_that_translation_gives(autoencoder, b
     assert parts["rec"].item() == pytest.approx(system._error(image, batch.target, batch.change).item(), rel=1e-4)
 
 
-def test_end_of_stage_one_normalises_the_latents(batch) -> None:
+def test_end_of_stage_one_normalises_the_latents(batch: Any) -> None:
     system = _system().eval()
     system.end_stage("autoencoder", [batch])
     z, _, _ = system.encode(batch.target)
@@ -181,7 +183,7 @@ def test_one_step_is_deterministic_and_more_steps_follow_the_seed() -> None:
         torch.nn.init.normal_(parameter, std=0.2)
     x, phase = torch.rand(1, 1, 8, 32, 32), torch.tensor([0])
 
-    def run(steps, seed):
+    def run(steps: Any, seed: Any):
         return system.predict_change(x, phase, steps=steps, generator=torch.Generator().manual_seed(seed))
 
     assert torch.equal(run(1, 0), run(1, 1))
@@ -214,7 +216,7 @@ def test_the_phase_changes_the_answer() -> None:
         {"frequency": {"mode": "fft"}, "similarity": {"axis": "spatial"}},
     ],
 )
-def test_every_reading_trains_and_translates(config, batch) -> None:
+def test_every_reading_trains_and_translates(config: Any, batch: Any) -> None:
     system = _system(**config).train()
     for stage in system.stages:
         loss, _ = system.loss(stage, batch, progress=0.5, generator=torch.Generator().manual_seed(0))
@@ -237,6 +239,6 @@ def test_every_reading_trains_and_translates(config, batch) -> None:
         {"colour": 1},
     ],
 )
-def test_contradictory_configurations_are_refused(config) -> None:
+def test_contradictory_configurations_are_refused(config: Any) -> None:
     with pytest.raises(ValidationError):
         build_system("s2ldm", config)

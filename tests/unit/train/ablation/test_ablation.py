@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,7 +60,7 @@ def plan_path(tmp_path: Path) -> Path:
     return path
 
 
-def test_every_run_has_the_plan_s_budget_in_the_configuration_s_proportions(plan_path) -> None:
+def test_every_run_has_the_plan_s_budget_in_the_configuration_s_proportions(plan_path: Path) -> None:
     plan = load_plan(plan_path)
     config = plan.configuration(plan.rows[1], 1, beside=plan_path.parent)
     assert [stage.minutes for stage in config.stages] == [0.005, 0.005, 0.01]
@@ -68,10 +69,12 @@ def test_every_run_has_the_plan_s_budget_in_the_configuration_s_proportions(plan
     assert config.data.store == plan.store
 
 
-def test_a_run_is_another_when_what_it_trains_changes_and_the_same_without_a_switch_that_is_off(plan_path) -> None:
+def test_a_run_is_another_when_what_it_trains_changes_and_the_same_without_a_switch_that_is_off(
+    plan_path: Path,
+) -> None:
     plan = load_plan(plan_path)
 
-    def digest(*changes):
+    def digest(*changes: Any):
         row = plan.rows[0].model_copy(update={"set": changes})
         return plan.digest(row, 0, beside=plan_path.parent)
 
@@ -83,7 +86,7 @@ _PLANS = ROOT / "config" / "train"
 
 
 @pytest.mark.parametrize("name", ["ablation.yaml", "ablation_gpu.yaml", "trials.yaml"])
-def test_the_plans_of_the_repository_give_every_row_the_same_budget(name) -> None:
+def test_the_plans_of_the_repository_give_every_row_the_same_budget(name: str) -> None:
     plan = load_plan(_PLANS / name)
     for row in plan.rows:
         stages = plan.configuration(row, 0, beside=_PLANS).stages
@@ -91,7 +94,7 @@ def test_the_plans_of_the_repository_give_every_row_the_same_budget(name) -> Non
 
 
 @pytest.mark.parametrize("name", ["ablation.yaml", "ablation_gpu.yaml"])
-def test_no_row_of_the_ablation_is_told_where_organs_are(name) -> None:
+def test_no_row_of_the_ablation_is_told_where_organs_are(name: str) -> None:
     plan = load_plan(_PLANS / name)
     assert [row.key for row in plan.rows][:5] == ["a-ldm", "b-e", "c-e-l-sim", "d-e-s", "s2ldm-paper-r2"]
     for row in plan.rows:
@@ -109,13 +112,13 @@ def test_no_row_of_the_ablation_is_told_where_organs_are(name) -> None:
         ({"minuts": 3}, "minuts"),
     ],
 )
-def test_a_plan_that_cannot_run_is_refused_before_anything_starts(plan_path, change, said) -> None:
+def test_a_plan_that_cannot_run_is_refused_before_anything_starts(plan_path: Path, change: Any, said: str) -> None:
     plan_path.write_text(yaml.safe_dump({**yaml.safe_load(plan_path.read_text()), **change}))
     with pytest.raises(TrainError, match=said):
         load_plan(plan_path)
 
 
-def test_missing_runs_are_trained_once_and_all_end_in_one_table(plan_path, tmp_path) -> None:
+def test_missing_runs_are_trained_once_and_all_end_in_one_table(plan_path: Path, tmp_path: Path) -> None:
     plan = load_plan(plan_path)
     every = runs(plan, beside=plan_path.parent)
     trained = [run.label for run in train(plan, every, beside=plan_path.parent)]
@@ -140,10 +143,10 @@ def test_missing_runs_are_trained_once_and_all_end_in_one_table(plan_path, tmp_p
 
 
 @pytest.fixture
-def sheet_of(plan_path, tmp_path):
+def sheet_of(plan_path: Path, tmp_path: Path):
     """The sheet in the test's folder for the plan with some keys changed, and the plan's runs."""
 
-    def sheet_of(**changes):
+    def sheet_of(**changes: Any):
         plan_path.write_text(yaml.safe_dump({**yaml.safe_load(plan_path.read_text()), **changes}))
         plan = load_plan(plan_path)
         every = runs(plan, beside=plan_path.parent)
@@ -152,7 +155,7 @@ def sheet_of(plan_path, tmp_path):
     return sheet_of
 
 
-def _scored(plan, run, *, ceiling: bool = True) -> list[ScanScore]:
+def _scored(plan: Any, run: Any, *, ceiling: bool = True) -> list[ScanScore]:
     own = [(run.row.label, run.seed, run.digest)]
     if run.row.ceiling and ceiling:
         own.append((run.row.ceiling_label, run.seed, run.digest))
@@ -166,13 +169,15 @@ def _scored(plan, run, *, ceiling: bool = True) -> list[ScanScore]:
     ]
 
 
-def test_a_run_whose_scores_are_kept_is_not_made_again_unless_the_plan_changes_it(sheet_of, plan_path) -> None:
+def test_a_run_whose_scores_are_kept_is_not_made_again_unless_the_plan_changes_it(
+    sheet_of: Any, plan_path: Path
+) -> None:
     sheet, every = sheet_of()
     sheet.add(_scored(load_plan(plan_path), every[0]))
     sheet.add(_scored(load_plan(plan_path), every[1]))
     rows = yaml.safe_load(plan_path.read_text())["rows"]
 
-    def kept(**changes):
+    def kept(**changes: Any):
         found, now = sheet_of(**changes)
         return [run.label for run in now if found.has(run)]
 
@@ -184,14 +189,14 @@ def test_a_run_whose_scores_are_kept_is_not_made_again_unless_the_plan_changes_i
     assert kept(minutes=0.02, held_out={"count": 2}) == []
 
 
-def test_a_run_without_the_scores_of_its_ceiling_is_not_done(sheet_of, plan_path) -> None:
+def test_a_run_without_the_scores_of_its_ceiling_is_not_done(sheet_of: Any, plan_path: Path) -> None:
     sheet, every = sheet_of()
     sheet.add(_scored(load_plan(plan_path), every[0], ceiling=False))
     assert not sheet.has(every[0])
 
 
 @pytest.mark.parametrize("old", [",20,", "psnr_db,", "seed"])
-def test_scores_that_cannot_be_read_are_named(sheet_of, plan_path, tmp_path, old) -> None:
+def test_scores_that_cannot_be_read_are_named(sheet_of: Any, plan_path: Path, tmp_path: Path, old: str) -> None:
     sheet, every = sheet_of()
     sheet.add(_scored(load_plan(plan_path), every[0]))
     path = tmp_path / "results" / "scores.csv"
@@ -202,7 +207,7 @@ def test_scores_that_cannot_be_read_are_named(sheet_of, plan_path, tmp_path, old
         sheet_of()
 
 
-def test_a_run_that_fails_says_why(plan_path) -> None:
+def test_a_run_that_fails_says_why(plan_path: Path) -> None:
     plan = load_plan(plan_path)
     (plan.store / "a" / "native.npy").unlink()
     with pytest.raises(TrainError, match=r"ended with code 1") as caught:

@@ -1,5 +1,7 @@
 """Sampling a map through the random deformation."""
 
+from typing import Any
+
 import numpy as np
 
 from tests.tiny_anatomy import NAMES, SPACING_MM, label_map, native_ct
@@ -8,12 +10,12 @@ from train.anatomy.deformation import Deformation, sample_ct, sample_linear, sam
 from train.anatomy.names import CODES
 
 
-def _subject(slices=10):
+def _subject(slices: Any = 10):
     labels = label_map(slices)
     return prepare("a", labels, NAMES, spacing_mm=SPACING_MM, ct_hu=native_ct(labels))
 
 
-def _own_axes(subject):
+def _own_axes(subject: Any):
     return tuple(
         (np.arange(n) - c) * s for n, c, s in zip(subject.codes.shape, subject.centre, subject.spacing_mm, strict=True)
     )

@@ -30,7 +30,7 @@ def _layer_mm(canvas: MapCanvas) -> float:
 
 
 @pytest.mark.parametrize("wanted_mm", [9.0, 20.0, 40.0])
-def test_the_layer_becomes_as_thick_as_the_patients(wanted_mm) -> None:
+def test_the_layer_becomes_as_thick_as_the_patients(wanted_mm: float) -> None:
     canvas = _canvas()
     refit_fat(canvas, replace(REFERENCE, subcutaneous_fat_mm=wanted_mm), seed=3)
     assert _layer_mm(canvas) == pytest.approx(wanted_mm, rel=0.25)

@@ -86,5 +86,5 @@ def test_contrast_passes_the_pulmonary_artery_before_the_aorta() -> None:
     [("psoas", 15.0), ("paraspinal", 15.0), ("gluteal", 15.0), ("subcutaneous_fat", 2.5), ("cortical_bone", 8.0)],
 )
 @pytest.mark.parametrize("seconds", [35.0, 72.0])
-def test_what_hardly_enhances_in_patients_hardly_enhances(organ, most_hu, seconds) -> None:
+def test_what_hardly_enhances_in_patients_hardly_enhances(organ: str, most_hu: float, seconds: float) -> None:
     assert 0 <= _Curves()(organ, seconds) < most_hu

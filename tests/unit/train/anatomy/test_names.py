@@ -94,7 +94,7 @@ def test_all_117_classes_of_totalsegmentator_are_known() -> None:
         ("autochthon_right", "paraspinal"),
     ],
 )
-def test_a_name_leads_to_its_tissue(name, expected) -> None:
+def test_a_name_leads_to_its_tissue(name: str, expected: str) -> None:
     assert structure(name) == expected
 
 

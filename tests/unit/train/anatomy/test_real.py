@@ -1,5 +1,8 @@
 """Simulated enhancement in a real native abdomen (real data, skipped where it is absent)."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.ndimage import binary_erosion
@@ -12,19 +15,19 @@ MUSCLES = ("psoas", "paraspinal", "gluteal", "oblique_muscles")
 
 
 @pytest.fixture(scope="module")
-def subject(real_data) -> Subject:
+def subject(real_data: Path) -> Subject:
     files = {found.name: found for found in find_subjects(real_data / "anatomy")}
     return read_subject(files["ts-native-abdomen-pelvis"])
 
 
 @pytest.fixture(scope="module")
-def scan(subject) -> AnatomyScan:
+def scan(subject: Subject) -> AnatomyScan:
     return AnatomyScan(
         subject, seed=12, mode="simulated", shape=(30, 100, 124), spacing_mm=(9.0, 3.0, 3.0), strength=0.3
     )
 
 
-def test_the_subject_has_its_native_ct_and_licence(subject) -> None:
+def test_the_subject_has_its_native_ct_and_licence(subject: Subject) -> None:
     assert subject.ct_hu is not None
     assert "Apache-2.0" in subject.licence
     assert np.count_nonzero(subject.codes) > 0.3 * subject.codes.size
@@ -34,7 +37,9 @@ def test_the_subject_has_its_native_ct_and_licence(subject) -> None:
     ("phase", "aorta", "liver", "muscle"),
     [("arterial", (140, 380), (5, 40), 15.0), ("venous", (65, 160), (30, 85), 18.0)],
 )
-def test_vessels_and_organs_enhance_and_muscle_fat_and_bone_do_not(scan, phase, aorta, liver, muscle) -> None:
+def test_vessels_and_organs_enhance_and_muscle_fat_and_bone_do_not(
+    scan: AnatomyScan, phase: str, aorta: Any, liver: Any, muscle: float
+) -> None:
     change, native = scan.change_hu(phase), scan.native_hu()
 
     def inside(*organs: str) -> np.ndarray:

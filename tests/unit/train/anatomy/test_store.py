@@ -1,6 +1,8 @@
 """Pair stores made from folders of label maps."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,14 +17,14 @@ GRID = PhantomGrid(spacing_mm=(8.0, 6.0, 6.0), matrix=(40, 56), slices=(6, 8))
 
 
 @pytest.fixture(scope="module")
-def anatomy(tmp_path_factory):
+def anatomy(tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("anatomy")
     write_subject(folder / "one")
     write_masks(folder / "two")
     return folder
 
 
-def test_both_layouts_are_found_and_read_alike(anatomy) -> None:
+def test_both_layouts_are_found_and_read_alike(anatomy: Any) -> None:
     found = {files.name: read_subject(files) for files in find_subjects(anatomy)}
     assert set(found) == {"one", "two"}
     np.testing.assert_array_equal(found["one"].codes, found["two"].codes)
@@ -30,7 +32,7 @@ def test_both_layouts_are_found_and_read_alike(anatomy) -> None:
     assert found["one"].licence == "CC BY 4.0, made up"
 
 
-def test_a_ct_elsewhere_in_the_tree_is_found_by_its_grid(tmp_path) -> None:
+def test_a_ct_elsewhere_in_the_tree_is_found_by_its_grid(tmp_path: Path) -> None:
     write_subject(tmp_path / "maps" / "one", with_ct=False)
     write_image(native_ct(label_map()).astype(np.int16), tmp_path / "volumes" / "scan.nii.gz")
     write_image(np.zeros((3, 4, 5), np.int16), tmp_path / "volumes" / "another.nii.gz")
@@ -39,7 +41,7 @@ def test_a_ct_elsewhere_in_the_tree_is_found_by_its_grid(tmp_path) -> None:
     assert files.ct.name == "scan.nii.gz"
 
 
-def test_the_licence_comes_from_the_data_sets_readme(tmp_path) -> None:
+def test_the_licence_comes_from_the_data_sets_readme(tmp_path: Path) -> None:
     write_subject(tmp_path / "one", with_ct=False)
     (tmp_path / "one" / "licence.txt").unlink()
     (tmp_path / "README.md").write_text(
@@ -48,7 +50,7 @@ def test_the_licence_comes_from_the_data_sets_readme(tmp_path) -> None:
     assert find_subjects(tmp_path)[0].licence == "Origin somewhere @ 1, CC BY 4.0."
 
 
-def test_a_store_names_mode_and_source_and_is_continued(anatomy, tmp_path) -> None:
+def test_a_store_names_mode_and_source_and_is_continued(anatomy: Any, tmp_path: Path) -> None:
     make = {"anatomy": anatomy, "phases": ("arterial", "venous"), "grid": GRID}
     assert sorted(make_anatomy_store(tmp_path, seeds=range(3), **make)) == [case_name(seed) for seed in range(3)]
     assert list(make_anatomy_store(tmp_path, seeds=range(3), **make)) == []
@@ -62,7 +64,7 @@ def test_a_store_names_mode_and_source_and_is_continued(anatomy, tmp_path) -> No
     assert about["seed"] == 0
 
 
-def test_only_painted_pairs_when_so_asked(anatomy, tmp_path) -> None:
+def test_only_painted_pairs_when_so_asked(anatomy: Any, tmp_path: Path) -> None:
     list(
         make_anatomy_store(
             tmp_path, anatomy=anatomy, seeds=range(2), phases=("venous",), grid=GRID, modes="painted", subjects=("one",)
@@ -72,7 +74,7 @@ def test_only_painted_pairs_when_so_asked(anatomy, tmp_path) -> None:
     assert source == {"anatomy": "one", "licence": "CC BY 4.0, made up", "cases": {"painted": 2}}
 
 
-def test_an_unknown_subject_and_an_empty_folder_are_refused(anatomy, tmp_path) -> None:
+def test_an_unknown_subject_and_an_empty_folder_are_refused(anatomy: Any, tmp_path: Path) -> None:
     with pytest.raises(TrainError, match="nobody") as unknown:
         make_anatomy_store(tmp_path, anatomy=anatomy, seeds=[0], phases=("venous",), subjects=("nobody",))
     assert unknown.value.code == "SUBJECT_UNKNOWN"
@@ -81,7 +83,7 @@ def test_an_unknown_subject_and_an_empty_folder_are_refused(anatomy, tmp_path) -
     assert empty.value.code == "ANATOMY_MISSING"
 
 
-def test_a_ct_on_another_grid_is_refused_by_name(tmp_path) -> None:
+def test_a_ct_on_another_grid_is_refused_by_name(tmp_path: Path) -> None:
     write_subject(tmp_path / "one")
     write_image(np.zeros((24, 56, 70), np.int16), tmp_path / "one" / "ct.nii.gz")
     with pytest.raises(TrainError, match=r"ct\.nii\.gz") as refusal:

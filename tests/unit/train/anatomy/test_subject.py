@@ -1,5 +1,7 @@
 """Label maps completed, divided and judged."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -55,7 +57,7 @@ def test_slices_above_a_liver_without_lungs_are_left_out() -> None:
         (lambda ids: {"ids": np.zeros_like(ids), "names": NAMES}, "ANATOMY_EMPTY"),
     ],
 )
-def test_a_wrong_map_is_refused_with_its_reason(change, code) -> None:
+def test_a_wrong_map_is_refused_with_its_reason(change: Any, code: str) -> None:
     arguments = change(label_map(6))
     with pytest.raises(AnatomyError) as refusal:
         prepare("a", arguments["ids"], arguments["names"], spacing_mm=SPACING_MM)

@@ -2,6 +2,8 @@
 
 import json
 import sys
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,12 +22,12 @@ bundle_tools = pytest.importorskip("monai.bundle")
 
 
 @pytest.fixture(scope="module")
-def package(tmp_path_factory):
+def package(tmp_path_factory: pytest.TempPathFactory):
     return ModelPackage.load(write_tiny_package(tmp_path_factory.mktemp("package") / "tiny"))
 
 
 @pytest.fixture
-def bundle(package, tmp_path, monkeypatch):
+def bundle(package: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     folder = make_bundle(package, tmp_path / "bundle")
     monkeypatch.syspath_prepend(str(folder))  # as MONAI does for the bundle it runs
     yield folder
@@ -33,19 +35,19 @@ def bundle(package, tmp_path, monkeypatch):
         del sys.modules[name]
 
 
-def _verify(bundle) -> None:
+def _verify(bundle: Any) -> None:
     pytest.importorskip("jsonschema", reason="MONAI's verify_metadata needs jsonschema")
     bundle_tools.verify_metadata(
         meta_file=str(bundle / "configs" / "metadata.json"), filepath=str(bundle / "configs" / SCHEMA), create_dir=False
     )
 
 
-def test_verify_metadata_accepts_it(bundle) -> None:
+def test_verify_metadata_accepts_it(bundle: Any) -> None:
     _verify(bundle)
 
 
 @pytest.mark.parametrize("key", ["version", "authors", "network_data_format"])
-def test_verify_metadata_refuses_it_without_a_mandatory_key(bundle, key) -> None:
+def test_verify_metadata_refuses_it_without_a_mandatory_key(bundle: Any, key: str) -> None:
     path = bundle / "configs" / "metadata.json"
     values = json.loads(path.read_text())
     del values[key]
@@ -54,7 +56,7 @@ def test_verify_metadata_refuses_it_without_a_mandatory_key(bundle, key) -> None
         _verify(bundle)
 
 
-def test_verify_net_in_out_accepts_the_network(bundle) -> None:
+def test_verify_net_in_out_accepts_the_network(bundle: Any) -> None:
     bundle_tools.verify_net_in_out(
         net_id="network_def",
         meta_file=str(bundle / "configs" / "metadata.json"),
@@ -65,13 +67,13 @@ def test_verify_net_in_out_accepts_the_network(bundle) -> None:
     )
 
 
-def test_the_workflow_has_every_property_that_monai_requires_of_metadata(bundle) -> None:
+def test_the_workflow_has_every_property_that_monai_requires_of_metadata(bundle: Any) -> None:
     workflow = bundle_tools.ConfigWorkflow(config_file=str(bundle / "configs" / "inference.json"), workflow_type=None)
     workflow.initialize()
     assert workflow.check_properties() == []
 
 
-def test_the_inference_config_gives_the_translators_volume(bundle, package, tmp_path) -> None:
+def test_the_inference_config_gives_the_translators_volume(bundle: Any, package: Any, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     hu = rng.normal(40, 5, (8, 48, 48)).astype(np.float32)
     hu[:, :4] = -1000
@@ -92,18 +94,18 @@ def test_the_inference_config_gives_the_translators_volume(bundle, package, tmp_
     np.testing.assert_allclose(read_image(tmp_path / "synthetic.nii.gz").hu, expected.volume.hu, atol=0.51)
 
 
-def test_its_state_dictionary_is_the_packages(bundle, package) -> None:
+def test_its_state_dictionary_is_the_packages(bundle: Any, package: Any) -> None:
     found = torch.load(bundle / "models" / "model.pt", weights_only=True)
     expected = package.build().state_dict()
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[key], expected[key]) for key in expected)
 
 
-def test_the_package_inside_it_verifies(bundle) -> None:
+def test_the_package_inside_it_verifies(bundle: Any) -> None:
     ModelPackage.load(bundle / "models" / "package").verify()
 
 
-def test_a_changed_package_becomes_no_bundle(package, tmp_path) -> None:
+def test_a_changed_package_becomes_no_bundle(package: Any, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     copy.mkdir()
     for path in package.path.iterdir():
@@ -113,7 +115,7 @@ def test_a_changed_package_becomes_no_bundle(package, tmp_path) -> None:
         make_bundle(ModelPackage.load(copy), tmp_path / "bundle")
 
 
-def test_a_folder_in_use_is_left_alone(package, tmp_path) -> None:
+def test_a_folder_in_use_is_left_alone(package: Any, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("keep")
     with pytest.raises(TrainError, match="not empty"):
         make_bundle(package, tmp_path)

@@ -1,6 +1,8 @@
 """Evaluation: the right numbers for known systems, the same numbers after an interruption, and data from phantoms and stores."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ SPACING = (3.0, 1.5, 1.5)
 ORGANS = {"aorta": 1, "liver": 2, "subcutaneous_fat": 3}
 
 
-def _body(depth=12, size=64):
+def _body(depth: Any = 12, size: Any = 64):
     """HU and labels of a fat cylinder with a liver half and an aorta in it, in air."""
     z, y, x = np.mgrid[:depth, :size, :size]
     radius = np.hypot(y - size / 2, x - size / 2)
@@ -30,17 +32,17 @@ def _body(depth=12, size=64):
 class Cylinders:
     """Cases of a cylinder patient: the aorta enhances by 200 HU, the liver by 50, fat not at all."""
 
-    def __init__(self, count=3) -> None:
+    def __init__(self, count: Any = 3) -> None:
         self.names = tuple(f"cylinder-{number}" for number in range(count))
         self.loaded = []
 
-    def phases_of(self, name):
+    def phases_of(self, name: Any):
         return ("arterial",)
 
     def describe(self):
         return {"data": "cylinders"}
 
-    def load(self, name):
+    def load(self, name: Any):
         self.loaded.append(name)
         rng = np.random.default_rng(self.names.index(name))
         hu, labels = _body()
@@ -58,11 +60,11 @@ class Cylinders:
         )
 
 
-def half(source, target, phase):
+def half(source: Any, target: Any, phase: Any):
     return Prediction(hu=source.hu + 0.5 * (target.hu - source.hu))
 
 
-def samples(source, target, phase):
+def samples(source: Any, target: Any, phase: Any):
     """A mean that is off by 10 HU where it is uncertain by 10 HU, and right where it is certain."""
     uncertain = target.hu - source.hu > 1
     return Prediction(
@@ -79,32 +81,32 @@ def _systems():
 
 
 @pytest.fixture(scope="module")
-def evaluated(tmp_path_factory):
+def evaluated(tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("evaluation")
     evaluation = Evaluation(cases=Cylinders(), systems=_systems(), viewer_cases=1)
     records = evaluation.run(folder)
     return folder, evaluation, records
 
 
-def _row(evaluated, label):
+def _row(evaluated: Any, label: Any):
     _, evaluation, records = evaluated
     return Report.of(evaluation, records).summaries[0].row(label)
 
 
-def test_identity_recovers_nothing_and_half_the_change_half(evaluated) -> None:
+def test_identity_recovers_nothing_and_half_the_change_half(evaluated: Any) -> None:
     assert _row(evaluated, "identity").organs["aorta"].recovery.value == 0.0
     for organ in ("aorta", "liver"):
         assert _row(evaluated, "half").organs[organ].recovery.value == pytest.approx(0.5, abs=1e-5)
     assert _row(evaluated, "half").organs["subcutaneous_fat"].recovery is None
 
 
-def test_organ_means_are_those_of_the_labels(evaluated) -> None:
+def test_organ_means_are_those_of_the_labels(evaluated: Any) -> None:
     found = _row(evaluated, "half").organs["aorta"]
     assert found.target_hu - found.source_hu == pytest.approx(200, abs=0.01)
     assert found.predicted_hu.value == pytest.approx(found.source_hu + 100, abs=0.01)
 
 
-def test_the_organ_error_is_that_of_the_organs_means_where_they_enhance(evaluated) -> None:
+def test_the_organ_error_is_that_of_the_organs_means_where_they_enhance(evaluated: Any) -> None:
     organs = _row(evaluated, "identity").organs.values()
     changes = [found.target_hu - found.source_hu for found in organs if found.target_hu - found.source_hu > 10]
     assert _row(evaluated, "identity").metrics["organ_error_hu"].value == pytest.approx(
@@ -115,29 +117,29 @@ def test_the_organ_error_is_that_of_the_organs_means_where_they_enhance(evaluate
     )
 
 
-def test_half_the_change_has_half_the_error_of_identity(evaluated) -> None:
+def test_half_the_change_has_half_the_error_of_identity(evaluated: Any) -> None:
     for key in ("mae_body_hu", "rmse_body_hu", "bias_body_hu"):
         assert _row(evaluated, "half").metrics[key].value == pytest.approx(
             0.5 * _row(evaluated, "identity").metrics[key].value, rel=1e-5
         )
 
 
-def test_the_unclipped_error_sees_what_the_window_hides(evaluated) -> None:
+def test_the_unclipped_error_sees_what_the_window_hides(evaluated: Any) -> None:
     metrics = _row(evaluated, "identity").metrics
     assert metrics["mae_body_hu"].value > metrics["mae_window_hu"].value
 
 
-def test_every_metric_has_a_value_where_it_can_have_one(evaluated) -> None:
+def test_every_metric_has_a_value_where_it_can_have_one(evaluated: Any) -> None:
     assert set(_row(evaluated, "half").metrics) == {metric.key for metric in METRICS}
 
 
-def test_tissue_that_does_not_enhance_gives_the_registration_floor(evaluated) -> None:
+def test_tissue_that_does_not_enhance_gives_the_registration_floor(evaluated: Any) -> None:
     """Source and target share their noise here, so nothing is left over in fat."""
     assert _row(evaluated, "identity").metrics["mae_still_hu"].value == pytest.approx(0, abs=1e-6)
     assert _row(evaluated, "identity").metrics["mae_body_hu"].value > 10
 
 
-def test_samples_are_calibrated_against_the_truth(evaluated) -> None:
+def test_samples_are_calibrated_against_the_truth(evaluated: Any) -> None:
     calibration = _row(evaluated, "sampler").calibration
     assert [round(row["error_hu"], 3) for row in calibration.rows] == [0.0, 10.0]
     assert calibration.ratio == pytest.approx(1.0, abs=0.01)
@@ -145,11 +147,11 @@ def test_samples_are_calibrated_against_the_truth(evaluated) -> None:
     assert _row(evaluated, "half").calibration is None
 
 
-def test_an_interrupted_evaluation_continues_and_gives_the_same_records(evaluated, tmp_path) -> None:
+def test_an_interrupted_evaluation_continues_and_gives_the_same_records(evaluated: Any, tmp_path: Path) -> None:
     class StoppedError(Exception):
         pass
 
-    def stop(case, phase) -> None:
+    def stop(case: Any, phase: Any) -> None:
         if case == "cylinder-1":
             raise StoppedError
 
@@ -162,14 +164,14 @@ def test_an_interrupted_evaluation_continues_and_gives_the_same_records(evaluate
     assert [record.systems["half"].values for record in again] == [record.systems["half"].values for record in expected]
 
 
-def test_scores_of_other_systems_are_not_mixed_in(evaluated) -> None:
+def test_scores_of_other_systems_are_not_mixed_in(evaluated: Any) -> None:
     folder, evaluation, _ = evaluated
     other = Evaluation(cases=evaluation.cases, systems=evaluation.systems[:2], viewer_cases=1)
     with pytest.raises(TrainError, match="other data, systems or settings"):
         other.run(folder)
 
 
-def test_a_damaged_record_is_named(evaluated, tmp_path) -> None:
+def test_a_damaged_record_is_named(evaluated: Any, tmp_path: Path) -> None:
     Evaluation(cases=Cylinders(1), systems=_systems(), viewer_cases=0).run(tmp_path)
     (path,) = (tmp_path / "scans").glob("*.json")
     path.write_text(path.read_text()[:100])
@@ -177,7 +179,7 @@ def test_a_damaged_record_is_named(evaluated, tmp_path) -> None:
         Evaluation(cases=Cylinders(1), systems=_systems(), viewer_cases=0).run(tmp_path)
 
 
-def test_a_system_is_only_asked_for_phases_it_knows(tmp_path) -> None:
+def test_a_system_is_only_asked_for_phases_it_knows(tmp_path: Path) -> None:
     systems = [identity(), Candidate(label="venous only", kind="model", answer=half, phases=("venous",))]
     (record,) = Evaluation(cases=Cylinders(1), systems=systems, viewer_cases=0).run(tmp_path)
     assert set(record.systems) == {"identity"}
@@ -193,7 +195,7 @@ def test_held_out_phantoms_have_noise_of_their_own_in_every_phase() -> None:
         assert abs(np.corrcoef(noise[first][inside], noise[second][inside])[0, 1]) < 0.2
 
 
-def test_a_stores_split_is_read_with_its_patients_labels_and_shared_noise(tmp_path) -> None:
+def test_a_stores_split_is_read_with_its_patients_labels_and_shared_noise(tmp_path: Path) -> None:
     hu, labels = _body()
     noise = np.random.default_rng(0).normal(0, 8, hu.shape)
     for number, split in enumerate(("train", "test", "test")):
@@ -235,7 +237,7 @@ def test_still_tissue_is_fat_and_dense_bone_without_its_rim() -> None:
     assert set(labels[by_label]) == {3}
 
 
-def test_results_keep_the_keys_that_a_package_carries(evaluated) -> None:
+def test_results_keep_the_keys_that_a_package_carries(evaluated: Any) -> None:
     _, evaluation, records = evaluated
     record = json.loads(json.dumps(Report.of(evaluation, records).json()))
     row = record["results"]["arterial"]["half"]

@@ -1,6 +1,8 @@
 """Plausibility: regions lie where they were placed, every phase is held against its range, and faults are named."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,13 +20,13 @@ SPACING = (3.0, 2.0, 2.0)
 class Steps:
     """Stands for a translator: adds to every voxel what the phase says."""
 
-    def __init__(self, **change_hu) -> None:
+    def __init__(self, **change_hu: Any) -> None:
         self.change_hu = change_hu
 
     class metadata:
         phases = ("arterial", "venous")
 
-    def translate(self, scan, *, phase):
+    def translate(self, scan: Any, *, phase: Any):
         class Result:
             volume = scan.with_hu(scan.hu + np.float32(self.change_hu[phase]))
 
@@ -39,7 +41,7 @@ def scan():
     return Volume(hu=hu, affine=affine)
 
 
-def test_a_placed_sphere_holds_the_voxels_within_its_radius(scan, tmp_path) -> None:
+def test_a_placed_sphere_holds_the_voxels_within_its_radius(scan: Any, tmp_path: Path) -> None:
     text = "- {name: arch, structure: aorta, centre_mm: [10, -10, 115], radius_mm: 4.5}\n"
     (tmp_path / "regions.yaml").write_text(text, encoding="utf-8")
     (region,) = placed_regions(tmp_path / "regions.yaml", scan)
@@ -48,7 +50,7 @@ def test_a_placed_sphere_holds_the_voxels_within_its_radius(scan, tmp_path) -> N
     assert np.array_equal(region.voxels, away <= 4.5)
 
 
-def test_organs_are_held_against_their_phases_ranges_and_muscle_against_its_change(scan, tmp_path) -> None:
+def test_organs_are_held_against_their_phases_ranges_and_muscle_against_its_change(scan: Any, tmp_path: Path) -> None:
     (tmp_path / "regions.yaml").write_text(
         "- {name: arch, structure: aorta, centre_mm: [10, -10, 115], radius_mm: 6}\n"
         "- {name: psoas, structure: psoas, centre_mm: [20, 0, 115], radius_mm: 6}\n"
@@ -64,7 +66,7 @@ def test_organs_are_held_against_their_phases_ranges_and_muscle_against_its_chan
     assert "**50**" in text
 
 
-def test_organs_of_a_label_map_are_measured_off_their_outlines_and_unknown_names_left_out(tmp_path) -> None:
+def test_organs_of_a_label_map_are_measured_off_their_outlines_and_unknown_names_left_out(tmp_path: Path) -> None:
     phantom = small_phantom(5)
     write_labels(phantom, tmp_path)
     names = json.loads((tmp_path / "labels.json").read_text(encoding="utf-8"))
@@ -77,7 +79,7 @@ def test_organs_of_a_label_map_are_measured_off_their_outlines_and_unknown_names
     assert "no_such_organ" not in regions
 
 
-def test_fat_and_bone_are_found_by_their_hu(tmp_path) -> None:
+def test_fat_and_bone_are_found_by_their_hu(tmp_path: Path) -> None:
     phantom = small_phantom(5)
     scan = Volume(hu=phantom.hu("native"), affine=phantom.affine)
     found = {finding.name: finding for finding in examine(Steps(arterial=12, venous=30), scan, [])}
@@ -103,13 +105,13 @@ def test_ranges_say_what_they_ask() -> None:
         ("- {name: a, structure: aorta, centre_mm: [0, 0, 115], radius_mm: -4}\n", "not a list of regions"),
     ],
 )
-def test_regions_that_cannot_be_placed_are_refused(scan, tmp_path, text, said) -> None:
+def test_regions_that_cannot_be_placed_are_refused(scan: Any, tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "regions.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(TrainError, match=said):
         placed_regions(tmp_path / "regions.yaml", scan)
 
 
-def test_labels_of_another_orientation_lie_on_the_scan(tmp_path) -> None:
+def test_labels_of_another_orientation_lie_on_the_scan(tmp_path: Path) -> None:
     values = np.zeros((10, 40, 40), np.uint8)
     values[:, 5:20, 8:30] = 1
     image = sitk.GetImageFromArray(values[:, ::-1, :].copy())

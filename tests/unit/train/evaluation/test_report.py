@@ -4,6 +4,7 @@ import base64
 import csv
 import io
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from train.evaluation.viewer import Layout, byte_hu, picture, to_bytes
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory):
+def report(tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("report")
     hostile = Candidate(
         label="a|b <script>alert(1)</script>", kind="model", answer=_systems()[1].answer, identity="x 1"
@@ -30,14 +31,14 @@ def report(tmp_path_factory):
     return made, folder
 
 
-def test_every_file_is_written(report) -> None:
+def test_every_file_is_written(report: Any) -> None:
     tables_and_pages = {"cases.csv", "organs.csv", "report.md", "summary.json", "report.html"}
     assert tables_and_pages <= {path.name for path in report[1].iterdir()}
     drawn = {"metrics.svg", "recovery.svg", "organs.svg", "noise_power.svg", "calibration.svg"}
     assert {path.name for path in (report[1] / "figures").iterdir()} == drawn
 
 
-def test_the_csv_has_a_line_per_case_and_system_with_every_metric(report) -> None:
+def test_the_csv_has_a_line_per_case_and_system_with_every_metric(report: Any) -> None:
     made, folder = report
     rows = list(csv.DictReader((folder / "cases.csv").open(encoding="utf-8")))
     assert len(rows) == 2 * 4
@@ -48,7 +49,7 @@ def test_the_csv_has_a_line_per_case_and_system_with_every_metric(report) -> Non
     )
 
 
-def test_the_organ_csv_has_source_target_and_prediction(report) -> None:
+def test_the_organ_csv_has_source_target_and_prediction(report: Any) -> None:
     rows = list(csv.DictReader((report[1] / "organs.csv").open(encoding="utf-8")))
     aorta = next(row for row in rows if row["organ"] == "aorta" and row["system"] == "half")
     assert float(aorta["predicted_hu"]) == pytest.approx(
@@ -56,12 +57,12 @@ def test_the_organ_csv_has_source_target_and_prediction(report) -> None:
     )
 
 
-def test_identity_is_always_in_the_tables(report) -> None:
+def test_identity_is_always_in_the_tables(report: Any) -> None:
     for table in tables(report[0].summaries[0])[:1]:
         assert table.rows[0][0] == "identity"
 
 
-def test_the_best_model_is_marked_and_never_identity(report) -> None:
+def test_the_best_model_is_marked_and_never_identity(report: Any) -> None:
     main = tables(report[0].summaries[0])[0]
     marked = {main.header[column]: main.rows[row][0] for row, column in main.best}
     assert (marked["MAE body HU"], marked["PSNR dB"]) == ("sampler", "sampler")
@@ -69,26 +70,26 @@ def test_the_best_model_is_marked_and_never_identity(report) -> None:
     assert "**" in main.markdown()
 
 
-def test_markdown_survives_a_bar_in_a_label(report) -> None:
+def test_markdown_survives_a_bar_in_a_label(report: Any) -> None:
     lines = tables(report[0].summaries[0])[0].markdown().splitlines()
     rows = [line for line in lines if line.startswith("|")]
     assert len({len(re.findall(r"(?<!\\)\|", line)) for line in rows}) == 1
 
 
-def test_the_page_asks_for_nothing_from_elsewhere(report) -> None:
+def test_the_page_asks_for_nothing_from_elsewhere(report: Any) -> None:
     page = (report[1] / "report.html").read_text(encoding="utf-8")
     assert "default-src 'none'" in page
     assert not re.findall(r"""(?:src|href)\s*=\s*["'](?!data:|#)""", page)
     assert "http://" not in re.sub(r"data:image/[^\"']*", "", page)
 
 
-def test_labels_are_text_and_never_markup(report) -> None:
+def test_labels_are_text_and_never_markup(report: Any) -> None:
     page = (report[1] / "report.html").read_text(encoding="utf-8")
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert" in page
 
 
-def test_the_viewer_holds_each_picture_once_and_only_of_its_cases(report) -> None:
+def test_the_viewer_holds_each_picture_once_and_only_of_its_cases(report: Any) -> None:
     made, folder = report
     data = viewer_data(made.records, made.evaluation.systems, folder)
     assert [scan["case"] for scan in data["scans"]] == ["cylinder-0"]
@@ -97,7 +98,7 @@ def test_the_viewer_holds_each_picture_once_and_only_of_its_cases(report) -> Non
     assert len(data["sprites"]) == 3 * 5  # six images, of which the two that give half the change share their pictures
 
 
-def test_pictures_beyond_the_pages_size_are_left_out_and_counted(report, monkeypatch) -> None:
+def test_pictures_beyond_the_pages_size_are_left_out_and_counted(report: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     made, folder = report
     monkeypatch.setattr("train.evaluation.page._MOST_PICTURE_BYTES", 10)
     assert viewer_data(made.records, made.evaluation.systems, folder) is None
@@ -112,7 +113,7 @@ def test_the_viewers_bytes_are_hu_again_within_the_step() -> None:
 
 
 @pytest.mark.parametrize(("plane", "corner"), [("axial", (0, 0)), ("coronal", (0, 0)), ("sagittal", (0, 0))])
-def test_pictures_lie_as_radiologists_read_them(plane, corner) -> None:
+def test_pictures_lie_as_radiologists_read_them(plane: str, corner: Any) -> None:
     """One bright corner of the patient: right, anterior, superior. It is up and left in every plane."""
     hu = np.full((24, 48, 48), 40.0, np.float32)
     hu[12:, :24, :24] = 300.0
@@ -137,7 +138,7 @@ def test_pixels_of_the_pictures_are_square_in_millimetres() -> None:
     assert sheets["sagittal"].width / sheets["sagittal"].height == pytest.approx(40 / 50, rel=0.02)
 
 
-def test_figures_are_embedded_as_data(report) -> None:
+def test_figures_are_embedded_as_data(report: Any) -> None:
     page = (report[1] / "report.html").read_text(encoding="utf-8")
     found = re.findall(r'src="data:image/svg\+xml;base64,([^"]+)"', page)
     assert len(found) == 5

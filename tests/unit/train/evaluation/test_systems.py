@@ -1,6 +1,8 @@
 """What is evaluated: packages through the product's own way, samples, and the ceiling that only stage 1 can set."""
 
 import hashlib
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +28,7 @@ NETWORK = {
 }
 
 
-def _s2ldm(seed, **network):
+def _s2ldm(seed: Any, **network: Any):
     torch.manual_seed(seed)
     system = build_system("s2ldm", {**NETWORK, **network})
     with torch.no_grad():  # heads start at zero, which would answer the same whatever the weights are
@@ -35,7 +37,7 @@ def _s2ldm(seed, **network):
     return system.eval()
 
 
-def _save(folder, system):
+def _save(folder: Any, system: Any):
     metadata = {
         "name": "tiny",
         "version": "1",
@@ -49,7 +51,7 @@ def _save(folder, system):
     return save_package(folder, system=system, metadata=metadata)
 
 
-def _write_run(folder, system):
+def _write_run(folder: Any, system: Any):
     folder.mkdir()
     save_file(system.state_dict(), folder / "autoencoder.safetensors")
     config = {"system": "s2ldm", "network": system.config.model_dump(mode="json")}
@@ -58,7 +60,7 @@ def _write_run(folder, system):
 
 
 @pytest.fixture(scope="module")
-def packages(tmp_path_factory):
+def packages(tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("packages")
     return {
         "S2LDM": _save(folder / "s2ldm", _s2ldm(1)),
@@ -67,7 +69,7 @@ def packages(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def stage_one_run(tmp_path_factory):
+def stage_one_run(tmp_path_factory: pytest.TempPathFactory):
     return _write_run(tmp_path_factory.mktemp("runs") / "run", _s2ldm(2))
 
 
@@ -78,7 +80,7 @@ def scan():
     return source, source.with_hu(source.hu + 60)
 
 
-def test_identity_comes_first_and_every_package_has_its_rows(packages) -> None:
+def test_identity_comes_first_and_every_package_has_its_rows(packages: Any) -> None:
     table = candidates(packages, device="cpu")
     assert [(row.label, row.kind) for row in table] == [
         ("identity", "identity"),
@@ -88,13 +90,13 @@ def test_identity_comes_first_and_every_package_has_its_rows(packages) -> None:
     ]
 
 
-def test_a_package_answers_as_the_product_does(packages, scan) -> None:
+def test_a_package_answers_as_the_product_does(packages: Any, scan: Any) -> None:
     answer = candidates(packages, device="cpu")[1].answer(*scan, "venous")
     expected = Translator.load(packages["S2LDM"].path, device="cpu").translate(scan[0], phase="venous").volume.hu
     assert np.array_equal(answer.hu, expected)
 
 
-def test_only_systems_that_can_sample_have_an_uncertainty(packages, scan) -> None:
+def test_only_systems_that_can_sample_have_an_uncertainty(packages: Any, scan: Any) -> None:
     table = candidates(packages, sampling=Sampling(samples=3), device="cpu")
     (row,) = [row for row in table if row.kind == "samples"]
     assert row.label == "S2LDM, mean of 3"
@@ -108,7 +110,7 @@ def test_only_systems_that_can_sample_have_an_uncertainty(packages, scan) -> Non
     assert answer.deviation_hu.max() > 0.1
 
 
-def test_the_ceiling_is_the_autoencoder_as_stage_1_left_it(packages, stage_one_run, scan) -> None:
+def test_the_ceiling_is_the_autoencoder_as_stage_1_left_it(packages: Any, stage_one_run: Any, scan: Any) -> None:
     shipped = candidates(packages, device="cpu")[2]
     ceiling = candidates(packages, ceilings={"S2LDM": stage_one_run}, device="cpu")[2]
     assert (ceiling.label, ceiling.kind) == ("S2LDM: autoencoder ceiling", "ceiling")
@@ -117,7 +119,7 @@ def test_the_ceiling_is_the_autoencoder_as_stage_1_left_it(packages, stage_one_r
     assert hashlib.sha256((stage_one_run / "autoencoder.safetensors").read_bytes()).hexdigest()[:12] in ceiling.identity
 
 
-def test_without_fine_tuning_the_shipped_autoencoder_is_the_ceiling(tmp_path) -> None:
+def test_without_fine_tuning_the_shipped_autoencoder_is_the_ceiling(tmp_path: Path) -> None:
     package = _save(tmp_path / "two", _s2ldm(1, stages=("autoencoder", "diffusion")))
     assert candidates({"a": package}, device="cpu")[2].kind == "ceiling"
 
@@ -131,7 +133,9 @@ def test_without_fine_tuning_the_shipped_autoencoder_is_the_ceiling(tmp_path) ->
         ("S2LDM", None, "CEILING_MISSING"),
     ],
 )
-def test_a_run_that_is_not_the_packages_own_is_refused(packages, tmp_path, label, network, code) -> None:
+def test_a_run_that_is_not_the_packages_own_is_refused(
+    packages: Any, tmp_path: Path, label: str, network: Any, code: str
+) -> None:
     run = tmp_path / "run"
     if network is not None:
         _write_run(run, _s2ldm(3, **network))
@@ -141,7 +145,7 @@ def test_a_run_that_is_not_the_packages_own_is_refused(packages, tmp_path, label
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory):
+def store(tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("store")
     rng = np.random.default_rng(0)
     for number in range(2):
@@ -158,13 +162,15 @@ def store(tmp_path_factory):
     return folder
 
 
-def _invoke(*arguments):
+def _invoke(*arguments: Any):
     app = typer.Typer()
     app.command()(evaluate)
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
-def test_the_command_evaluates_a_store_and_writes_its_report(packages, stage_one_run, store, tmp_path) -> None:
+def test_the_command_evaluates_a_store_and_writes_its_report(
+    packages: Any, stage_one_run: Any, store: Any, tmp_path: Path
+) -> None:
     result = _invoke(
         f"S2LDM={packages['S2LDM'].path}",
         packages["U-Net"].path,
@@ -197,7 +203,7 @@ def test_the_command_evaluates_a_store_and_writes_its_report(packages, stage_one
         (("a=demo", "a=demo"), "LABEL_TWICE"),
     ],
 )
-def test_the_command_refuses_what_makes_no_sense(options, code) -> None:
+def test_the_command_refuses_what_makes_no_sense(options: Any, code: str) -> None:
     result = _invoke("demo", *options)
     assert isinstance(result.exception, TrainError)
     assert result.exception.code == code

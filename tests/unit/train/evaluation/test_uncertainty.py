@@ -1,5 +1,7 @@
 """Uncertainty from samples: mean and deviation, and whether the error grows with it."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -26,7 +28,7 @@ def honest():
     return deviation, (deviation * rng.normal(size=deviation.shape)).astype(np.float32)
 
 
-def test_an_honest_uncertainty_lies_on_the_diagonal(honest) -> None:
+def test_an_honest_uncertainty_lies_on_the_diagonal(honest: Any) -> None:
     found = calibrate(*honest, where=np.ones(honest[0].shape, bool))
     assert found.ratio == pytest.approx(1.0, abs=0.02)
     assert len(found.rows) >= 8
@@ -35,7 +37,7 @@ def test_an_honest_uncertainty_lies_on_the_diagonal(honest) -> None:
     assert found.rank_correlation > 0.4
 
 
-def test_an_uncertainty_that_knows_nothing_has_a_flat_curve(honest) -> None:
+def test_an_uncertainty_that_knows_nothing_has_a_flat_curve(honest: Any) -> None:
     deviation, error = honest
     shuffled = np.random.default_rng(1).permutation(error.ravel()).reshape(error.shape)
     found = calibrate(deviation, shuffled, where=np.ones(error.shape, bool))
@@ -44,7 +46,7 @@ def test_an_uncertainty_that_knows_nothing_has_a_flat_curve(honest) -> None:
     assert max(errors) / min(errors) < 1.15
 
 
-def test_only_the_masks_voxels_count(honest) -> None:
+def test_only_the_masks_voxels_count(honest: Any) -> None:
     where = np.zeros(honest[0].shape, bool)
     where[:, :32] = True
     assert sum(calibrate(*honest, where=where).counts) == where.sum()
@@ -58,7 +60,7 @@ def test_a_constant_deviation_has_no_rank_correlation() -> None:
     assert len(found.rows) == 1
 
 
-def test_cases_add_up(honest) -> None:
+def test_cases_add_up(honest: Any) -> None:
     deviation, error = honest
     whole = calibrate(deviation, error, where=np.ones(error.shape, bool))
     halves = [

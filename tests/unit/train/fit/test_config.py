@@ -38,7 +38,7 @@ FILES = [
         ({"system": "gan"}, "system"),
     ],
 )
-def test_what_is_wrong_is_named(tmp_path, change, named) -> None:
+def test_what_is_wrong_is_named(tmp_path: Path, change: Any, named: str) -> None:
     values = {**fit_config(tmp_path, tmp_path).model_dump(mode="json"), **change}
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(_plain(values)))
@@ -47,7 +47,7 @@ def test_what_is_wrong_is_named(tmp_path, change, named) -> None:
     assert caught.value.code == "CONFIG_INVALID"
 
 
-def _plain(value):
+def _plain(value: Any):
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
@@ -55,7 +55,7 @@ def _plain(value):
     return value
 
 
-def _files(folder, **texts) -> None:
+def _files(folder: Any, **texts: Any) -> None:
     for name, text in texts.items():
         (folder / f"{name}.yaml").write_text(text)
 
@@ -69,20 +69,20 @@ stages: [{name: regression, steps: 5, lr: 1.0e-3}]
 """
 
 
-def test_a_file_gives_only_what_differs_from_the_one_it_extends(tmp_path) -> None:
+def test_a_file_gives_only_what_differs_from_the_one_it_extends(tmp_path: Path) -> None:
     _files(tmp_path, base=BASE, middle="extends: base.yaml\nname: middle\ndata: {batch: 4}")
     _files(tmp_path, top="extends: middle.yaml\ndata: {micro_batch: 2}")
     config = load_config(tmp_path / "top.yaml")
     assert (config.name, config.data.crop, config.data.batch, config.data.micro_batch) == ("middle", (8, 32, 32), 4, 2)
 
 
-def test_files_that_extend_each_other_are_refused(tmp_path) -> None:
+def test_files_that_extend_each_other_are_refused(tmp_path: Path) -> None:
     _files(tmp_path, a="extends: b.yaml", b="extends: a.yaml")
     with pytest.raises(TrainError, match="extends itself"):
         load_config(tmp_path / "a.yaml")
 
 
-def test_single_keys_are_set_by_their_path(tmp_path) -> None:
+def test_single_keys_are_set_by_their_path(tmp_path: Path) -> None:
     _files(tmp_path, base=BASE)
     overrides = ["data.batch=2", "stages.regression.steps=7", "stages.0.lr=0.5", "optim.ema=0.9", "network.latent=3"]
     config = load_config(tmp_path / "base.yaml", overrides=overrides)
@@ -93,13 +93,13 @@ def test_single_keys_are_set_by_their_path(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("override", "named"), [("data.batch", "KEY=VALUE"), ("stages.nothing.lr=1", "nothing"), ("dat.batch=2", "dat")]
 )
-def test_a_wrong_override_is_named(tmp_path, override, named) -> None:
+def test_a_wrong_override_is_named(tmp_path: Path, override: str, named: str) -> None:
     _files(tmp_path, base=BASE)
     with pytest.raises(TrainError, match=named):
         load_config(tmp_path / "base.yaml", overrides=[override])
 
 
-def test_a_missing_file_and_one_without_keys_are_told_apart(tmp_path) -> None:
+def test_a_missing_file_and_one_without_keys_are_told_apart(tmp_path: Path) -> None:
     _files(tmp_path, empty="")
     for name, code in (("none", "CONFIG_MISSING"), ("empty", "CONFIG_INVALID")):
         with pytest.raises(TrainError) as caught:
@@ -108,7 +108,7 @@ def test_a_missing_file_and_one_without_keys_are_told_apart(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_every_configuration_of_the_product_builds_its_system_and_names_no_path_of_a_machine(path) -> None:
+def test_every_configuration_of_the_product_builds_its_system_and_names_no_path_of_a_machine(path: Any) -> None:
     config = load_config(path)
     assert build_system(config.system, config.network).count_parameters() > 1000
     assert config.data.store.parts[0] == "runs"
@@ -126,7 +126,7 @@ def test_no_two_configurations_of_the_product_share_a_run_folder() -> None:
     + [f"network.similarity.axis={axis}" for axis in ("channel", "spatial", "element", "window")]
     + ["network.similarity.on=post_vq", "network.autoencoder.kind=kl"],
 )
-def test_the_documented_switches_apply_to_the_ablation(override) -> None:
+def test_the_documented_switches_apply_to_the_ablation(override: Any) -> None:
     config = load_config(FOLDER / "ablation_full.yaml", overrides=[override])
     path, _, value = override.removeprefix("network.").partition("=")
     node: Any = build_system(config.system, config.network).config
@@ -136,7 +136,7 @@ def test_the_documented_switches_apply_to_the_ablation(override) -> None:
 
 
 def test_the_ablation_switches_encoder_similarity_and_mask_one_by_one() -> None:
-    def switches(row):
+    def switches(row: Any):
         network = build_system("s2ldm", load_config(FOLDER / f"ablation_{row}.yaml").network).config
         return network.syncretic, network.loss.sim > 0, network.mask.enabled
 
@@ -159,7 +159,7 @@ def test_the_paper_preset_has_the_numbers_that_the_paper_gives() -> None:
 
 
 @pytest.mark.parametrize("name", ["s2ldm.yaml", "s2ldm_cpu.yaml", "s2ldm_paper.yaml"])
-def test_configurations_for_pairs_of_ones_own_need_no_labels(name) -> None:
+def test_configurations_for_pairs_of_ones_own_need_no_labels(name: str) -> None:
     data = load_config(FOLDER / name).data
     assert (data.focus, data.organ_offset) == (None, None)
     assert load_config(

@@ -1,5 +1,8 @@
 """Crops of a pair store: seeded item by item, augmented alike in both phases, of the phases that a case has."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -12,14 +15,14 @@ from train.store import PairStore, write_case
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory):
+def store(tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("store")
     for seed in range(2):
         write_pair(folder, seed)
     return folder
 
 
-def test_the_same_item_is_the_same_crop_in_any_batch_and_another_step_another(store, tmp_path) -> None:
+def test_the_same_item_is_the_same_crop_in_any_batch_and_another_step_another(store: Any, tmp_path: Path) -> None:
     config = fit_config(store, tmp_path)
     sampler = CropSampler(PairStore(store), config.data, phases=("arterial", "venous"), seed=3)
     pair, second, later = (sampler.batch(stage=0, step=s, items=i) for s, i in ((5, (0, 1)), (5, (1,)), (6, (1,))))
@@ -28,7 +31,7 @@ def test_the_same_item_is_the_same_crop_in_any_batch_and_another_step_another(st
     assert not torch.equal(second.source, later.source)
 
 
-def test_a_case_without_a_phase_is_drawn_in_the_phases_it_has(tmp_path) -> None:
+def test_a_case_without_a_phase_is_drawn_in_the_phases_it_has(tmp_path: Path) -> None:
     write_pair(tmp_path, 0, phases=("venous",))
     write_pair(tmp_path, 1)
     config = fit_config(tmp_path, tmp_path)
@@ -37,13 +40,13 @@ def test_a_case_without_a_phase_is_drawn_in_the_phases_it_has(tmp_path) -> None:
     assert 0.05 < float((batch.phase == 0).float().mean()) < 0.45
 
 
-def test_a_phase_that_no_case_has_is_named(tmp_path) -> None:
+def test_a_phase_that_no_case_has_is_named(tmp_path: Path) -> None:
     write_pair(tmp_path, 0, phases=("venous",))
     with pytest.raises(TrainError, match="no phase arterial"):
         CropSampler(PairStore(tmp_path), fit_config(tmp_path, tmp_path).data, phases=("arterial", "venous"), seed=0)
 
 
-def test_a_stage_may_have_its_own_crop_and_every_crop_may_be_softened_alike(store, tmp_path) -> None:
+def test_a_stage_may_have_its_own_crop_and_every_crop_may_be_softened_alike(store: Any, tmp_path: Path) -> None:
     data = fit_config(store, tmp_path).data
     batches = {}
     for share in (0.0, 1.0):
@@ -59,7 +62,7 @@ def test_a_stage_may_have_its_own_crop_and_every_crop_may_be_softened_alike(stor
     np.testing.assert_allclose(soft.change.mean(), sharp.change.mean(), rtol=0.02)
 
 
-def test_a_pair_without_separate_noise_is_used_as_it_is(store, tmp_path) -> None:
+def test_a_pair_without_separate_noise_is_used_as_it_is(store: Any, tmp_path: Path) -> None:
     native = np.arange(8 * 16 * 16, dtype=np.float32).reshape(8, 16, 16) % 100
     write_case(tmp_path, "real", spacing_mm=(3, 1.5, 1.5), native=native, changes={"arterial": native / 2}, about={})
     config = fit_config(store, tmp_path).data.model_copy(
@@ -69,7 +72,7 @@ def test_a_pair_without_separate_noise_is_used_as_it_is(store, tmp_path) -> None
     np.testing.assert_allclose(batch.source[0, 0].numpy() * 350 + 150, native, atol=0.01)
 
 
-def test_organs_are_cropped_with_the_images_and_cases_without_have_none(store, tmp_path) -> None:
+def test_organs_are_cropped_with_the_images_and_cases_without_have_none(store: Any, tmp_path: Path) -> None:
     native = np.arange(8 * 16 * 16, dtype=np.float32).reshape(8, 16, 16) % 100
     arrays = {"spacing_mm": (3, 1.5, 1.5), "native": native, "changes": {"arterial": native / 2}, "about": {}}
     config = fit_config(store, tmp_path).data.model_copy(
@@ -90,7 +93,7 @@ def test_organs_are_cropped_with_the_images_and_cases_without_have_none(store, t
         np.testing.assert_allclose(batch().source[i].numpy() * 350 + 150, batch().organs[i].numpy(), atol=0.01)
 
 
-def test_a_share_of_the_crops_is_drawn_around_organs(store, tmp_path) -> None:
+def test_a_share_of_the_crops_is_drawn_around_organs(store: Any, tmp_path: Path) -> None:
     labels = np.zeros((16, 64, 64))
     labels[3, 5, 60] = 5
     arrays = {"spacing_mm": (3, 1.5, 1.5), "native": labels, "changes": {"arterial": labels}, "about": {}}
@@ -98,7 +101,7 @@ def test_a_share_of_the_crops_is_drawn_around_organs(store, tmp_path) -> None:
     write_case(tmp_path, "labelled", **arrays, labels=labels, organs={"aorta": 5})
     data = fit_config(store, tmp_path).data
 
-    def seen(**focus):
+    def seen(**focus: Any):
         config = data.model_validate({**data.model_dump(), "crop": (8, 16, 16), "focus": focus or None})
         organs = (
             CropSampler(PairStore(tmp_path), config, phases=("arterial",), seed=0)
@@ -116,7 +119,7 @@ def test_a_share_of_the_crops_is_drawn_around_organs(store, tmp_path) -> None:
         seen(share=0.5)
 
 
-def test_organs_are_moved_in_groups_in_both_phases_where_a_case_has_labels(store, tmp_path) -> None:
+def test_organs_are_moved_in_groups_in_both_phases_where_a_case_has_labels(store: Any, tmp_path: Path) -> None:
     labels = np.zeros((8, 32, 32))
     labels[:, :, 10:20], labels[:, :, 20:30] = 1, 2
     native = np.full(labels.shape, 40.0)
@@ -124,7 +127,7 @@ def test_organs_are_moved_in_groups_in_both_phases_where_a_case_has_labels(store
     plain = fit_config(store, tmp_path).data.model_dump() | {"crop": (8, 32, 32), "offset_hu": 0.0, "smooth_share": 0.0}
     organs = {"renal_cortex": 1, "renal_medulla": 2}
 
-    def offsets(case, groups):
+    def offsets(case: Any, groups: Any):
         config = DataConfig.model_validate(plain | {"organ_offset": {"hu": 8.0, "organs": groups}})
         batch = CropSampler(PairStore(tmp_path / case), config, phases=("arterial",), seed=0).batch(
             stage=0, step=0, items=range(50)
@@ -148,7 +151,7 @@ def test_organs_are_moved_in_groups_in_both_phases_where_a_case_has_labels(store
     assert 10 < np.count_nonzero(np.abs(cortex) < 0.01) < 40  # the case without labels is as it was
 
 
-def test_the_anatomy_of_a_crop_is_zoomed_and_its_noise_is_not(store, tmp_path) -> None:
+def test_the_anatomy_of_a_crop_is_zoomed_and_its_noise_is_not(store: Any, tmp_path: Path) -> None:
     labels = np.zeros((24, 64, 64))
     labels[:, 24:40, 24:40] = 1
     noise = np.random.default_rng(0).normal(0, 10, labels.shape)
@@ -162,13 +165,13 @@ def test_the_anatomy_of_a_crop_is_zoomed_and_its_noise_is_not(store, tmp_path) -
     write_case(tmp_path, "a", spacing_mm=(3, 1.5, 1.5), noise=noise, **case)
     plain = fit_config(store, tmp_path).data.model_dump() | {"crop": (8, 48, 48), "offset_hu": 0.0, "smooth_share": 0.0}
 
-    def drawn(**changes):
+    def drawn(**changes: Any):
         sampler = CropSampler(
             PairStore(tmp_path), DataConfig.model_validate(plain | changes), phases=("arterial",), seed=0
         )
         return sampler.batch(stage=0, step=0, items=range(40))
 
-    def size(batch):  # voxels of the organ in a row, where the crop holds it whole
+    def size(batch: Any):  # voxels of the organ in a row, where the crop holds it whole
         rows = (batch.organs[:, 0, 4, :, :] == 1).any(1)
         return rows[~rows[:, 0] & ~rows[:, -1]].sum(1).float()
 
@@ -185,7 +188,7 @@ def test_the_anatomy_of_a_crop_is_zoomed_and_its_noise_is_not(store, tmp_path) -
         drawn(zoom=(1.5, 0.7))
 
 
-def test_a_store_offers_its_splits_its_organs_and_a_digest_of_what_it_holds(tmp_path) -> None:
+def test_a_store_offers_its_splits_its_organs_and_a_digest_of_what_it_holds(tmp_path: Path) -> None:
     native = np.zeros((4, 8, 8))
     arrays = {"spacing_mm": (3, 1.5, 1.5), "native": native, "changes": {"arterial": native}, "about": {}}
     write_case(tmp_path, "a", **arrays, labels=np.full(native.shape, 5), organs={"aorta": 5}, patient="p")

@@ -7,6 +7,8 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
+from typing import Any, Never
 
 import pytest
 import torch
@@ -21,7 +23,6 @@ from train.fit import Fit, finished_system
 from train.fit.record import read_record
 from train.fit.step import OptimiserStep
 from train.store import PairStore
-from typing import Never
 
 FIT = """
 import sys
@@ -33,18 +34,18 @@ Fit(load_config(Path(sys.argv[1]))).fit()
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory):
+def store(tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("store")
     for seed in range(2):
         write_pair(folder, seed)
     return folder
 
 
-def _same(a, b):
+def _same(a: Any, b: Any):
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
 
 
-def _history(run, kind="train"):
+def _history(run: Any, kind: Any = "train"):
     whole, _, _ = (run / "history.jsonl").read_text().rpartition("\n")  # the last line may be being written
     lines = [json.loads(line) for line in whole.splitlines()]
     return [line for line in lines if line["kind"] == kind]
@@ -55,7 +56,9 @@ class _KilledError(Exception):
 
 
 @pytest.mark.parametrize("kill_at", [(0, 0), (0, 2), (1, 0), (2, 2)])
-def test_a_killed_run_resumes_to_the_weights_of_an_uninterrupted_one(store, tmp_path, monkeypatch, kill_at) -> None:
+def test_a_killed_run_resumes_to_the_weights_of_an_uninterrupted_one(
+    store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill_at: Any
+) -> None:
     # The discriminator needs 16 slices.
     changes = {
         "network": {**NETWORK, "loss": {"adv": 0.1, "adv_start": 0.0}},
@@ -64,7 +67,7 @@ def test_a_killed_run_resumes_to_the_weights_of_an_uninterrupted_one(store, tmp_
     expected = Fit(fit_config(store, tmp_path / "whole", **changes)).fit().state_dict()
     step = OptimiserStep.__call__
 
-    def dying(self, draw, **where):
+    def dying(self, draw: Any, **where: Any):
         if (self._index, where["step"]) == kill_at:
             raise _KilledError
         return step(self, draw, **where)
@@ -77,14 +80,14 @@ def test_a_killed_run_resumes_to_the_weights_of_an_uninterrupted_one(store, tmp_
     assert _same(resumed, expected)
 
 
-def _start(config, path, *, environment=None):
+def _start(config: Any, path: Any, *, environment: Any = None):
     path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
     return subprocess.Popen(
         [sys.executable, "-c", FIT, str(path)], env={**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})}
     )
 
 
-def _kill_in(process, run, stage, *, step):
+def _kill_in(process: Any, run: Any, stage: Any, *, step: Any):
     """SIGKILL the process once ``stage`` has taken ``step`` steps."""
     deadline = time.monotonic() + 200
     while time.monotonic() < deadline and process.poll() is None:
@@ -95,7 +98,9 @@ def _kill_in(process, run, stage, *, step):
     pytest.fail(f"stage {stage} was never at step {step} (exit code {process.poll()})")
 
 
-def test_kill_9_in_the_middle_of_stage_1_and_of_stage_2_changes_no_bit_of_the_weights(store, tmp_path) -> None:
+def test_kill_9_in_the_middle_of_stage_1_and_of_stage_2_changes_no_bit_of_the_weights(
+    store: Any, tmp_path: Path
+) -> None:
     expected = Fit(fit_config(store, tmp_path / "whole", steps=25)).fit().state_dict()
     config = fit_config(store, tmp_path / "killed", steps=25, checkpoint_steps=4)
     run = tmp_path / "killed" / "run"
@@ -108,7 +113,7 @@ def test_kill_9_in_the_middle_of_stage_1_and_of_stage_2_changes_no_bit_of_the_we
     assert [line["step"] for line in _history(run) if line["stage"] == "autoencoder"] == list(range(1, 26))
 
 
-def test_a_run_that_another_process_trains_is_refused(store, tmp_path) -> None:
+def test_a_run_that_another_process_trains_is_refused(store: Any, tmp_path: Path) -> None:
     fit = Fit(fit_config(store, tmp_path))
     fit.run.mkdir(parents=True)
     with FileLock(fit.run / ".lock"), pytest.raises(TrainError, match="Another process is training") as caught:
@@ -116,7 +121,7 @@ def test_a_run_that_another_process_trains_is_refused(store, tmp_path) -> None:
     assert caught.value.code == "RUN_BUSY"
 
 
-def test_two_processes_take_the_steps_of_one_with_twice_the_batch(store, tmp_path) -> None:
+def test_two_processes_take_the_steps_of_one_with_twice_the_batch(store: Any, tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -146,7 +151,7 @@ def test_two_processes_take_the_steps_of_one_with_twice_the_batch(store, tmp_pat
     assert all(torch.allclose(value, expected[key], atol=1e-6) for key, value in system.state_dict().items())
 
 
-def test_accumulated_micro_batches_take_the_step_of_the_whole_batch(store, tmp_path) -> None:
+def test_accumulated_micro_batches_take_the_step_of_the_whole_batch(store: Any, tmp_path: Path) -> None:
     network = {**PLAIN, "loss": {"finetune_flow_share": 0.0}}
     weights = []
     for micro in (1, 2):
@@ -157,14 +162,16 @@ def test_accumulated_micro_batches_take_the_step_of_the_whole_batch(store, tmp_p
     assert all(torch.allclose(weights[0][key], weights[1][key], atol=2e-5) for key in weights[0])
 
 
-def test_a_batch_that_the_processes_cannot_share_is_refused(store, tmp_path, monkeypatch) -> None:
+def test_a_batch_that_the_processes_cannot_share_is_refused(
+    store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = Fit(fit_config(store, tmp_path))
     monkeypatch.setattr(type(run.accelerator), "num_processes", 2)
     with pytest.raises(TrainError, match="cannot be shared by 2 processes"):
         OptimiserStep(run.system, config=run.config, index=0, accelerator=run.accelerator, run=run.run)
 
 
-def test_crops_drawn_ahead_by_threads_change_no_bit_of_the_weights(store, tmp_path) -> None:
+def test_crops_drawn_ahead_by_threads_change_no_bit_of_the_weights(store: Any, tmp_path: Path) -> None:
     weights = [
         Fit(fit_config(store, tmp_path / str(workers), data={"store": store, "crop": CROP, "workers": workers}))
         .fit()
@@ -174,7 +181,7 @@ def test_crops_drawn_ahead_by_threads_change_no_bit_of_the_weights(store, tmp_pa
     assert _same(*weights)
 
 
-def test_training_reduces_the_error_of_the_deterministic_step(store, tmp_path) -> None:
+def test_training_reduces_the_error_of_the_deterministic_step(store: Any, tmp_path: Path) -> None:
     run = Fit(fit_config(store, tmp_path, steps=30))
     batch = run.sampler.batch(stage=9, step=0)
     system = run.fit()
@@ -183,11 +190,13 @@ def test_training_reduces_the_error_of_the_deterministic_step(store, tmp_path) -
     assert error < 0.6 * batch.change.abs().mean()
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(store, tmp_path, monkeypatch) -> None:
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(
+    store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = Fit(fit_config(store, tmp_path))
     loss = run.system.loss
 
-    def poisoned(stage, batch, **keywords):
+    def poisoned(stage: Any, batch: Any, **keywords: Any):
         value, parts = loss(stage, batch, **keywords)
         return (value * float("nan") if run.position.step == 2 else value), parts
 
@@ -199,7 +208,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(store,
     assert all(torch.isfinite(value).all() for value in state["system"].values())
 
 
-def test_other_data_than_the_run_began_with_are_refused(tmp_path) -> None:
+def test_other_data_than_the_run_began_with_are_refused(tmp_path: Path) -> None:
     write_pair(tmp_path / "store", 0)
     config = fit_config(tmp_path / "store", tmp_path, steps=1)
     Fit(config).fit()
@@ -209,13 +218,13 @@ def test_other_data_than_the_run_began_with_are_refused(tmp_path) -> None:
     assert caught.value.code == "DATA_CHANGED"
 
 
-def test_cases_of_the_other_splits_are_not_trained_on(tmp_path) -> None:
+def test_cases_of_the_other_splits_are_not_trained_on(tmp_path: Path) -> None:
     for seed, split in enumerate(("train", "validation", "test")):
         write_pair(tmp_path / "store", seed, split=split)
     assert Fit(fit_config(tmp_path / "store", tmp_path)).store.names == ["phantom-000000"]
 
 
-def test_a_run_records_its_configuration_versions_commit_and_data(store, tmp_path) -> None:
+def test_a_run_records_its_configuration_versions_commit_and_data(store: Any, tmp_path: Path) -> None:
     run = Fit(fit_config(store, tmp_path, steps=1))
     run.fit()
     record = read_record(run.run)
@@ -230,14 +239,14 @@ def test_a_run_records_its_configuration_versions_commit_and_data(store, tmp_pat
     assert resolved["network"]["mask"] == {"enabled": True, "alpha": 2.0}
 
 
-def test_a_configuration_changed_between_two_starts_is_recorded(store, tmp_path) -> None:
+def test_a_configuration_changed_between_two_starts_is_recorded(store: Any, tmp_path: Path) -> None:
     Fit(fit_config(store, tmp_path, steps=1)).fit()
     Fit(fit_config(store, tmp_path, steps=2)).fit()
     assert "stages.0.steps: 1 → 2" in read_record(tmp_path / "run")["starts"][1]["config_changed"]
 
 
-def test_an_unfinished_run_is_no_finished_system(store, tmp_path, monkeypatch) -> None:
-    def dying(self, draw, **where) -> Never:
+def test_an_unfinished_run_is_no_finished_system(store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def dying(self, draw: Any, **where: Any) -> Never:
         raise _KilledError
 
     monkeypatch.setattr(OptimiserStep, "__call__", dying)

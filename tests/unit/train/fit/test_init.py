@@ -1,5 +1,8 @@
 """Runs that start from a package: its weights, its name in what they become, and only the stages that are wanted."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 
@@ -11,31 +14,33 @@ from train.fit import Fit
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory):
+def store(tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("store")
     write_pair(folder, 0)
     return folder
 
 
 @pytest.fixture(scope="module")
-def package(store, tmp_path_factory):
+def package(store: Any, tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("first")
     run = Fit(fit_config(store, folder, steps=1))
     run.fit()
     return export(run.run, folder / "package", name="first", version="3")
 
 
-def _last_stage(store, output, package, **changes):
+def _last_stage(store: Any, output: Any, package: Any, **changes: Any):
     stages = ({"name": "finetune", "steps": 1, "lr": 1e-3},)
     return fit_config(store, output, name="second", init=str(package.path), stages=stages, **changes)
 
 
-def test_the_run_starts_from_the_package_s_weights(store, package, tmp_path) -> None:
+def test_the_run_starts_from_the_package_s_weights(store: Any, package: Any, tmp_path: Path) -> None:
     started = Fit(_last_stage(store, tmp_path, package)).system.state_dict()
     assert all(torch.equal(value, started[key]) for key, value in package.build().state_dict().items())
 
 
-def test_the_last_stage_alone_is_trained_and_the_result_names_where_it_came_from(store, package, tmp_path) -> None:
+def test_the_last_stage_alone_is_trained_and_the_result_names_where_it_came_from(
+    store: Any, package: Any, tmp_path: Path
+) -> None:
     run = Fit(_last_stage(store, tmp_path, package))
     trained = run.fit().state_dict()
     assert any(not torch.equal(value, trained[key]) for key, value in package.build().state_dict().items())
@@ -48,12 +53,12 @@ def test_the_last_stage_alone_is_trained_and_the_result_names_where_it_came_from
     assert f"(weights {made.weights_sha256[:12]}…), which started from {before}\n" in model_card(again)
 
 
-def test_without_a_package_no_stage_can_be_left_out(store, tmp_path) -> None:
+def test_without_a_package_no_stage_can_be_left_out(store: Any, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="in this order"):
         fit_config(store, tmp_path, stages=({"name": STAGES[-1], "steps": 1},))
 
 
-def test_a_package_of_another_network_or_phases_is_refused(store, package, tmp_path) -> None:
+def test_a_package_of_another_network_or_phases_is_refused(store: Any, package: Any, tmp_path: Path) -> None:
     wide = {**NETWORK, "autoencoder": {**NETWORK["autoencoder"], "channels": (4, 8)}}
     with pytest.raises(TrainError, match="another network"):
         Fit(_last_stage(store, tmp_path, package, network=wide))

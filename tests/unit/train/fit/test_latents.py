@@ -1,6 +1,8 @@
 """Latents on disk: exact, made once, made anew for another encoder, and as good to train on as encoded crops."""
 
 from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def store(tmp_path):
+def store(tmp_path: Path):
     for seed in range(2):
         write_pair(tmp_path / "store", seed)
     return PairStore(tmp_path / "store")
@@ -28,20 +30,20 @@ def system():
     return build_system("s2ldm", PLAIN).eval()
 
 
-def _cache(store, folder, *, variants=1):
+def _cache(store: Any, folder: Any, *, variants: Any = 1):
     data = fit_config(store.folder, folder).data
     return LatentCache(
         folder / "latents", store=store, config=data, phases=("arterial", "venous"), seed=0, variants=variants
     )
 
 
-def test_a_tiled_encoding_is_the_whole_volumes(system) -> None:
+def test_a_tiled_encoding_is_the_whole_volumes(system: Any) -> None:
     image = torch.rand(1, 1, 24, 64, 64) * 2 - 1
     whole, _, _ = system.encode(image)
     assert torch.allclose(encode_volume(system, image, tile=(4, 8, 8)), whole, atol=1e-5)
 
 
-def test_a_cropped_latent_is_that_part_of_the_encoded_case(store, system, tmp_path) -> None:
+def test_a_cropped_latent_is_that_part_of_the_encoded_case(store: Any, system: Any, tmp_path: Path) -> None:
     cache = _cache(store, tmp_path)
     cache.prepare(system, digest="a")
     cache.encode(system, device=CPU, autocast=nullcontext)
@@ -59,7 +61,7 @@ def test_a_cropped_latent_is_that_part_of_the_encoded_case(store, system, tmp_pa
     assert any(found)
 
 
-def test_variants_differ_in_their_augmentation(store, system, tmp_path) -> None:
+def test_variants_differ_in_their_augmentation(store: Any, system: Any, tmp_path: Path) -> None:
     cache = _cache(store, tmp_path, variants=2)
     cache.prepare(system, digest="a")
     cache.encode(system, device=CPU, autocast=nullcontext)
@@ -67,7 +69,9 @@ def test_variants_differ_in_their_augmentation(store, system, tmp_path) -> None:
     assert not np.array_equal(first, second)
 
 
-def test_latents_are_made_once_and_anew_for_another_encoder_or_other_data(store, system, tmp_path) -> None:
+def test_latents_are_made_once_and_anew_for_another_encoder_or_other_data(
+    store: Any, system: Any, tmp_path: Path
+) -> None:
     cache = _cache(store, tmp_path)
     cache.prepare(system, digest="a")
     cache.encode(system, device=CPU, autocast=nullcontext)
@@ -85,7 +89,7 @@ def test_latents_are_made_once_and_anew_for_another_encoder_or_other_data(store,
     assert not path.exists()
 
 
-def test_the_loss_of_latents_is_the_loss_of_the_pairs_they_come_from(store, system) -> None:
+def test_the_loss_of_latents_is_the_loss_of_the_pairs_they_come_from(store: Any, system: Any) -> None:
     from train.crops import CropSampler
     from train.fit.latents import LatentBatch
 
@@ -97,7 +101,7 @@ def test_the_loss_of_latents_is_the_loss_of_the_pairs_they_come_from(store, syst
     assert torch.equal(loss, expected)
 
 
-def test_a_run_with_cached_latents_trains_its_denoiser_and_removes_them(store, tmp_path) -> None:
+def test_a_run_with_cached_latents_trains_its_denoiser_and_removes_them(store: Any, tmp_path: Path) -> None:
     stages = (
         {"name": "autoencoder", "steps": 2, "lr": 2e-3},
         {"name": "diffusion", "steps": 3, "lr": 2e-3, "latent_variants": 1},

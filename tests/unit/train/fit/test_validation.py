@@ -1,5 +1,8 @@
 """Validation while training: metrics of known volumes, pictures the right way up, averaged weights that come and go without trace."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +16,7 @@ from train.fit.validation import Validation, summary
 
 
 @pytest.fixture
-def store(tmp_path):
+def store(tmp_path: Path):
     write_pair(tmp_path / "store", 0)
     write_pair(tmp_path / "store", 1, split="validation", labels=True)
     return tmp_path / "store"
@@ -22,11 +25,11 @@ def store(tmp_path):
 class _Half(torch.nn.Module):
     """Predicts half of a change of 120 HU wherever the source is soft tissue."""
 
-    def predict_change(self, source, phase, *, generator=None, tile=None):
+    def predict_change(self, source: Any, phase: Any, *, generator: Any = None, tile: Any = None):
         return torch.where(source > -0.55, 60.0 / 350.0, 0.0)
 
 
-def test_half_the_change_recovers_half_of_the_enhancement_and_gains_six_decibels(store, tmp_path) -> None:
+def test_half_the_change_recovers_half_of_the_enhancement_and_gains_six_decibels(store: Any, tmp_path: Path) -> None:
     validation = Validation(store, fit_config(store, tmp_path), phases=("arterial",))
     scores, pictures = validation.scores(_Half(), stage="finetune", device=torch.device("cpu"))
     values = summary(scores)
@@ -35,7 +38,7 @@ def test_half_the_change_recovers_half_of_the_enhancement_and_gains_six_decibels
     assert list(pictures) == ["arterial/phantom-000001"]
 
 
-def test_it_is_due_when_an_interval_is_crossed(store, tmp_path) -> None:
+def test_it_is_due_when_an_interval_is_crossed(store: Any, tmp_path: Path) -> None:
     validation = Validation(
         store, fit_config(store, tmp_path, validation={"steps": 5, "minutes": 1.0}), phases=("arterial",)
     )
@@ -44,7 +47,7 @@ def test_it_is_due_when_an_interval_is_crossed(store, tmp_path) -> None:
     assert not validation.due(step=12, seconds_before=60.1, seconds=61)
 
 
-def test_without_a_validation_split_it_is_never_due(tmp_path) -> None:
+def test_without_a_validation_split_it_is_never_due(tmp_path: Path) -> None:
     write_pair(tmp_path / "store", 0)
     validation = Validation(
         tmp_path / "store", fit_config(tmp_path / "store", tmp_path, validation={"steps": 1}), phases=("arterial",)
@@ -52,7 +55,9 @@ def test_without_a_validation_split_it_is_never_due(tmp_path) -> None:
     assert not validation.due(step=1, seconds_before=0, seconds=1e9)
 
 
-def test_validation_changes_no_bit_of_what_is_trained_and_writes_metrics_and_pictures(store, tmp_path) -> None:
+def test_validation_changes_no_bit_of_what_is_trained_and_writes_metrics_and_pictures(
+    store: Any, tmp_path: Path
+) -> None:
     expected = Fit(fit_config(store, tmp_path / "without", validation={"cases": 0})).fit().state_dict()
     run = Fit(fit_config(store, tmp_path / "with", validation={"steps": 1}))
     found = run.fit().state_dict()

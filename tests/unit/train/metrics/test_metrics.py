@@ -1,6 +1,7 @@
 """Voxel-wise metrics, gradients and organs: known answers, the traps of their definitions, and agreement with scikit-image and MONAI."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ def pair():
     return target + rng.normal(0, 60, target.shape).astype(np.float32), target
 
 
-def _unit(hu, low=-200.0, high=200.0):
+def _unit(hu: Any, low: Any = -200.0, high: Any = 200.0):
     return (np.clip(hu, low, high).astype(np.float64) - low) / (high - low)
 
 
@@ -49,7 +50,7 @@ def test_every_name_has_its_own_definition() -> None:
     assert errors.psnr_db == pytest.approx(20 * math.log10(400 / math.sqrt(500)))
 
 
-def test_agrees_with_scikit_image(pair) -> None:
+def test_agrees_with_scikit_image(pair: Any) -> None:
     prediction, target = pair
     p, y = _unit(prediction), _unit(target)
     errors = voxel_errors(prediction, target)
@@ -57,7 +58,7 @@ def test_agrees_with_scikit_image(pair) -> None:
     assert errors.nmse_energy == pytest.approx(normalized_root_mse(y, p, normalization="euclidean") ** 2, abs=1e-5)
 
 
-def test_agrees_with_monai(pair) -> None:
+def test_agrees_with_monai(pair: Any) -> None:
     prediction, target = pair
     p, y = (torch.from_numpy(_unit(hu))[None, None] for hu in pair)
     errors = voxel_errors(prediction, target)
@@ -78,13 +79,13 @@ def test_psnr_clips_both_to_the_window_first() -> None:
     assert psnr(np.full_like(target, 210.0), target) == math.inf
 
 
-def test_psnr_on_minus_one_to_one_with_a_range_of_one_would_be_six_decibels_too_low(pair) -> None:
+def test_psnr_on_minus_one_to_one_with_a_range_of_one_would_be_six_decibels_too_low(pair: Any) -> None:
     prediction, target = pair
     wrong = peak_signal_noise_ratio(2 * _unit(target) - 1, 2 * _unit(prediction) - 1, data_range=1.0)
     assert psnr(prediction, target) - wrong == pytest.approx(6.0206, abs=1e-4)
 
 
-def test_a_metal_voxel_does_not_change_the_range_of_psnr(pair) -> None:
+def test_a_metal_voxel_does_not_change_the_range_of_psnr(pair: Any) -> None:
     prediction, target = (hu.copy() for hu in pair)
     target[0, 0, 0] = prediction[0, 0, 0] = 200.0
     before = psnr(prediction, target)
@@ -117,7 +118,7 @@ def test_mae_is_unclipped_and_masked() -> None:
     assert mae_hu(prediction, target, where=where) == 900.0
 
 
-def test_slabs_do_not_change_the_sums(pair, monkeypatch) -> None:
+def test_slabs_do_not_change_the_sums(pair: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = voxel_errors(*pair)
     monkeypatch.setattr("train.metrics.window.SLAB_VOXELS", 1000)
     parts = voxel_errors(*pair)
@@ -125,7 +126,7 @@ def test_slabs_do_not_change_the_sums(pair, monkeypatch) -> None:
     assert parts.psnr_db == pytest.approx(whole.psnr_db, abs=1e-10)
 
 
-def test_an_empty_mask_gives_no_number(pair) -> None:
+def test_an_empty_mask_gives_no_number(pair: Any) -> None:
     errors = voxel_errors(*pair, where=np.zeros(pair[0].shape, bool))
     assert math.isnan(errors.mae_hu)
     assert math.isnan(errors.nmae_rel)
@@ -136,7 +137,7 @@ def test_other_shapes_are_refused_instead_of_broadcast() -> None:
         voxel_errors(np.zeros((2, 4, 4)), np.zeros((1, 4, 4)))
 
 
-def test_an_upside_down_window_is_refused(pair) -> None:
+def test_an_upside_down_window_is_refused(pair: Any) -> None:
     with pytest.raises(ValueError, match="lower to higher"):
         voxel_errors(*pair, window_hu=(200.0, -200.0))
 
@@ -148,7 +149,7 @@ def test_gradient_error_of_two_ramps_is_the_difference_of_their_slopes() -> None
     assert gradient_error(-ramp, ramp, spacing_mm=(2.0, 1.0, 1.0)) == pytest.approx(0.0)
 
 
-def test_gradient_error_is_the_same_in_slabs_and_masked(pair, monkeypatch) -> None:
+def test_gradient_error_is_the_same_in_slabs_and_masked(pair: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     prediction, target = pair
     magnitudes = [np.sqrt(sum(g**2 for g in np.gradient(hu.astype(np.float64), 3.0, 1.5, 1.5))) for hu in pair]
     where = target > 0
@@ -180,7 +181,7 @@ def test_the_core_of_an_organ_keeps_off_every_other_label_within_the_slice_and_a
     assert (coarse[0] == 7).sum() == 14 * 14
 
 
-def test_organ_means_are_of_the_organs_own_voxels(monkeypatch) -> None:
+def test_organ_means_are_of_the_organs_own_voxels(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("train.metrics.window.SLAB_VOXELS", 4)
     labels = np.array([[[1, 1], [2, 0]], [[1, 0], [2, 2]]], dtype=np.uint8)
     hu = np.array([[[10.0, 20.0], [5.0, -1000.0]], [[60.0, -1000.0], [500.0, 5.0]]])

@@ -1,5 +1,7 @@
 """Noise-power spectra: known answers for white and filtered noise, and regions that no prediction can choose."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
@@ -22,7 +24,7 @@ def regions():
     )
 
 
-def test_only_the_most_homogeneous_places_are_used(noise) -> None:
+def test_only_the_most_homogeneous_places_are_used(noise: Any) -> None:
     structured = noise.copy()
     structured[:6] += 60 * np.sign(np.sin(np.arange(128)))
     regions = homogeneous_regions(structured, structured, spacing_mm=SPACING, body=np.ones(noise.shape, bool))
@@ -30,7 +32,7 @@ def test_only_the_most_homogeneous_places_are_used(noise) -> None:
     assert regions.corners[:, 0].min() >= 6
 
 
-def test_white_noise_has_a_flat_spectrum_of_variance_times_pixel_area(noise, regions) -> None:
+def test_white_noise_has_a_flat_spectrum_of_variance_times_pixel_area(noise: Any, regions: Any) -> None:
     spectrum = noise_power(noise, regions, spacing_mm=SPACING)
     expected = spectrum.variance_hu2 * 0.8 * 0.8
     assert spectrum.variance_hu2 == pytest.approx(144, rel=0.05)
@@ -38,19 +40,19 @@ def test_white_noise_has_a_flat_spectrum_of_variance_times_pixel_area(noise, reg
     assert np.all(np.abs(spectrum.power[2:] / expected - 1) < 0.15)
 
 
-def test_frequencies_reach_the_nyquist_frequency(noise, regions) -> None:
+def test_frequencies_reach_the_nyquist_frequency(noise: Any, regions: Any) -> None:
     spectrum = noise_power(noise, regions, spacing_mm=SPACING)
     assert spectrum.frequency_per_mm[-1] == pytest.approx(1 / (2 * 0.8))
 
 
-def test_half_the_noise_is_six_decibels_away_and_the_same_noise_none(noise, regions) -> None:
+def test_half_the_noise_is_six_decibels_away_and_the_same_noise_none(noise: Any, regions: Any) -> None:
     target = noise_power(noise, regions, spacing_mm=SPACING)
     half = noise_power(40 + 0.5 * (noise - 40), regions, spacing_mm=SPACING)
     assert noise_power_distance(half, target) == pytest.approx(20 * np.log10(2), abs=1e-3)
     assert noise_power_distance(target, target) == 0.0
 
 
-def test_smoothing_takes_power_at_the_frequencies_of_its_transfer_function(noise, regions) -> None:
+def test_smoothing_takes_power_at_the_frequencies_of_its_transfer_function(noise: Any, regions: Any) -> None:
     sigma = 0.8
     smooth = noise_power(gaussian_filter(noise, (0, sigma, sigma)), regions, spacing_mm=SPACING)
     target = noise_power(noise, regions, spacing_mm=SPACING)
@@ -60,14 +62,14 @@ def test_smoothing_takes_power_at_the_frequencies_of_its_transfer_function(noise
     assert noise_power_distance(smooth, target) > 5
 
 
-def test_a_prediction_without_any_noise_has_a_finite_distance(noise, regions) -> None:
+def test_a_prediction_without_any_noise_has_a_finite_distance(noise: Any, regions: Any) -> None:
     target = noise_power(noise, regions, spacing_mm=SPACING)
     assert noise_power_distance(
         noise_power(np.full_like(noise, 40), regions, spacing_mm=SPACING), target
     ) == pytest.approx(60)
 
 
-def test_slow_shading_is_not_noise(noise, regions) -> None:
+def test_slow_shading_is_not_noise(noise: Any, regions: Any) -> None:
     shaded = noise + np.linspace(0, 300, 128, dtype=np.float32)
     plain = noise_power(noise, regions, spacing_mm=SPACING)
     assert noise_power_distance(noise_power(shaded, regions, spacing_mm=SPACING), plain) < 0.01

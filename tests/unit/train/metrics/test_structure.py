@@ -1,5 +1,7 @@
 """SSIM: agreement with scikit-image and MONAI in 2-D and 3-D, and the traps of its data range."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -22,23 +24,23 @@ def pair():
     return (target + rng.normal(0, 15, z.shape)).astype(np.float32), target.astype(np.float32)
 
 
-def _shifted(hu, low=-200.0, high=200.0):
+def _shifted(hu: Any, low: Any = -200.0, high: Any = 200.0):
     return np.clip(hu, low, high).astype(np.float64) - low
 
 
-def test_axial_ssim_is_scikit_images(pair) -> None:
+def test_axial_ssim_is_scikit_images(pair: Any) -> None:
     expected = np.mean(
         [skimage_ssim(_shifted(y), _shifted(p), data_range=400, **SKIMAGE) for p, y in zip(*pair, strict=True)]
     )
     assert ssim_axial(*pair) == pytest.approx(expected, abs=1e-9)
 
 
-def test_volume_ssim_is_scikit_images(pair) -> None:
+def test_volume_ssim_is_scikit_images(pair: Any) -> None:
     expected = skimage_ssim(_shifted(pair[1]), _shifted(pair[0]), data_range=400, **SKIMAGE)
     assert ssim_volume(*pair) == pytest.approx(expected, abs=1e-9)
 
 
-def test_both_are_monais(pair) -> None:
+def test_both_are_monais(pair: Any) -> None:
     p, y = (torch.from_numpy(_shifted(hu) / 400).double() for hu in pair)
     axial = SSIMMetric(spatial_dims=2, data_range=1.0)(p[:, None], y[:, None]).mean()
     volume = SSIMMetric(spatial_dims=3, data_range=1.0)(p[None, None], y[None, None]).mean()
@@ -47,7 +49,7 @@ def test_both_are_monais(pair) -> None:
     assert both.volume == pytest.approx(float(volume), abs=1e-5)
 
 
-def test_masked_ssim_is_the_mean_of_the_map_at_the_masks_centres(pair) -> None:
+def test_masked_ssim_is_the_mean_of_the_map_at_the_masks_centres(pair: Any) -> None:
     prediction, target = pair
     where = np.zeros(target.shape, bool)
     where[3:30, 10:40, 8:30] = True
@@ -63,13 +65,13 @@ def test_masked_ssim_is_the_mean_of_the_map_at_the_masks_centres(pair) -> None:
     assert both.volume_where == pytest.approx(volume[inner][where[inner]].mean(), abs=1e-9)
 
 
-def test_equal_volumes_have_an_ssim_of_one(pair) -> None:
+def test_equal_volumes_have_an_ssim_of_one(pair: Any) -> None:
     both = structural_similarity(pair[1], pair[1])
     assert both.axial == pytest.approx(1.0, abs=1e-12)
     assert both.volume == pytest.approx(1.0, abs=1e-12)
 
 
-def test_the_window_and_not_the_images_sets_the_range(pair) -> None:
+def test_the_window_and_not_the_images_sets_the_range(pair: Any) -> None:
     prediction, target = (hu.copy() for hu in pair)
     target[:, -1, -1] = prediction[:, -1, -1] = 200.0
     before = ssim_axial(prediction, target)
@@ -77,14 +79,14 @@ def test_the_window_and_not_the_images_sets_the_range(pair) -> None:
     assert ssim_axial(prediction, target) == before
 
 
-def test_data_on_minus_one_to_one_would_give_another_number(pair) -> None:
+def test_data_on_minus_one_to_one_would_give_another_number(pair: Any) -> None:
     """Not even with the right data range of 2: the luminance term is not invariant to a shift. That is why the definition fixes [0, R]."""
     p, y = (2 * _shifted(hu) / 400 - 1 for hu in pair)
     other = np.mean([skimage_ssim(b, a, data_range=2.0, **SKIMAGE) for a, b in zip(p, y, strict=True)])
     assert abs(ssim_axial(*pair) - other) > 0.002
 
 
-def test_a_volume_smaller_than_the_window_has_no_3d_value_but_an_axial_one(pair) -> None:
+def test_a_volume_smaller_than_the_window_has_no_3d_value_but_an_axial_one(pair: Any) -> None:
     thin = structural_similarity(pair[0][:10], pair[1][:10])
     assert thin.volume is None
     assert thin.axial is not None
