@@ -81,12 +81,12 @@ def series_geometry(headers: Sequence[Any]) -> SeriesGeometry:
     Raises
     ------
     GeometryError
-        ``NO_SLICES``, ``MULTI_FRAME``, ``GEOMETRY_MISSING``, ``GEOMETRY_INVALID``, ``MIXED_FRAME_OF_REFERENCE``,
-        ``MIXED_ORIENTATION``, ``MIXED_MATRIX``, ``MIXED_PIXEL_SPACING``, ``SINGLE_SLICE``,
-        ``DUPLICATE_POSITIONS``, ``GANTRY_TILT``, ``SHIFTED_SLICES`` or ``IRREGULAR_SPACING``.
+        ``no_slices``, ``multi_frame``, ``geometry_missing``, ``geometry_invalid``, ``mixed_frame_of_reference``,
+        ``mixed_orientation``, ``mixed_matrix``, ``mixed_pixel_spacing``, ``single_slice``,
+        ``duplicate_positions``, ``gantry_tilt``, ``shifted_slices`` or ``irregular_spacing``.
     """
     if not headers:
-        raise GeometryError("NO_SLICES", "The series holds no images.")
+        raise GeometryError("no_slices", "The series holds no images.")
     _refuse_multi_frame(headers)
     positions = _numbers(headers, "ImagePositionPatient", 3)
     orientations = _numbers(headers, "ImageOrientationPatient", 6)
@@ -97,23 +97,23 @@ def series_geometry(headers: Sequence[Any]) -> SeriesGeometry:
     row_direction, column_direction = _directions(orientations)
     if np.any(matrix != matrix[0]):
         raise GeometryError(
-            "MIXED_MATRIX",
+            "mixed_matrix",
             f"The images have different sizes: {_census([f'{int(r)} x {int(c)}' for r, c in matrix])}.",
             "Send images of one matrix size per series.",
         )
     if np.any(pixel_spacings <= 0) or np.any(matrix[0] < 1):
         raise GeometryError(
-            "GEOMETRY_INVALID", "Pixel Spacing or the matrix size is zero or negative.", "Export the series again."
+            "geometry_invalid", "Pixel Spacing or the matrix size is zero or negative.", "Export the series again."
         )
     if np.any(np.abs(pixel_spacings / pixel_spacings[0] - 1) > 1e-3):
         raise GeometryError(
-            "MIXED_PIXEL_SPACING",
+            "mixed_pixel_spacing",
             f"The images have different pixel spacings: {_census([f'{r:g} x {c:g} mm' for r, c in pixel_spacings])}.",
             "Send images of one reconstruction per series.",
         )
     if len(headers) == 1:
         raise GeometryError(
-            "SINGLE_SLICE", "The series holds a single image; a volume needs at least two.", "Send the whole series."
+            "single_slice", "The series holds a single image; a volume needs at least two.", "Send the whole series."
         )
 
     normal = np.cross(row_direction, column_direction)
@@ -146,7 +146,7 @@ def _refuse_multi_frame(headers: Sequence[Any]) -> None:
     )
     if count:
         raise GeometryError(
-            "MULTI_FRAME",
+            "multi_frame",
             f"{count} of {len(headers)} objects are multi-frame images; only single-frame images are read.",
             "Have the sender convert enhanced multi-frame CT to single-frame CT.",
         )
@@ -170,7 +170,7 @@ def _numbers(headers: Sequence[Any], keyword: str, count: int) -> np.ndarray:
         else:
             rows.append(values)
     if missing or invalid:
-        code, what = ("GEOMETRY_MISSING", "without") if missing else ("GEOMETRY_INVALID", "with an unusable value of")
+        code, what = ("geometry_missing", "without") if missing else ("geometry_invalid", "with an unusable value of")
         raise GeometryError(
             code,
             f"{missing or invalid} of {len(headers)} images are {what} {keyword}, so their place is unknown.",
@@ -183,7 +183,7 @@ def _frame_of_reference(headers: Sequence[Any]) -> str | None:
     uids = {str(uid) for header in headers if (uid := getattr(header, "FrameOfReferenceUID", None))}
     if len(uids) > 1:
         raise GeometryError(
-            "MIXED_FRAME_OF_REFERENCE",
+            "mixed_frame_of_reference",
             f"The images belong to {len(uids)} frames of reference, so their positions cannot be compared.",
             "Send images of one acquisition per series.",
         )
@@ -195,7 +195,7 @@ def _directions(orientations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     spread = np.abs(orientations - np.median(orientations, axis=0)).max(axis=1)
     if (odd := int(np.sum(spread > _COSINE_TOLERANCE))) > 0:
         raise GeometryError(
-            "MIXED_ORIENTATION",
+            "mixed_orientation",
             f"The images do not all lie in parallel planes: {odd} of {len(orientations)} are turned.",
             "Send localizers and reformats as series of their own.",
         )
@@ -203,7 +203,7 @@ def _directions(orientations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     lengths = np.linalg.norm(row), np.linalg.norm(column)
     if max(abs(length - 1) for length in lengths) > 1e-2 or abs(row @ column) > _COSINE_TOLERANCE:
         raise GeometryError(
-            "GEOMETRY_INVALID",
+            "geometry_invalid",
             "Image Orientation (Patient) is not a pair of perpendicular unit vectors.",
             "Export the series again.",
         )
@@ -222,7 +222,7 @@ def _regular_step(along: np.ndarray, positions: np.ndarray, normal: np.ndarray) 
     duplicates = np.flatnonzero(steps < _DUPLICATE_MM)
     if duplicates.size:
         raise GeometryError(
-            "DUPLICATE_POSITIONS",
+            "duplicate_positions",
             f"{duplicates.size} of {along.size} images lie where another one lies; the first such place is "
             f"{along[duplicates[0]]:.2f} mm along the slice normal.",
             "Send each position once: one phase, one time point and one reconstruction per series.",
@@ -234,7 +234,7 @@ def _regular_step(along: np.ndarray, positions: np.ndarray, normal: np.ndarray) 
     lean = float(np.linalg.norm(drift)) / float(along[-1] - along[0])
     if lean > _TILT_TOLERANCE and float(np.linalg.norm(drift)) > _SHIFT_TOLERANCE_MM:
         raise GeometryError(
-            "GANTRY_TILT",
+            "gantry_tilt",
             f"The slices are tilted by {np.degrees(np.arctan(lean)):.1f} degrees against the direction of the stack "
             "(gantry tilt).",
             "Send a series without gantry tilt, or one reformatted to straight slices.",
@@ -242,7 +242,7 @@ def _regular_step(along: np.ndarray, positions: np.ndarray, normal: np.ndarray) 
     if np.any(shift > allowed):
         worst = int(np.argmax(shift))
         raise GeometryError(
-            "SHIFTED_SLICES",
+            "shifted_slices",
             f"The slice at {along[worst + 1]:.2f} mm along the slice normal is shifted sideways by "
             f"{shift[worst]:.2f} mm against the one before it.",
             "Send images of one reconstruction centre per series.",
@@ -265,7 +265,7 @@ def _refuse_irregular(along: np.ndarray, steps: np.ndarray) -> None:
     ratio = steps[odd] / usual
     holes = bool(np.all(np.abs(ratio - np.round(ratio)) * usual <= tolerance * np.round(ratio)) and ratio.min() > 1.5)
     raise GeometryError(
-        "IRREGULAR_SPACING",
+        "irregular_spacing",
         f"The slices are not evenly spaced: mostly {usual:.2f} mm apart, but {steps[worst]:.2f} mm between "
         f"{along[worst]:.2f} and {along[worst + 1]:.2f} mm along the slice normal (slices {worst + 1} and {worst + 2} "
         f"of {along.size}; {odd.size} such {'place' if odd.size == 1 else 'places'}).",

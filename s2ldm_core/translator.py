@@ -61,7 +61,7 @@ class Translator:
         PackageError
             The package is missing, changed or invalid.
         TranslationError
-            ``DEVICE_UNAVAILABLE``: the device asked for is not there.
+            ``device_unavailable``: the device asked for is not there.
         """
         where = _device(device)
         package = ModelPackage.load(name_or_path, directories=directories)
@@ -84,7 +84,7 @@ class Translator:
         Raises
         ------
         TranslationError
-            ``UNKNOWN_PHASE``, ``TOO_FEW_SLICES``, ``NOT_FINITE``.
+            ``unknown_phase``, ``too_few_slices``, ``not_finite``.
         """
         meta = self.metadata
         self._check(volume, phase, steps)
@@ -118,23 +118,23 @@ class Translator:
         meta = self.metadata
         if phase not in meta.phases:
             raise TranslationError(
-                "UNKNOWN_PHASE",
+                "unknown_phase",
                 f"The model {meta.name} does not know the phase {phase!r}.",
                 f"Ask for one of {', '.join(meta.phases)}, or use another model.",
             )
         if steps is not None and not 1 <= steps <= 1000:
             raise TranslationError(
-                "BAD_STEPS", f"Sampling takes 1 to 1000 steps, not {steps}.", "Set steps within that range."
+                "bad_steps", f"Sampling takes 1 to 1000 steps, not {steps}.", "Set steps within that range."
             )
         if volume.shape[0] < meta.min_slices:
             raise TranslationError(
-                "TOO_FEW_SLICES",
+                "too_few_slices",
                 f"The series has {volume.shape[0]} slices; the model {meta.name} needs at least {meta.min_slices}.",
                 "Send the whole series.",
             )
         if not np.isfinite(volume.hu).all():
             raise TranslationError(
-                "NOT_FINITE", "The source holds values that are not numbers.", "Check the source files."
+                "not_finite", "The source holds values that are not numbers.", "Check the source files."
             )
 
 
@@ -171,7 +171,7 @@ def add_change(
         change_hu *= _inside(model_hu, metadata.spacing_mm)
         if not bool(torch.isfinite(change_hu).all()):
             raise TranslationError(
-                "NOT_FINITE",
+                "not_finite",
                 "The model's answer holds values that are not numbers.",
                 "Check the source series for damaged slices; if it is sound, report the model package.",
             )
@@ -218,12 +218,12 @@ def _device(name: str) -> torch.device:
         return torch.device("cpu")
     if not _CUDA.fullmatch(name):
         raise TranslationError(
-            "DEVICE_UNAVAILABLE", f"There is no device called {name!r}.", "Use auto, cpu, cuda or cuda:N."
+            "device_unavailable", f"There is no device called {name!r}.", "Use auto, cpu, cuda or cuda:N."
         )
     device = torch.device(name)
     if not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count():
         raise TranslationError(
-            "DEVICE_UNAVAILABLE",
+            "device_unavailable",
             f"device is {name}, but PyTorch finds {torch.cuda.device_count()} CUDA GPUs.",
             "Use auto or cpu, or install a CUDA build of PyTorch and the driver.",
         )

@@ -74,7 +74,7 @@ def queue_job(catalog: Catalog, paths: Sequence[Path], *, route: str, phase: str
         series.key, signal="released", phase=phase, model=model, seen_at=series.last_received_at
     )
     assert job_id is not None
-    assert catalog.accept_job(job_id, details={})
+    assert catalog.accept_job(catalog.get_job(job_id), details={})
     return job_id
 
 
@@ -95,5 +95,5 @@ def translated_job(catalog: Catalog, paths: Sequence[Path], hu: np.ndarray, *, r
         sop_instance_uids=tuple(str(dcmread(path, stop_before_pixels=True).SOPInstanceUID) for path in paths),
     )
     path = record.save(folder / str(job_id), hu=hu, padding=None)
-    assert catalog.finish_translation(job_id, result_path=path, details={})
+    assert catalog.finish_translation(catalog.get_job(job_id), result_path=path, details={})
     return job_id

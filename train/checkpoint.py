@@ -37,7 +37,7 @@ def load_checkpoint(run: Path) -> tuple[Position, dict[str, Any]] | None:
     Raises
     ------
     TrainError
-        ``CHECKPOINT_DAMAGED``.
+        ``checkpoint_damaged``.
     """
     path = run / _FILE
     if not path.is_file():
@@ -47,5 +47,5 @@ def load_checkpoint(run: Path) -> tuple[Position, dict[str, Any]] | None:
         return Position(**state.pop("position")), state
     except (RuntimeError, KeyError, TypeError, EOFError) as error:
         raise TrainError(
-            "CHECKPOINT_DAMAGED", f"{path} cannot be read: {error}", "Move it away to start this run again."
+            "checkpoint_damaged", f"{path} cannot be read: {error}", "Move it away to start this run again."
         ) from error

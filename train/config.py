@@ -203,7 +203,7 @@ def load_config(path: Path, *, overrides: Sequence[str] = ()) -> FitConfig:
     Raises
     ------
     TrainError
-        ``CONFIG_MISSING`` or ``CONFIG_INVALID`` naming the key.
+        ``config_missing`` or ``config_invalid`` naming the key.
     """
     values = _read(path, ())
     for override in overrides:
@@ -212,25 +212,25 @@ def load_config(path: Path, *, overrides: Sequence[str] = ()) -> FitConfig:
         return FitConfig.model_validate(values)
     except ValidationError as error:
         lines = [f"{'.'.join(str(p) for p in e['loc']) or 'file'}: {e['msg']}" for e in error.errors(include_url=False)]
-        raise TrainError("CONFIG_INVALID", f"{path}: {'; '.join(lines)}", "Correct these keys.") from error
+        raise TrainError("config_invalid", f"{path}: {'; '.join(lines)}", "Correct these keys.") from error
 
 
 def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     """The file's values on top of what it extends."""
     if path.resolve() in seen:
         raise TrainError(
-            "CONFIG_INVALID", f"{path} extends itself through {' → '.join(p.name for p in seen)}.", "Break the circle."
+            "config_invalid", f"{path} extends itself through {' → '.join(p.name for p in seen)}.", "Break the circle."
         )
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, IsADirectoryError) as error:
         raise TrainError(
-            "CONFIG_MISSING", f"There is no configuration file {path}.", "Name one of config/train/*.yaml."
+            "config_missing", f"There is no configuration file {path}.", "Name one of config/train/*.yaml."
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise TrainError("CONFIG_INVALID", f"{path} is not YAML: {error}") from error
+        raise TrainError("config_invalid", f"{path} is not YAML: {error}") from error
     if not isinstance(values, dict):
-        raise TrainError("CONFIG_INVALID", f"{path} holds no keys.", "Start from one of config/train/*.yaml.")
+        raise TrainError("config_invalid", f"{path} holds no keys.", "Start from one of config/train/*.yaml.")
     base = values.pop("extends", None)
     if base is None:
         return values
@@ -251,11 +251,11 @@ def _set(values: dict[str, Any], override: str) -> None:
     path, equals, text = override.partition("=")
     keys = path.strip().split(".")
     if not equals or not all(keys):
-        raise TrainError("CONFIG_INVALID", f"{override!r} is not KEY=VALUE.", "For example: --set data.batch=2")
+        raise TrainError("config_invalid", f"{override!r} is not KEY=VALUE.", "For example: --set data.batch=2")
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise TrainError("CONFIG_INVALID", f"The value of {override!r} is not YAML: {error}") from error
+        raise TrainError("config_invalid", f"The value of {override!r} is not YAML: {error}") from error
     node: Any = values
     for key in keys[:-1]:
         if isinstance(node, dict):
@@ -277,7 +277,7 @@ def _position(items: Any, key: str, override: str) -> int:
     if key.isdigit() and int(key) < len(names):
         return int(key)
     raise TrainError(
-        "CONFIG_INVALID",
+        "config_invalid",
         f"{override!r} names nothing: there is no {key!r} there.",
         "Look at the file for the key's path.",
     )

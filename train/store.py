@@ -49,13 +49,13 @@ class PairStore:
         self.names = [case.name for case in self._cases]
         if not cases:
             raise TrainError(
-                "STORE_EMPTY",
+                "store_empty",
                 f"There is no training case in {folder}.",
                 "Make some: s2ldm-train prepare STUDIES, or s2ldm-train phantom OUTPUT --count 96.",
             )
         if not self._cases:
             raise TrainError(
-                "SPLIT_EMPTY", f"No case in {folder} belongs to the {split} split.", "Prepare it with a larger share."
+                "split_empty", f"No case in {folder} belongs to the {split} split.", "Prepare it with a larger share."
             )
 
     def __len__(self) -> int:
@@ -78,11 +78,11 @@ class PairStore:
         Raises
         ------
         TrainError
-            ``STORE_MIXED`` when they do not.
+            ``store_mixed`` when they do not.
         """
         spacings = {case.spacing_mm for case in self._cases}
         if len(spacings) > 1:
-            raise TrainError("STORE_MIXED", f"The cases of {self.folder} have different spacings: {sorted(spacings)}.")
+            raise TrainError("store_mixed", f"The cases of {self.folder} have different spacings: {sorted(spacings)}.")
         return spacings.pop()
 
 

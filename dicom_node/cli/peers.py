@@ -64,8 +64,9 @@ def send(
     calling: CallingOption = None,
 ) -> None:
     """Send a folder's DICOM files with C-STORE. Fails unless every one is accepted."""
+    from dicom_node.catalog import Verdict
     from dicom_node.deliver.scu import send_files
-    from dicom_node.deliver.status import Verdict, status_sentence
+    from dicom_node.deliver.status import status_sentence
     from dicom_node.series.headers import is_dicom
 
     settings = load_settings(config)

@@ -55,7 +55,7 @@ def try_routes(
                     "images": len(paths),
                     "accepted": decision.accepted,
                     "code": decision.code,
-                    "reason": f"{decision.sentence} {decision.remedy}".strip(),
+                    "reason": decision.reason,
                     "details": dict(decision.details),
                 }
             )

@@ -2,7 +2,7 @@
 
 from dicom_node.deliver.retry import CircuitBreaker, backoff_seconds
 from dicom_node.deliver.scu import SendStatus, echo, send_files
-from dicom_node.deliver.status import Verdict, verdict
+from dicom_node.deliver.status import verdict
 from dicom_node.deliver.step import DeliverStep
 
-__all__ = ["CircuitBreaker", "DeliverStep", "SendStatus", "Verdict", "backoff_seconds", "echo", "send_files", "verdict"]
+__all__ = ["CircuitBreaker", "DeliverStep", "SendStatus", "backoff_seconds", "echo", "send_files", "verdict"]

@@ -11,8 +11,9 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom.association import Association
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
+from dicom_node.catalog import Verdict
 from dicom_node.deliver.association import Peer, name_of, no_answer, open_association
-from dicom_node.deliver.status import Verdict, status_sentence, verdict
+from dicom_node.deliver.status import status_sentence, verdict
 from dicom_node.errors import DeliverError
 
 #: An association carries at most 128 presentation contexts (PS3.8 9.3.2.2: odd numbers 1 to 255).

@@ -63,7 +63,7 @@ def folder_source(folder: Path, *, series_uid: str | None = None) -> DemoSource:
     Raises
     ------
     VolumeError
-        There is not exactly one, or none under that UID (``SEVERAL_SERIES``, ``SERIES_NOT_FOUND``; the sentence lists
+        There is not exactly one, or none under that UID (``several_series``, ``series_not_found``; the sentence lists
         those that are there), or it is no volume.
     """
     from s2ldm_core.errors import VolumeError
@@ -72,7 +72,7 @@ def folder_source(folder: Path, *, series_uid: str | None = None) -> DemoSource:
     try:
         volume = read_volume(folder, series_uid=series_uid)
     except VolumeError as error:
-        if error.code not in ("SEVERAL_SERIES", "SERIES_NOT_FOUND"):
+        if error.code not in ("several_series", "series_not_found"):
             raise
         what = "holds several CT series:" if series_uid is None else f"has no CT series {series_uid}; it holds:"
         raise VolumeError(

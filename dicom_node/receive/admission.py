@@ -12,8 +12,8 @@ from pynetdicom.presentation import PresentationContext
 from pynetdicom.service_class import ServiceClass, StorageServiceClass, VerificationServiceClass
 from pynetdicom.sop_class import Verification, uid_to_service_class  # type: ignore[attr-defined]
 
-from dicom_node.catalog import Reason
 from dicom_node.config import Peer
+from s2ldm_core.problem import Problem
 
 # A-ASSOCIATE-RJ (PS3.8 9.3.4): result, source, reason.
 REJECT_CALLED = (0x01, 0x01, 0x07)
@@ -45,7 +45,7 @@ class Rejection:
     """An association that was turned away: the answer to the peer and the reason for the administrator."""
 
     answer: tuple[int, int, int]
-    reason: Reason
+    reason: Problem
 
 
 class Gatekeeper:
@@ -75,7 +75,7 @@ class Gatekeeper:
             near = difflib.get_close_matches(called_ae.upper(), sorted(self._routes), n=1)
             return Rejection(
                 answer=REJECT_CALLED,
-                reason=Reason(
+                reason=Problem(
                     code="called_ae_unknown",
                     sentence=f"The peer called the AE title {called_ae!r}, which is no route of this node"
                     + (f"; the nearest route is {near[0]!r}." if near else "."),
@@ -85,7 +85,7 @@ class Gatekeeper:
         if self._peers and not any(_is(known, calling_ae, peer) for known in self._peers):
             return Rejection(
                 answer=REJECT_CALLING,
-                reason=Reason(
+                reason=Problem(
                     code="peer_not_allowed",
                     sentence=f"The peer {calling_ae!r} at {peer} is not on the list of peers that may send.",
                     remedy="Add its AE title and host under node.peers if it should be served.",

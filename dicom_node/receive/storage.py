@@ -5,7 +5,7 @@ from typing import Protocol
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from dicom_node.catalog import Catalog, NewInstance, Outcome, Reason
+from dicom_node.catalog import Catalog, NewInstance, Outcome
 from dicom_node.config import Settings
 from dicom_node.errors import CatalogError, ReceiveError
 from dicom_node.receive import status
@@ -16,6 +16,7 @@ from dicom_node.receive.file_meta import Provenance
 from dicom_node.receive.group_commit import GroupCommit
 from dicom_node.receive.header import Identifiers, read_identifiers
 from dicom_node.receive.spool import Spool, SpoolFile
+from s2ldm_core.problem import Problem
 
 _log = structlog.get_logger(__name__)
 
@@ -98,7 +99,7 @@ class StorageService:
             sop_instance_uid=stored.command.sop_instance_uid,
             path=path,
             size=file.size,
-            reason=Reason(code=error.code, sentence=error.sentence, remedy=error.remedy),
+            reason=Problem(code=error.code, sentence=error.sentence, remedy=error.remedy),
             series_instance_uid=series_instance_uid,
             phase=route.phase,
             model=route.model,

@@ -56,7 +56,7 @@ def examine_series(
             "enhancement_check to tags and retry the job.",
             details=details,
         )
-    return Decision(accepted=True, set_aside=decision.set_aside, details=details)
+    return Decision(set_aside=decision.set_aside, details=details)
 
 
 def select_series(read: SeriesHeaders, *, min_slices: int) -> tuple[Decision, tuple[list[Path], SeriesGeometry] | None]:
@@ -97,7 +97,7 @@ def select_series(read: SeriesHeaders, *, min_slices: int) -> tuple[Decision, tu
     details["spacing_mm"] = [round(one, 3) for one in geometry.spacing_mm]
     set_aside = tuple(sop_instance_uid(header) for _, header in others)
     ordered = [slices[index][0] for index in geometry.order]
-    return Decision(accepted=True, set_aside=set_aside, details=details), (ordered, geometry)
+    return Decision(set_aside=set_aside, details=details), (ordered, geometry)
 
 
 def _measure(paths: Sequence[Path], spacing_mm: tuple[float, float, float]) -> Enhancement:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from s2ldm_core.problem import Problem
+
 
 class Disposition(StrEnum):
     """What a failed translation means for its job."""
@@ -67,20 +69,20 @@ class Translated:
 
 @dataclass(frozen=True, kw_only=True)
 class Failed:
-    """A request failed, with the reason for the administrator."""
+    """A request failed, and what that means for the job."""
 
-    code: str
-    sentence: str
-    remedy: str
+    problem: Problem
     disposition: Disposition
 
 
 def disk_failure(error: OSError) -> Failed:
     """A file could not be read or written, which may pass. The file's name stays out of it."""
     return Failed(
-        code="translate_disk",
-        sentence=f"A file could not be read or written: {error.strerror or type(error).__name__}.",
-        remedy="Check the free space and permissions of data_dir.",
+        problem=Problem(
+            "translate_disk",
+            f"A file could not be read or written: {error.strerror or type(error).__name__}.",
+            "Check the free space and permissions of data_dir.",
+        ),
         disposition=Disposition.RETRY,
     )
 

@@ -33,6 +33,7 @@ from dicom_node.translate.messages import (
     disk_failure,
 )
 from dicom_node.translation import TranslationRecord, training_statement
+from s2ldm_core.problem import Problem
 
 if TYPE_CHECKING:
     from s2ldm_core.translator import Translator
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 #: Models held at once; routes rarely use more, and each takes memory.
 _MODELS_HELD = 2
 #: Core reasons that concern the series rather than the model: the job is refused, as selection would have done.
-_SERIES_REASONS = frozenset({"TOO_FEW_SLICES"})
+_SERIES_REASONS = frozenset({"too_few_slices"})
 
 
 def serve(connection: Connection) -> None:
@@ -86,12 +87,7 @@ class Worker:
             of_series = isinstance(error, VolumeError) or (
                 isinstance(error, TranslationError) and error.code in _SERIES_REASONS
             )
-            return Failed(
-                code=error.code.lower(),
-                sentence=error.sentence,
-                remedy=error.remedy,
-                disposition=Disposition.REFUSE if of_series else Disposition.FAIL,
-            )
+            return Failed(problem=error.problem, disposition=Disposition.REFUSE if of_series else Disposition.FAIL)
         except OSError as error:
             return disk_failure(error)
         except Exception as error:  # noqa: BLE001 (the worker must outlive any series; the node records the reason)
@@ -171,15 +167,19 @@ def _fault(error: Exception) -> Failed:
     name, place = type(error).__name__, place_of(error)
     if isinstance(error, MemoryError) or name == "OutOfMemoryError":
         return Failed(
-            code="out_of_memory",
-            sentence="There was not enough memory to translate the series.",
-            remedy="Give the node more memory, or stop what else uses it.",
+            problem=Problem(
+                "out_of_memory",
+                "There was not enough memory to translate the series.",
+                "Give the node more memory, or stop what else uses it.",
+            ),
             disposition=Disposition.RETRY,
         )
     return Failed(
-        code="translate_fault",
-        sentence=f"Translation failed unexpectedly ({name} at {place}).",
-        remedy="Report this with the log; the series stays in the spool.",
+        problem=Problem(
+            "translate_fault",
+            f"Translation failed unexpectedly ({name} at {place}).",
+            "Report this with the log; the series stays in the spool.",
+        ),
         disposition=Disposition.FAIL,
     )
 

@@ -45,8 +45,8 @@ def read_dicom(source: Path | Sequence[Path], *, series_uid: str | None = None) 
     Raises
     ------
     VolumeError
-        ``NO_CT_FILES``, ``NOT_DICOM``, ``FILE_UNREADABLE``, ``SEVERAL_SERIES``, ``SERIES_NOT_FOUND``, ``NOT_HU``,
-        ``VOLUME_TOO_LARGE``, ``UNSUPPORTED_COMPRESSION``, ``PIXELS_UNREADABLE``.
+        ``no_ct_files``, ``not_dicom``, ``file_unreadable``, ``several_series``, ``series_not_found``, ``not_hu``,
+        ``volume_too_large``, ``unsupported_compression``, ``pixels_unreadable``.
     GeometryError
         When the slices do not form a regular stack; see `s2ldm_core.geometry.series_geometry`.
     """
@@ -86,7 +86,7 @@ def _series_in(
         header = read_header(path)
         if header is None:
             if not skip_foreign:
-                raise VolumeError("NOT_DICOM", f"{path.name} is not a DICOM file.", "Leave it out.")
+                raise VolumeError("not_dicom", f"{path.name} is not a DICOM file.", "Leave it out.")
             others["not DICOM"] = others.get("not DICOM", 0) + 1
             continue
         modality = str(header.get("Modality", "") or "without modality")
@@ -108,7 +108,7 @@ def _one_series(
     if not series:
         what = ", ".join(f"{number} {kind}" for kind, number in others.items())
         raise VolumeError(
-            "NO_CT_FILES",
+            "no_ct_files",
             f"There is no CT image among {count} files{f' ({what})' if what else ''}.",
             "Give a folder with the DICOM files of one CT series.",
         )
@@ -120,11 +120,11 @@ def _one_series(
         listing += f" and {len(series) - _LISTED} more"
     if series_uid is not None:
         if series_uid not in series:
-            raise VolumeError("SERIES_NOT_FOUND", f"Series {series_uid} is not there; these are: {listing}.")
+            raise VolumeError("series_not_found", f"Series {series_uid} is not there; these are: {listing}.")
         return series[series_uid]
     if len(series) > 1:
         raise VolumeError(
-            "SEVERAL_SERIES",
+            "several_series",
             f"There are {len(series)} CT series: {listing}.",
             "Choose one by its Series Instance UID, or give the folder of one series.",
         )
@@ -135,7 +135,7 @@ def _assemble(members: Sequence[tuple[Path, Dataset]], geometry: SeriesGeometry)
     shape = geometry.shape
     if shape[0] * shape[1] * shape[2] > _MAX_VOXELS:
         raise VolumeError(
-            "VOLUME_TOO_LARGE", f"The series has more than {_MAX_VOXELS} voxels.", "Send a part of the series."
+            "volume_too_large", f"The series has more than {_MAX_VOXELS} voxels.", "Send a part of the series."
         )
     hu = np.empty(shape, dtype=np.float32)
     padding: np.ndarray | None = None
@@ -144,7 +144,7 @@ def _assemble(members: Sequence[tuple[Path, Dataset]], geometry: SeriesGeometry)
         plane, plane_padding = read_slice(path)
         if plane.shape != shape[1:]:
             raise VolumeError(
-                "PIXELS_UNREADABLE", f"The pixels of {path.name} have shape {plane.shape}, its header says {shape[1:]}."
+                "pixels_unreadable", f"The pixels of {path.name} have shape {plane.shape}, its header says {shape[1:]}."
             )
         hu[index] = plane
         if plane_padding is not None:

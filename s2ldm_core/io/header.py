@@ -48,7 +48,7 @@ def read_header(path: Path, *, keywords: Iterable[str] = HEADER_KEYWORDS) -> Dat
     Raises
     ------
     VolumeError
-        ``FILE_UNREADABLE`` when the file cannot be opened or is damaged DICOM.
+        ``file_unreadable`` when the file cannot be opened or is damaged DICOM.
     """
     tags: list[Any] = list(keywords)
     try:
@@ -60,7 +60,7 @@ def read_header(path: Path, *, keywords: Iterable[str] = HEADER_KEYWORDS) -> Dat
         return dataset
     except (OSError, *PARSE_ERRORS) as error:
         raise VolumeError(
-            "FILE_UNREADABLE",
+            "file_unreadable",
             f"{path.name} cannot be read as DICOM ({type(error).__name__}).",
             "Check the file's permissions, or export it again.",
         ) from error

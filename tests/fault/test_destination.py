@@ -5,7 +5,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,27 +16,15 @@ from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.sop_class import Verification
 
-from dicom_node.catalog import Catalog, DeliveryState, JobState
+from dicom_node.catalog import Catalog, DeliveryState, JobState, Verdict
 from dicom_node.config import Destination, Settings, parse_settings
-from dicom_node.deliver import CircuitBreaker, DeliverStep, Verdict, echo, scu, send_files
+from dicom_node.deliver import CircuitBreaker, DeliverStep, echo, scu, send_files
 from dicom_node.derive import DerivationInfo, DeriveStep, write_derived_series
 from dicom_node.errors import DeliverError, RetriableDeliverError
+from tests.catalog_jobs import Clock, run_out
 from tests.tiny_model import translated_job
 
 SLICES = 4
-
-
-class Clock:
-    """Time that passes only when told to."""
-
-    def __init__(self) -> None:
-        self.now = datetime(2024, 1, 1, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def advance(self, seconds: float) -> None:
-        self.now += timedelta(seconds=seconds)
 
 
 class StorePeer:
@@ -335,7 +322,7 @@ def test_delivery_interrupted_by_a_kill_goes_on_with_what_is_missing(
     step.run_once()
     clock.advance(10)
     assert catalog.claim_delivery(clock()) is not None  # the node dies while sending
-    catalog.requeue_interrupted()
+    run_out(catalog, clock)
     step.run_once()
     assert delivery(catalog, job_id).state is DeliveryState.DONE
     assert len(store.received) == SLICES + 1
@@ -354,8 +341,7 @@ def test_stopping_in_the_middle_ends_in_order_and_the_next_start_sends_the_rest(
     store = peer(stop_at_second)
     step.run_once()
     cut = delivery(catalog, job_id)
-    assert (cut.state, cut.accepted_count) == (DeliveryState.SENDING, 2)
-    catalog.requeue_interrupted()
+    assert (cut.state, cut.accepted_count) == (DeliveryState.PENDING, 2)
     assert DeliverStep(settings, catalog, clock=clock).run_once()
     assert delivery(catalog, job_id).state is DeliveryState.DONE
     assert len(store.received) == SLICES

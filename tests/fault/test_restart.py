@@ -13,10 +13,10 @@ from pydicom import dcmread
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import SecondaryCaptureImageStorage
 
-from dicom_node.catalog import Catalog, JobState
+from dicom_node.catalog import Catalog, JobState, Verdict
 from dicom_node.config import Destination
 from dicom_node.deliver.scu import send_files
-from dicom_node.deliver.status import Verdict
+from dicom_node.deliver.status import verdict
 from dicom_node.demo.destination import StorageDestination
 from dicom_node.translation import TranslationRecord
 from tests import peers
@@ -79,7 +79,8 @@ def received_uids(pacs: StorageDestination) -> list[str]:
 
 
 def catalog_of(tmp_path: Path) -> Catalog:
-    return Catalog(tmp_path / "node" / "var" / "catalog.sqlite")
+    """As a node saw it that was killed: what it claimed has run out."""
+    return Catalog(tmp_path / "node" / "var" / "catalog.sqlite", lease_seconds=0.0)
 
 
 def test_killed_right_after_receiving(start: Start, pacs: StorageDestination, series: list[Path]) -> None:
@@ -125,7 +126,7 @@ def test_killed_while_deriving(
     with catalog_of(tmp_path) as catalog:
         job_id = queue_job(catalog, series, route="CECT_ART", phase="arterial", model=str(package))
         catalog.claim_job(JobState.QUEUED, JobState.TRANSLATING, "the last run")
-        catalog.finish_translation(job_id, result_path=path, details={})
+        catalog.finish_translation(catalog.get_job(job_id), result_path=path, details={})
         catalog.claim_job(JobState.TRANSLATED, JobState.DERIVING, "the last run")
     derived.mkdir(parents=True)
     (derived / "0001.dcm").write_bytes(b"half of a file")
@@ -145,7 +146,7 @@ def test_killed_while_some_instances_are_accepted(
     with catalog_of(tmp_path) as catalog:  # as if the first two had been answered before the kill
         (delivery,) = catalog.list_deliveries()
         for one in catalog.delivery_instances(delivery.id)[:2]:
-            catalog.set_instance_status(delivery.id, one.sop_instance_uid, 0x0000)
+            catalog.set_answer(delivery, one.sop_instance_uid, verdict(0x0000), status=0x0000)
 
     await_state(start(pacs.port), "done")
 

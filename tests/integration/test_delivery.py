@@ -13,9 +13,9 @@ from pydicom.uid import ImplicitVRLittleEndian, JPEG2000Lossless, SecondaryCaptu
 from pynetdicom import AE, evt
 from pynetdicom.presentation import AllStoragePresentationContexts
 
-from dicom_node.catalog import Catalog, JobState
+from dicom_node.catalog import Catalog, JobState, Verdict
 from dicom_node.config import Destination, parse_settings
-from dicom_node.deliver import DeliverStep, Verdict, echo, send_files
+from dicom_node.deliver import DeliverStep, echo, send_files
 from dicom_node.derive import DeriveStep
 from tests.peers import Peer
 from tests.peers import destination as destination_of

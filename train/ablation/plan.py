@@ -130,19 +130,19 @@ def load_plan(path: Path) -> AblationPlan:
     Raises
     ------
     TrainError
-        ``PLAN_INVALID`` or that of a configuration, naming the key.
+        ``plan_invalid`` or that of a configuration, naming the key.
     """
     try:
         plan = AblationPlan.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise TrainError(
-            "PLAN_INVALID", f"{path} cannot be read: {error}", "Name a plan such as config/train/ablation.yaml."
+            "plan_invalid", f"{path} cannot be read: {error}", "Name a plan such as config/train/ablation.yaml."
         ) from error
     except yaml.YAMLError as error:
-        raise TrainError("PLAN_INVALID", f"{path} is not YAML: {error}") from error
+        raise TrainError("plan_invalid", f"{path} is not YAML: {error}") from error
     except ValidationError as error:
         lines = [f"{'.'.join(str(p) for p in e['loc']) or 'file'}: {e['msg']}" for e in error.errors(include_url=False)]
-        raise TrainError("PLAN_INVALID", f"{path}: {'; '.join(lines)}", "Correct these keys.") from error
+        raise TrainError("plan_invalid", f"{path}: {'; '.join(lines)}", "Correct these keys.") from error
     for row in plan.rows:
         plan.configuration(row, plan.seeds[0], beside=path.parent)
     return plan

@@ -46,7 +46,7 @@ class ScoreSheet:
     Raises
     ------
     TrainError
-        ``SCORES_DAMAGED``.
+        ``scores_damaged``.
     """
 
     def __init__(self, folder: Path, *, plan: AblationPlan, runs: Sequence[AblationRun]) -> None:
@@ -116,7 +116,7 @@ def _read(path: Path) -> list[ScanScore]:
             return [_score(row) for row in reader]
     except (TypeError, ValueError, csv.Error) as error:
         raise TrainError(
-            "SCORES_DAMAGED", f"{path} cannot be read: {error}", "Remove this file; its runs are then made again."
+            "scores_damaged", f"{path} cannot be read: {error}", "Remove this file; its runs are then made again."
         ) from error
 
 

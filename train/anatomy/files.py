@@ -46,12 +46,12 @@ def find_subjects(anatomy: Path) -> list[SubjectFiles]:
     Raises
     ------
     TrainError
-        ``ANATOMY_MISSING`` when there is none.
+        ``anatomy_missing`` when there is none.
     """
     found = [subject for folder in _folders(anatomy) if (subject := _subject(folder)) is not None]
     if not found:
         raise TrainError(
-            "ANATOMY_MISSING",
+            "anatomy_missing",
             f"There is no label map in {anatomy}.",
             "Give a folder of subjects, each with labels.json and a label map, or with TotalSegmentator's segmentations/*.nii.gz.",
         )
@@ -130,7 +130,7 @@ def _grid(path: Path) -> tuple[Any, ...]:
         reader.ReadImageInformation()
     except RuntimeError as error:
         raise TrainError(
-            "ANATOMY_UNREADABLE", f"{path} cannot be read.", "Write the label map again as NIfTI."
+            "anatomy_unreadable", f"{path} cannot be read.", "Write the label map again as NIfTI."
         ) from error
     numbers = (*reader.GetSpacing(), *reader.GetOrigin(), *reader.GetDirection())
     return (*reader.GetSize(), *(round(float(value), 2) for value in numbers))
@@ -158,7 +158,7 @@ def read_subject(files: SubjectFiles) -> Subject:
     Raises
     ------
     TrainError
-        ``ANATOMY_UNREADABLE``, naming the file; ``AnatomyError`` of the core where the map itself is wrong.
+        ``anatomy_unreadable``, naming the file; ``AnatomyError`` of the core where the map itself is wrong.
     """
     if files.names is not None:
         volume = _read(files.maps[0])
@@ -171,7 +171,7 @@ def read_subject(files: SubjectFiles) -> Subject:
         image, _ = canonical(_read(files.ct))
         if image.shape != turned.shape or not np.allclose(image.affine, turned.affine, atol=0.05):
             raise TrainError(
-                "ANATOMY_GRID",
+                "anatomy_grid",
                 f"{files.ct} is not on the grid of {files.maps[0]}.",
                 "Resample one of them, or move the CT away.",
             )
@@ -196,7 +196,7 @@ def _combined(masks: tuple[Path, ...]) -> tuple[Volume, dict[int, str]]:
             total = mask.with_hu(np.zeros(mask.shape, np.float32))
         if mask.shape != total.shape:
             raise TrainError(
-                "ANATOMY_GRID", f"{path} has another grid than {masks[0]}.", "Write all masks of a subject on one grid."
+                "anatomy_grid", f"{path} has another grid than {masks[0]}.", "Write all masks of a subject on one grid."
             )
         total.hu[mask.hu > 0.5] = value
         names[value] = _stem(path)
@@ -216,5 +216,5 @@ def _read(path: Path) -> Volume:
         return Volume(hu=sitk.GetArrayFromImage(image).astype(np.float32), affine=affine)
     except (RuntimeError, ValueError, VolumeError) as error:
         raise TrainError(
-            "ANATOMY_UNREADABLE", f"{path} cannot be read as a volume.", "Write it again as a three-dimensional NIfTI."
+            "anatomy_unreadable", f"{path} cannot be read as a volume.", "Write it again as a three-dimensional NIfTI."
         ) from error

@@ -153,14 +153,14 @@ def structure(name: str) -> str:
     Raises
     ------
     AnatomyError
-        ``LABEL_UNKNOWN`` for a name that no rule knows.
+        ``label_unknown`` for a name that no rule knows.
     """
     plain = re.sub(r"[\s_\-]+", " ", re.sub(r"\(.*?\)", " ", name)).strip().lower()
     for pattern, found in _RULES:
         if re.search(pattern, plain):
             return found.format(side="left" if re.search(r"\bleft\b", plain) else "right")
     raise AnatomyError(
-        "LABEL_UNKNOWN",
+        "label_unknown",
         f"No anatomical structure is known by the name {name!r}.",
         "Use TotalSegmentator's class names or plain anatomical English in labels.json, or leave the label out.",
     )

@@ -44,19 +44,19 @@ def make_anatomy_store(
     Raises
     ------
     TrainError
-        ``ANATOMY_MISSING``, ``SUBJECT_UNKNOWN``, ``PHASE_UNKNOWN`` or ``ANATOMY_UNREADABLE``.
+        ``anatomy_missing``, ``subject_unknown``, ``phase_unknown`` or ``anatomy_unreadable``.
     """
     known = {files.name: files for files in find_subjects(anatomy)}
     unknown = [name for name in subjects if name not in known]
     if unknown:
         raise TrainError(
-            "SUBJECT_UNKNOWN", f"{anatomy} has no subject {', '.join(unknown)}.", f"It has: {', '.join(sorted(known))}."
+            "subject_unknown", f"{anatomy} has no subject {', '.join(unknown)}.", f"It has: {', '.join(sorted(known))}."
         )
     chosen = tuple(known[name] for name in subjects) or tuple(known.values())
     wrong = [phase for phase in phases if phase not in PHASE_SECONDS or phase == "native"]
     if wrong or not phases:
         raise TrainError(
-            "PHASE_UNKNOWN",
+            "phase_unknown",
             f"There is no contrast phase {', '.join(wrong)!r}.",
             "Choose from arterial, venous, delayed.",
         )

@@ -53,7 +53,7 @@ class AnatomyScan:
     Raises
     ------
     AnatomyError
-        ``NO_NATIVE_CT`` when a simulated scan is asked of a subject without one; ``PHASE_UNKNOWN`` by `change_hu`.
+        ``no_native_ct`` when a simulated scan is asked of a subject without one; ``phase_unknown`` by `change_hu`.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class AnatomyScan:
     ) -> None:
         if mode == "simulated" and subject.ct_hu is None:
             raise AnatomyError(
-                "NO_NATIVE_CT", f"{subject.name} has no native CT on the grid of its label map.", "Paint it instead."
+                "no_native_ct", f"{subject.name} has no native CT on the grid of its label map.", "Paint it instead."
             )
         self.subject, self.seed, self.mode, self.spacing_mm = subject, seed, mode, spacing_mm
         rng = stream(seed, "anatomy view")
@@ -142,7 +142,7 @@ class AnatomyScan:
         """CECT minus NCCT without noise, (D, H, W) float32, HU; phase: a name in `PHASE_SECONDS` or seconds after the injection's start."""
         if isinstance(phase, str) and phase not in PHASE_SECONDS:
             raise AnatomyError(
-                "PHASE_UNKNOWN",
+                "phase_unknown",
                 f"There is no phase {phase!r}.",
                 f"Choose one of {', '.join(PHASE_SECONDS)} or seconds.",
             )

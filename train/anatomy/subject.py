@@ -84,14 +84,14 @@ def prepare(
     Raises
     ------
     AnatomyError
-        ``LABEL_UNKNOWN``, ``LABEL_UNNAMED``, ``GRID_DIFFERS`` or ``ANATOMY_EMPTY``.
+        ``label_unknown``, ``label_unnamed``, ``grid_differs`` or ``anatomy_empty``.
     """
     if ct_hu is not None and ct_hu.shape != ids.shape:
-        raise AnatomyError("GRID_DIFFERS", f"The CT of {name} has shape {ct_hu.shape}, its label map {ids.shape}.")
+        raise AnatomyError("grid_differs", f"The CT of {name} has shape {ct_hu.shape}, its label map {ids.shape}.")
     codes = _codes(name, ids, names)
     if np.count_nonzero(codes) * float(np.prod(spacing_mm)) < _SMALLEST_ML * 1000.0:
         raise AnatomyError(
-            "ANATOMY_EMPTY", f"The label map of {name} holds hardly any labelled tissue.", "Give a map of the torso."
+            "anatomy_empty", f"The label map of {name} holds hardly any labelled tissue.", "Give a map of the torso."
         )
     codes = complete(codes, spacing_mm, ct_hu=ct_hu)
     keep = _usable_slices(codes)
@@ -121,7 +121,7 @@ def _codes(name: str, ids: np.ndarray, names: Mapping[int, str]) -> np.ndarray:
     unnamed = [int(value) for value in present if value and int(value) not in names]
     if unnamed:
         raise AnatomyError(
-            "LABEL_UNNAMED",
+            "label_unnamed",
             f"The map of {name} holds labels without a name: {unnamed[:8]}.",
             "Name them in labels.json.",
         )

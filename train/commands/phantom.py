@@ -42,7 +42,7 @@ def phantom(
 
         if dicom:
             raise TrainError(
-                "DICOM_OF_ANATOMY", "Pairs from label maps are written as a pair store only.", "Leave --dicom out."
+                "dicom_of_anatomy", "Pairs from label maps are written as a pair store only.", "Leave --dicom out."
             )
         anatomy_pairs(
             output,
@@ -60,7 +60,7 @@ def phantom(
 
     if breathing and not dicom:
         raise TrainError(
-            "BREATHING_IN_STORE", "A pair store holds registered pairs.", "Add --dicom, then run s2ldm-train prepare."
+            "breathing_in_store", "A pair store holds registered pairs.", "Add --dicom, then run s2ldm-train prepare."
         )
     make = partial(write_dicom, breathing_mm=breathing) if dicom else make_store
     made = 0

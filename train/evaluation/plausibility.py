@@ -132,7 +132,7 @@ def labelled_regions(path: Path, scan: Volume) -> list[Region]:
     Raises
     ------
     TrainError
-        ``LABELS_UNREADABLE``.
+        ``labels_unreadable``.
     """
     labels = read_labels(path)
     cores = organ_cores(labels.on(scan), spacing_mm=scan.spacing_mm, fewest=_FEWEST_VOXELS)
@@ -152,7 +152,7 @@ def placed_regions(path: Path, scan: Volume) -> list[Region]:
     Raises
     ------
     TrainError
-        ``REGIONS_UNREADABLE``: not such a list, or a region outside the scan.
+        ``regions_unreadable``: not such a list, or a region outside the scan.
     """
     try:
         spheres = [_Sphere.model_validate(item) for item in yaml.safe_load(path.read_text(encoding="utf-8"))]
@@ -160,7 +160,7 @@ def placed_regions(path: Path, scan: Volume) -> list[Region]:
             _known(sphere.structure)
     except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError, ValidationError, S2LDMError) as error:
         raise TrainError(
-            "REGIONS_UNREADABLE",
+            "regions_unreadable",
             f"{path} is not a list of regions: {str(error).splitlines()[0]}",
             "Write a YAML list of {name: …, structure: aorta, centre_mm: [x, y, z], radius_mm: 5}, LPS millimetres.",
         ) from error
@@ -171,7 +171,7 @@ def placed_regions(path: Path, scan: Volume) -> list[Region]:
         inside = np.linalg.norm(place - np.asarray(sphere.centre_mm), axis=-1) <= sphere.radius_mm
         if inside.sum() < _FEWEST_VOXELS:
             raise TrainError(
-                "REGIONS_UNREADABLE",
+                "regions_unreadable",
                 f"The region {sphere.name!r} holds {inside.sum()} voxels of the scan, fewer than {_FEWEST_VOXELS}.",
                 "Give its centre in LPS millimetres, and a larger radius.",
             )

@@ -59,7 +59,7 @@ class RecordFolder:
     Raises
     ------
     TrainError
-        ``EVALUATION_DIFFERS`` when the folder holds scores of other data, systems or settings.
+        ``evaluation_differs`` when the folder holds scores of other data, systems or settings.
     """
 
     def __init__(self, folder: Path, *, settings: dict[str, Any]) -> None:
@@ -70,7 +70,7 @@ class RecordFolder:
         path = folder / _SETTINGS
         if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != plain:
             raise TrainError(
-                "EVALUATION_DIFFERS",
+                "evaluation_differs",
                 f"{folder} holds an evaluation of other data, systems or settings (see {_SETTINGS} there).",
                 "Name another output folder, or remove that one.",
             )
@@ -82,7 +82,7 @@ class RecordFolder:
         Raises
         ------
         TrainError
-            ``RECORD_DAMAGED``.
+            ``record_damaged``.
         """
         path = self._path(case, phase)
         if not path.is_file():
@@ -91,7 +91,7 @@ class RecordFolder:
             return ScanRecord.model_validate_json(path.read_text(encoding="utf-8"))
         except (ValidationError, UnicodeDecodeError) as error:
             raise TrainError(
-                "RECORD_DAMAGED", f"{path} cannot be read.", "Remove this file; its scan is then scored again."
+                "record_damaged", f"{path} cannot be read.", "Remove this file; its scan is then scored again."
             ) from error
 
     def save(self, record: ScanRecord) -> None:

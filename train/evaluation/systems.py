@@ -89,7 +89,7 @@ def candidates(
     Raises
     ------
     TrainError
-        ``CEILING_UNKNOWN``, ``CEILING_MISSING``, ``CEILING_DIFFERS``.
+        ``ceiling_unknown``, ``ceiling_missing``, ``ceiling_differs``.
     PackageError
         A package is damaged.
     """
@@ -97,7 +97,7 @@ def candidates(
     for label in ceilings:
         if label not in packages:
             raise TrainError(
-                "CEILING_UNKNOWN",
+                "ceiling_unknown",
                 f"--ceiling names {label!r}, which is none of the packages ({', '.join(packages)}).",
                 "Use the label of the package that was trained in that run.",
             )
@@ -125,7 +125,7 @@ def candidates(
             table.append(_autoencoder(label, package, system, ceilings.get(label), translator.device))
         elif label in ceilings:
             raise TrainError(
-                "CEILING_DIFFERS", f"{label} has no autoencoder: it is a {package.metadata.system}.", "Leave it out."
+                "ceiling_differs", f"{label} has no autoencoder: it is a {package.metadata.system}.", "Leave it out."
             )
     return table
 
@@ -141,12 +141,12 @@ def stage_one(run: Path, like: S2LDM) -> S2LDM:
     Raises
     ------
     TrainError
-        ``CEILING_MISSING`` when the run keeps no such weights, ``CEILING_DIFFERS`` when they are of another network.
+        ``ceiling_missing`` when the run keeps no such weights, ``ceiling_differs`` when they are of another network.
     """
     path = run / STAGE_ONE
     if not path.is_file() or not (run / "config.yaml").is_file():
         raise TrainError(
-            "CEILING_MISSING",
+            "ceiling_missing",
             f"{run} has no {STAGE_ONE}: the autoencoder as stage 1 left it.",
             "Name the run's folder; runs keep these weights when stage 1 ends.",
         )
@@ -156,11 +156,11 @@ def stage_one(run: Path, like: S2LDM) -> S2LDM:
         system.load_state_dict(load_file(path))
     except (yaml.YAMLError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise TrainError(
-            "CEILING_DIFFERS", f"{path} cannot be loaded: {error}", "Name the run that wrote both."
+            "ceiling_differs", f"{path} cannot be loaded: {error}", "Name the run that wrote both."
         ) from error
     if not isinstance(system, S2LDM) or system.config.autoencoder != like.config.autoencoder:
         raise TrainError(
-            "CEILING_DIFFERS",
+            "ceiling_differs",
             f"The autoencoder of {run} is another one than the package's.",
             "Name the run that the package came from.",
         )

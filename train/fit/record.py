@@ -36,12 +36,12 @@ def check_data(run: Path, *, digest: str) -> None:
     Raises
     ------
     TrainError
-        ``DATA_CHANGED``.
+        ``data_changed``.
     """
     before = read_record(run).get("data", {})
     if before and before["digest"] != digest:
         raise TrainError(
-            "DATA_CHANGED",
+            "data_changed",
             f"The training split of {before['store']} is not the one that the run in {run} began with "
             f"(digest {digest[:12]}…, recorded {before['digest'][:12]}…; {before['cases']} cases then).",
             "Bring the data back, or give the new run another name.",

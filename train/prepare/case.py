@@ -103,7 +103,7 @@ def make_case(task: CaseTask) -> bool:
     run = _common_slices(native, [one.covered for one in accepted.values()])
     if accepted and run.stop - run.start < _MIN_SLICES:
         reason = f"the phases have {run.stop - run.start} slices in common"
-        rejections += [_rejected(pairing.contrasts[phase], phase, "NO_COMMON_SLICES", reason) for phase in accepted]
+        rejections += [_rejected(pairing.contrasts[phase], phase, "no_common_slices", reason) for phase in accepted]
         accepted = {}
     _write_rejections(task, rejections, nothing_left=not accepted)
     if accepted:

@@ -44,7 +44,7 @@ class Ledger:
         Raises
         ------
         TrainError
-            ``LEDGER_UNREADABLE`` when it is damaged.
+            ``ledger_unreadable`` when it is damaged.
         """
         path = folder / FILE
         if not path.is_file():
@@ -54,7 +54,7 @@ class Ledger:
             return cls(path=path, patients={key: Entry(**entry) for key, entry in held.items()})
         except (OSError, ValueError, TypeError, AttributeError) as error:
             raise TrainError(
-                "LEDGER_UNREADABLE",
+                "ledger_unreadable",
                 f"{path} cannot be read.",
                 "Restore it from a backup, or prepare into a new folder: without it patients would change names and splits.",
             ) from error

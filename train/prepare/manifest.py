@@ -30,7 +30,7 @@ def keep_options(folder: Path, options: PrepareOptions) -> None:
     Raises
     ------
     TrainError
-        ``STORE_OPTIONS`` naming what differs.
+        ``store_options`` naming what differs.
     """
     path = folder / OPTIONS
     record = options.record()
@@ -40,7 +40,7 @@ def keep_options(folder: Path, options: PrepareOptions) -> None:
         if differing:
             told = ", ".join(f"{key} was {held.get(key)}, is {record.get(key)}" for key in differing)
             raise TrainError(
-                "STORE_OPTIONS",
+                "store_options",
                 f"The store {folder} was begun with other options: {told}.",
                 "Give the same options, or prepare into a new folder.",
             )
@@ -103,7 +103,7 @@ def _case(folder: Path, name: str) -> dict[str, Any] | None:
         }
     except (ValueError, KeyError, TypeError) as error:
         raise TrainError(
-            "CASE_UNREADABLE", f"{path} is damaged.", f"Remove the folder {path.parent} and run the command again."
+            "case_unreadable", f"{path} is damaged.", f"Remove the folder {path.parent} and run the command again."
         ) from error
 
 

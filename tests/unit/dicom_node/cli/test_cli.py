@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import yaml
 
-from dicom_node.catalog import Catalog, Reason
+from dicom_node.catalog import Catalog
 from dicom_node.cli import main
 from dicom_node.service.lock import DataDirLock
+from s2ldm_core.problem import Problem
 from tests.tiny_model import add_series, write_tiny_package
 
 Writer = Callable[..., list[Path]]
@@ -65,7 +66,7 @@ def add_job(config: Path, paths: list[Path]) -> None:
         catalog.complete_series(
             series.key, signal="released", phase="arterial", model="demo", seen_at=series.last_received_at
         )
-        catalog.refuse_job(1, code="too_few_slices", sentence="The series has 3 slices.", remedy="Send more.")
+        catalog.refuse_job(catalog.get_job(1), Problem("too_few_slices", "The series has 3 slices.", "Send more."))
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
@@ -206,7 +207,7 @@ def test_jobs_list_without_jobs_says_so(config: Path, capsys: pytest.CaptureFixt
             called_ae="CECT_X",
             calling_ae="CT1",
             peer="10.0.0.9",
-            reason=Reason(code="called_ae_unknown", sentence="No."),
+            reason=Problem("called_ae_unknown", "No."),
         )
 
     assert run("jobs", "list", "--config", config) == 0

@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from dicom_node.deliver import CircuitBreaker, Verdict, backoff_seconds, verdict
+from dicom_node.catalog import Verdict
+from dicom_node.deliver import CircuitBreaker, backoff_seconds, verdict
 from dicom_node.deliver.status import status_sentence
 
 NOW = datetime(2024, 1, 1, tzinfo=UTC)

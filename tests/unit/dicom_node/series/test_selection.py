@@ -79,8 +79,8 @@ def test_series_is_refused_for(native: list[Path], attributes: dict[str, Any], c
 
     assert not decision.accepted
     assert decision.code == code
-    assert decision.sentence.endswith(".")
-    assert decision.remedy
+    assert decision.problem.sentence.endswith(".")
+    assert decision.problem.remedy
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_synthesizing_equipment_makes_a_series_synthetic(native: list[Path]) -> 
     decision = select(native)
 
     assert decision.code == "synthetic"
-    assert "1 of 10" in decision.sentence
+    assert "1 of 10" in decision.problem.sentence
 
 
 def test_acquisition_equipment_does_not_make_a_series_synthetic(native: list[Path]) -> None:
@@ -144,15 +144,15 @@ def test_own_uid_root_alone_does_not_make_a_series_synthetic(native: list[Path])
 def test_one_enhanced_image_among_many_is_enough(native: list[Path]) -> None:
     change(native[4:5], ContrastBolusAgent="ULTRAVIST")
 
-    assert "1 of 10" in select(native).sentence
+    assert "1 of 10" in select(native).problem.sentence
 
 
 def test_too_few_slices_says_how_many_are_needed(native: list[Path]) -> None:
     decision = select(native[:1], min_slices=8)
 
     assert decision.code == "too_few_slices"
-    assert "1 slice" in decision.sentence
-    assert "8" in decision.sentence
+    assert "1 slice" in decision.problem.sentence
+    assert "8" in decision.problem.sentence
 
 
 def test_localizer_in_an_axial_series_is_set_aside(native: list[Path]) -> None:
@@ -177,7 +177,7 @@ def test_missing_slice_in_the_middle_is_refused_with_its_place(native: list[Path
     decision = select(native)
 
     assert decision.code == "irregular_spacing"
-    assert "4.00 mm between" in decision.sentence
+    assert "4.00 mm between" in decision.problem.sentence
 
 
 def test_unreadable_file_is_refused_with_its_number(native: list[Path]) -> None:
@@ -186,7 +186,7 @@ def test_unreadable_file_is_refused_with_its_number(native: list[Path]) -> None:
     decision = select(native)
 
     assert decision.code == "unreadable_instances"
-    assert "1 of 10" in decision.sentence
+    assert "1 of 10" in decision.problem.sentence
 
 
 def test_sop_class_emptied_by_deidentification_is_found_in_the_file_meta(native: list[Path]) -> None:
@@ -205,8 +205,8 @@ def test_enhanced_hu_without_tags_is_refused_and_explained(native: list[Path]) -
     decision = examine_series(native, min_slices=8, measure=lambda _paths, _spacing: found)
 
     assert decision.code == "enhanced_by_hu"
-    assert "310 HU" in decision.sentence
-    assert "enhancement_check" in decision.remedy
+    assert "310 HU" in decision.problem.sentence
+    assert "enhancement_check" in decision.problem.remedy
 
 
 def test_enhanced_hu_is_not_looked_for_where_the_route_says_tags(native: list[Path]) -> None:

@@ -101,4 +101,4 @@ def test_a_name_leads_to_its_tissue(name: str, expected: str) -> None:
 def test_an_unknown_name_is_refused_by_name() -> None:
     with pytest.raises(AnatomyError, match="flux capacitor") as refusal:
         structure("flux capacitor")
-    assert refusal.value.code == "LABEL_UNKNOWN"
+    assert refusal.value.code == "label_unknown"

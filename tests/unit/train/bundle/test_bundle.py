@@ -111,7 +111,7 @@ def test_a_changed_package_becomes_no_bundle(package: Any, tmp_path: Path) -> No
     for path in package.path.iterdir():
         (copy / path.name).write_bytes(path.read_bytes())
     (copy / "network.yaml").write_text((copy / "network.yaml").read_text().replace("core_blocks: 1", "core_blocks: 2"))
-    with pytest.raises(PackageError, match="PACKAGE_CHANGED"):
+    with pytest.raises(PackageError, match="package_changed"):
         make_bundle(ModelPackage.load(copy), tmp_path / "bundle")
 
 

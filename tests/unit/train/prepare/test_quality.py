@@ -75,12 +75,12 @@ def test_less_mutual_information_alone_is_interpolation_and_no_reason() -> None:
 @pytest.mark.parametrize(
     ("code", "change"),
     [
-        ("MISALIGNED_FAT", {"after": replace(GOOD.after, fat_hu=60.0)}),
-        ("MISALIGNED_BONE", {"after": replace(GOOD.after, bone_edge_hu=250.0)}),
-        ("REGISTRATION_WORSE", {"after": replace(GOOD.after, mutual_information=0.7, fat_hu=42.0)}),
+        ("misaligned_fat", {"after": replace(GOOD.after, fat_hu=60.0)}),
+        ("misaligned_bone", {"after": replace(GOOD.after, bone_edge_hu=250.0)}),
+        ("registration_worse", {"after": replace(GOOD.after, mutual_information=0.7, fat_hu=42.0)}),
         ("FOLDING", {"folding": 0.05}),
-        ("SHORT_COVERAGE", {"covered": 0.3}),
-        ("NOT_ENHANCED", {"enhanced_hu": 10.0}),
+        ("short_coverage", {"covered": 0.3}),
+        ("not_enhanced", {"enhanced_hu": 10.0}),
     ],
 )
 def test_a_bad_pair_is_refused_with_its_reason(code: str, change: dict[str, object]) -> None:
