@@ -7,6 +7,7 @@ The functions take anything that offers DICOM keywords as attributes (a pydicom 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,10 @@ _ENHANCED_CT = frozenset({"1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.
 # Cosines are written with as few as four digits; 1e-3 rad moves a voxel at the edge of a 500 mm field by 0.25 mm.
 _COSINE_TOLERANCE = 1e-3
 _DUPLICATE_MM = 0.01
+# Two acquisitions of the same places lie some hundredths of a millimetre apart; overlapping slices never this close.
+_DUPLICATE_FRACTION = 0.1
+# So many equal steps side by side are another increment, not slices that are missing.
+_RUN_OF_STEPS = 3
 # Positions are often rounded to 0.1 mm, so a step may be wrong by that much however small the spacing is.
 _STEP_TOLERANCE_MM = 0.1
 _STEP_TOLERANCE_FRACTION = 0.03
@@ -56,7 +61,8 @@ class SeriesGeometry:
     rows, columns
         Matrix of every slice.
     frame_of_reference_uid
-        Shared Frame of Reference UID; ``None`` when no header has one.
+        Shared Frame of Reference UID; ``None`` when no header has one, or when every slice has one of its own, as
+        de-identification writes them.
     """
 
     order: tuple[int, ...]
@@ -180,7 +186,10 @@ def _numbers(headers: Sequence[Any], keyword: str, count: int) -> np.ndarray:
 
 
 def _frame_of_reference(headers: Sequence[Any]) -> str | None:
-    uids = {str(uid) for header in headers if (uid := getattr(header, "FrameOfReferenceUID", None))}
+    stated = [str(uid) for header in headers if (uid := getattr(header, "FrameOfReferenceUID", None))]
+    uids = set(stated)
+    if len(uids) == len(headers) > 1:
+        return None  # one for each slice: it says nothing, and the positions must
     if len(uids) > 1:
         raise GeometryError(
             "mixed_frame_of_reference",
@@ -219,11 +228,14 @@ def _regular_step(along: np.ndarray, positions: np.ndarray, normal: np.ndarray) 
         ``(D,)`` mm ascending, ``(D, 3)`` LPS mm in the same order, ``(3,)`` unit vector.
     """
     steps = np.diff(along)
-    duplicates = np.flatnonzero(steps < _DUPLICATE_MM)
+    near_mm = max(_DUPLICATE_MM, _DUPLICATE_FRACTION * float(np.percentile(steps, 90)))
+    duplicates = np.flatnonzero(steps < near_mm)
     if duplicates.size:
+        apart_mm = float(steps[duplicates].max())
+        where = "lie where another one lies" if apart_mm < _DUPLICATE_MM else f"lie within {apart_mm:.2f} mm of another"
         raise GeometryError(
             "duplicate_positions",
-            f"{duplicates.size} of {along.size} images lie where another one lies; the first such place is "
+            f"{duplicates.size} of {along.size} images {where}; the first such place is "
             f"{along[duplicates[0]]:.2f} mm along the slice normal.",
             "Send each position once: one phase, one time point and one reconstruction per series.",
         )
@@ -261,6 +273,7 @@ def _refuse_irregular(along: np.ndarray, steps: np.ndarray) -> None:
         if drift.max() <= 2 * tolerance:
             return
         odd = np.array([min(int(np.argmax(drift)), steps.size - 1)])
+    _refuse_two_spacings(along, steps, tolerance)
     worst = int(odd[np.argmax(np.abs(steps[odd] - usual))])
     ratio = steps[odd] / usual
     holes = bool(np.all(np.abs(ratio - np.round(ratio)) * usual <= tolerance * np.round(ratio)) and ratio.min() > 1.5)
@@ -273,6 +286,22 @@ def _refuse_irregular(along: np.ndarray, steps: np.ndarray) -> None:
         if holes
         else "Send a series with one reconstruction increment.",
     )
+
+
+def _refuse_two_spacings(along: np.ndarray, steps: np.ndarray, tolerance: float) -> None:
+    """Name a change of increment where there is one: nothing is missing then."""
+    ends = [*np.flatnonzero(np.abs(np.diff(steps)) > tolerance), steps.size - 1]
+    starts = [0, *(end + 1 for end in ends[:-1])]
+    runs = [(start, end) for start, end in zip(starts, ends, strict=True) if end - start + 1 >= _RUN_OF_STEPS]
+    for (first, _), (second, _) in pairwise(runs):
+        before, after = float(np.median(steps[first : first + _RUN_OF_STEPS])), float(steps[second])
+        if abs(before - after) > tolerance:
+            raise GeometryError(
+                "irregular_spacing",
+                f"The slices have two spacings: {before:.2f} mm up to {along[second]:.2f} mm along the slice normal, "
+                f"{after:.2f} mm from there on.",
+                "Send a series with one reconstruction increment, or each part as a series of its own.",
+            )
 
 
 def _census(values: list[str]) -> str:

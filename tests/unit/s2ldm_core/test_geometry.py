@@ -138,6 +138,37 @@ def test_impossible_geometry_is_invalid(keyword: str, value: object) -> None:
     assert _code(headers).code == "geometry_invalid"
 
 
+def test_a_frame_of_reference_for_each_slice_says_nothing_and_the_positions_decide() -> None:
+    headers = _headers([0.0, 2.0, 4.0])
+    for number, header in enumerate(headers):
+        header.FrameOfReferenceUID = f"1.2.{number}"
+
+    geometry = series_geometry(headers)
+
+    assert geometry.frame_of_reference_uid is None
+    assert geometry.spacing_mm[0] == 2.0
+
+
+def test_two_acquisitions_of_the_same_places_are_named_as_that_and_not_as_holes() -> None:
+    error = _code(_headers([place for k in range(10) for place in (2.0 * k, 2.0 * k + 0.02)]))
+
+    assert error.code == "duplicate_positions"
+    assert "10 of 20 images lie within 0.02 mm of another" in error.sentence
+
+
+def test_a_change_of_increment_is_named_with_both_spacings_and_its_place() -> None:
+    error = _code(_headers([*(5.0 * k for k in range(8)), *(35.0 + 1.25 * k for k in range(1, 13))]))
+
+    assert error.code == "irregular_spacing"
+    assert "two spacings: 5.00 mm up to 35.00 mm" in error.sentence
+    assert "1.25 mm from there on" in error.sentence
+    assert "missing" not in f"{error.sentence} {error.remedy}"
+
+
+def test_overlapping_slices_are_a_volume() -> None:
+    assert series_geometry(_headers([1.25 * k for k in range(5)])).spacing_mm[0] == 1.25
+
+
 def test_one_image_is_no_volume() -> None:
     assert _code(_headers([0.0])).code == "single_slice"
 
