@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from itertools import combinations
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, SerializeAsAny, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SerializeAsAny, create_model, model_validator
 
 from dicom_node.deliver.destinations import DESTINATIONS, DestinationSettings
 from dicom_node.deliver.destinations.dicom import DicomSettings
 from dicom_node.section import AETitle, Port, PositiveSeconds, Section, kind_in, nearest
+from dicom_node.translate.executors import EXECUTORS
 
 Phase = Literal["arterial", "venous", "delayed"]
 OutputForm = Literal["sc", "ct", "multiframe-sc"]
@@ -102,11 +103,21 @@ def _of_its_kind(value: Any) -> Any:
 Destination = Annotated[SerializeAsAny[DestinationSettings], BeforeValidator(_of_its_kind)]
 
 
-class ComputeSettings(Section):
+if TYPE_CHECKING:
+    _ExecutorSections = Section
+else:  # one for every executor that has keys of its own, named as the executor
+    _ExecutorSections = create_model(
+        "_ExecutorSections",
+        __base__=Section,
+        **{name: (kind.settings_type, kind.settings_type()) for name, kind in EXECUTORS.items() if kind.settings_type},
+    )
+
+
+class ComputeSettings(_ExecutorSections):
     """Where translation runs."""
 
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
-    executor: Literal["local"] = "local"
+    executor: Annotated[str, kind_in(EXECUTORS)] = "local"
     threads: int | None = Field(default=None, ge=1)
     job_timeout_seconds: PositiveSeconds = 3600.0
     max_attempts: int = Field(default=3, ge=1)

@@ -16,7 +16,7 @@ from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.sop_class import Verification
 
-from dicom_node.catalog import Catalog, DeliveryState, JobState, Verdict
+from dicom_node.catalog import Catalog, DeliveryRow, DeliveryState, JobState, Lease, Verdict
 from dicom_node.config import Settings, parse_settings
 from dicom_node.deliver.destinations.dicom import DicomSettings, scu
 from dicom_node.deliver.destinations.dicom.scu import echo, send_files
@@ -372,6 +372,32 @@ def raw_server(talk: Callable[[socket.socket], None]) -> Iterator[int]:
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         yield server.getsockname()[1]
+
+
+@pytest.mark.parametrize(("response_timeout_seconds", "longest_answer_seconds"), [(1.0, 900.0), (2000.0, 4001.0)])
+def test_lease_is_patient_for_as_long_as_an_answer_may_take(
+    settings: Settings,
+    step: DeliverStep,
+    catalog: Catalog,
+    job_id: int,
+    peer: Callable[..., StorePeer],
+    monkeypatch: pytest.MonkeyPatch,
+    response_timeout_seconds: float,
+    longest_answer_seconds: float,
+) -> None:
+    peer()
+    object.__setattr__(settings.destinations["pacs"], "response_timeout_seconds", response_timeout_seconds)
+    patience: list[float] = []
+    hold = catalog.hold
+
+    def held(claim: DeliveryRow, *, patience_seconds: float) -> Lease:
+        patience.append(patience_seconds)
+        return hold(claim, patience_seconds=patience_seconds)
+
+    monkeypatch.setattr(catalog, "hold", held)
+    step.run_once()
+    assert delivery(catalog, job_id).state is DeliveryState.DONE
+    assert patience[0] >= longest_answer_seconds
 
 
 def test_something_else_on_the_port_is_told_apart_from_nothing() -> None:
