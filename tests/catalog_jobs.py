@@ -7,7 +7,7 @@ from pathlib import Path
 from dicom_node.catalog import Catalog, DerivedInstance, JobState, NewInstance, SeriesRow
 from dicom_node.catalog.database import LEASE_SECONDS
 from dicom_node.config import SeriesSettings
-from dicom_node.deliver.status import verdict
+from dicom_node.deliver.destinations.dicom.status import verdict
 from dicom_node.series.signals import SIGNALS
 
 QUIET = 20.0

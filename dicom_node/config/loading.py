@@ -13,8 +13,10 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from dicom_node.config.settings import Settings, nearest
+from dicom_node.config.settings import Settings, destination_kind
+from dicom_node.deliver.destinations import DestinationSettings
 from dicom_node.errors import ConfigError
+from dicom_node.section import nearest
 
 ENVIRONMENT_PREFIX = "S2LDM_"
 # Sections whose keys are names; an override of one key keeps the others of the defaults.
@@ -85,7 +87,7 @@ def parse_settings(
     try:
         return Settings.model_validate(merged)
     except ValidationError as error:
-        lines = [_explain(detail) for detail in error.errors()]
+        lines = [_explain(detail, merged) for detail in error.errors()]
         raise ConfigError(
             "config_invalid",
             f"{source}: " + "\n".join(lines),
@@ -136,19 +138,23 @@ def _copy(value: Any) -> Any:
     return {key: _copy(one) for key, one in value.items()} if isinstance(value, dict) else value
 
 
-def _explain(detail: Mapping[str, Any]) -> str:
+def _explain(detail: Mapping[str, Any], document: dict[str, Any]) -> str:
     location = [str(part) for part in detail["loc"] if part != "[key]"]
     where = ".".join(location)
     if detail["type"] == "extra_forbidden":
-        return f"unknown key {where}" + nearest(location[-1], _keys_beside(location))
+        return f"unknown key {where}" + nearest(location[-1], _keys_beside(location, document))
     message = str(detail["msg"]).removeprefix("Value error, ")
     return f"{where}: {message}" if where else message
 
 
-def _keys_beside(location: list[str]) -> list[str]:
+def _keys_beside(location: list[str], document: dict[str, Any]) -> list[str]:
     model: Any = Settings
+    value: Any = document
     for part in location[:-1]:
         model = _inner_model(model, part)
+        value = value.get(part) if isinstance(value, dict) else None
+        if model is DestinationSettings and isinstance(value, dict):
+            model = destination_kind(value)
     return list(model.model_fields) if model is not None else []
 
 

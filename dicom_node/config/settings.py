@@ -1,39 +1,19 @@
 """Every section and key of the configuration, with its default, its limits and its cross checks."""
 
-from collections.abc import Iterable
-from difflib import get_close_matches
+from collections.abc import Mapping
 from itertools import combinations
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SerializeAsAny, create_model, model_validator
 
-_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost", "0.0.0.0"})  # noqa: S104 (compared with, not bound to)
+from dicom_node.deliver.destinations import DESTINATIONS, DestinationSettings
+from dicom_node.deliver.destinations.dicom import DicomSettings
+from dicom_node.section import AETitle, Port, PositiveSeconds, Section, kind_in, nearest
+from dicom_node.translate.executors import EXECUTORS
 
-
-def _ae_title(value: str) -> str:
-    # PS3.5 6.2, VR AE: at most 16 characters of the default repertoire, no backslash or control character, not only
-    # spaces; leading and trailing spaces are not significant, so they can only be mistakes here.
-    if not 1 <= len(value) <= 16:
-        raise ValueError(f"an AE title has 1 to 16 characters, not {len(value)}")
-    if value != value.strip():
-        raise ValueError("an AE title must not begin or end with a space")
-    if not value.isascii() or not value.isprintable() or "\\" in value:
-        raise ValueError("an AE title has only printable ASCII characters and no backslash")
-    return value
-
-
-AETitle = Annotated[str, AfterValidator(_ae_title)]
-Port = Annotated[int, Field(ge=1, le=65535)]
-PositiveSeconds = Annotated[float, Field(gt=0)]
 Phase = Literal["arterial", "venous", "delayed"]
 OutputForm = Literal["sc", "ct", "multiframe-sc"]
-
-
-class Section(BaseModel):
-    """A group of keys; an unknown one is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
 
 class Peer(Section):
@@ -106,25 +86,38 @@ class Route(Section):
     steps: int | None = Field(default=None, ge=1)
 
 
-class Destination(Section):
-    """One peer that derived series go to, and how patient the node is with it."""
-
-    ae_title: AETitle
-    host: str = Field(min_length=1)
-    port: Port
-    calling_ae_title: AETitle | None = None
-    connect_timeout_seconds: PositiveSeconds = 10.0
-    response_timeout_seconds: PositiveSeconds = 60.0
-    max_attempts: int = Field(default=20, ge=1)
-    retry_seconds: PositiveSeconds = 10.0
-    retry_max_seconds: PositiveSeconds = 3600.0
+class _Kind(Section):
+    type: Annotated[str, kind_in(DESTINATIONS)] = "dicom"
 
 
-class ComputeSettings(Section):
+def destination_kind(value: Mapping[str, Any]) -> type[DestinationSettings]:
+    """What a destination's keys are to be validated as; pydantic's errors if its ``type`` is not known."""
+    return DESTINATIONS[_Kind.model_validate({key: value[key] for key in value if key == "type"}).type]
+
+
+def _of_its_kind(value: Any) -> Any:
+    return destination_kind(value).model_validate(value) if isinstance(value, dict) else value
+
+
+#: One section for each ``type``.
+Destination = Annotated[SerializeAsAny[DestinationSettings], BeforeValidator(_of_its_kind)]
+
+
+if TYPE_CHECKING:
+    _ExecutorSections = Section
+else:  # one for every executor that has keys of its own, named as the executor
+    _ExecutorSections = create_model(
+        "_ExecutorSections",
+        __base__=Section,
+        **{name: (kind.settings_type, kind.settings_type()) for name, kind in EXECUTORS.items() if kind.settings_type},
+    )
+
+
+class ComputeSettings(_ExecutorSections):
     """Where translation runs."""
 
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
-    executor: Literal["local"] = "local"
+    executor: Annotated[str, kind_in(EXECUTORS)] = "local"
     threads: int | None = Field(default=None, ge=1)
     job_timeout_seconds: PositiveSeconds = 3600.0
     max_attempts: int = Field(default=3, ge=1)
@@ -161,8 +154,8 @@ def _default_routes() -> dict[str, Route]:
     }
 
 
-def _default_destinations() -> dict[str, Destination]:
-    return {"pacs": Destination(ae_title="ORTHANC", host="127.0.0.1", port=4242)}
+def _default_destinations() -> dict[str, DestinationSettings]:
+    return {"pacs": DicomSettings(ae_title="ORTHANC", host="127.0.0.1", port=4242)}
 
 
 class Settings(Section):
@@ -189,9 +182,8 @@ class Settings(Section):
             if title == self.node.ae_title:
                 raise ValueError(f"routes.{title} is also node.ae_title; a route needs an AE title of its own")
         for name, destination in self.destinations.items():
-            here = destination.host in _LOOPBACK and destination.port == self.node.port
-            if here and destination.ae_title in self.routes:
-                raise ValueError(f"destinations.{name} is this node's own route {destination.ae_title}")
+            if (called := destination.called_at(self.node.port)) in self.routes:
+                raise ValueError(f"destinations.{name} is this node's own route {called}")
         if self.node.database is not None and not self.node.database.startswith("sqlite://"):
             raise ValueError("node.database must be null or an sqlite:// URL; this version has no other database")
         return self
@@ -233,9 +225,3 @@ class Settings(Section):
     def min_slices(self, route: str) -> int:
         """Fewest slices that the route translates."""
         return self.routes[route].min_slices or self.series.min_slices
-
-
-def nearest(name: str, known: Iterable[object]) -> str:
-    """``(did you mean …?)`` with the most similar of the known names; empty if none is similar."""
-    close = get_close_matches(name, [str(one) for one in known], n=1, cutoff=0.5)
-    return f" (did you mean {close[0]!r}?)" if close else ""

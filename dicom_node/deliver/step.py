@@ -9,14 +9,14 @@ from pathlib import Path
 import structlog
 
 from dicom_node.catalog import Catalog, DeliveryInstanceRow, DeliveryRow, Lease, Verdict
-from dicom_node.config import Destination, Settings
+from dicom_node.config import Settings
+from dicom_node.deliver.destinations import Answer, Destination, DestinationSettings
 from dicom_node.deliver.retry import CircuitBreaker, backoff_seconds
-from dicom_node.deliver.scu import SendStatus, send_files
 from dicom_node.errors import DeliverError, RetriableDeliverError
 from dicom_node.privacy import place_of
 from s2ldm_core.problem import Problem, ProblemError
 
-#: One instance may take a destination's response timeout; a sender silent for so long hangs.
+#: A sender silent for so long hangs, unless one answer of its destination may take longer.
 _PATIENCE_SECONDS = 900.0
 
 
@@ -54,18 +54,19 @@ class DeliverStep:
         delivery = self._catalog.claim_delivery(now, exclude_destinations=self._breaker.open_destinations(now))
         if delivery is None:
             return False
-        destination = self._settings.destinations.get(delivery.destination)
-        with self._catalog.hold(delivery, patience_seconds=_PATIENCE_SECONDS) as lease:
+        settings = self._settings.destinations.get(delivery.destination)
+        answer_seconds = 0.0 if settings is None else settings.answer_seconds
+        with self._catalog.hold(delivery, patience_seconds=max(_PATIENCE_SECONDS, 2 * answer_seconds)) as lease:
             try:
-                if destination is None:
+                if settings is None:
                     raise DeliverError(
                         "destination_gone",
                         f"The destination {delivery.destination} is no longer configured.",
                         "Configure it again and retry the job, or cancel it.",
                     )
-                self._deliver(delivery, destination, lease)
+                self._deliver(delivery, settings.open(own_ae_title=self._settings.node.ae_title), lease)
             except RetriableDeliverError as error:
-                self._retry(delivery, destination, error.problem)
+                self._retry(delivery, settings, error.problem)
             except ProblemError as error:
                 self._quarantine(delivery, error.problem)
             except Exception as error:  # noqa: BLE001 (one delivery's fault must not stop the others; recorded, logged)
@@ -80,20 +81,14 @@ class DeliverStep:
         waiting = [one for one in self._catalog.delivery_instances(delivery.id) if not one.accepted]
         paths = [_path(one) for one in waiting]
 
-        def record(answer: SendStatus) -> None:
+        def record(answer: Answer) -> None:
             lease.beat()
             self._catalog.set_answer(
                 delivery, answer.sop_instance_uid, answer.verdict, status=answer.status, comment=answer.comment
             )
 
         answers = (
-            send_files(
-                paths,
-                destination,
-                calling_ae=destination.calling_ae_title or self._settings.node.ae_title,
-                on_status=record,
-                should_stop=lambda: self._stopping.is_set() or lease.lost,
-            )
+            destination.send(paths, on_answer=record, should_stop=lambda: self._stopping.is_set() or lease.lost)
             if paths
             else []
         )
@@ -118,14 +113,14 @@ class DeliverStep:
         if self._catalog.finish_delivery(delivery):
             self._log.info("delivered", delivery_id=delivery.id, job_id=delivery.job_id, instances=len(answers))
 
-    def _retry(self, delivery: DeliveryRow, destination: Destination | None, problem: Problem) -> None:
+    def _retry(self, delivery: DeliveryRow, settings: DestinationSettings | None, problem: Problem) -> None:
         attempts = delivery.attempts + 1
-        if destination is None or attempts >= destination.max_attempts:
+        if settings is None or attempts >= settings.max_attempts:
             given_up = f"{problem.sentence} Given up after {attempts} attempts."
             self._quarantine(delivery, replace(problem, sentence=given_up))
             return
         now = self._now()
-        first_seconds, longest_seconds = destination.retry_seconds, destination.retry_max_seconds
+        first_seconds, longest_seconds = settings.retry_seconds, settings.retry_max_seconds
         if problem.code != "peer_out_of_resources":
             self._breaker.failed(
                 delivery.destination, now=now, first_seconds=first_seconds, longest_seconds=longest_seconds

@@ -22,7 +22,7 @@ from dicom_node.service.loop import Step, StepLoop
 from dicom_node.service.models import model_identity, model_min_slices
 from dicom_node.service.observe import Metrics
 from dicom_node.service.retention import RetentionStep
-from dicom_node.translate import TranslateStep
+from dicom_node.translate.step import TranslateStep
 from dicom_node.web.app import create_app
 from dicom_node.web.server import WebServer
 

@@ -1,4 +1,4 @@
-"""The translate step: gives queued jobs to the worker, one at a time, and records how they end."""
+"""The translate step: gives queued jobs to the executor, one at a time, and records how they end."""
 
 import shutil
 import threading
@@ -12,12 +12,10 @@ import structlog
 
 from dicom_node.catalog import Catalog, JobRow, JobState, Lease
 from dicom_node.config import Route, Settings
-from dicom_node.errors import TranslateError
+from dicom_node.translate.executors import EXECUTORS, Executor
 from dicom_node.translate.messages import Disposition, Failed, Load, Progress, Translate, Translated, disk_failure
-from dicom_node.translate.process import WorkerDiedError, WorkerInterruptedError, WorkerProcess
 from s2ldm_core.problem import Problem
 
-_LOAD_TIMEOUT_SECONDS = 600.0
 _PROGRESS_SECONDS = 1.0
 #: A worker that says nothing for so long hangs: it is ended, and the job tried again.
 _SILENCE_SECONDS = 600.0
@@ -26,10 +24,11 @@ _WARM_UP_AGAIN_SECONDS = 60.0
 
 
 class TranslateStep:
-    """Takes jobs in ``queued`` and leaves a result in ``data_dir/work/<job id>/``.
+    """Takes jobs in ``queued`` and leaves a result in ``data_dir/work/<job id>.<claim>/``.
 
-    Run by one thread; `stop` may come from any. The worker is started by the first `run_once` (or `warm_up`), outlives
-    the jobs, and is started again when it died or hung. ``clock`` gives the current time, timezone-aware.
+    Every claim has a folder of its own, because the last holder of a claim that ran out may still write. Run by one
+    thread; `stop` may come from any. ``executor`` is the one that the configuration names unless another is given;
+    ``clock`` gives the current time, timezone-aware.
     """
 
     def __init__(
@@ -37,41 +36,37 @@ class TranslateStep:
         settings: Settings,
         catalog: Catalog,
         *,
+        executor: Executor | None = None,
         clock: Callable[[], datetime] | None = None,
         silence_seconds: float = _SILENCE_SECONDS,
     ) -> None:
+        compute = settings.compute
         self._settings = settings
         self._catalog = catalog
         self._now = clock or (lambda: datetime.now(UTC))
-        self._worker = WorkerProcess()
+        self._executor = executor or EXECUTORS[compute.executor](getattr(compute, compute.executor, None))
         self._silence_seconds = silence_seconds
         self._stopping = threading.Event()
         self._busy = threading.Lock()
-        self._warm = False
         self._warm_up_at = 0.0
         self._log = structlog.get_logger(step="translate")
 
     @property
     def ready(self) -> bool:
-        """Whether the worker runs and has its models loaded."""
-        return self._warm and self._worker.alive
-
-    @property
-    def worker_pid(self) -> int | None:
-        """The worker's process ID, while it runs."""
-        return self._worker.pid if self._worker.alive else None
+        """Whether the executor runs and has its models loaded."""
+        return self._executor.ready
 
     def warm_up(self) -> bool:
-        """Start the worker and load the models of all routes; False if that failed (logged; jobs will say why)."""
+        """Have the models of all routes loaded; False if that failed (logged; jobs will say why)."""
         with self._busy:
-            return self._ensure_worker()
+            return self._ensure_ready()
 
     def run_once(self) -> bool:
         """Translate one job; False if none was waiting. A job's failure is recorded, never raised."""
         with self._busy:
             if self._stopping.is_set():
                 return False
-            self._ensure_worker()
+            self._ensure_ready()
             job = self._catalog.claim_job(JobState.QUEUED, JobState.TRANSLATING, "translate")
             if job is None:
                 return False
@@ -83,43 +78,27 @@ class TranslateStep:
             return True
 
     def stop(self) -> None:
-        """Stop the worker. A job it works on is given back."""
+        """Stop the executor. A job it works on is given back."""
         self._stopping.set()
         with self._busy:
-            self._worker.stop()
-            self._warm = False
+            self._executor.stop()
 
-    def _ensure_worker(self) -> bool:
+    def _ensure_ready(self) -> bool:
         if self.ready:
             return True
-        if self._worker.alive and time.monotonic() < self._warm_up_at:
+        if time.monotonic() < self._warm_up_at:
             return False
-        self._warm = False
         compute = self._settings.compute
-        good = True
-        for model in dict.fromkeys(route.model for route in self._settings.routes.values()):
-            try:
-                self._worker.start()
-                answer = self._worker.ask(
-                    Load(model=model, device=compute.device, threads=compute.threads),
-                    timeout_seconds=_LOAD_TIMEOUT_SECONDS,
-                    on_progress=lambda _: None,
-                    should_stop=self._stopping.is_set,
-                )
-            except WorkerInterruptedError:
-                return False
-            except TranslateError as error:
-                good = False
-                self._log.error("model_not_loaded", model=model, code=error.code)
-                continue
-            if isinstance(answer, Failed):
-                good = False
-                self._log.error(
-                    "model_not_loaded", model=model, code=answer.problem.code, sentence=answer.problem.sentence
-                )
-        self._warm = good
-        self._warm_up_at = time.monotonic() + _WARM_UP_AGAIN_SECONDS
-        return good
+        models = dict.fromkeys(route.model for route in self._settings.routes.values())
+        problems = self._executor.warm_up(
+            [Load(model=model, device=compute.device, threads=compute.threads) for model in models],
+            should_stop=self._stopping.is_set,
+        )
+        for model, problem in problems.items():
+            self._log.error("model_not_loaded", model=model, code=problem.code, sentence=problem.sentence)
+        if problems:
+            self._warm_up_at = time.monotonic() + _WARM_UP_AGAIN_SECONDS
+        return self.ready
 
     def _work_on(self, job: JobRow, lease: Lease) -> None:
         route = self._settings.routes.get(job.route)
@@ -135,46 +114,40 @@ class TranslateStep:
             problem = Problem("source_gone", "The source series is no longer in the spool.", "Send the series again.")
             self._end(job, Failed(problem=problem, disposition=Disposition.FAIL))
         else:
-            folder = self._settings.work_dir / str(job.id)
-            if folder.exists():  # left by a run that was interrupted
-                shutil.rmtree(folder)
+            for left in self._settings.work_dir.glob(f"{job.id}.*"):  # by claims that were lost
+                shutil.rmtree(left, ignore_errors=True)
+            folder = self._settings.work_dir / f"{job.id}.{str(job.worker).rpartition(':')[2]}"
             self._ask(job, route, [str(path) for path in paths], folder=folder, lease=lease)
 
     def _ask(self, job: JobRow, route: Route, paths: list[str], *, folder: Path, lease: Lease) -> None:
         compute = self._settings.compute
         watch = _JobWatch(self._catalog, job, lease)
-        try:
-            self._worker.start()
-            answer = self._worker.ask(
-                Translate(
-                    paths=tuple(paths),
-                    folder=str(folder),
-                    phase=job.phase,
-                    model=job.model,
-                    device=compute.device,
-                    seed=route.seed,
-                    steps=route.steps,
-                    threads=compute.threads,
-                ),
-                timeout_seconds=compute.job_timeout_seconds,
-                on_progress=watch.progress,
-                should_stop=lambda: self._stopping.is_set() or lease.silent or lease.lost or watch.lost,
-            )
-        except WorkerInterruptedError:
-            shutil.rmtree(folder, ignore_errors=True)
-            if self._stopping.is_set():
-                self._catalog.release(job)
-            elif lease.silent:
-                self._end(job, Failed(problem=self._silence(), disposition=Disposition.RETRY))
-            return  # otherwise it was cancelled, or another node has it
-        except TranslateError as error:
-            died = isinstance(error, WorkerDiedError)
-            answer = Failed(problem=error.problem, disposition=Disposition.RETRY if died else Disposition.FAIL)
+        answer = self._executor.translate(
+            Translate(
+                paths=tuple(paths),
+                folder=str(folder),
+                phase=job.phase,
+                model=job.model,
+                device=compute.device,
+                seed=route.seed,
+                steps=route.steps,
+                threads=compute.threads,
+            ),
+            on_progress=watch.progress,
+            should_stop=lambda: self._stopping.is_set() or lease.silent or lease.lost or watch.lost,
+            timeout_seconds=compute.job_timeout_seconds,
+        )
         if isinstance(answer, Translated):
             self._finish(job, answer, folder=folder)
-        elif isinstance(answer, Failed):
-            shutil.rmtree(folder, ignore_errors=True)
+            return
+        shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(answer, Failed):
             self._end(job, answer)
+        elif self._stopping.is_set():
+            self._catalog.release(job)
+        elif lease.silent:
+            self._end(job, Failed(problem=self._silence(), disposition=Disposition.RETRY))
+        # Otherwise it was cancelled, or another node has it.
 
     def _finish(self, job: JobRow, answer: Translated, *, folder: Path) -> None:
         details = {

@@ -14,9 +14,9 @@ from pynetdicom import AE, evt
 from pynetdicom.sop_class import SecondaryCaptureImageStorage
 
 from dicom_node.catalog import Catalog, JobState, Verdict
-from dicom_node.config import Destination
-from dicom_node.deliver.scu import send_files
-from dicom_node.deliver.status import verdict
+from dicom_node.deliver.destinations.dicom import DicomSettings
+from dicom_node.deliver.destinations.dicom.scu import send_files
+from dicom_node.deliver.destinations.dicom.status import verdict
 from dicom_node.demo.destination import StorageDestination
 from dicom_node.translation import TranslationRecord
 from tests import peers
@@ -62,7 +62,9 @@ def start(tmp_path: Path, package: Path) -> Iterator[Start]:
 
 
 def send(node: peers.Peer, paths: list[Path]) -> None:
-    answers = send_files(paths, Destination(ae_title="CECT_ART", host=peers.HOST, port=node.port), calling_ae="SENDER")
+    answers = send_files(
+        paths, DicomSettings(ae_title="CECT_ART", host=peers.HOST, port=node.port), calling_ae="SENDER"
+    )
     assert [answer.verdict for answer in answers] == [Verdict.ACCEPTED] * len(paths)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from dicom_node.catalog import Catalog, DeliveryState, JobState, Verdict
 from dicom_node.catalog.quarantine import MAX_REJECTED_PEERS
-from dicom_node.deliver.status import verdict
+from dicom_node.deliver.destinations.dicom.status import verdict
 from dicom_node.errors import CatalogError
 from s2ldm_core.problem import Problem
 from tests.catalog_jobs import Clock, deliver, derive, instance, job_in, run_out

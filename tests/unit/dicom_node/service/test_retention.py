@@ -112,7 +112,7 @@ def test_quarantined_object_goes_and_its_row_stays(
 
 def test_work_folder_goes_when_its_job_has_ended(settings: Settings, catalog: Catalog, clock: Clock) -> None:
     job_id = job_in(catalog, clock, JobState.TRANSLATING)
-    at_work, left = settings.work_dir / str(job_id), settings.work_dir / "99"
+    at_work, left = settings.work_dir / f"{job_id}.abc", settings.work_dir / "99.abc"
     at_work.mkdir(parents=True)
     left.mkdir()
 

@@ -1,6 +1,6 @@
 """What a peer's answers mean for a delivery: stored, try again, or never (PS3.4 B.2.3, PS3.7 C, PS3.8 9.3.4)."""
 
-from dicom_node.catalog import Verdict
+from dicom_node.states import Verdict
 
 #: The peer has the object: success and the Storage warnings (PS3.4 B.2.3: 0xB000 coercion, 0xB006 elements discarded,
 #: 0xB007 data set does not match SOP class), and duplicate SOP Instance (PS3.7 C.5). The last is what some peers answer

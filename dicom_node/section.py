@@ -1,0 +1,50 @@
+"""What the configuration is made of: sections, and the types of their keys.
+
+Beside `dicom_node.config`, so that kinds (of destinations, of executors) can declare their sections next to their code.
+"""
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+
+def _ae_title(value: str) -> str:
+    # PS3.5 6.2, VR AE: at most 16 characters of the default repertoire, no backslash or control character, not only
+    # spaces; leading and trailing spaces are not significant, so they can only be mistakes here.
+    if not 1 <= len(value) <= 16:
+        raise ValueError(f"an AE title has 1 to 16 characters, not {len(value)}")
+    if value != value.strip():
+        raise ValueError("an AE title must not begin or end with a space")
+    if not value.isascii() or not value.isprintable() or "\\" in value:
+        raise ValueError("an AE title has only printable ASCII characters and no backslash")
+    return value
+
+
+AETitle = Annotated[str, AfterValidator(_ae_title)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+PositiveSeconds = Annotated[float, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """A group of keys; an unknown one is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+def nearest(name: str, known: Iterable[object]) -> str:
+    """``(did you mean …?)`` with the most similar of the known names; empty if none is similar."""
+    close = get_close_matches(name, [str(one) for one in known], n=1, cutoff=0.5)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def kind_in(registry: Mapping[str, object]) -> AfterValidator:
+    """A key that names one of a registry's kinds; another name is an error that names them and the nearest."""
+
+    def known(name: str) -> str:
+        if name not in registry:
+            raise ValueError(f"there is no {name!r}, only {', '.join(registry)}" + nearest(name, registry))
+        return name
+
+    return AfterValidator(known)
