@@ -136,19 +136,20 @@ def _model(model: str, *, phases: set[str]) -> str:
 
 def _destination(name: str, settings: Settings) -> str:
     from dicom_node.deliver.scu import echo
-    from dicom_node.derive import OutputForm
+    from dicom_node.derive.forms import output_form
 
     destination = settings.destinations[name]
-    forms = {OutputForm(route.output) for route in settings.routes.values() if name in route.destinations}
+    outputs = {route.output for route in settings.routes.values() if name in route.destinations}
+    classes = {output_form(output).sop_class_uid for output in outputs}
     calling = calling_ae(destination, settings)
     where = f"{destination.ae_title} at {destination.host}:{destination.port}"
-    refused = echo(destination, calling_ae=calling, storage=sorted({form.sop_class_uid for form in forms}))
+    refused = echo(destination, calling_ae=calling, storage=sorted(classes))
     if refused:
         raise NodeError(
             "no_context",
             f"{where} answers, but does not take {', '.join(uid.name for uid in refused)} from {calling}.",
             "Enable it there, or choose another output for the routes.",
         )
-    if not forms:
+    if not classes:
         return f"{where} answers; no route sends to it"
-    return f"{where} answers and takes {', '.join(sorted(form.sop_class_uid.name for form in forms))} from {calling}"
+    return f"{where} answers and takes {', '.join(sorted(uid.name for uid in classes))} from {calling}"

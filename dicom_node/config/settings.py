@@ -1,12 +1,15 @@
 """Every section and key of the configuration, with its default, its limits and its cross checks."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from dicom_node.derive.forms import DEFAULT_FORM, FORM_NAMES
+from dicom_node.phases import OTHER_PHASE, PHASES
 
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost", "0.0.0.0"})  # noqa: S104 (compared with, not bound to)
 
@@ -23,11 +26,24 @@ def _ae_title(value: str) -> str:
     return value
 
 
+def _one_of(known: Iterable[str]) -> Callable[[object], object]:
+    """A validator of names that a registry declares; its error lists them and points to the nearest."""
+    *others, last = names = tuple(known)
+
+    def check(value: object) -> object:
+        if value not in names:
+            listed = f"{', '.join(map(repr, others))} or {last!r}"
+            raise ValueError(f"Input should be {listed}{nearest(str(value), names)}")
+        return value
+
+    return check
+
+
 AETitle = Annotated[str, AfterValidator(_ae_title)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 PositiveSeconds = Annotated[float, Field(gt=0)]
-Phase = Literal["arterial", "venous", "delayed"]
-OutputForm = Literal["sc", "ct", "multiframe-sc"]
+PhaseName = Annotated[str, BeforeValidator(_one_of(PHASES))]
+FormName = Annotated[str, BeforeValidator(_one_of(FORM_NAMES))]
 
 
 class Section(BaseModel):
@@ -81,20 +97,16 @@ class Window(Section):
     width: float = Field(ge=1)
 
 
-#: Series Numbers of the phases lie apart, so that those of one study do not meet.
-_SERIES_NUMBER_OFFSETS = {"arterial": 1000, "venous": 2000, "delayed": 3000}
-
-
 def _series_number_offset(route: dict[str, Any]) -> int:
-    return _SERIES_NUMBER_OFFSETS.get(route.get("phase", ""), 1000)
+    return PHASES.get(route.get("phase", ""), OTHER_PHASE).series_number_offset
 
 
 class Route(Section):
     """One called AE title: target phase, model, output form, selection rules and destinations."""
 
-    phase: Phase
+    phase: PhaseName
     model: str = Field(default="demo", min_length=1)
-    output: OutputForm = "sc"
+    output: FormName = DEFAULT_FORM
     destinations: tuple[str, ...] = ()
     series_description: str | None = Field(default=None, max_length=64)
     series_number_offset: int = Field(default_factory=_series_number_offset, ge=1)

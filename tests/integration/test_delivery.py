@@ -16,7 +16,7 @@ from pynetdicom.presentation import AllStoragePresentationContexts
 from dicom_node.catalog import Catalog, JobState, Verdict
 from dicom_node.config import Destination, parse_settings
 from dicom_node.deliver import DeliverStep, echo, send_files
-from dicom_node.derive import DeriveStep
+from dicom_node.derive.step import DeriveStep
 from tests.peers import Peer
 from tests.peers import destination as destination_of
 from tests.tiny_model import translated_job
