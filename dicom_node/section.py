@@ -3,7 +3,7 @@
 Beside `dicom_node.config`, so that kinds (of destinations, of executors) can declare their sections next to their code.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Annotated
 
@@ -39,12 +39,15 @@ def nearest(name: str, known: Iterable[object]) -> str:
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
-def kind_in(registry: Mapping[str, object]) -> AfterValidator:
+def kind_in(registry: Iterable[str]) -> AfterValidator:
     """A key that names one of a registry's kinds; another name is an error that names them and the nearest."""
+    names = tuple(registry)
 
     def known(name: str) -> str:
-        if name not in registry:
-            raise ValueError(f"there is no {name!r}, only {', '.join(registry)}" + nearest(name, registry))
+        if name not in names:
+            *others, last = map(repr, names)
+            listed = f"{', '.join(others)} or {last}" if others else last
+            raise ValueError(f"Input should be {listed}" + nearest(name, names))
         return name
 
     return AfterValidator(known)

@@ -19,6 +19,7 @@ from s2ldm_core.intensity import gate, unit_change_to_hu, window_to_unit
 from s2ldm_core.package import ModelPackage, PackageMetadata
 from s2ldm_core.resample import from_spacing, to_spacing
 from s2ldm_core.systems import System
+from s2ldm_core.translation import Translation, training_statement
 from s2ldm_core.volume import Volume, canonical
 
 _TILE = (16, 48, 48)
@@ -36,12 +37,8 @@ class TranslationResult:
 
     volume: Volume
     """HU on the source's grid, with its slice records: source HU + predicted change."""
-    phase: str
-    seed: int
-    steps: int
-    seconds: dict[str, float]
-    """Wall time of ``crop``, ``resample``, ``encode``, ``step 1`` …, ``decode``, ``add``."""
-    package: PackageMetadata
+    translation: Translation
+    """How it was made; ``seconds`` of ``crop``, ``resample``, ``encode``, ``step 1`` …, ``decode``, ``add``."""
 
 
 class Translator:
@@ -102,11 +99,16 @@ class Translator:
 
         return TranslationResult(
             volume=add_change(volume, predict, metadata=meta, clock=clock),
-            phase=phase,
-            seed=seed,
-            steps=steps or self.default_steps,
-            seconds=clock.seconds,
-            package=meta,
+            translation=Translation(
+                phase=phase,
+                model_name=meta.name,
+                model_version=meta.version,
+                weights_sha256=meta.weights_sha256,
+                training_statement=training_statement(meta.training_data),
+                seed=seed,
+                steps=steps or self.default_steps,
+                seconds=clock.seconds,
+            ),
         )
 
     @property

@@ -10,6 +10,7 @@ from pydicom import dcmread
 
 from dicom_node.catalog import Catalog, JobState, NewInstance
 from dicom_node.translation import TranslationRecord
+from s2ldm_core.translation import Translation
 
 
 def write_tiny_package(folder: Path, *, min_slices: int = 2) -> Path:
@@ -85,13 +86,15 @@ def translated_job(catalog: Catalog, paths: Sequence[Path], hu: np.ndarray, *, r
     assert claimed is not None
     assert claimed.id == job_id
     record = TranslationRecord(
-        phase="arterial",
-        model_name="tiny",
-        model_version="0.0.1",
-        weights_sha256="ab" * 32,
-        training_statement="nothing",
-        seed=0,
-        steps=1,
+        translation=Translation(
+            phase="arterial",
+            model_name="tiny",
+            model_version="0.0.1",
+            weights_sha256="ab" * 32,
+            training_statement="nothing",
+            seed=0,
+            steps=1,
+        ),
         sop_instance_uids=tuple(str(dcmread(path, stop_before_pixels=True).SOPInstanceUID) for path in paths),
     )
     path = record.save(folder / str(job_id), hu=hu, padding=None)

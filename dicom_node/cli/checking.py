@@ -134,9 +134,9 @@ def _model(model: str, *, phases: set[str]) -> str:
 
 
 def _destination(name: str, settings: Settings) -> str:
-    from dicom_node.derive import OutputForm
+    from dicom_node.derive.forms import output_form
 
-    forms = {OutputForm(route.output) for route in settings.routes.values() if name in route.destinations}
+    outputs = {route.output for route in settings.routes.values() if name in route.destinations}
     destination = settings.destinations[name].open(own_ae_title=settings.node.ae_title)
-    found = destination.check(sorted({form.sop_class_uid for form in forms}))
-    return found if forms else f"{found}; no route sends to it"
+    found = destination.check(sorted({output_form(output).sop_class_uid for output in outputs}))
+    return found if outputs else f"{found}; no route sends to it"

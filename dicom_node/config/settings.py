@@ -9,11 +9,13 @@ from pydantic import AfterValidator, BeforeValidator, Field, SerializeAsAny, cre
 
 from dicom_node.deliver.destinations import DESTINATIONS, DestinationSettings
 from dicom_node.deliver.destinations.dicom import DicomSettings
+from dicom_node.derive.forms import DEFAULT_FORM, FORM_NAMES
+from dicom_node.phases import OTHER_PHASE, PHASES
 from dicom_node.section import AETitle, Port, PositiveSeconds, Section, kind_in, nearest
 from dicom_node.translate.executors import EXECUTORS
 
-Phase = Literal["arterial", "venous", "delayed"]
-OutputForm = Literal["sc", "ct", "multiframe-sc"]
+PhaseName = Annotated[str, kind_in(PHASES)]
+FormName = Annotated[str, kind_in(FORM_NAMES)]
 
 
 class Peer(Section):
@@ -61,20 +63,16 @@ class Window(Section):
     width: float = Field(ge=1)
 
 
-#: Series Numbers of the phases lie apart, so that those of one study do not meet.
-_SERIES_NUMBER_OFFSETS = {"arterial": 1000, "venous": 2000, "delayed": 3000}
-
-
 def _series_number_offset(route: dict[str, Any]) -> int:
-    return _SERIES_NUMBER_OFFSETS.get(route.get("phase", ""), 1000)
+    return PHASES.get(route.get("phase", ""), OTHER_PHASE).series_number_offset
 
 
 class Route(Section):
     """One called AE title: target phase, model, output form, selection rules and destinations."""
 
-    phase: Phase
+    phase: PhaseName
     model: str = Field(default="demo", min_length=1)
-    output: OutputForm = "sc"
+    output: FormName = DEFAULT_FORM
     destinations: tuple[str, ...] = ()
     series_description: str | None = Field(default=None, max_length=64)
     series_number_offset: int = Field(default_factory=_series_number_offset, ge=1)

@@ -18,6 +18,7 @@ from dicom_node.demo.destination import StorageDestination
 from dicom_node.demo.figure import draw
 from dicom_node.demo.node import DemoError, demo_settings, running_node, send_source, wait_for_jobs
 from dicom_node.demo.source import DemoSource, folder_source, phantom_source
+from dicom_node.phases import PHASES
 
 _MARKER = ".s2ldm-demo"
 
@@ -169,7 +170,7 @@ def _prepare(output: Path) -> None:
         raise DemoError("output_exists", f"{output} holds something else.", "Name another folder with --output.")
     output.mkdir(parents=True, exist_ok=True)
     marker.touch()
-    for name in ("source", "arterial", "venous", "delayed"):
+    for name in ("source", *PHASES):
         for path in sorted((output / name).glob("*.dcm")):
             path.unlink()
     (output / "demo.png").unlink(missing_ok=True)

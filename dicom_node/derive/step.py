@@ -10,7 +10,7 @@ import structlog
 from dicom_node import __version__
 from dicom_node.catalog import Catalog, InstanceRow, JobRow, JobState, Lease
 from dicom_node.config import Route, Settings
-from dicom_node.derive.info import DerivationInfo, OutputForm
+from dicom_node.derive.info import DerivationInfo
 from dicom_node.derive.series import DerivedSeries, write_derived_series
 from dicom_node.errors import DeriveError
 from dicom_node.privacy import place_of
@@ -129,15 +129,9 @@ class DeriveStep:
 def derivation_info(record: TranslationRecord, route: Route, *, job: JobRow, created_at: datetime) -> DerivationInfo:
     """What the derived objects say: the translation's record, told in the route's way."""
     return DerivationInfo(
-        phase=record.phase,
-        model_name=record.model_name,
-        model_version=record.model_version,
-        weights_sha256=record.weights_sha256,
-        training_statement=record.training_statement,
-        seed=record.seed,
-        steps=record.steps,
+        translation=record.translation,
         route=job.route,
-        output=OutputForm(route.output),
+        output=route.output,
         series_number_offset=route.series_number_offset,
         series_description=route.series_description,
         window_hu=None if route.window is None else (route.window.center, route.window.width),

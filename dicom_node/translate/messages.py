@@ -1,9 +1,11 @@
 """What the node and its translation worker say to each other: plain values and paths, never images."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 
 from s2ldm_core.problem import Problem
+from s2ldm_core.translation import Translation
 
 
 class Disposition(StrEnum):
@@ -58,13 +60,30 @@ class Loaded:
 
 @dataclass(frozen=True, kw_only=True)
 class Translated:
-    """A result is complete on disk; ``record_path`` names its record."""
+    """A result is complete on disk; ``record_path`` names its record, ``translation.seconds`` has writing it as well."""
 
     record_path: str
-    model_version: str
-    weights_sha256: str
-    steps: int
-    seconds: dict[str, float] = field(default_factory=dict)
+    translation: Translation
+
+    @property
+    def model_version(self) -> str:
+        """Version of the model package."""
+        return self.translation.model_version
+
+    @property
+    def weights_sha256(self) -> str:
+        """Checksum of the weights, 64 hexadecimal digits."""
+        return self.translation.weights_sha256
+
+    @property
+    def steps(self) -> int:
+        """Of the sampler."""
+        return self.translation.steps
+
+    @property
+    def seconds(self) -> Mapping[str, float]:
+        """Wall time of each part of the work."""
+        return self.translation.seconds
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from multiprocessing import connection as mp_connection
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection
@@ -32,7 +33,7 @@ from dicom_node.translate.messages import (
     Translated,
     disk_failure,
 )
-from dicom_node.translation import TranslationRecord, training_statement
+from dicom_node.translation import TranslationRecord
 from s2ldm_core.problem import Problem
 
 if TYPE_CHECKING:
@@ -126,29 +127,17 @@ class Worker:
             steps=request.steps,
             progress=lambda stage, fraction: self._send(Progress(stage=stage, fraction=float(fraction))),
         )
-        seconds.update(result.seconds)
+        seconds.update(result.translation.seconds)
         started = time.perf_counter()
         self._send(Progress(stage="write", fraction=0.0))
         record = TranslationRecord(
-            phase=result.phase,
-            model_name=result.package.name,
-            model_version=result.package.version,
-            weights_sha256=result.package.weights_sha256,
-            training_statement=training_statement(result.package.training_data),
-            seed=result.seed,
-            steps=result.steps,
+            translation=replace(result.translation, seconds=dict(seconds)),
             sop_instance_uids=tuple(one.sop_instance_uid or "" for one in result.volume.slices),
-            seconds=dict(seconds),
         )
         path = record.save(Path(request.folder), hu=result.volume.hu, padding=result.volume.padding)
         seconds["write"] = time.perf_counter() - started
-        return Translated(
-            record_path=str(path),
-            model_version=record.model_version,
-            weights_sha256=record.weights_sha256,
-            steps=record.steps,
-            seconds={name: round(value, 3) for name, value in seconds.items()},
-        )
+        rounded = {name: round(value, 3) for name, value in seconds.items()}
+        return Translated(record_path=str(path), translation=replace(record.translation, seconds=rounded))
 
 
 def release_memory() -> None:

@@ -22,8 +22,11 @@ from dicom_node.deliver.destinations.dicom import DicomSettings, scu
 from dicom_node.deliver.destinations.dicom.scu import echo, send_files
 from dicom_node.deliver.retry import CircuitBreaker
 from dicom_node.deliver.step import DeliverStep
-from dicom_node.derive import DerivationInfo, DeriveStep, write_derived_series
+from dicom_node.derive.info import DerivationInfo
+from dicom_node.derive.series import write_derived_series
+from dicom_node.derive.step import DeriveStep
 from dicom_node.errors import DeliverError, RetriableDeliverError
+from s2ldm_core.translation import Translation
 from tests.catalog_jobs import Clock, run_out
 from tests.tiny_model import translated_job
 
@@ -416,9 +419,8 @@ def test_peer_that_stops_reading_does_not_hold_the_sender_for_ever(
     """A relay before the peer passes the association on, and then reads no more of an instance too big to buffer."""
     peer()
     hu = np.zeros((1, 3000, 3000), dtype=np.int16)
-    info = DerivationInfo(
-        phase="arterial", model_name="m", model_version="1", weights_sha256="0" * 64, seed=0, steps=1, route="R"
-    )
+    made = Translation(phase="arterial", model_name="m", model_version="1", weights_sha256="0" * 64, seed=0, steps=1)
+    info = DerivationInfo(translation=made, route="R")
     series = write_derived_series(write_ct_series(hu), hu, info=info, folder=tmp_path / "big")
     done = threading.Event()
 

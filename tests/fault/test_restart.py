@@ -19,6 +19,7 @@ from dicom_node.deliver.destinations.dicom.scu import send_files
 from dicom_node.deliver.destinations.dicom.status import verdict
 from dicom_node.demo.destination import StorageDestination
 from dicom_node.translation import TranslationRecord
+from s2ldm_core.translation import Translation
 from tests import peers
 from tests.tiny_model import queue_job, write_tiny_package
 
@@ -115,13 +116,15 @@ def test_killed_while_deriving(
 ) -> None:
     work, derived = (tmp_path / "node" / "var" / name / "1" for name in ("work", "derived"))
     record = TranslationRecord(
-        phase="arterial",
-        model_name="tiny",
-        model_version="0.0.1",
-        weights_sha256="0" * 64,
-        training_statement="Not trained.",
-        seed=0,
-        steps=1,
+        translation=Translation(
+            phase="arterial",
+            model_name="tiny",
+            model_version="0.0.1",
+            weights_sha256="0" * 64,
+            training_statement="Not trained.",
+            seed=0,
+            steps=1,
+        ),
         sop_instance_uids=tuple(dcmread(path).SOPInstanceUID for path in series),
     )
     path = record.save(work, hu=np.full((4, 32, 32), 50, dtype=np.int16), padding=None)

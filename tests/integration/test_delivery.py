@@ -18,7 +18,7 @@ from dicom_node.config import parse_settings
 from dicom_node.deliver.destinations.dicom import DicomSettings
 from dicom_node.deliver.destinations.dicom.scu import echo, send_files
 from dicom_node.deliver.step import DeliverStep
-from dicom_node.derive import DeriveStep
+from dicom_node.derive.step import DeriveStep
 from tests.peers import Peer
 from tests.peers import destination as destination_of
 from tests.tiny_model import translated_job

@@ -53,8 +53,8 @@ def test_the_result_lies_on_the_sources_grid(translator: Any, volume: Any) -> No
     result = translator.translate(volume, phase="arterial")
     assert result.volume.shape == volume.shape
     assert np.array_equal(result.volume.affine, volume.affine)
-    assert result.steps == 1
-    assert {"crop", "resample", "encode", "step 1", "decode", "add"} <= result.seconds.keys()
+    assert result.translation.steps == 1
+    assert {"crop", "resample", "encode", "step 1", "decode", "add"} <= result.translation.seconds.keys()
 
 
 def test_air_lung_and_dense_bone_keep_their_values_exactly_and_soft_tissue_changes(

@@ -10,7 +10,7 @@ from pydicom import dcmread
 
 from dicom_node.catalog import Catalog, JobState
 from dicom_node.config import Settings, parse_settings
-from dicom_node.derive import DeriveStep
+from dicom_node.derive.step import DeriveStep
 from dicom_node.errors import CatalogError
 from tests.peers import wait_until
 from tests.tiny_model import translated_job

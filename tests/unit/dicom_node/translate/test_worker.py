@@ -9,7 +9,8 @@ from pydicom import dcmread
 
 from dicom_node.translate.messages import Disposition, Failed, Load, Loaded, Progress, Translate, Translated
 from dicom_node.translate.worker import Worker
-from dicom_node.translation import TranslationRecord, training_statement
+from dicom_node.translation import TranslationRecord
+from s2ldm_core.translation import training_statement
 from tests.tiny_model import write_tiny_package
 
 
@@ -59,7 +60,8 @@ def test_result_is_on_disk_on_the_source_s_grid(
     assert result.dtype == np.int16
     assert padding is None
     assert np.array_equal(result[:, :4], hu[:, :4])  # air keeps its values
-    assert (record.model_name, record.phase, record.seed, record.training_statement) == (
+    made = record.translation
+    assert (made.model_name, made.phase, made.seed, made.training_statement) == (
         "tiny",
         "arterial",
         0,
