@@ -47,7 +47,7 @@ def try_routes(
     for uid, paths in groups.items():
         for title, route in settings.routes.items():
             least = max(settings.min_slices(title), model_min_slices(route.model))
-            decision = examine_series(paths, min_slices=least, check_hu=route.enhancement_check == "hu")
+            decision = examine_series(paths, route=route, min_slices=least)
             rows.append(
                 {
                     "series": uid,
