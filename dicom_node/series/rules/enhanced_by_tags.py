@@ -6,8 +6,9 @@ from collections import Counter
 from pydicom import Dataset
 
 from dicom_node.series.candidate import Candidate
-from dicom_node.series.headers import items, text
+from dicom_node.series.headers import items
 from dicom_node.series.rules.rule import Finding
+from s2ldm_core.io.header import text
 from s2ldm_core.problem import Problem
 
 # What people and devices write into Contrast/Bolus Agent or Route when none was given.

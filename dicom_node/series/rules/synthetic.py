@@ -3,8 +3,9 @@
 from pydicom import Dataset
 
 from dicom_node.series.candidate import Candidate
-from dicom_node.series.headers import items, text
+from dicom_node.series.headers import items
 from dicom_node.series.rules.rule import Finding
+from s2ldm_core.io.header import text
 from s2ldm_core.problem import Problem
 
 #: DCM 109100, CID 7005: the equipment made up the image.
