@@ -1,12 +1,12 @@
 """Every section and key of the configuration, with its default, its limits and its cross checks."""
 
-from collections.abc import Iterable
-from difflib import get_close_matches
 from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from s2ldm_core.documents import nearest
 
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost", "0.0.0.0"})  # noqa: S104 (compared with, not bound to)
 
@@ -233,9 +233,3 @@ class Settings(Section):
     def min_slices(self, route: str) -> int:
         """Fewest slices that the route translates."""
         return self.routes[route].min_slices or self.series.min_slices
-
-
-def nearest(name: str, known: Iterable[object]) -> str:
-    """``(did you mean …?)`` with the most similar of the known names; empty if none is similar."""
-    close = get_close_matches(name, [str(one) for one in known], n=1, cutoff=0.5)
-    return f" (did you mean {close[0]!r}?)" if close else ""

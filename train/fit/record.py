@@ -20,6 +20,7 @@ import yaml
 from pydantic import ValidationError
 from torch.utils.tensorboard import SummaryWriter
 
+from s2ldm_core.documents import read_document
 from s2ldm_core.files import replace_text
 from s2ldm_core.systems import System
 from train.config import FitConfig
@@ -88,7 +89,7 @@ def write_record(
 
 def resolved_config(run: Path) -> FitConfig:
     """The configuration that a run was last started with."""
-    return FitConfig.model_validate(yaml.safe_load((run / CONFIG).read_text(encoding="utf-8")))
+    return FitConfig.model_validate(read_document(run / CONFIG).values)
 
 
 class History:

@@ -11,9 +11,13 @@ def test_block_that_raises_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "record.json"
     replace_text(path, "before")
 
-    with pytest.raises(KeyError), atomic_file(path) as file:
-        file.write(b"half of wh")
-        raise KeyError
+    def interrupted() -> None:
+        with atomic_file(path) as file:
+            file.write(b"half of wh")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        interrupted()
 
     assert [one.name for one in tmp_path.iterdir()] == ["record.json"]
     assert path.read_text() == "before"
