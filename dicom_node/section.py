@@ -4,10 +4,11 @@ Beside `dicom_node.config`, so that kinds (of destinations, of executors) can de
 """
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from s2ldm_core.documents import nearest
 
 
 def _ae_title(value: str) -> str:
@@ -31,12 +32,6 @@ class Section(BaseModel):
     """A group of keys; an unknown one is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
-
-
-def nearest(name: str, known: Iterable[object]) -> str:
-    """``(did you mean …?)`` with the most similar of the known names; empty if none is similar."""
-    close = get_close_matches(name, [str(one) for one in known], n=1, cutoff=0.5)
-    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def kind_in(registry: Iterable[str]) -> AfterValidator:

@@ -15,6 +15,10 @@ class GeometryError(VolumeError):
     """The slices of a series do not form a regular, untilted stack (PS3.3 C.7.6.2)."""
 
 
+class DocumentError(S2LDMError):
+    """A YAML document cannot be read, or says something that its reader does not know."""
+
+
 class PackageError(S2LDMError):
     """A model package is missing, damaged or does not fit this version."""
 

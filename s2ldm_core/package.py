@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from s2ldm_core.errors import PackageError
+from s2ldm_core.documents import Document, mistakes, read_document
+from s2ldm_core.errors import DocumentError, PackageError
 
 if TYPE_CHECKING:
     import torch
@@ -129,14 +130,15 @@ class ModelPackage:
         from s2ldm_core.systems import build_system
 
         self.verify()
+        network = None
         try:
-            config = yaml.safe_load((self.path / NETWORK).read_text(encoding="utf-8"))
-            system = build_system(self.metadata.system, config)
+            network = read_document(self.path / NETWORK)
+            system = build_system(self.metadata.system, network.values)
             system.load_state_dict(load_file(self.path / WEIGHTS), strict=True)
-        except (yaml.YAMLError, ValidationError, SafetensorError, RuntimeError) as error:
+        except (DocumentError, ValidationError, SafetensorError, RuntimeError) as error:
             raise PackageError(
                 "package_invalid",
-                f"The network of {self.path} cannot be built: {_first(error)}",
+                f"The network of {self.path} cannot be built: {_first(error, network)}",
                 "Install the package again.",
             ) from error
         if system.config.phases != self.metadata.phases:
@@ -238,8 +240,9 @@ def _find(name_or_path: str | Path, directories: Iterable[Path]) -> Path:
     )
 
 
-def _first(error: Exception) -> str:
+def _first(error: Exception, document: Document | None = None) -> str:
     if isinstance(error, ValidationError):
-        item = error.errors(include_url=False)[0]
-        return f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
+        return mistakes(error, document or Document(values=None))[0]
+    if isinstance(error, DocumentError):
+        return error.sentence
     return str(error).splitlines()[0]

@@ -7,7 +7,6 @@ CECT − NCCT) in float16 HU; where they exist, ``noise.npy`` (one scan's noise,
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 
+from s2ldm_core.files import replace_text
 from train.errors import TrainError
 
 _CASE = "case.json"
@@ -122,9 +122,7 @@ def write_case(
         "sha256": {key: hashlib.sha256(array.data).hexdigest() for key, array in stored.items()},
         "about": dict(about),
     }
-    temporary = target / f"{_CASE}.part"
-    temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
-    os.replace(temporary, target / _CASE)
+    replace_text(target / _CASE, json.dumps(record, indent=1))
 
 
 def _open(folder: Path) -> Case:

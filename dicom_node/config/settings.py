@@ -1,18 +1,18 @@
 """Every section and key of the configuration, with its default, its limits and its cross checks."""
 
-from collections.abc import Mapping
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, SerializeAsAny, create_model, model_validator
 
-from dicom_node.deliver.destinations import DESTINATIONS, DestinationSettings
+from dicom_node.deliver.destinations import DestinationSettings
 from dicom_node.deliver.destinations.dicom import DicomSettings
 from dicom_node.derive.forms import DEFAULT_FORM, FORM_NAMES
 from dicom_node.phases import OTHER_PHASE, PHASES
-from dicom_node.section import AETitle, Port, PositiveSeconds, Section, kind_in, nearest
+from dicom_node.section import AETitle, Port, PositiveSeconds, Section, kind_in
 from dicom_node.translate.executors import EXECUTORS
+from s2ldm_core.documents import nearest
 
 PhaseName = Annotated[str, kind_in(PHASES)]
 FormName = Annotated[str, kind_in(FORM_NAMES)]
@@ -84,17 +84,8 @@ class Route(Section):
     steps: int | None = Field(default=None, ge=1)
 
 
-class _Kind(Section):
-    type: Annotated[str, kind_in(DESTINATIONS)] = "dicom"
-
-
-def destination_kind(value: Mapping[str, Any]) -> type[DestinationSettings]:
-    """What a destination's keys are to be validated as; pydantic's errors if its ``type`` is not known."""
-    return DESTINATIONS[_Kind.model_validate({key: value[key] for key in value if key == "type"}).type]
-
-
 def _of_its_kind(value: Any) -> Any:
-    return destination_kind(value).model_validate(value) if isinstance(value, dict) else value
+    return DestinationSettings.kind_of(value).model_validate(value) if isinstance(value, dict) else value
 
 
 #: One section for each ``type``.

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.request import urlopen
 
-import yaml
 from rich.progress import Progress, TaskID
 
 from dicom_node.config import Settings, default_config_path, parse_settings
@@ -20,6 +19,7 @@ from dicom_node.deliver.destinations.dicom.scu import send_files
 from dicom_node.demo.destination import StorageDestination
 from dicom_node.demo.source import DemoSource
 from dicom_node.errors import NodeError
+from s2ldm_core.documents import read_document
 from s2ldm_core.package import ModelPackage
 
 _TIMEOUT_SECONDS = 1800.0
@@ -40,7 +40,7 @@ def demo_settings(data_dir: Path, *, destination: StorageDestination, model: str
     PackageError
         A route's model package is missing or damaged; nothing has been started then.
     """
-    document = yaml.safe_load(default_config_path().read_text(encoding="utf-8")) or {}
+    document = read_document(default_config_path()).values or {}
     node, web = document.setdefault("node", {}), document.setdefault("web", {})
     node |= {
         "host": "127.0.0.1",

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from s2ldm_core.problem import Problem, ProblemError
+from s2ldm_core.problem import Problem
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +44,3 @@ class Decision:
     def refuse(cls, code: str, sentence: str, remedy: str = "", *, details: Mapping[str, Any] | None = None) -> Self:
         """A refusal."""
         return cls(problem=Problem(code, sentence, remedy), details=details or {})
-
-    @classmethod
-    def refuse_for(cls, error: ProblemError, *, details: Mapping[str, Any] | None = None) -> Self:
-        """A refusal for a problem that was raised."""
-        return cls(problem=error.problem, details=details or {})

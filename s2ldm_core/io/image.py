@@ -1,13 +1,13 @@
 """NIfTI and MetaImage through SimpleITK, whose physical space is DICOM's LPS."""
 
-import os
-import secrets
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
 from s2ldm_core.errors import VolumeError
+from s2ldm_core.files import atomic_path
 from s2ldm_core.volume import Volume
 
 #: File name endings that `read_image` and `write_image` know.
@@ -103,19 +103,13 @@ def write_image(volume: Volume, path: Path) -> None:
     image.SetSpacing([float(value) for value in spacing])
     image.SetDirection([float(value) for value in direction.ravel()])
     image.SetOrigin([float(value) for value in volume.affine[:3, 3]])
-    in_place = suffix == ".mhd"
-    target = path if in_place else path.with_name(f".{secrets.token_hex(8)}.partial{suffix}")
     try:
-        sitk.WriteImage(image, str(target), useCompression=suffix in (".nii.gz", ".mha"))
-        if not in_place:
-            os.replace(target, path)
+        with nullcontext(path) if suffix == ".mhd" else atomic_path(path, ending=suffix) as target:
+            sitk.WriteImage(image, str(target), useCompression=suffix in (".nii.gz", ".mha"))
     except (RuntimeError, OSError) as error:
         raise VolumeError(
             "file_unwritable", f"{path} cannot be written: {_last_line(error)}", "Check the folder and the free space."
         ) from error
-    finally:
-        if not in_place:
-            target.unlink(missing_ok=True)
 
 
 def _last_line(error: Exception) -> str:

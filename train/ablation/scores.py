@@ -3,11 +3,11 @@
 import csv
 import io
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from s2ldm_core.files import replace_text
 from train.ablation.plan import AblationPlan
 from train.ablation.runs import AblationRun
 from train.errors import TrainError
@@ -74,9 +74,7 @@ class ScoreSheet:
         """Take ``scores`` in and write the file."""
         self._scores |= {score.key: score for score in scores}
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self._path.with_suffix(".part")
-        temporary.write_text(_text(self.scores), encoding="utf-8")
-        os.replace(temporary, self._path)
+        replace_text(self._path, _text(self.scores))
 
 
 def _keys(run: AblationRun) -> list[tuple[str, int | None]]:

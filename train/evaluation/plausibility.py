@@ -11,11 +11,11 @@ from types import MappingProxyType
 from typing import Annotated, Final
 
 import numpy as np
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from s2ldm_core import Translator, Volume
 from s2ldm_core.body import body_mask
+from s2ldm_core.documents import read_document, validate
 from s2ldm_core.errors import S2LDMError
 from s2ldm_core.phantom import ORGANS
 from train.anatomy.names import structure
@@ -126,6 +126,10 @@ class _Sphere(BaseModel):
     radius_mm: float = Field(gt=0, le=200)
 
 
+class _Spheres(RootModel[tuple[_Sphere, ...]]):
+    """What a reader placed."""
+
+
 def labelled_regions(path: Path, scan: Volume) -> list[Region]:
     """The organs of a label map, off their outlines; names that stand for no structure are left out.
 
@@ -155,13 +159,13 @@ def placed_regions(path: Path, scan: Volume) -> list[Region]:
         ``regions_unreadable``: not such a list, or a region outside the scan.
     """
     try:
-        spheres = [_Sphere.model_validate(item) for item in yaml.safe_load(path.read_text(encoding="utf-8"))]
+        spheres = validate(_Spheres, read_document(path), name=path.name).root
         for sphere in spheres:
             _known(sphere.structure)
-    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError, ValidationError, S2LDMError) as error:
+    except (OSError, S2LDMError) as error:
         raise TrainError(
             "regions_unreadable",
-            f"{path} is not a list of regions: {str(error).splitlines()[0]}",
+            f"{path} is not a list of regions: {error.sentence if isinstance(error, S2LDMError) else error}",
             "Write a YAML list of {name: …, structure: aorta, centre_mm: [x, y, z], radius_mm: 5}, LPS millimetres.",
         ) from error
     grid = np.stack(np.meshgrid(*(np.arange(n) for n in scan.shape), indexing="ij"), axis=-1)[..., ::-1]

@@ -10,10 +10,11 @@ from typing import Literal
 
 import numpy as np
 import torch
-import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from s2ldm_core.documents import read_document
+from s2ldm_core.errors import DocumentError
 from s2ldm_core.package import ModelPackage, sha256_of
 from s2ldm_core.systems import System, build_system
 from s2ldm_core.systems.s2ldm import S2LDM
@@ -151,10 +152,10 @@ def stage_one(run: Path, like: S2LDM) -> S2LDM:
             "Name the run's folder; runs keep these weights when stage 1 ends.",
         )
     try:
-        config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+        config = read_document(run / "config.yaml").values
         system = build_system(config["system"], config["network"])
         system.load_state_dict(load_file(path))
-    except (yaml.YAMLError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+    except (DocumentError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise TrainError(
             "ceiling_differs", f"{path} cannot be loaded: {error}", "Name the run that wrote both."
         ) from error

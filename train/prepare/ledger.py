@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from s2ldm_core.files import replace_text
 from train.errors import TrainError
 from train.store import Split
 
@@ -100,11 +100,7 @@ class Ledger:
     def _write(self) -> None:
         record = {key: vars(entry) for key, entry in self.patients.items()}
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_suffix(".part")
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(record, file, indent=1)
-        os.replace(partial, self.path)
+        replace_text(self.path, json.dumps(record, indent=1), mode=0o600)
 
 
 def by_hash(patients: Iterable[str], *, seed: int) -> list[str]:

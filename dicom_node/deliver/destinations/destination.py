@@ -1,10 +1,10 @@
 """What every kind of destination offers: its section of the configuration, sending, and a check."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from pydantic import Field
 
@@ -75,6 +75,9 @@ class Destination(Protocol):
 
 class DestinationSettings(Section):
     """What the section of every kind has: how patient the node is with it. A kind adds its ``type`` and its keys."""
+
+    #: By the keys of a destination, the section of its kind; set where the kinds are known.
+    kind_of: ClassVar[Callable[[Mapping[str, Any]], "type[DestinationSettings]"]]
 
     type: str
     max_attempts: int = Field(default=20, ge=1)

@@ -114,9 +114,9 @@ def test_default_file_is_the_checkouts() -> None:
         ),
         (
             {"destinations": {"a": {"type": "dicm"}}},
-            "destinations.a.type: there is no 'dicm', only dicom (did you mean",
+            "destinations.a.type: Input should be 'dicom' (did you mean",
         ),
-        ({"compute": {"executor": "locl"}}, "compute.executor: there is no 'locl', only local (did you mean 'local'?)"),
+        ({"compute": {"executor": "locl"}}, "compute.executor: Input should be 'local' (did you mean 'local'?)"),
         ({"destinations": {"a": {"hots": "h"}}}, "unknown key destinations.a.hots (did you mean 'host'?)"),
         ({"destinations": {"a": {"type": "dicom", "prot": 1}}}, "destinations.a.prot (did you mean 'port'?)"),
     ],
