@@ -65,7 +65,7 @@ def configure_logging(settings: LogSettings, *, stream: TextIO | None = None) ->
 
 
 class Metrics:
-    """The node's, its process's and its Python's Prometheus metrics; also the listener's observer (`dicom_node.receive.ReceiveObserver`)."""
+    """Prometheus metrics of the node, its process and its Python; also the listener's observer (`dicom_node.receive.ReceiveObserver`)."""
 
     def __init__(self, catalog: Catalog, *, data_dir: Path) -> None:
         self.registry = CollectorRegistry()
