@@ -178,11 +178,6 @@ class Settings(Section):
         return self
 
     @property
-    def incoming_dir(self) -> Path:
-        """Received bytes, as DICOM Part 10 files."""
-        return self.node.data_dir / "incoming"
-
-    @property
     def work_dir(self) -> Path:
         """Intermediate results, one folder per job."""
         return self.node.data_dir / "work"
@@ -191,11 +186,6 @@ class Settings(Section):
     def derived_dir(self) -> Path:
         """Derived series, one folder per job."""
         return self.node.data_dir / "derived"
-
-    @property
-    def quarantine_dir(self) -> Path:
-        """Objects that cannot go on."""
-        return self.node.data_dir / "quarantine"
 
     @property
     def catalog_location(self) -> Path | str:

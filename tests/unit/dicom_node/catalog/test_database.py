@@ -1,7 +1,6 @@
 """The database under the catalog."""
 
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +13,6 @@ from dicom_node.catalog.prepared import Prepared
 from dicom_node.catalog.schema import associations
 from dicom_node.errors import CatalogError
 from tests.catalog_jobs import Clock, instance, job_in
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def catalog(tmp_path: Path, clock: Clock) -> Iterator[Catalog]:
-    with Catalog(tmp_path / "catalog.sqlite", clock=clock) as catalog:
-        yield catalog
 
 
 def test_commit_is_flushed_and_readers_do_not_block(catalog: Catalog, tmp_path: Path) -> None:

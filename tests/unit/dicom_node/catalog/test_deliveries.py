@@ -1,6 +1,5 @@
 """The catalog: deliveries, quarantine, rejected peers and retention."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,17 +11,6 @@ from dicom_node.deliver.destinations.dicom.status import verdict
 from dicom_node.errors import CatalogError
 from s2ldm_core.problem import Problem
 from tests.catalog_jobs import Clock, deliver, derive, instance, job_in, run_out
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def catalog(tmp_path: Path, clock: Clock) -> Iterator[Catalog]:
-    with Catalog(tmp_path / "catalog.sqlite", clock=clock) as catalog:
-        yield catalog
 
 
 def test_delivery_is_done_only_when_every_instance_is_accepted(catalog: Catalog, clock: Clock) -> None:

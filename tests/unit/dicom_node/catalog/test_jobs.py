@@ -1,7 +1,6 @@
 """The catalog: jobs claimed, finished, failed, retried, and taken up after a restart."""
 
 import threading
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,17 +12,6 @@ from dicom_node.catalog.leases import MAX_INTERRUPTIONS
 from dicom_node.errors import CatalogError
 from s2ldm_core.problem import Problem
 from tests.catalog_jobs import QUIET, Clock, complete, due, instance, job_in, run_out
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def catalog(tmp_path: Path, clock: Clock) -> Iterator[Catalog]:
-    with Catalog(tmp_path / "catalog.sqlite", clock=clock) as catalog:
-        yield catalog
 
 
 def test_only_one_of_many_claims_gets_the_job(catalog: Catalog, clock: Clock) -> None:

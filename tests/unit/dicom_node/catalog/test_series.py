@@ -1,25 +1,11 @@
 """The catalog: received instances, complete series, and the jobs that follow."""
 
 import threading
-from collections.abc import Iterator
 from multiprocessing import get_context
 from pathlib import Path
 
-import pytest
-
 from dicom_node.catalog import Catalog, JobState, Outcome, SeriesState
 from tests.catalog_jobs import QUIET, Clock, complete, due, instance, job_in
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def catalog(tmp_path: Path, clock: Clock) -> Iterator[Catalog]:
-    with Catalog(tmp_path / "catalog.sqlite", clock=clock) as catalog:
-        yield catalog
 
 
 def test_first_copy_is_new_second_is_same_other_content_is_conflict(catalog: Catalog) -> None:

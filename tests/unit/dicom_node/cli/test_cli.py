@@ -76,12 +76,19 @@ def test_help_has_an_example(command: list[str], capsys: pytest.CaptureFixture[s
     assert f"Example: s2ldm-node {' '.join(command)}" in " ".join(capsys.readouterr().out.split())
 
 
-def test_help_does_not_load_torch_or_a_dicom_library() -> None:
-    program = (
-        "import sys, dicom_node.cli\n"
-        "loaded = {'torch', 'pydicom', 'pynetdicom', 'fastapi', 'sqlalchemy'} & set(sys.modules)\n"
-        "sys.exit(', '.join(loaded) or 0)"
-    )
+@pytest.mark.parametrize(
+    ("modules", "heavy"),
+    [
+        (
+            "dicom_node.cli, s2ldm_core",
+            ("torch", "monai", "SimpleITK", "pydicom", "pynetdicom", "fastapi", "sqlalchemy"),
+        ),
+        ("dicom_node.service.node", ("torch", "monai")),
+    ],
+    ids=("help", "the node's own process"),
+)
+def test_what_is_heavy_is_loaded_where_it_is_used(modules: str, heavy: tuple[str, ...]) -> None:
+    program = f"import sys, {modules}\nsys.exit(', '.join(set({heavy}) & set(sys.modules)) or 0)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
 
     assert done.returncode == 0, done.stderr

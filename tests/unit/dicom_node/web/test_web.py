@@ -262,6 +262,14 @@ def test_metrics_show_the_catalogs_state(client: TestClient, catalog: Catalog) -
     assert "s2ldm_disk_free_bytes" in text
 
 
+def test_metrics_show_the_process_and_its_python(client: TestClient) -> None:
+    text = client.get("/metrics").text
+
+    assert "process_resident_memory_bytes " in text
+    assert "process_open_fds " in text
+    assert "python_info{" in text
+
+
 def test_two_sets_of_metrics_do_not_meet(catalog: Catalog, tmp_path: Path) -> None:
     one, other = Metrics(catalog, data_dir=tmp_path), Metrics(catalog, data_dir=tmp_path)
 
