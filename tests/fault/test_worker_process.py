@@ -260,7 +260,7 @@ def test_result_and_details_are_in_the_catalog(step: TranslateStep, catalog: Cat
     assert job.state is JobState.TRANSLATED
     record, hu, _ = TranslationRecord.load(job.result_path)
     assert hu.shape == (24, 256, 256)
-    assert job.details["weights_sha256"] == record.weights_sha256
+    assert job.details["weights_sha256"] == record.translation.weights_sha256
     assert job.details["model_version"] == "0.0.1"
     assert {"read", "write"} <= set(job.details["seconds"])
 
