@@ -1,6 +1,5 @@
 """What the node and its translation worker say to each other: plain values and paths, never images."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -64,26 +63,6 @@ class Translated:
 
     record_path: str
     translation: Translation
-
-    @property
-    def model_version(self) -> str:
-        """Version of the model package."""
-        return self.translation.model_version
-
-    @property
-    def weights_sha256(self) -> str:
-        """Checksum of the weights, 64 hexadecimal digits."""
-        return self.translation.weights_sha256
-
-    @property
-    def steps(self) -> int:
-        """Of the sampler."""
-        return self.translation.steps
-
-    @property
-    def seconds(self) -> Mapping[str, float]:
-        """Wall time of each part of the work."""
-        return self.translation.seconds
 
 
 @dataclass(frozen=True, kw_only=True)

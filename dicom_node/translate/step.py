@@ -150,16 +150,17 @@ class TranslateStep:
         # Otherwise it was cancelled, or another node has it.
 
     def _finish(self, job: JobRow, answer: Translated, *, folder: Path) -> None:
+        made = answer.translation
         details = {
-            "model_version": answer.model_version,
-            "weights_sha256": answer.weights_sha256,
-            "steps": answer.steps,
-            "seconds": answer.seconds,
+            "model_version": made.model_version,
+            "weights_sha256": made.weights_sha256,
+            "steps": made.steps,
+            "seconds": made.seconds,
         }
         if not self._catalog.finish_translation(job, result_path=Path(answer.record_path), details=details):
             shutil.rmtree(folder, ignore_errors=True)  # cancelled meanwhile, or another node has it
             return
-        self._log.info("translated", job_id=job.id, route=job.route, seconds=round(sum(answer.seconds.values()), 1))
+        self._log.info("translated", job_id=job.id, route=job.route, seconds=round(sum(made.seconds.values()), 1))
 
     def _silence(self) -> Problem:
         return Problem(
