@@ -114,9 +114,10 @@ def test_default_file_is_the_checkouts() -> None:
         ),
         (
             {"destinations": {"a": {"type": "dicm"}}},
-            "destinations.a.type: there is no 'dicm', only dicom (did you mean",
+            "destinations.a.type: there is no 'dicm', only dicom",
         ),
-        ({"compute": {"executor": "locl"}}, "compute.executor: there is no 'locl', only local (did you mean 'local'?)"),
+        ({"destinations": {"a": {"type": "dicm"}}}, "(did you mean 'dicom'?)"),
+        ({"compute": {"executor": "locl"}}, "compute.executor: there is no 'locl', only local"),
         ({"destinations": {"a": {"hots": "h"}}}, "unknown key destinations.a.hots (did you mean 'host'?)"),
         ({"destinations": {"a": {"type": "dicom", "prot": 1}}}, "destinations.a.prot (did you mean 'port'?)"),
     ],
