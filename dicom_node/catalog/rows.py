@@ -174,6 +174,11 @@ class JobRow(Row):
     result_path: OwnPath
     failed_in: Annotated[JobState | None, Field(exclude=True)]
 
+    @property
+    def claim_name(self) -> str:
+        """A name for the claim's own folder: the last holder of a claim that ran out may still write into its."""
+        return f"{self.id}.{str(self.worker).rpartition(':')[2]}"
+
 
 class DeliveryInstanceRow(Row):
     """One derived instance of a delivery, with the destination's last answer; ``verdict`` is None before any.

@@ -22,7 +22,7 @@ _PATIENCE_SECONDS = 600.0
 
 
 class DeriveStep:
-    """Takes jobs in ``translated``, writes their derived series to ``data_dir/derived/<job id>/``.
+    """Takes jobs in ``translated``, writes their derived series to ``data_dir/derived/<job id>.<claim>/``.
 
     ``clock`` gives the current time, timezone-aware.
     """
@@ -65,18 +65,20 @@ class DeriveStep:
             raise DeriveError("translation_result_gone", "The job has no synthetic volume.", "Send the series again.")
         record, hu, padding = TranslationRecord.load(job.result_path)
         sources = self._sources(job, record)
-        folder = self._settings.derived_dir / str(job.id)
-        if folder.exists():  # left by a run that was interrupted before the catalog knew of it
-            shutil.rmtree(folder)
-        series = write_derived_series(
-            [path for path, _ in sources],
-            hu,
-            info=derivation_info(record, route, job=job, created_at=self._now()),
-            folder=folder,
-            padding=padding,
-            source_digests=[row.digest for _, row in sources],
-            progress=lambda _: lease.beat(),
-        )
+        folder = self._settings.derived_dir / job.claim_name
+        try:
+            series = write_derived_series(
+                [path for path, _ in sources],
+                hu,
+                info=derivation_info(record, route, job=job, created_at=self._now()),
+                folder=folder,
+                padding=padding,
+                source_digests=[row.digest for _, row in sources],
+                progress=lambda _: lease.beat(),
+            )
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
         self._finish(job, route, series, folder=folder)
 
     def _sources(self, job: JobRow, record: TranslationRecord) -> list[tuple[Path, InstanceRow]]:
@@ -103,6 +105,9 @@ class DeriveStep:
             shutil.rmtree(folder, ignore_errors=True)
             return
         self._log.info("derived", job_id=job.id, route=job.route, instances=len(series.instances))
+        for left in self._settings.derived_dir.glob(f"{job.id}.*"):  # by claims that ran out
+            if left != folder:
+                shutil.rmtree(left, ignore_errors=True)
         if job.result_path is not None:
             shutil.rmtree(job.result_path.parent, ignore_errors=True)
 

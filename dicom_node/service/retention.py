@@ -48,6 +48,9 @@ class RetentionStep:
         count = 0
         while before is not None and (due := self._catalog.expired_derived(before)):
             for job_id in due:
+                for folder in self._settings.derived_dir.glob(f"{job_id}.*"):
+                    shutil.rmtree(folder, ignore_errors=True)
+                # As the first version named it.
                 shutil.rmtree(self._settings.derived_dir / str(job_id), ignore_errors=True)
                 self._catalog.forget_derived(job_id)
             count += len(due)

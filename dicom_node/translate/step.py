@@ -116,7 +116,7 @@ class TranslateStep:
         else:
             for left in self._settings.work_dir.glob(f"{job.id}.*"):  # by claims that were lost
                 shutil.rmtree(left, ignore_errors=True)
-            folder = self._settings.work_dir / f"{job.id}.{str(job.worker).rpartition(':')[2]}"
+            folder = self._settings.work_dir / job.claim_name
             self._ask(job, route, [str(path) for path in paths], folder=folder, lease=lease)
 
     def _ask(self, job: JobRow, route: Route, paths: list[str], *, folder: Path, lease: Lease) -> None:

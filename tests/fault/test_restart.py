@@ -114,7 +114,7 @@ def test_killed_while_translating(
 def test_killed_while_deriving(
     start: Start, pacs: StorageDestination, series: list[Path], package: Path, tmp_path: Path
 ) -> None:
-    work, derived = (tmp_path / "node" / "var" / name / "1" for name in ("work", "derived"))
+    work, derived = (tmp_path / "node" / "var" / name / "1.killed" for name in ("work", "derived"))
     record = TranslationRecord(
         translation=Translation(
             phase="arterial",

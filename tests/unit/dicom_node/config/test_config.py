@@ -114,9 +114,10 @@ def test_default_file_is_the_checkouts() -> None:
         ),
         (
             {"destinations": {"a": {"type": "dicm"}}},
-            "destinations.a.type: Input should be 'dicom' (did you mean",
+            "destinations.a.type: Input should be 'dicom'",
         ),
-        ({"compute": {"executor": "locl"}}, "compute.executor: Input should be 'local' (did you mean 'local'?)"),
+        ({"destinations": {"a": {"type": "dicm"}}}, "(did you mean 'dicom'?)"),
+        ({"compute": {"executor": "locl"}}, "compute.executor: Input should be 'local'"),
         ({"destinations": {"a": {"hots": "h"}}}, "unknown key destinations.a.hots (did you mean 'host'?)"),
         ({"destinations": {"a": {"type": "dicom", "prot": 1}}}, "destinations.a.prot (did you mean 'port'?)"),
     ],
