@@ -1,0 +1,319 @@
+"""Taking the enhancement out of a real contrast scan: what each voxel of it gained by contrast medium.
+
+    gain = share ∗ delta          native = scan − gain
+
+``delta`` is the tissue's own local HU in this scan less its native HU; ``share`` is the part of a voxel that is this tissue, which at a
+border with fat or lung the scan itself tells, (x − fat) / (tissue − fat), so that the edge stays as sharp as the scanner drew it. Where
+two tissues that enhance meet, ``delta`` passes from one to the other over the scanner's point spread.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from scipy import ndimage
+
+from train.anatomy.regions import BONE, FAT, GAS, LUNG, PLAIN, RIMS, VESSELS, is_, native_of, regions_of
+
+_PSF_MM, _PSF_SLICES = 0.7, 0.4
+_FAT_HU, _LUNG_HU = -98.0, -850.0
+_NOISE_FLOOR_HU = 8.0
+# How far an organ's HU are averaged; vessels, heart and kidney are followed closely instead.
+_SMOOTH_MM: Final = {"liver": 8.0, "pancreas": 5.0, "thyroid": 3.0, "spleen": 5.0, "bowel": 2.5}
+_CLOSE_MM = 2.0
+_CALCIUM_HU = (90.0, 170.0)
+_CROSS: Final = np.array([[[0, 1, 0], [1, 1, 1], [0, 1, 0]]], bool)
+_MOST_BOWEL_HU = 60.0
+_PLAIN_GAIN: Final = {"arterial": 4.0, "venous": 9.0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Enhancement:
+    """What contrast medium did to one scan; arrays (D, H, W) on its grid.
+
+    Attributes
+    ----------
+    share : float16, 0 .. 1.1, the part of the voxel that takes up contrast.
+    delta_hu : float16, what that part gained.
+    unlabelled_vessel : float16, 0 .. 1, how far brightness makes it a vessel that the labels lack.
+    valid : bool; False where it cannot be told.
+    measured_hu : median gain by region or vessel.
+    """
+
+    share: np.ndarray
+    delta_hu: np.ndarray
+    unlabelled_vessel: np.ndarray
+    valid: np.ndarray
+    measured_hu: Mapping[str, float]
+
+    def gain_hu(self, shift: tuple[int, int, int] = (0, 0, 0)) -> np.ndarray:
+        """The gain (D, H, W) float32, HU; the tissues' borders moved by half a voxel along each axis where ``shift`` is 1 or -1."""
+        delta = self.delta_hu.astype(np.float32)
+        for axis, step in enumerate(shift):
+            if step:
+                delta += np.roll(delta, step, axis=axis)
+                delta *= np.float32(0.5)
+        delta *= self.share
+        return delta
+
+
+def unenhance(
+    codes: np.ndarray,
+    scan_hu: np.ndarray,
+    *,
+    spacing_mm: tuple[float, float, float],
+    phase: str,
+    native_hu: Mapping[str, float] | None = None,
+) -> Enhancement:
+    """What the labels and the scan say about its enhancement.
+
+    Parameters
+    ----------
+    codes, scan_hu : (D, H, W) structures (`train.anatomy.names.CODES`) and HU of a contrast scan.
+    phase : ``arterial`` or ``venous``; muscle's few HU depend on it.
+    native_hu : what a native scan of the patient shows, by region (`train.anatomy.regions.measured_native`).
+    """
+    whole = scan_hu.shape
+    box = _body_box(codes)
+    made = _Scan(codes[box], scan_hu[box], spacing_mm, phase, native_hu or {})
+    share, delta, vessel = (np.zeros(whole, np.float16) for _ in range(3))
+    valid = np.ones(whole, bool)
+    share[box], delta[box], vessel[box], valid[box] = made.share, made.delta, made.vessel, made.valid
+    return Enhancement(share=share, delta_hu=delta, unlabelled_vessel=vessel, valid=valid, measured_hu=made.measured)
+
+
+def _body_box(codes: np.ndarray) -> tuple[slice, ...]:
+    rows, columns = np.flatnonzero(codes.any(axis=(0, 2))), np.flatnonzero(codes.any(axis=(0, 1)))
+    return slice(None), slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
+class _Scan:
+    """The steps of `unenhance` and what they leave one another."""
+
+    def __init__(
+        self,
+        codes: np.ndarray,
+        hu: np.ndarray,
+        spacing_mm: tuple[float, float, float],
+        phase: str,
+        native: Mapping[str, float],
+    ) -> None:
+        self.hu, self.spacing_mm = hu.astype(np.float32), spacing_mm
+        self.smooth = ndimage.gaussian_filter(self.hu, self.sigma(0.9), truncate=3.0)
+        codes = self.codes = _told_apart(codes, self.smooth, spacing_mm)
+        self.fat, self.lung = is_(codes, *FAT), is_(codes, *LUNG)
+        self.low = self.fat | self.lung | is_(codes, *GAS)
+        self.plain = is_(codes, *PLAIN)
+        self.bone = is_(codes, *BONE, "calcification", "metal")
+        self.level = np.zeros_like(self.hu)  # HU of the enhanced tissue
+        self.delta = np.zeros_like(self.hu)
+        self.known = np.zeros(hu.shape, bool)
+        self.measured: dict[str, float] = {}
+        self.vessel = np.zeros_like(self.hu)
+        self.blood_hu = self._blood_level()
+        self.native_blood = native_of("aorta", native)
+        for name, mask in regions_of(codes).items():
+            self._region(name, mask, native_of(name, native))
+        self._plain(phase)
+        self._hepatic_veins(native)
+        self.valid = self._valid()
+        self._spread()
+        self.share = self._share()
+
+    def sigma(self, mm: float) -> list[float]:
+        """Voxels along z, y, x of a width in mm; at most so many slices as a thick slice blurs already."""
+        dz, dy, dx = self.spacing_mm
+        return [min(mm / dz, max(_PSF_SLICES, mm / 4.0)), mm / dy, mm / dx]
+
+    def _blood_level(self) -> float:
+        """HU of well mixed blood, for vessels too thin to show it."""
+        for names in (("aorta",), ("portal_vein",), ("left_ventricle", "heart")):
+            core = ndimage.binary_erosion(is_(self.codes, *names), _CROSS, iterations=2)
+            if np.count_nonzero(core) > 30:
+                return float(np.median(self.hu[core]))
+        return 150.0
+
+    def _region(self, name: str, mask: np.ndarray, native: float) -> None:
+        """Level and gain of one region: local means in its depth, carried out to its border."""
+        found = ndimage.find_objects(mask.astype(np.uint8))
+        if not found:
+            return
+        box = tuple(slice(max(0, b.start - 3), b.stop + 3) for b in found[0])
+        mask, hu, smooth = mask[box], self.hu[box], self.smooth[box]
+        depth = ndimage.binary_erosion(mask, _CROSS, border_value=1)
+        middle = float(np.median(hu[depth] if depth.sum() >= 15 else hu[mask & (smooth >= np.median(smooth[mask]))]))
+        usual = (smooth < middle + (80.0 if name in VESSELS else 110.0)) & (smooth > middle - 110.0)
+        if name in ("heart", "kidney"):
+            usual = (smooth > 0.0) & (smooth < max(900.0, 2 * middle))
+        core = depth & usual
+        deep = ndimage.binary_erosion(core, _CROSS, border_value=1) & usual
+        close = name not in _SMOOTH_MM
+        mean, weight, variance = _local(hu, deep, core, self.sigma(_SMOOTH_MM.get(name, _CLOSE_MM)))
+        faint = np.float32(0.01)  # a thin branch far from any core has its kind's HU
+        level = (mean * weight + faint * np.float32(middle)) / (weight + faint)
+        if close:
+            inside = deep if deep.sum() > 50 else core
+            noise = max(_NOISE_FLOOR_HU**2, float(np.quantile(variance[inside], 0.3)) if inside.any() else 0.0)
+            follow = np.clip(1.0 - 1.6 * noise / np.maximum(variance, 1e-3), 0.0, 1.0) * deep
+            level += follow * (hu - level)
+            # Following leaves no noise: what is missing is made up.
+            missing = follow * _noise(hu.shape, name) * np.float32(np.sqrt(noise))
+            carried, _, _ = _local(level, deep, core, self.sigma(0.8))
+            level = np.where(deep, level, np.where(weight > 0.02, carried, level)).astype(np.float32)
+        else:
+            missing = np.float32(0.0)
+        if name in ("pulmonary_artery", "pulmonary_vein"):
+            level = np.maximum(level, 0.8 * middle)
+        gain = np.maximum(level - np.float32(native), 0.0) if name != "heart" else level - np.float32(native)
+        if name == "bowel":
+            gain = np.clip(gain, 0.0, _MOST_BOWEL_HU)
+        target, delta, known = self.level[box], self.delta[box], self.known[box]
+        target[mask] = level[mask]
+        delta[mask] = (gain - missing)[mask]
+        known[mask] = True
+        if core.any():
+            self.measured[name] = middle - native
+
+    def _plain(self, phase: str) -> None:
+        """Muscle and unnamed soft tissue: a few HU, and more where it is brighter than its surroundings, clear of bone."""
+        mask = self.plain
+        rim = mask & is_(self.codes, *RIMS) & ~ndimage.binary_opening(mask, _CROSS, iterations=2)
+        organ = self.known & ~is_(self.codes, *VESSELS)
+        rim &= ndimage.binary_dilation(organ, _CROSS, iterations=3)
+        mask = mask & ~rim
+        core = ndimage.binary_erosion(mask, _CROSS) & (self.smooth < 90.0) & (self.smooth > -20.0)
+        mean, weight, _ = _local(self.hu, core, core, self.sigma(8.0))
+        level = (mean * weight + np.float32(0.01 * 45.0)) / (weight + np.float32(0.01))
+        excess = ndimage.gaussian_filter(self.hu, self.sigma(1.1), truncate=3.0) - np.maximum(level, 40.0)
+        bright = np.clip((excess - 30.0) / 25.0, 0.0, 1.0) * mask
+        bright[ndimage.binary_dilation(self.bone, _CROSS, iterations=3)] = 0.0
+        bright[excess > self.blood_hu + 60.0] = 0.0
+        rise = np.float32(max(self.blood_hu - 45.0, 40.0))
+        self.vessel += np.clip(bright * excess / rise, 0.0, 1.0)
+        self.level[mask] = level[mask] + (bright * excess)[mask]
+        self.delta[mask] = np.float32(_PLAIN_GAIN.get(phase, 9.0)) + (bright * excess)[mask]
+        self.known |= mask
+
+    def _hepatic_veins(self, native: Mapping[str, float]) -> None:
+        """What is clearly brighter than the liver around it is a vein that has no label."""
+        liver = is_(self.codes, "liver")
+        found = ndimage.find_objects(liver.astype(np.uint8))
+        if not found:
+            return
+        box = found[0]
+        mask, level = liver[box], self.level[box]
+        excess = ndimage.gaussian_filter(self.hu[box], self.sigma(1.6), truncate=3.0) - level
+        inside = ndimage.binary_erosion(mask, _CROSS, iterations=2)
+        noise = float(np.quantile(np.abs(excess[inside]), 0.5)) * 1.48 if inside.any() else 10.0
+        start = max(9.0, 1.5 * noise)
+        vein = np.clip((excess - start) / start, 0.0, 1.0) * inside
+        rise = np.maximum(np.float32(self.blood_hu) - level, 25.0)
+        self.vessel[box] += np.clip(vein * excess / rise, 0.0, 1.0)
+        gap = np.float32(native_of("liver", native) - self.native_blood)
+        self.delta[box] += vein * excess + gap * np.clip(vein * excess / rise, 0.0, 1.0)
+        self.level[box] += vein * excess
+
+    def _valid(self) -> np.ndarray:
+        """False beside oral contrast in the bowel, and in what may be bone or a vessel."""
+        bowel = is_(self.codes, "small_bowel", "colon", "stomach")
+        dense = is_(self.codes, "oral_contrast") | (bowel & (self.smooth > 130.0))
+        near = ndimage.binary_dilation(dense, _CROSS, iterations=max(1, round(4.0 / self.spacing_mm[1])))
+        valid = ~(near & ~dense & (bowel | self.plain | is_(self.codes, "oesophagus")) & (self.smooth > 45.0))
+        doubtful = is_(self.codes, "dense")
+        if doubtful.any():
+            around = ndimage.binary_dilation(is_(self.codes, "pulmonary_vein", "heart"), _CROSS, iterations=5)
+            valid &= ~(doubtful & around)
+        return np.asarray(valid)
+
+    def _spread(self) -> None:
+        """Carry level and gain over borders by the point spread, and beyond the labels' rim."""
+        sigma = [_PSF_SLICES, _PSF_MM / self.spacing_mm[1], _PSF_MM / self.spacing_mm[2]]
+        known = self.known.astype(np.float32)
+        near = ndimage.gaussian_filter(known, sigma, truncate=4.0)
+        # Thin rims take their organ's: a second, wider look where the first sees nothing.
+        wide = [max(0.5, sigma[0]), 1.3 * max(1.0, sigma[1]), 1.3 * max(1.0, sigma[2])]
+        far = ndimage.gaussian_filter(known, wide, truncate=3.0)
+        self.reach = far > 0.02
+        for array in (self.level, self.delta, self.vessel):
+            array *= known
+            first = ndimage.gaussian_filter(array, sigma, truncate=4.0)
+            second = ndimage.gaussian_filter(array, wide, truncate=3.0)
+            enough = near > 0.05
+            array[:] = np.where(enough, first / np.maximum(near, 0.05), second / np.maximum(far, 0.02))
+            array[~self.reach] = 0.0
+
+    def _share(self) -> np.ndarray:
+        """How much of each voxel is the tissue: at borders with fat and lung by HU, elsewhere all but clefts of fat and calcium."""
+        fat_core = ndimage.binary_erosion(self.fat, _CROSS) & (self.smooth < -50.0)
+        fat, fat_weight, _ = _local(self.hu, fat_core, fat_core, self.sigma(3.0))
+        ground = np.where(fat_weight > 0.02, np.clip(fat, -125.0, -60.0), _FAT_HU).astype(np.float32)
+        airy = self.lung | is_(self.codes, *GAS)
+        around = ndimage.binary_dilation(airy, _CROSS, iterations=2)
+        near_fat = ndimage.binary_dilation(self.fat, _CROSS, iterations=2)
+        ground[around & (~near_fat | (self.hu < -150.0))] = _LUNG_HU
+        level = np.maximum(self.level, 20.0)
+        share = (self.hu - ground) / (level - ground)
+        np.clip(share, 0.0, 1.1, out=share)
+        border = ndimage.binary_dilation(self.low, _CROSS, iterations=2)
+        border[1:] |= self.low[:-1]
+        border[:-1] |= self.low[1:]
+        within = np.clip((self.smooth + 90.0) / 102.0, 0.0, 1.0)
+        share = np.where(border, share, within)
+        self._thin_vessels(share, ground)
+        calcium = np.clip((level + _CALCIUM_HU[1] - self.smooth) / (_CALCIUM_HU[1] - _CALCIUM_HU[0]), 0.0, 1.0)
+        kept = self.bone | is_(self.codes, "oral_contrast", "spinal_cord", "csf", "cyst", "bile", "gallbladder", "urine")
+        kept |= is_(self.codes, "bladder", "ascites", "pleural_effusion", "renal_pelvis", "ureter", "table_shell")
+        share *= np.where(kept, np.float32(0.0), calcium)
+        return share
+
+    def _thin_vessels(self, share: np.ndarray, ground: np.ndarray) -> None:
+        """Vessels without a label: in fat beyond the organs' rims, and in the lungs."""
+        blood, gain = np.float32(self.blood_hu), np.float32(self.blood_hu - self.native_blood)
+        fat = is_(self.codes, "visceral_fat", "mediastinal_fat", "inside", "intermuscular_fat", "renal_sinus_fat") & ~self.reach
+        lung = self.lung & (self.level < 1.0)
+        part = np.clip((self.hu - ground) / (blood - ground), 0.0, 1.0) * np.clip((self.smooth + 60.0) / 30.0, 0.0, 1.0)
+        in_lung = np.clip((self.hu - _LUNG_HU) / (blood - _LUNG_HU), 0.0, 1.0) * np.clip((self.hu + 750.0) / 150.0, 0.0, 1.0)
+        share[fat], share[lung] = part[fat], in_lung[lung]
+        alone = fat | lung
+        self.delta[alone], self.vessel[alone] = gain, 1.0
+
+
+def _local(
+    hu: np.ndarray, deep: np.ndarray, core: np.ndarray, sigma: list[float]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Local mean, the weight it rests on, and variance; voxels in the depth count twenty times those of the core around it."""
+    weights = deep.astype(np.float32) + np.float32(0.05) * (core & ~deep)
+    total = ndimage.gaussian_filter(weights, sigma, truncate=2.5)
+    safe = np.maximum(total, np.float32(1e-4))
+    mean = ndimage.gaussian_filter(hu * weights, sigma, truncate=2.5) / safe
+    square = ndimage.gaussian_filter(hu * hu * weights, sigma, truncate=2.5) / safe
+    return mean, total, np.maximum(square - mean * mean, 0.0)
+
+
+def _noise(shape: tuple[int, ...], name: str) -> np.ndarray:
+    """Noise (D, H, W) of unit deviation with a scan's grain, the same for the same region."""
+    rng = np.random.default_rng([len(name), *name.encode()])
+    noise = ndimage.gaussian_filter(rng.standard_normal(shape, dtype=np.float32), (0.3, 0.7, 0.7), mode="wrap")
+    return np.asarray(noise / max(float(noise.std()), 1e-6), np.float32)
+
+
+def _told_apart(codes: np.ndarray, smooth: np.ndarray, spacing_mm: tuple[float, float, float]) -> np.ndarray:
+    """The codes with ``dense`` tissue that is a vessel filled with contrast made one: thick, as bright as blood, touching heart or vessel."""
+    dense = is_(codes, "dense")
+    if not dense.any():
+        return codes
+    filled = is_(codes, "heart", "aorta", "pulmonary_artery")
+    level = float(np.median(smooth[ndimage.binary_erosion(filled)]))
+    bright = dense & (smooth > 0.6 * level)
+    size = max(1, round(2.5 / spacing_mm[1]))
+    thick = ndimage.binary_opening(bright, iterations=size)
+    thick = ndimage.binary_dilation(thick, iterations=2, mask=dense)
+    parts, _ = ndimage.label(thick)
+    touching = np.unique(parts[ndimage.binary_dilation(filled, iterations=2)])
+    vessel = np.isin(parts, touching[touching > 0])
+    out = codes.copy()
+    from train.anatomy.names import CODES
+
+    out[vessel] = CODES["pulmonary_vein"]
+    return out
