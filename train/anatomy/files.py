@@ -6,8 +6,8 @@ A folder tree holds *subjects*. A subject is a folder with either
   NRRD), or
 - ``segmentations/`` with one mask per class, named as TotalSegmentator names them.
 
-``ct.nii.gz`` beside it, or any CT elsewhere in the tree (or in a folder ``volumes`` or ``series`` beside the tree) on exactly the map's grid,
-is the subject's image. A folder with several phases of one patient, each with its own map (``venous`` and ``seg_venous``), holds a subject
+``ct.nii.gz`` beside it, or any CT elsewhere in the tree (or in a folder ``volumes`` or ``series`` beside the tree) on exactly the map's
+grid, is the subject's image. A folder with several phases of one patient, each with its own map (``venous`` and ``seg_venous``), holds a subject
 for each of them; ``native`` with ``seg_native`` tells the patient's native HU to the others.
 """
 
@@ -197,7 +197,9 @@ def _native_hu(name: str, native: tuple[Path, Path], names: dict[int, str]) -> d
     scan, label_map = (read(path) for path in native)
     if scan.shape != label_map.shape:
         raise TrainError(
-            "anatomy_grid", f"{native[0]} is not on the grid of {native[1]}.", "Resample one of them, or move them away."
+            "anatomy_grid",
+            f"{native[0]} is not on the grid of {native[1]}.",
+            "Resample one of them, or move them away.",
         )
     return measured_native(structures_of(name, label_map.hu.astype(np.int32), names), scan.hu)
 

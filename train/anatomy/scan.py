@@ -74,7 +74,9 @@ class AnatomyScan:
             )
         if mode == "unenhanced" and subject.scan_phase is None:
             raise AnatomyError(
-                "no_contrast_ct", f"{subject.name} has no contrast CT on the grid of its label map.", "Paint it instead."
+                "no_contrast_ct",
+                f"{subject.name} has no contrast CT on the grid of its label map.",
+                "Paint it instead.",
             )
         self.subject, self.seed, self.mode, self.spacing_mm = subject, seed, mode, spacing_mm
         rng = stream(seed, "anatomy view")

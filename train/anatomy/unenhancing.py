@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 from scipy import ndimage
 
+from train.anatomy.names import CODES
 from train.anatomy.regions import BONE, FAT, GAS, LUNG, PLAIN, RIMS, VESSELS, is_, native_of, regions_of
 
 _PSF_MM, _PSF_SLICES = 0.7, 0.4
@@ -25,6 +26,9 @@ _CLOSE_MM = 2.0
 _CALCIUM_HU = (90.0, 170.0)
 _CROSS: Final = np.array([[[0, 1, 0], [1, 1, 1], [0, 1, 0]]], bool)
 _MOST_BOWEL_HU = 60.0
+# Beside blood that gained so much the native image is held between these, but for fat; corrected by more it is not believed.
+_BRIGHT_GAIN_HU = 60.0
+_LOWEST_HU, _HIGHEST_HU, _DOUBTFUL_HU = 12.0, 72.0, 60.0
 _PLAIN_GAIN: Final = {"arterial": 4.0, "venous": 9.0}
 
 
@@ -101,7 +105,9 @@ class _Scan:
     ) -> None:
         self.hu, self.spacing_mm = hu.astype(np.float32), spacing_mm
         self.smooth = ndimage.gaussian_filter(self.hu, self.sigma(0.9), truncate=3.0)
-        codes = self.codes = _told_apart(codes, self.smooth, spacing_mm)
+        self.codes = _told_apart(codes, self.smooth, spacing_mm)
+        self.filled = self.codes != codes
+        codes = self.codes
         self.fat, self.lung = is_(codes, *FAT), is_(codes, *LUNG)
         self.low = self.fat | self.lung | is_(codes, *GAS)
         self.plain = is_(codes, *PLAIN)
@@ -112,6 +118,7 @@ class _Scan:
         self.measured: dict[str, float] = {}
         self.vessel = np.zeros_like(self.hu)
         self.blood_hu = self._blood_level()
+        self.noise_hu = self._noise_hu()
         self.native_blood = native_of("aorta", native)
         for name, mask in regions_of(codes).items():
             self._region(name, mask, native_of(name, native))
@@ -120,6 +127,7 @@ class _Scan:
         self.valid = self._valid()
         self._spread()
         self.share = self._share()
+        self._bounded()
 
     def sigma(self, mm: float) -> list[float]:
         """Voxels along z, y, x of a width in mm; at most so many slices as a thick slice blurs already."""
@@ -127,10 +135,12 @@ class _Scan:
         return [min(mm / dz, max(_PSF_SLICES, mm / 4.0)), mm / dy, mm / dx]
 
     def _blood_level(self) -> float:
-        """HU of well mixed blood, for vessels too thin to show it."""
+        """HU of well mixed blood, for vessels too thin to show it; what is much brighter than the brightest of it is calcium."""
+        self.brightest_hu = 150.0
         for names in (("aorta",), ("portal_vein",), ("left_ventricle", "heart")):
             core = ndimage.binary_erosion(is_(self.codes, *names), _CROSS, iterations=2)
             if np.count_nonzero(core) > 30:
+                self.brightest_hu = float(np.quantile(self.smooth[core], 0.85))
                 return float(np.median(self.hu[core]))
         return 150.0
 
@@ -143,26 +153,21 @@ class _Scan:
         mask, hu, smooth = mask[box], self.hu[box], self.smooth[box]
         depth = ndimage.binary_erosion(mask, _CROSS, border_value=1)
         middle = float(np.median(hu[depth] if depth.sum() >= 15 else hu[mask & (smooth >= np.median(smooth[mask]))]))
-        usual = (smooth < middle + (80.0 if name in VESSELS else 110.0)) & (smooth > middle - 110.0)
+        above = max(80.0, 0.35 * self.brightest_hu) if name in VESSELS else 110.0
+        usual = (smooth < max(middle, self.blood_hu) + above) & (smooth > min(middle - 110.0, native + 20.0))
         if name in ("heart", "kidney"):
-            usual = (smooth > 0.0) & (smooth < max(900.0, 2 * middle))
+            usual = (smooth > 0.0) & (smooth < max(300.0, 4 * middle))
         core = depth & usual
         deep = ndimage.binary_erosion(core, _CROSS, border_value=1) & usual
         close = name not in _SMOOTH_MM
-        mean, weight, variance = _local(hu, deep, core, self.sigma(_SMOOTH_MM.get(name, _CLOSE_MM)))
+        mean, weight, _ = _local(hu, deep, core, self.sigma(_SMOOTH_MM.get(name, _CLOSE_MM)))
         faint = np.float32(0.01)  # a thin branch far from any core has its kind's HU
         level = (mean * weight + faint * np.float32(middle)) / (weight + faint)
+        missing = np.float32(0.0)
         if close:
-            inside = deep if deep.sum() > 50 else core
-            noise = max(_NOISE_FLOOR_HU**2, float(np.quantile(variance[inside], 0.3)) if inside.any() else 0.0)
-            follow = np.clip(1.0 - 1.6 * noise / np.maximum(variance, 1e-3), 0.0, 1.0) * deep
-            level += follow * (hu - level)
-            # Following leaves no noise: what is missing is made up.
-            missing = follow * _noise(hu.shape, name) * np.float32(np.sqrt(noise))
+            level, missing = self._follow(level, hu, smooth, deep, name)
             carried, _, _ = _local(level, deep, core, self.sigma(0.8))
             level = np.where(deep, level, np.where(weight > 0.02, carried, level)).astype(np.float32)
-        else:
-            missing = np.float32(0.0)
         if name in ("pulmonary_artery", "pulmonary_vein"):
             level = np.maximum(level, 0.8 * middle)
         gain = np.maximum(level - np.float32(native), 0.0) if name != "heart" else level - np.float32(native)
@@ -175,6 +180,29 @@ class _Scan:
         if core.any():
             self.measured[name] = middle - native
 
+    def _follow(
+        self, level: np.ndarray, hu: np.ndarray, smooth: np.ndarray, deep: np.ndarray, name: str
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The level with the region's own edges, told from noise (Wiener), coarse ones before fine; and noise to make up for what that took."""
+        missing = np.zeros_like(level)
+        for finer, noise_hu, grain in ((smooth, self.noise_hu[0], 1.3), (hu, self.noise_hu[1], 0.6)):
+            rest = finer - level
+            _, _, variance = _local(rest, deep, deep, self.sigma(1.0))
+            part = np.clip(1.0 - 2.0 * noise_hu**2 / np.maximum(variance, 1e-3), 0.0, 1.0) * deep
+            level = level + part * rest
+            missing += part * np.float32(noise_hu) * _noise(hu.shape, f"{name}{grain}", grain)
+        return level, missing
+
+    def _noise_hu(self) -> tuple[float, float]:
+        """Deviation of the smoothed scan about its local mean, and of the scan about the smoothed, in even tissue."""
+        even = is_(self.codes, "liver", "spleen", *PLAIN) & (np.abs(self.smooth - 60.0) < 50.0)
+        even = ndimage.binary_erosion(even, _CROSS, iterations=2)
+        if np.count_nonzero(even) < 500:
+            return _NOISE_FLOOR_HU, _NOISE_FLOOR_HU
+        coarse = ndimage.gaussian_filter(self.hu, self.sigma(_CLOSE_MM), truncate=2.5)
+        found = [1.48 * float(np.median(np.abs(rest[even]))) for rest in (self.smooth - coarse, self.hu - self.smooth)]
+        return max(0.5 * _NOISE_FLOOR_HU, found[0]), max(_NOISE_FLOOR_HU, found[1])
+
     def _plain(self, phase: str) -> None:
         """Muscle and unnamed soft tissue: a few HU, and more where it is brighter than its surroundings, clear of bone."""
         mask = self.plain
@@ -186,8 +214,9 @@ class _Scan:
         mean, weight, _ = _local(self.hu, core, core, self.sigma(8.0))
         level = (mean * weight + np.float32(0.01 * 45.0)) / (weight + np.float32(0.01))
         excess = ndimage.gaussian_filter(self.hu, self.sigma(1.1), truncate=3.0) - np.maximum(level, 40.0)
-        bright = np.clip((excess - 30.0) / 25.0, 0.0, 1.0) * mask
-        bright[ndimage.binary_dilation(self.bone, _CROSS, iterations=3)] = 0.0
+        noise = 1.48 * float(np.median(np.abs(excess[core]))) if core.any() else 10.0
+        bright = np.clip((excess - max(30.0, 3.0 * noise)) / 25.0, 0.0, 1.0) * mask
+        bright[_near(self.bone, 3)] = 0.0
         bright[excess > self.blood_hu + 60.0] = 0.0
         rise = np.float32(max(self.blood_hu - 45.0, 40.0))
         self.vessel += np.clip(bright * excess / rise, 0.0, 1.0)
@@ -261,19 +290,44 @@ class _Scan:
         within = np.clip((self.smooth + 90.0) / 102.0, 0.0, 1.0)
         share = np.where(border, share, within)
         self._thin_vessels(share, ground)
-        calcium = np.clip((level + _CALCIUM_HU[1] - self.smooth) / (_CALCIUM_HU[1] - _CALCIUM_HU[0]), 0.0, 1.0)
-        kept = self.bone | is_(self.codes, "oral_contrast", "spinal_cord", "csf", "cyst", "bile", "gallbladder", "urine")
+        ceiling = np.maximum(level, self.brightest_hu)
+        calcium = np.clip((ceiling + _CALCIUM_HU[1] - self.smooth) / (_CALCIUM_HU[1] - _CALCIUM_HU[0]), 0.0, 1.0)
+        kept = self.bone | is_(
+            self.codes, "oral_contrast", "spinal_cord", "csf", "cyst", "bile", "gallbladder", "urine"
+        )
         kept |= is_(self.codes, "bladder", "ascites", "pleural_effusion", "renal_pelvis", "ureter", "table_shell")
         share *= np.where(kept, np.float32(0.0), calcium)
         return share
 
+    def _bounded(self) -> None:
+        """Where a label is off beside bright blood, what is left or taken too much shows in the native image: it is set right by its HU."""
+        bright = (self.delta * self.known > _BRIGHT_GAIN_HU) | self.filled
+        beside = _near(bright, 4) & ~self.bone & ~is_(self.codes, "oral_contrast")
+        calcium = (self.smooth > self.brightest_hu + _CALCIUM_HU[0]) & ~self.filled
+        beside &= ~ndimage.binary_dilation(calcium, _CROSS, iterations=2)
+        sigma = self.sigma(0.7)
+        for _ in range(2):
+            native = ndimage.gaussian_filter(self.hu - self.share * self.delta, sigma, truncate=3.0)
+            wrong = np.maximum(native - _HIGHEST_HU, 0.0)
+            wrong += np.minimum(native - _LOWEST_HU, 0.0) * ~_near(self.low, 2)
+            wrong *= beside
+            self.valid &= np.abs(wrong) < _DOUBTFUL_HU
+            share = np.where(beside, np.maximum(self.share, np.where(wrong > 0.0, 0.2, 0.0)), self.share)
+            self.delta = np.where(share > 0.05, (self.share * self.delta + wrong) / np.maximum(share, 0.05), self.delta)
+            self.share = share
+
     def _thin_vessels(self, share: np.ndarray, ground: np.ndarray) -> None:
         """Vessels without a label: in fat beyond the organs' rims, and in the lungs."""
         blood, gain = np.float32(self.blood_hu), np.float32(self.blood_hu - self.native_blood)
-        fat = is_(self.codes, "visceral_fat", "mediastinal_fat", "inside", "intermuscular_fat", "renal_sinus_fat") & ~self.reach
-        lung = self.lung & (self.level < 1.0)
+        fat = (
+            is_(self.codes, "visceral_fat", "mediastinal_fat", "inside", "intermuscular_fat", "renal_sinus_fat")
+            & ~self.reach
+        )
+        lung = self.lung & (self.level < 1.0) & ~_near(self.fat | self.bone | self.plain, 3)
         part = np.clip((self.hu - ground) / (blood - ground), 0.0, 1.0) * np.clip((self.smooth + 60.0) / 30.0, 0.0, 1.0)
-        in_lung = np.clip((self.hu - _LUNG_HU) / (blood - _LUNG_HU), 0.0, 1.0) * np.clip((self.hu + 750.0) / 150.0, 0.0, 1.0)
+        in_lung = np.clip((self.hu - _LUNG_HU) / (blood - _LUNG_HU), 0.0, 1.0) * np.clip(
+            (self.hu + 750.0) / 150.0, 0.0, 1.0
+        )
         share[fat], share[lung] = part[fat], in_lung[lung]
         alone = fat | lung
         self.delta[alone], self.vessel[alone] = gain, 1.0
@@ -291,10 +345,19 @@ def _local(
     return mean, total, np.maximum(square - mean * mean, 0.0)
 
 
-def _noise(shape: tuple[int, ...], name: str) -> np.ndarray:
-    """Noise (D, H, W) of unit deviation with a scan's grain, the same for the same region."""
+def _near(mask: np.ndarray, voxels: int) -> np.ndarray:
+    """(D, H, W) bool: the mask with so many voxels around it in plane and a slice above and below."""
+    out: np.ndarray = ndimage.binary_dilation(mask, _CROSS, iterations=voxels)
+    wide = out.copy()
+    wide[1:] |= out[:-1]
+    wide[:-1] |= out[1:]
+    return wide
+
+
+def _noise(shape: tuple[int, ...], name: str, grain: float) -> np.ndarray:
+    """Noise (D, H, W) of unit deviation whose grain is so many voxels in plane; the same for the same name."""
     rng = np.random.default_rng([len(name), *name.encode()])
-    noise = ndimage.gaussian_filter(rng.standard_normal(shape, dtype=np.float32), (0.3, 0.7, 0.7), mode="wrap")
+    noise = ndimage.gaussian_filter(rng.standard_normal(shape, dtype=np.float32), (0.4, grain, grain), mode="wrap")
     return np.asarray(noise / max(float(noise.std()), 1e-6), np.float32)
 
 
@@ -309,11 +372,19 @@ def _told_apart(codes: np.ndarray, smooth: np.ndarray, spacing_mm: tuple[float, 
     size = max(1, round(2.5 / spacing_mm[1]))
     thick = ndimage.binary_opening(bright, iterations=size)
     thick = ndimage.binary_dilation(thick, iterations=2, mask=dense)
-    parts, _ = ndimage.label(thick)
-    touching = np.unique(parts[ndimage.binary_dilation(filled, iterations=2)])
-    vessel = np.isin(parts, touching[touching > 0])
+    parts, count = ndimage.label(thick)
+    touching = set(np.unique(parts[ndimage.binary_dilation(filled, iterations=2)]).tolist()) - {0}
+    # A vein beside them is bright throughout, where a bone holds marrow.
+    beside = ndimage.binary_dilation(filled, iterations=max(2, round(12.0 / spacing_mm[1])))
+    for part, box in enumerate(ndimage.find_objects(parts), start=1):
+        here = parts[box] == part
+        large = np.count_nonzero(here) * float(np.prod(spacing_mm)) > 800.0
+        if large and beside[box][here].any() and float(np.median(smooth[box][here])) > 0.85 * level:
+            touching.add(part)
+    vessel = np.isin(parts, sorted(touching)) if count else np.zeros_like(dense)
+    # A shell around a vessel is its own partial volume.
+    shell = dense & ~ndimage.binary_opening(dense & ~vessel, iterations=size) & ~vessel
+    vessel |= shell & ndimage.binary_dilation(filled | vessel, iterations=3)
     out = codes.copy()
-    from train.anatomy.names import CODES
-
     out[vessel] = CODES["pulmonary_vein"]
     return out
