@@ -2,7 +2,8 @@
 
 A store is a folder with one folder per case: ``case.json`` and arrays ``(D, H, W)``: ``native.npy`` and ``<phase>.npy`` (the change
 CECT − NCCT) in float16 HU; where they exist, ``noise.npy`` (one scan's noise, with noise-free ``native`` and changes: the phantom) and
-``labels.npy`` (uint8 organs, named in ``case.json``) and ``valid.npy`` (bool, where the change is to be believed; absent: everywhere). ``case.json`` is written last: a case without it is incomplete and made again.
+``labels.npy`` (uint8 organs, named in ``case.json``) and ``valid.npy`` (bool, where the change is to be
+believed; absent: everywhere). ``case.json`` is written last: a case without it is incomplete and made again.
 """
 
 import hashlib

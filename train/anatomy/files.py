@@ -7,8 +7,8 @@ A folder tree holds *subjects*. A subject is a folder with either
 - ``segmentations/`` with one mask per class, named as TotalSegmentator names them.
 
 ``ct.nii.gz`` beside it, or any CT elsewhere in the tree (or in a folder ``volumes`` or ``series`` beside the tree) on exactly the map's
-grid, is the subject's image. A folder with several phases of one patient, each with its own map (``venous`` and ``seg_venous``), holds a subject
-for each of them; ``native`` with ``seg_native`` tells the patient's native HU to the others.
+grid, is the subject's image. A folder with several phases of one patient, each with its own map (``venous`` and ``seg_venous``), holds a
+subject for each of them; ``native`` with ``seg_native`` tells the patient's native HU to the others.
 """
 
 import json
@@ -119,8 +119,8 @@ def _phases(inside: list[Path]) -> dict[str, tuple[Path, Path]]:
 def provenance(folder: Path) -> str:
     """Where a subject comes from and under which licence, at most 600 characters.
 
-    That is its ``licence.txt``'s first line; else, of the section with the folder's name in a ``README.md`` up to two folders above, or else
-    of its own ``README.md``, the sentences that speak of origin or licence.
+    That is its ``licence.txt``'s first line; else, of the section with the folder's name in a ``README.md`` up to two folders above, or
+    else of its own ``README.md``, the sentences that speak of origin or licence.
     """
     own = folder / "licence.txt"
     if own.is_file():

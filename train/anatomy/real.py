@@ -98,5 +98,4 @@ def _filled(canvas: MapCanvas, vessel: np.ndarray) -> MapCanvas:
     top[vessel & canvas.is_("lung")] = ORGANS["pulmonary_vein"]
     top = np.where(passive[top] & ~passive[under], under, top)
     under = np.where(passive[under] | vessel, top, under)
-    out = MapCanvas(canvas.axes, top=top, under=under, share=canvas.share)
-    return out
+    return MapCanvas(canvas.axes, top=top, under=under, share=canvas.share)

@@ -22,8 +22,8 @@ from train.anatomy.findings import paint_findings, paint_surroundings
 from train.anatomy.growth import grow_vessels
 from train.anatomy.habitus import field_of_view, refit_fat
 from train.anatomy.interiors import divide_organs
-from train.anatomy.simulated import enhanced_share
 from train.anatomy.real import RealScan
+from train.anatomy.simulated import enhanced_share
 from train.anatomy.subject import Subject
 
 Mode = Literal["painted", "simulated", "unenhanced"]

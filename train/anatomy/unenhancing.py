@@ -183,7 +183,7 @@ class _Scan:
     def _follow(
         self, level: np.ndarray, hu: np.ndarray, smooth: np.ndarray, deep: np.ndarray, name: str
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The level with the region's own edges, told from noise (Wiener), coarse ones before fine; and noise to make up for what that took."""
+        """The level with the region's own edges, told from noise (Wiener), coarse ones before fine; and noise for what that took."""
         missing = np.zeros_like(level)
         for finer, noise_hu, grain in ((smooth, self.noise_hu[0], 1.3), (hu, self.noise_hu[1], 0.6)):
             rest = finer - level
@@ -362,7 +362,7 @@ def _noise(shape: tuple[int, ...], name: str, grain: float) -> np.ndarray:
 
 
 def _told_apart(codes: np.ndarray, smooth: np.ndarray, spacing_mm: tuple[float, float, float]) -> np.ndarray:
-    """The codes with ``dense`` tissue that is a vessel filled with contrast made one: thick, as bright as blood, touching heart or vessel."""
+    """The codes with ``dense`` tissue that is a contrast-filled vessel made one: thick, as bright as blood, by heart or vessel."""
     dense = is_(codes, "dense")
     if not dense.any():
         return codes
