@@ -5,8 +5,10 @@ from types import MappingProxyType
 from typing import Final
 
 import numpy as np
+from scipy import ndimage
 
 from s2ldm_core.phantom.tissues import BLOOD, MUSCLES
+from train.anatomy.local import CROSS
 from train.anatomy.names import CODES
 
 #: Native HU where no native scan of the patient tells; literature and the native scans of similar patients.
@@ -94,13 +96,39 @@ def measured_native(codes: np.ndarray, native_hu: np.ndarray) -> dict[str, float
     ----------
     codes, native_hu : (D, H, W) structures and HU on the native scan's grid.
     """
-    from scipy.ndimage import binary_erosion
-
-    cross = np.array([[[0, 1, 0], [1, 1, 1], [0, 1, 0]]], bool)
     groups = {**REGIONS, "blood": ("aorta", "ivc", "portal_vein", "left_ventricle")}
     found = {}
     for name in ("blood", "liver", "spleen", "kidney", "heart", "pancreas"):
-        mask = binary_erosion(is_(codes, *groups[name]), cross, iterations=2)
+        mask = ndimage.binary_erosion(is_(codes, *groups[name]), CROSS, iterations=2)
         if np.count_nonzero(mask) >= 500:
             found[name] = float(np.median(native_hu[mask]))
     return found
+
+
+def told_apart(codes: np.ndarray, smooth: np.ndarray, spacing_mm: tuple[float, float, float]) -> np.ndarray:
+    """The codes with ``dense`` tissue that is a contrast-filled vessel made one: thick, as bright as blood, by heart or vessel."""
+    dense = is_(codes, "dense")
+    if not dense.any():
+        return codes
+    filled = is_(codes, "heart", "aorta", "pulmonary_artery")
+    level = float(np.median(smooth[ndimage.binary_erosion(filled)]))
+    bright = dense & (smooth > 0.6 * level)
+    size = max(1, round(2.5 / spacing_mm[1]))
+    thick = ndimage.binary_opening(bright, iterations=size)
+    thick = ndimage.binary_dilation(thick, iterations=2, mask=dense)
+    parts, count = ndimage.label(thick)
+    touching = set(np.unique(parts[ndimage.binary_dilation(filled, iterations=2)]).tolist()) - {0}
+    # A vein beside them is bright throughout, where a bone holds marrow.
+    beside = ndimage.binary_dilation(filled, iterations=max(2, round(12.0 / spacing_mm[1])))
+    for part, box in enumerate(ndimage.find_objects(parts), start=1):
+        here = parts[box] == part
+        large = np.count_nonzero(here) * float(np.prod(spacing_mm)) > 800.0
+        if large and beside[box][here].any() and float(np.median(smooth[box][here])) > 0.85 * level:
+            touching.add(part)
+    vessel = np.isin(parts, sorted(touching)) if count else np.zeros_like(dense)
+    # A shell around a vessel is its own partial volume.
+    shell = dense & ~ndimage.binary_opening(dense & ~vessel, iterations=size) & ~vessel
+    vessel |= shell & ndimage.binary_dilation(filled | vessel, iterations=3)
+    out = codes.copy()
+    out[vessel] = CODES["pulmonary_vein"]
+    return out

@@ -9,9 +9,10 @@ import numpy as np
 from scipy import ndimage
 
 from train.anatomy.completion import complete, divide_soft
+from train.anatomy.enhancement import Enhancement
 from train.anatomy.errors import AnatomyError
 from train.anatomy.names import CODES, structure
-from train.anatomy.unenhancing import Enhancement, unenhance
+from train.anatomy.unenhancing import unenhance
 
 _STILL = (
     "vertebra",

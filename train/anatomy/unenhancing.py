@@ -8,14 +8,14 @@ two tissues that enhance meet, ``delta`` passes from one to the other over the s
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from scipy import ndimage
 
-from train.anatomy.names import CODES
-from train.anatomy.regions import BONE, FAT, GAS, LUNG, PLAIN, RIMS, VESSELS, is_, native_of, regions_of
+from train.anatomy.enhancement import Enhancement
+from train.anatomy.local import CROSS, local_mean, near, noise
+from train.anatomy.regions import BONE, FAT, GAS, LUNG, PLAIN, RIMS, VESSELS, is_, native_of, regions_of, told_apart
 
 _PSF_MM, _PSF_SLICES = 0.7, 0.4
 _FAT_HU, _LUNG_HU = -98.0, -850.0
@@ -24,42 +24,11 @@ _NOISE_FLOOR_HU = 8.0
 _SMOOTH_MM: Final = {"liver": 8.0, "pancreas": 5.0, "thyroid": 3.0, "spleen": 5.0, "bowel": 2.5}
 _CLOSE_MM = 2.0
 _CALCIUM_HU = (90.0, 170.0)
-_CROSS: Final = np.array([[[0, 1, 0], [1, 1, 1], [0, 1, 0]]], bool)
 _MOST_BOWEL_HU = 60.0
 # Beside blood that gained so much the native image is held between these, but for fat; corrected by more it is not believed.
 _BRIGHT_GAIN_HU = 60.0
 _LOWEST_HU, _HIGHEST_HU, _DOUBTFUL_HU = 12.0, 72.0, 60.0
 _PLAIN_GAIN: Final = {"arterial": 4.0, "venous": 9.0}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Enhancement:
-    """What contrast medium did to one scan; arrays (D, H, W) on its grid.
-
-    Attributes
-    ----------
-    share : float16, 0 .. 1.1, the part of the voxel that takes up contrast.
-    delta_hu : float16, what that part gained.
-    unlabelled_vessel : float16, 0 .. 1, how far brightness makes it a vessel that the labels lack.
-    valid : bool; False where it cannot be told.
-    measured_hu : median gain by region or vessel.
-    """
-
-    share: np.ndarray
-    delta_hu: np.ndarray
-    unlabelled_vessel: np.ndarray
-    valid: np.ndarray
-    measured_hu: Mapping[str, float]
-
-    def gain_hu(self, shift: tuple[int, int, int] = (0, 0, 0)) -> np.ndarray:
-        """The gain (D, H, W) float32, HU; the tissues' borders moved by half a voxel along each axis where ``shift`` is 1 or -1."""
-        delta = self.delta_hu.astype(np.float32)
-        for axis, step in enumerate(shift):
-            if step:
-                delta += np.roll(delta, step, axis=axis)
-                delta *= np.float32(0.5)
-        delta *= self.share
-        return delta
 
 
 def unenhance(
@@ -105,7 +74,7 @@ class _Scan:
     ) -> None:
         self.hu, self.spacing_mm = hu.astype(np.float32), spacing_mm
         self.smooth = ndimage.gaussian_filter(self.hu, self.sigma(0.9), truncate=3.0)
-        self.codes = _told_apart(codes, self.smooth, spacing_mm)
+        self.codes = told_apart(codes, self.smooth, spacing_mm)
         self.filled = self.codes != codes
         codes = self.codes
         self.fat, self.lung = is_(codes, *FAT), is_(codes, *LUNG)
@@ -138,7 +107,7 @@ class _Scan:
         """HU of well mixed blood, for vessels too thin to show it; what is much brighter than the brightest of it is calcium."""
         self.brightest_hu = 150.0
         for names in (("aorta",), ("portal_vein",), ("left_ventricle", "heart")):
-            core = ndimage.binary_erosion(is_(self.codes, *names), _CROSS, iterations=2)
+            core = ndimage.binary_erosion(is_(self.codes, *names), CROSS, iterations=2)
             if np.count_nonzero(core) > 30:
                 self.brightest_hu = float(np.quantile(self.smooth[core], 0.85))
                 return float(np.median(self.hu[core]))
@@ -151,22 +120,22 @@ class _Scan:
             return
         box = tuple(slice(max(0, b.start - 3), b.stop + 3) for b in found[0])
         mask, hu, smooth = mask[box], self.hu[box], self.smooth[box]
-        depth = ndimage.binary_erosion(mask, _CROSS, border_value=1)
+        depth = ndimage.binary_erosion(mask, CROSS, border_value=1)
         middle = float(np.median(hu[depth] if depth.sum() >= 15 else hu[mask & (smooth >= np.median(smooth[mask]))]))
         above = max(80.0, 0.35 * self.brightest_hu) if name in VESSELS else 110.0
         usual = (smooth < max(middle, self.blood_hu) + above) & (smooth > min(middle - 110.0, native + 20.0))
         if name in ("heart", "kidney"):
             usual = (smooth > 0.0) & (smooth < max(300.0, 4 * middle))
         core = depth & usual
-        deep = ndimage.binary_erosion(core, _CROSS, border_value=1) & usual
+        deep = ndimage.binary_erosion(core, CROSS, border_value=1) & usual
         close = name not in _SMOOTH_MM
-        mean, weight, _ = _local(hu, deep, core, self.sigma(_SMOOTH_MM.get(name, _CLOSE_MM)))
+        mean, weight, _ = local_mean(hu, deep, core, self.sigma(_SMOOTH_MM.get(name, _CLOSE_MM)))
         faint = np.float32(0.01)  # a thin branch far from any core has its kind's HU
         level = (mean * weight + faint * np.float32(middle)) / (weight + faint)
         missing = np.float32(0.0)
         if close:
             level, missing = self._follow(level, hu, smooth, deep, name)
-            carried, _, _ = _local(level, deep, core, self.sigma(0.8))
+            carried, _, _ = local_mean(level, deep, core, self.sigma(0.8))
             level = np.where(deep, level, np.where(weight > 0.02, carried, level)).astype(np.float32)
         if name in ("pulmonary_artery", "pulmonary_vein"):
             level = np.maximum(level, 0.8 * middle)
@@ -187,16 +156,16 @@ class _Scan:
         missing = np.zeros_like(level)
         for finer, noise_hu, grain in ((smooth, self.noise_hu[0], 1.3), (hu, self.noise_hu[1], 0.6)):
             rest = finer - level
-            _, _, variance = _local(rest, deep, deep, self.sigma(1.0))
+            _, _, variance = local_mean(rest, deep, deep, self.sigma(1.0))
             part = np.clip(1.0 - 2.0 * noise_hu**2 / np.maximum(variance, 1e-3), 0.0, 1.0) * deep
             level = level + part * rest
-            missing += part * np.float32(noise_hu) * _noise(hu.shape, f"{name}{grain}", grain)
+            missing += part * np.float32(noise_hu) * noise(hu.shape, f"{name}{grain}", grain)
         return level, missing
 
     def _noise_hu(self) -> tuple[float, float]:
         """Deviation of the smoothed scan about its local mean, and of the scan about the smoothed, in even tissue."""
         even = is_(self.codes, "liver", "spleen", *PLAIN) & (np.abs(self.smooth - 60.0) < 50.0)
-        even = ndimage.binary_erosion(even, _CROSS, iterations=2)
+        even = ndimage.binary_erosion(even, CROSS, iterations=2)
         if np.count_nonzero(even) < 500:
             return _NOISE_FLOOR_HU, _NOISE_FLOOR_HU
         coarse = ndimage.gaussian_filter(self.hu, self.sigma(_CLOSE_MM), truncate=2.5)
@@ -206,17 +175,17 @@ class _Scan:
     def _plain(self, phase: str) -> None:
         """Muscle and unnamed soft tissue: a few HU, and more where it is brighter than its surroundings, clear of bone."""
         mask = self.plain
-        rim = mask & is_(self.codes, *RIMS) & ~ndimage.binary_opening(mask, _CROSS, iterations=2)
+        rim = mask & is_(self.codes, *RIMS) & ~ndimage.binary_opening(mask, CROSS, iterations=2)
         organ = self.known & ~is_(self.codes, *VESSELS)
-        rim &= ndimage.binary_dilation(organ, _CROSS, iterations=3)
+        rim &= ndimage.binary_dilation(organ, CROSS, iterations=3)
         mask = mask & ~rim
-        core = ndimage.binary_erosion(mask, _CROSS) & (self.smooth < 90.0) & (self.smooth > -20.0)
-        mean, weight, _ = _local(self.hu, core, core, self.sigma(8.0))
+        core = ndimage.binary_erosion(mask, CROSS) & (self.smooth < 90.0) & (self.smooth > -20.0)
+        mean, weight, _ = local_mean(self.hu, core, core, self.sigma(8.0))
         level = (mean * weight + np.float32(0.01 * 45.0)) / (weight + np.float32(0.01))
         excess = ndimage.gaussian_filter(self.hu, self.sigma(1.1), truncate=3.0) - np.maximum(level, 40.0)
         noise = 1.48 * float(np.median(np.abs(excess[core]))) if core.any() else 10.0
         bright = np.clip((excess - max(30.0, 3.0 * noise)) / 25.0, 0.0, 1.0) * mask
-        bright[_near(self.bone, 3)] = 0.0
+        bright[near(self.bone, 3)] = 0.0
         bright[excess > self.blood_hu + 60.0] = 0.0
         rise = np.float32(max(self.blood_hu - 45.0, 40.0))
         self.vessel += np.clip(bright * excess / rise, 0.0, 1.0)
@@ -233,7 +202,7 @@ class _Scan:
         box = found[0]
         mask, level = liver[box], self.level[box]
         excess = ndimage.gaussian_filter(self.hu[box], self.sigma(1.6), truncate=3.0) - level
-        inside = ndimage.binary_erosion(mask, _CROSS, iterations=2)
+        inside = ndimage.binary_erosion(mask, CROSS, iterations=2)
         noise = float(np.quantile(np.abs(excess[inside]), 0.5)) * 1.48 if inside.any() else 10.0
         start = max(9.0, 1.5 * noise)
         vein = np.clip((excess - start) / start, 0.0, 1.0) * inside
@@ -247,11 +216,11 @@ class _Scan:
         """False beside oral contrast in the bowel, and in what may be bone or a vessel."""
         bowel = is_(self.codes, "small_bowel", "colon", "stomach")
         dense = is_(self.codes, "oral_contrast") | (bowel & (self.smooth > 130.0))
-        near = ndimage.binary_dilation(dense, _CROSS, iterations=max(1, round(4.0 / self.spacing_mm[1])))
+        near = ndimage.binary_dilation(dense, CROSS, iterations=max(1, round(4.0 / self.spacing_mm[1])))
         valid = ~(near & ~dense & (bowel | self.plain | is_(self.codes, "oesophagus")) & (self.smooth > 45.0))
         doubtful = is_(self.codes, "dense")
         if doubtful.any():
-            around = ndimage.binary_dilation(is_(self.codes, "pulmonary_vein", "heart"), _CROSS, iterations=5)
+            around = ndimage.binary_dilation(is_(self.codes, "pulmonary_vein", "heart"), CROSS, iterations=5)
             valid &= ~(doubtful & around)
         return np.asarray(valid)
 
@@ -274,17 +243,17 @@ class _Scan:
 
     def _share(self) -> np.ndarray:
         """How much of each voxel is the tissue: at borders with fat and lung by HU, elsewhere all but clefts of fat and calcium."""
-        fat_core = ndimage.binary_erosion(self.fat, _CROSS) & (self.smooth < -50.0)
-        fat, fat_weight, _ = _local(self.hu, fat_core, fat_core, self.sigma(3.0))
+        fat_core = ndimage.binary_erosion(self.fat, CROSS) & (self.smooth < -50.0)
+        fat, fat_weight, _ = local_mean(self.hu, fat_core, fat_core, self.sigma(3.0))
         ground = np.where(fat_weight > 0.02, np.clip(fat, -125.0, -60.0), _FAT_HU).astype(np.float32)
         airy = self.lung | is_(self.codes, *GAS)
-        around = ndimage.binary_dilation(airy, _CROSS, iterations=2)
-        near_fat = ndimage.binary_dilation(self.fat, _CROSS, iterations=2)
+        around = ndimage.binary_dilation(airy, CROSS, iterations=2)
+        near_fat = ndimage.binary_dilation(self.fat, CROSS, iterations=2)
         ground[around & (~near_fat | (self.hu < -150.0))] = _LUNG_HU
         level = np.maximum(self.level, 20.0)
         share = (self.hu - ground) / (level - ground)
         np.clip(share, 0.0, 1.1, out=share)
-        border = ndimage.binary_dilation(self.low, _CROSS, iterations=2)
+        border = ndimage.binary_dilation(self.low, CROSS, iterations=2)
         border[1:] |= self.low[:-1]
         border[:-1] |= self.low[1:]
         within = np.clip((self.smooth + 90.0) / 102.0, 0.0, 1.0)
@@ -302,14 +271,14 @@ class _Scan:
     def _bounded(self) -> None:
         """Where a label is off beside bright blood, what is left or taken too much shows in the native image: it is set right by its HU."""
         bright = (self.delta * self.known > _BRIGHT_GAIN_HU) | self.filled
-        beside = _near(bright, 4) & ~self.bone & ~is_(self.codes, "oral_contrast")
+        beside = near(bright, 4) & ~self.bone & ~is_(self.codes, "oral_contrast")
         calcium = (self.smooth > self.brightest_hu + _CALCIUM_HU[0]) & ~self.filled
-        beside &= ~ndimage.binary_dilation(calcium, _CROSS, iterations=2)
+        beside &= ~ndimage.binary_dilation(calcium, CROSS, iterations=2)
         sigma = self.sigma(0.7)
         for _ in range(2):
             native = ndimage.gaussian_filter(self.hu - self.share * self.delta, sigma, truncate=3.0)
             wrong = np.maximum(native - _HIGHEST_HU, 0.0)
-            wrong += np.minimum(native - _LOWEST_HU, 0.0) * ~_near(self.low, 2)
+            wrong += np.minimum(native - _LOWEST_HU, 0.0) * ~near(self.low, 2)
             wrong *= beside
             self.valid &= np.abs(wrong) < _DOUBTFUL_HU
             share = np.where(beside, np.maximum(self.share, np.where(wrong > 0.0, 0.2, 0.0)), self.share)
@@ -323,7 +292,7 @@ class _Scan:
             is_(self.codes, "visceral_fat", "mediastinal_fat", "inside", "intermuscular_fat", "renal_sinus_fat")
             & ~self.reach
         )
-        lung = self.lung & (self.level < 1.0) & ~_near(self.fat | self.bone | self.plain, 3)
+        lung = self.lung & (self.level < 1.0) & ~near(self.fat | self.bone | self.plain, 3)
         part = np.clip((self.hu - ground) / (blood - ground), 0.0, 1.0) * np.clip((self.smooth + 60.0) / 30.0, 0.0, 1.0)
         in_lung = np.clip((self.hu - _LUNG_HU) / (blood - _LUNG_HU), 0.0, 1.0) * np.clip(
             (self.hu + 750.0) / 150.0, 0.0, 1.0
@@ -331,60 +300,3 @@ class _Scan:
         share[fat], share[lung] = part[fat], in_lung[lung]
         alone = fat | lung
         self.delta[alone], self.vessel[alone] = gain, 1.0
-
-
-def _local(
-    hu: np.ndarray, deep: np.ndarray, core: np.ndarray, sigma: list[float]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Local mean, the weight it rests on, and variance; voxels in the depth count twenty times those of the core around it."""
-    weights = deep.astype(np.float32) + np.float32(0.05) * (core & ~deep)
-    total = ndimage.gaussian_filter(weights, sigma, truncate=2.5)
-    safe = np.maximum(total, np.float32(1e-4))
-    mean = ndimage.gaussian_filter(hu * weights, sigma, truncate=2.5) / safe
-    square = ndimage.gaussian_filter(hu * hu * weights, sigma, truncate=2.5) / safe
-    return mean, total, np.maximum(square - mean * mean, 0.0)
-
-
-def _near(mask: np.ndarray, voxels: int) -> np.ndarray:
-    """(D, H, W) bool: the mask with so many voxels around it in plane and a slice above and below."""
-    out: np.ndarray = ndimage.binary_dilation(mask, _CROSS, iterations=voxels)
-    wide = out.copy()
-    wide[1:] |= out[:-1]
-    wide[:-1] |= out[1:]
-    return wide
-
-
-def _noise(shape: tuple[int, ...], name: str, grain: float) -> np.ndarray:
-    """Noise (D, H, W) of unit deviation whose grain is so many voxels in plane; the same for the same name."""
-    rng = np.random.default_rng([len(name), *name.encode()])
-    noise = ndimage.gaussian_filter(rng.standard_normal(shape, dtype=np.float32), (0.4, grain, grain), mode="wrap")
-    return np.asarray(noise / max(float(noise.std()), 1e-6), np.float32)
-
-
-def _told_apart(codes: np.ndarray, smooth: np.ndarray, spacing_mm: tuple[float, float, float]) -> np.ndarray:
-    """The codes with ``dense`` tissue that is a contrast-filled vessel made one: thick, as bright as blood, by heart or vessel."""
-    dense = is_(codes, "dense")
-    if not dense.any():
-        return codes
-    filled = is_(codes, "heart", "aorta", "pulmonary_artery")
-    level = float(np.median(smooth[ndimage.binary_erosion(filled)]))
-    bright = dense & (smooth > 0.6 * level)
-    size = max(1, round(2.5 / spacing_mm[1]))
-    thick = ndimage.binary_opening(bright, iterations=size)
-    thick = ndimage.binary_dilation(thick, iterations=2, mask=dense)
-    parts, count = ndimage.label(thick)
-    touching = set(np.unique(parts[ndimage.binary_dilation(filled, iterations=2)]).tolist()) - {0}
-    # A vein beside them is bright throughout, where a bone holds marrow.
-    beside = ndimage.binary_dilation(filled, iterations=max(2, round(12.0 / spacing_mm[1])))
-    for part, box in enumerate(ndimage.find_objects(parts), start=1):
-        here = parts[box] == part
-        large = np.count_nonzero(here) * float(np.prod(spacing_mm)) > 800.0
-        if large and beside[box][here].any() and float(np.median(smooth[box][here])) > 0.85 * level:
-            touching.add(part)
-    vessel = np.isin(parts, sorted(touching)) if count else np.zeros_like(dense)
-    # A shell around a vessel is its own partial volume.
-    shell = dense & ~ndimage.binary_opening(dense & ~vessel, iterations=size) & ~vessel
-    vessel |= shell & ndimage.binary_dilation(filled | vessel, iterations=3)
-    out = codes.copy()
-    out[vessel] = CODES["pulmonary_vein"]
-    return out
