@@ -35,3 +35,9 @@ def noise(shape: tuple[int, ...], name: str, grain: float) -> np.ndarray:
     rng = np.random.default_rng([len(name), *name.encode()])
     grained = ndimage.gaussian_filter(rng.standard_normal(shape, dtype=np.float32), (0.4, grain, grain), mode="wrap")
     return np.asarray(grained / max(float(grained.std()), 1e-6), np.float32)
+
+
+def body_box(codes: np.ndarray) -> tuple[slice, ...]:
+    """The index box of what is not 0 in (D, H, W), all slices of it."""
+    rows, columns = np.flatnonzero(codes.any(axis=(0, 2))), np.flatnonzero(codes.any(axis=(0, 1)))
+    return slice(None), slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)

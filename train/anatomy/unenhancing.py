@@ -14,7 +14,7 @@ import numpy as np
 from scipy import ndimage
 
 from train.anatomy.enhancement import Enhancement
-from train.anatomy.local import CROSS, local_mean, near, noise
+from train.anatomy.local import CROSS, body_box, local_mean, near, noise
 from train.anatomy.regions import BONE, FAT, GAS, LUNG, PLAIN, RIMS, VESSELS, is_, native_of, regions_of, told_apart
 
 _PSF_MM, _PSF_SLICES = 0.7, 0.4
@@ -48,17 +48,12 @@ def unenhance(
     native_hu : what a native scan of the patient shows, by region (`train.anatomy.regions.measured_native`).
     """
     whole = scan_hu.shape
-    box = _body_box(codes)
+    box = body_box(codes)
     made = _Scan(codes[box], scan_hu[box], spacing_mm, phase, native_hu or {})
     share, delta, vessel = (np.zeros(whole, np.float16) for _ in range(3))
     valid = np.ones(whole, bool)
     share[box], delta[box], vessel[box], valid[box] = made.share, made.delta, made.vessel, made.valid
     return Enhancement(share=share, delta_hu=delta, unlabelled_vessel=vessel, valid=valid, measured_hu=made.measured)
-
-
-def _body_box(codes: np.ndarray) -> tuple[slice, ...]:
-    rows, columns = np.flatnonzero(codes.any(axis=(0, 2))), np.flatnonzero(codes.any(axis=(0, 1)))
-    return slice(None), slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
 class _Scan:
@@ -213,11 +208,14 @@ class _Scan:
         self.level[box] += vein * excess
 
     def _valid(self) -> np.ndarray:
-        """False beside oral contrast in the bowel, and in what may be bone or a vessel."""
+        """False beside oral contrast in the bowel, where the gain fades, and in what may be bone or a vessel."""
         bowel = is_(self.codes, "small_bowel", "colon", "stomach")
         dense = is_(self.codes, "oral_contrast") | (bowel & (self.smooth > 130.0))
         near = ndimage.binary_dilation(dense, CROSS, iterations=max(1, round(4.0 / self.spacing_mm[1])))
         valid = ~(near & ~dense & (bowel | self.plain | is_(self.codes, "oesophagus")) & (self.smooth > 45.0))
+        # A wall cannot be told from the partial volume of what it holds: there it keeps what it has.
+        faded = ndimage.gaussian_filter(dense.astype(np.float32), self.sigma(3.0), truncate=2.5)
+        self.delta[bowel] *= np.clip(1.0 - 2.5 * faded, 0.0, 1.0)[bowel]
         doubtful = is_(self.codes, "dense")
         if doubtful.any():
             around = ndimage.binary_dilation(is_(self.codes, "pulmonary_vein", "heart"), CROSS, iterations=5)
