@@ -127,7 +127,7 @@ class _Scan:
         mean, weight, _ = local_mean(hu, deep, core, self.sigma(_SMOOTH_MM.get(name, _CLOSE_MM)))
         faint = np.float32(0.01)  # a thin branch far from any core has its kind's HU
         level = (mean * weight + faint * np.float32(middle)) / (weight + faint)
-        missing = np.float32(0.0)
+        missing = np.zeros_like(level)
         if close:
             level, missing = self._follow(level, hu, smooth, deep, name)
             carried, _, _ = local_mean(level, deep, core, self.sigma(0.8))
