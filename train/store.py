@@ -2,7 +2,8 @@
 
 A store is a folder with one folder per case: ``case.json`` and arrays ``(D, H, W)``: ``native.npy`` and ``<phase>.npy`` (the change
 CECT − NCCT) in float16 HU; where they exist, ``noise.npy`` (one scan's noise, with noise-free ``native`` and changes: the phantom) and
-``labels.npy`` (uint8 organs, named in ``case.json``). ``case.json`` is written last: a case without it is incomplete and made again.
+``labels.npy`` (uint8 organs, named in ``case.json``) and ``valid.npy`` (bool, where the change is to be
+believed; absent: everywhere). ``case.json`` is written last: a case without it is incomplete and made again.
 """
 
 import hashlib
@@ -99,6 +100,7 @@ def write_case(
     changes: Mapping[str, np.ndarray],
     noise: np.ndarray | None = None,
     labels: np.ndarray | None = None,
+    valid: np.ndarray | None = None,
     organs: Mapping[str, int] | None = None,
     patient: str | None = None,
     split: Split = "train",
@@ -111,6 +113,8 @@ def write_case(
     stored = {key: np.ascontiguousarray(array, dtype=np.float16) for key, array in arrays.items()}
     if labels is not None:
         stored["labels"] = np.ascontiguousarray(labels, dtype=np.uint8)
+    if valid is not None:
+        stored["valid"] = np.ascontiguousarray(valid, dtype=np.bool_)
     for key, array in stored.items():
         np.save(target / f"{key}.npy", array)
     record = {

@@ -30,7 +30,9 @@ def phantom(
         ),
     ] = None,
     subjects: Annotated[str, typer.Option(help="With --anatomy: only these subjects' folders, comma-separated.")] = "",
-    modes: Annotated[str, typer.Option(help="With --anatomy: painted, simulated or both.")] = "both",
+    modes: Annotated[
+        str, typer.Option(help="With --anatomy: painted, simulated, both, or unenhanced (from contrast CTs).")
+    ] = "both",
 ) -> None:
     """Make training pairs from the digital torso phantom or from label maps of real anatomy; continues where it stopped.
 
