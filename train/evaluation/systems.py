@@ -173,7 +173,7 @@ def stage_one(run: Path, like: S2LDM) -> S2LDM:
 def _autoencoder(
     label: str, package: ModelPackage, shipped: S2LDM, run: Path | None, device: torch.device
 ) -> Candidate:
-    """The stage-1 autoencoder where it is known to be one; else the shipped one under a name that promises nothing."""
+    """The stage-1 autoencoder where it is known to be one; else the shipped one under a name that claims no bound."""
     if run is not None:
         return Candidate(
             label=f"{label}: autoencoder ceiling",

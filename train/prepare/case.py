@@ -99,7 +99,7 @@ def make_case(task: CaseTask) -> bool:
         if refused is None:
             accepted[phase] = one
         else:
-            rejections.append(_rejected(candidate, phase, *refused))
+            rejections.append(_rejected(candidate, phase, refused.code, refused.sentence))
     run = _common_slices(native, [one.covered for one in accepted.values()])
     if accepted and run.stop - run.start < _MIN_SLICES:
         reason = f"the phases have {run.stop - run.start} slices in common"

@@ -77,7 +77,7 @@ class Ledger:
         fixed
             Patients whose split a table names.
         keep_names
-            Use the patients' keys as names: for phantoms, which are nobody.
+            Use the patients' keys as names: for phantoms, which are no patients.
         """
         wanted = sorted(set(studies))
         new = by_hash({patient for patient, _ in wanted} - set(self.patients), seed=seed)

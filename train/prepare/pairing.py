@@ -75,7 +75,7 @@ def _pair_group(
     for candidate, verdict in members:
         fault = _fault(candidate.series, verdict, phases)
         if fault is not None:
-            rejections.append(_reject(candidate.series, verdict.phase, *fault))
+            rejections.append(fault)
         elif verdict.phase is not None:
             by_phase.setdefault(verdict.phase, []).append((candidate, verdict))
     natives = by_phase.pop("native", [])
@@ -120,18 +120,31 @@ def _pair_group(
     return Pairing(patient=patient, study=study, native=native, contrasts=chosen, verdicts=verdicts), rejections
 
 
-def _fault(series: Series, verdict: Verdict, phases: Sequence[Phase]) -> tuple[str, str] | None:
-    """Why a series cannot be part of any case: code and reason."""
+def _fault(series: Series, verdict: Verdict, phases: Sequence[Phase]) -> Rejection | None:
+    """Why a series cannot be part of any case."""
     if series.fault:
-        return "not_a_volume", series.fault
+        return _reject(series, verdict.phase, "not_a_volume", series.fault)
     if series.shape is not None and not series.axial:
-        return "not_axial", "its slices are not axial, so it is a reformat of another series"
+        return _reject(
+            series, verdict.phase, "not_axial", "its slices are not axial, so it is a reformat of another series"
+        )
     if series.spacing_mm is not None and series.spacing_mm[0] > _MAX_SLICE_MM:
-        return "slices_too_thick", f"its slices are {series.spacing_mm[0]:.1f} mm apart"
+        return _reject(series, verdict.phase, "slices_too_thick", f"its slices are {series.spacing_mm[0]:.1f} mm apart")
     if verdict.phase is None:
-        return "phase_unknown", f"its phase cannot be told: {verdict.reason or 'neither tags nor image say it'}"
+        why = verdict.reason or "neither tags nor image say it"
+        return _reject(
+            series,
+            verdict.phase,
+            "phase_unknown",
+            f"its phase cannot be told: {why}",
+        )
     if verdict.phase != "native" and verdict.phase not in phases:
-        return "phase_not_asked", f"it is {verdict.phase}, which was not asked for ({verdict.reason})"
+        return _reject(
+            series,
+            verdict.phase,
+            "phase_not_asked",
+            f"it is {verdict.phase}, which was not asked for ({verdict.reason})",
+        )
     return None
 
 

@@ -73,14 +73,14 @@ def read_table(path: Path, series: Sequence[Series], *, root: Path) -> tuple[lis
             entries = [(value, phase, name) for name, phase in wide.items() if (value := (row.get(name) or "").strip())]
         for which, phase, written in entries:
             found = known.find(which)
-            if found is None or phase is None:
-                code = "series_missing" if found is None else "phase_unknown"
-                reason = (
-                    f"row {number}: no series {which}" if found is None else f"row {number}: no phase called {written}"
-                )
-                rejections.append(Rejection(place=which, phase=phase or "", code=code, reason=reason))
-                continue
-            candidates.append(_candidate(found, cell, phase, path.name))
+            if found is None:
+                reason = f"row {number}: no series {which}"
+                rejections.append(Rejection(place=which, phase=phase or "", code="series_missing", reason=reason))
+            elif phase is None:
+                reason = f"row {number}: no phase called {written}"
+                rejections.append(Rejection(place=which, phase="", code="phase_unknown", reason=reason))
+            else:
+                candidates.append(_candidate(found, cell, phase, path.name))
     return candidates, rejections
 
 

@@ -13,7 +13,7 @@ _SYNTHESIZING_EQUIPMENT = ("109100", "DCM")
 
 
 class NotSynthetic:
-    """Refuses derived series that come back, so that nothing goes round in circles."""
+    """Refuses derived series that come back, so that none is translated again."""
 
     def examine(self, series: Candidate) -> Finding:
         """See `dicom_node.series.rules.Rule`."""

@@ -163,9 +163,9 @@ def test_a_tree_without_ct_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "code"),
     [
-        ({"phases": "arterial,late"}, "OPTION_PHASE"),
-        ({"layout": "nested"}, "OPTION_LAYOUT"),
-        ({"registration": "elastic"}, "OPTION_REGISTRATION"),
+        ({"phases": "arterial,late"}, "option_phase"),
+        ({"layout": "nested"}, "option_layout"),
+        ({"registration": "elastic"}, "option_registration"),
         ({"split": "0.7/0.7/0"}, "option_split"),
         ({"split": "most"}, "option_split"),
         ({"window_hu": (200.0, -200.0)}, "option_window"),
