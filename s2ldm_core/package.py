@@ -132,7 +132,7 @@ class ModelPackage:
         try:
             config = yaml.safe_load((self.path / NETWORK).read_text(encoding="utf-8"))
             system = build_system(self.metadata.system, config)
-            system.load_state_dict(load_file(self.path / WEIGHTS), strict=True)
+            system.load_shipped(load_file(self.path / WEIGHTS))
         except (yaml.YAMLError, ValidationError, SafetensorError, RuntimeError) as error:
             raise PackageError(
                 "PACKAGE_INVALID",
@@ -145,6 +145,7 @@ class ModelPackage:
                 f"Metadata and network of {self.path} name different phases.",
                 "Install the package again.",
             )
+        system.strip()
         system.eval().requires_grad_(False).to(device)
         return system.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
@@ -168,7 +169,7 @@ def save_package(
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {key: value.detach().cpu().contiguous() for key, value in system.state_dict().items()}
+    weights = {key: value.detach().cpu().contiguous() for key, value in system.shipped().items()}
     save_file(weights, folder / WEIGHTS)
     (folder / WEIGHTS).chmod(0o644)  # safetensors writes 0600; a package is read by whichever user runs the node
     network = system.config.model_dump(mode="json")

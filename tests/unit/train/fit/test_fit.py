@@ -186,7 +186,7 @@ def test_training_reduces_the_error_of_the_deterministic_step(store: Any, tmp_pa
     batch = run.sampler.batch(stage=9, step=0)
     system = run.fit()
     with torch.inference_mode():
-        error = (system.predict_change(batch.source, batch.phase) - batch.change).abs().mean()
+        error = (system.predict_change(batch.source, batch.condition) - batch.change).abs().mean()
     assert error < 0.6 * batch.change.abs().mean()
 
 
@@ -196,8 +196,8 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(
     run = Fit(fit_config(store, tmp_path))
     loss = run.system.loss
 
-    def poisoned(stage: Any, batch: Any, **keywords: Any):
-        value, parts = loss(stage, batch, **keywords)
+    def poisoned(*arguments: Any):
+        value, parts = loss(*arguments)
         return (value * float("nan") if run.position.step == 2 else value), parts
 
     monkeypatch.setattr(run.system, "loss", poisoned)
