@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
-from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from safetensors.torch import save_file
@@ -26,7 +25,7 @@ from train.fit.average import Average
 from train.fit.budget import Budget
 from train.fit.initial import start_from
 from train.fit.latents import LatentCache
-from train.fit.record import History, check_data, stage_done, write_record
+from train.fit.record import History, alone, check_data, stage_done, write_record
 from train.fit.seeds import seed_everything
 from train.fit.step import OptimiserStep
 from train.fit.validation import Validation, summary
@@ -82,25 +81,8 @@ class Fit:
             ``RUN_BUSY``, ``DATA_CHANGED``, ``CHECKPOINT_DAMAGED``, ``CHECKPOINT_DIFFERS``, ``LOSS_NOT_FINITE``, ``BATCH_UNEVEN``.
         """
         self.run.mkdir(parents=True, exist_ok=True)
-        with self._alone():
+        with alone(self.run) if self.main else nullcontext():
             return self._fit()
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Two processes that trained one run would each overwrite the other's checkpoints; a killed one leaves no lock."""
-        if not self.main:
-            yield
-            return
-        try:
-            lock = FileLock(self.run / ".lock", timeout=0).acquire()
-        except Timeout:
-            raise TrainError(
-                "RUN_BUSY",
-                f"Another process is training {self.run}.",
-                "Wait until it has ended, end it, or give this run another name.",
-            ) from None
-        with lock:
-            yield
 
     def _fit(self) -> System:
         check_data(self.run, digest=self._digest)

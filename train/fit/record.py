@@ -11,13 +11,15 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
+from filelock import FileLock, Timeout
 from pydantic import ValidationError
 from torch.utils.tensorboard import SummaryWriter
 
@@ -28,6 +30,27 @@ from train.fit.provenance import describe_data, git_commit, versions
 from train.store import PairStore
 
 CONFIG, RECORD, HISTORY, STAGES = "config.yaml", "record.json", "history.jsonl", "stages.jsonl"
+
+
+@contextmanager
+def alone(run: Path) -> Iterator[None]:
+    """Two processes that trained one run would each overwrite the other's checkpoints; a killed one leaves no lock.
+
+    Raises
+    ------
+    TrainError
+        ``RUN_BUSY``.
+    """
+    try:
+        lock = FileLock(run / ".lock", timeout=0).acquire()
+    except Timeout:
+        raise TrainError(
+            "RUN_BUSY",
+            f"Another process is training {run}.",
+            "Wait until it has ended, end it, or give this run another name.",
+        ) from None
+    with lock:
+        yield
 
 
 def check_data(run: Path, *, digest: str) -> None:
