@@ -90,10 +90,10 @@ class Translator:
         Raises
         ------
         TranslationError
-            ``UNKNOWN_PHASE``, ``TOO_FEW_SLICES``, ``NOT_FINITE``.
+            ``UNKNOWN_PHASE``, ``unknown_value``, ``TOO_FEW_SLICES``, ``NOT_FINITE``.
         """
         meta = self.metadata
-        self._check(volume, phase, steps)
+        self._check(volume, phase, values or {}, steps)
         clock = Clock(progress)
         condition = Condition(
             phase=torch.tensor([meta.phases.index(phase)]),
@@ -121,13 +121,20 @@ class Translator:
     def default_steps(self) -> int:
         return self._system.traits.steps
 
-    def _check(self, volume: Volume, phase: str, steps: int | None) -> None:
+    def _check(self, volume: Volume, phase: str, values: Mapping[str, float], steps: int | None) -> None:
         meta = self.metadata
         if phase not in meta.phases:
             raise TranslationError(
                 "UNKNOWN_PHASE",
                 f"The model {meta.name} does not know the phase {phase!r}.",
                 f"Ask for one of {', '.join(meta.phases)}, or use another model.",
+            )
+        heeded = self._system.traits.values
+        if unknown := sorted(set(values).difference(heeded)):
+            raise TranslationError(
+                "unknown_value",
+                f"The model {meta.name} cannot be asked for {', '.join(unknown)}.",
+                f"Ask for {', '.join(heeded)} beside the phase." if heeded else "Ask for a phase alone.",
             )
         if steps is not None and not 1 <= steps <= 1000:
             raise TranslationError(

@@ -23,7 +23,7 @@ class TinyGan(System):
     Config: ClassVar[type[SystemConfig]] = TinyGanConfig
     training_only = ("discriminator",)
     stages = (Stage(name="copy", data="source"), Stage(name="gan"))
-    traits = Traits(multiple_of=(1, 2, 2), tiling="blend", samples=True)
+    traits = Traits(multiple_of=(1, 2, 2), tiling="blend", values=("seconds",))
 
     def __init__(self, config: TinyGanConfig) -> None:
         super().__init__(config)

@@ -1,12 +1,12 @@
 """Where a run stands on disk, written so that a kill at any moment leaves the last complete checkpoint."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from s2ldm_core.files import atomic_file
 from train.errors import TrainError
 
 _FILE = "checkpoint.pt"
@@ -23,12 +23,8 @@ class Position:
 
 def save_checkpoint(run: Path, *, position: Position, state: dict[str, Any]) -> None:
     """Write atomically: a temporary file, flushed to disk, then renamed."""
-    temporary = run / f"{_FILE}.part"
-    with temporary.open("wb") as file:
+    with atomic_file(run / _FILE) as file:
         torch.save({"position": vars(position), **state}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, run / _FILE)
 
 
 def load_checkpoint(run: Path) -> tuple[Position, dict[str, Any]] | None:

@@ -53,6 +53,9 @@ class Player:
     start: float = 0.0
     """Progress of the stage, in [0, 1), from which it plays."""
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "parameters", tuple(self.parameters))
+
 
 @dataclass
 class Turn:
@@ -99,6 +102,8 @@ class Traits:
     """Whether answers in more than one step spread with the generator."""
     steps: int = 1
     """Steps of its own answer."""
+    values: tuple[str, ...] = ()
+    """Names of the condition's values that it heeds, such as ``seconds``."""
 
 
 class Alarm(NamedTuple):

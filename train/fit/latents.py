@@ -7,7 +7,6 @@ Augmentation happens before; each of a case's variants has its own.
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
@@ -19,6 +18,7 @@ from accelerate import Accelerator
 from rich.console import Console
 from rich.progress import Progress
 
+from s2ldm_core.files import atomic_file
 from s2ldm_core.systems import Batch, How, System
 from s2ldm_core.tiling import TILE, Triple, pad_to_multiple
 from train.augmentation import Augmentation
@@ -148,21 +148,16 @@ class LatentCache:
             image = torch.from_numpy(source + change)[None, None].to(device)
             padded, _ = pad_to_multiple(image, system.traits.multiple_of)
             mapped = system.cache(key, padded, How(tile=TILE))
-            self._save(self._path(case, variant, name), mapped[0].float().cpu().numpy().astype(np.float16))
+            path = self._path(case, variant, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_file(path) as file:
+                np.save(file, mapped[0].float().cpu().numpy().astype(np.float16), allow_pickle=False)
 
     def _names(self, case: Case) -> list[str]:
         return ["native", *(phase for phase in self._phases if phase in case.changes)]
 
     def _path(self, case: Case, variant: int, name: str) -> Path:
         return self._folder / case.name / f"{name}-{variant}.npy"
-
-    @staticmethod
-    def _save(path: Path, array: np.ndarray) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".part")
-        with temporary.open("wb") as file:
-            np.save(file, array, allow_pickle=False)
-        os.replace(temporary, path)
 
 
 def _fingerprint(system: System, stage: str) -> str:

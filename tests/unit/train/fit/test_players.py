@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
+from s2ldm_core.errors import TranslationError
 from s2ldm_core.systems import registry
 from s2ldm_core.systems.registry import GROUP
 from s2ldm_core.translator import Translator
@@ -57,6 +58,8 @@ def test_it_is_trained_exported_and_translates(store: Any, tmp_path: Path) -> No
     assert np.abs(default.volume.hu - source.hu).max() > 0.1
     assert not np.array_equal(default.volume.hu, early.volume.hu)
     assert trained.discriminator is not None
+    with pytest.raises(TranslationError, match="cannot be asked for dose"):
+        translator.translate(source, phase="venous", values={"dose": 1})
     lines = [json.loads(line) for line in (run.run / "history.jsonl").read_text().splitlines()]
     assert {line["stage"] for line in lines if line["kind"] == "validation" and len(line) > 3} == {"gan"}
 
