@@ -134,7 +134,7 @@ class ModelPackage:
         try:
             network = read_document(self.path / NETWORK)
             system = build_system(self.metadata.system, network.values)
-            system.load_state_dict(load_file(self.path / WEIGHTS), strict=True)
+            system.load_shipped(load_file(self.path / WEIGHTS))
         except (DocumentError, ValidationError, SafetensorError, RuntimeError) as error:
             raise PackageError(
                 "package_invalid",
@@ -147,6 +147,7 @@ class ModelPackage:
                 f"Metadata and network of {self.path} name different phases.",
                 "Install the package again.",
             )
+        system.strip()
         system.eval().requires_grad_(False).to(device)
         return system.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
@@ -170,7 +171,7 @@ def save_package(
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {key: value.detach().cpu().contiguous() for key, value in system.state_dict().items()}
+    weights = {key: value.detach().cpu().contiguous() for key, value in system.shipped().items()}
     save_file(weights, folder / WEIGHTS)
     (folder / WEIGHTS).chmod(0o644)  # safetensors writes 0600; a package is read by whichever user runs the node
     network = system.config.model_dump(mode="json")

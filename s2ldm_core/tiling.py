@@ -1,4 +1,5 @@
-"""Exact-halo tiling: a fully convolutional function over a volume of any size, tile by tile, with the whole volume's numbers.
+"""Exact-halo tiling: a fully convolutional function over a volume of any size, tile by tile, with the whole volume's numbers; and
+blended tiles for the other functions.
 
 Grids are nested: every input and output is ``scale`` times finer than a common *base grid* (the latent grid). A tile is read with
 ``halo`` base voxels of neighbourhood on every side that is not the volume's own border, and only its inside is kept.
@@ -13,6 +14,10 @@ import torch
 from torch import Tensor
 
 Triple = tuple[int, int, int]
+TILE: Triple = (32, 192, 192)
+"""Voxels of the model grid a tile: about 96 × 288 × 288 mm at 3 × 1.5 × 1.5 mm, which bounds a tile's working memory to some 1.5 GiB."""
+_BLENDED = 0.25
+"""Share of a tile that its neighbour sees as well where tiles are blended."""
 
 
 def tiled(
@@ -58,6 +63,43 @@ def tiled(
     return tuple(outputs)
 
 
+def blended(
+    function: Callable[[Tensor], Tensor],
+    x: Tensor,
+    *,
+    tile: Triple,
+    multiple_of: Triple,
+    on_tile: Callable[[float], None] | None = None,
+) -> Tensor:
+    """Apply ``function(tile) -> tile`` over ``x`` ``(B, C, D, H, W)`` in tiles that overlap, faded into each other.
+
+    For functions that no halo makes exact (instance norm, attention). ``tile`` is rounded up to ``multiple_of``, of which the sizes of
+    ``x`` must be multiples. The result is the function's own where a single tile holds all of ``x``; an axis along which a tile is one
+    voxel is cut into slices, without overlap.
+    """
+    whole = (x.shape[2], x.shape[3], x.shape[4])
+    size = tuple(min(n, _round_up(t, m)) for n, t, m in zip(whole, tile, multiple_of, strict=True))
+    places = list(product(*(_starts(n, s) for n, s in zip(whole, size, strict=True))))
+    if len(places) == 1:
+        result = function(x)
+        if on_tile is not None:
+            on_tile(1.0)
+        return result
+    weight = torch.ones(size, device=x.device)
+    for axis, n in enumerate(size):
+        place = torch.arange(1, n + 1, device=x.device, dtype=torch.float32)
+        fade = (torch.minimum(place, n + 1 - place) / max(1.0, _BLENDED * n)).clamp(max=1)
+        weight = weight * fade.view([n if other == axis else 1 for other in range(3)])
+    total, weights = x.new_zeros(x.shape, dtype=torch.float32), torch.zeros(whole, device=x.device)
+    for number, corner in enumerate(places):
+        z, y, w = (slice(o, o + s) for o, s in zip(corner, size, strict=True))
+        total[..., z, y, w] += function(x[..., z, y, w]).float() * weight
+        weights[z, y, w] += weight
+        if on_tile is not None:
+            on_tile((number + 1) / len(places))
+    return total / weights
+
+
 def pad_to_multiple(x: Tensor, multiple: Triple) -> tuple[Tensor, tuple[slice, slice, slice]]:
     """Edge-replicate ``(B, C, D, H, W)`` at the far ends to multiples; also returns the slices that undo it."""
     size = x.shape[2:]
@@ -74,6 +116,13 @@ def _spans(size: int, step: int, margin: int) -> Iterator[tuple[int, int, int, i
     for start in range(0, size, step):
         stop = min(start + step, size)
         yield start, stop, max(0, start - margin), min(size, stop + margin)
+
+
+def _starts(size: int, tile: int) -> list[int]:
+    """Where tiles begin along one axis: as even as they get, the last one at the end."""
+    step = max(1, tile - int(_BLENDED * tile))
+    count = 1 + math.ceil((size - tile) / step)
+    return [round(i * (size - tile) / max(1, count - 1)) for i in range(count)]
 
 
 def _index(spans: Sequence[tuple[int, int]], scale: Triple) -> tuple[EllipsisType | slice, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +18,10 @@ from s2ldm_core.errors import TranslationError
 from s2ldm_core.intensity import gate, unit_change_to_hu, window_to_unit
 from s2ldm_core.package import ModelPackage, PackageMetadata
 from s2ldm_core.resample import from_spacing, to_spacing
-from s2ldm_core.systems import System
+from s2ldm_core.systems import Condition, How, System
+from s2ldm_core.tiling import TILE
 from s2ldm_core.translation import Translation, training_statement
 from s2ldm_core.volume import Volume, canonical
-
-_TILE = (16, 48, 48)
-"""Latent voxels a tile: about 96 × 288 × 288 mm at 3 × 1.5 × 1.5 mm, which bounds a tile's working memory to some 1.5 GiB."""
 
 _CUDA = re.compile(r"cuda(:\d{1,2})?")
 
@@ -70,31 +68,41 @@ class Translator:
 
     @torch.inference_mode()
     def translate(
-        self, volume: Volume, *, phase: str, seed: int = 0, steps: int | None = None, progress: Progress | None = None
+        self,
+        volume: Volume,
+        *,
+        phase: str,
+        values: Mapping[str, float] | None = None,
+        seed: int = 0,
+        steps: int | None = None,
+        progress: Progress | None = None,
     ) -> TranslationResult:
         """Synthesise ``phase`` of a non-contrast ``volume`` (HU).
 
         The change is predicted at the model's spacing inside the body's box, brought back to the source's grid, gated by the source's
         HU (air, lung and dense bone keep their values exactly) and added. One step is deterministic (``seed`` has no effect);
-        more steps sample from noise of ``seed``. The same input, package, seed and device give the same voxels.
+        more steps sample from noise of ``seed``. ``values`` are what some systems can be asked for beside the phase, such as
+        ``seconds`` after the start of the injection. The same input, package, seed and device give the same voxels.
 
         Raises
         ------
         TranslationError
-            ``unknown_phase``, ``too_few_slices``, ``not_finite``.
+            ``unknown_phase``, ``unknown_value``, ``too_few_slices``, ``not_finite``.
         """
         meta = self.metadata
-        self._check(volume, phase, steps)
+        self._check(volume, phase, values or {}, steps)
         clock = Clock(progress)
+        condition = Condition(
+            phase=torch.tensor([meta.phases.index(phase)]),
+            values={name: torch.tensor([float(value)]) for name, value in (values or {}).items()},
+        ).to(self.device)
+        generator = torch.Generator().manual_seed(seed)
 
         def predict(unit: torch.Tensor, _: Resampler) -> torch.Tensor:
             return self._system.predict_change(
                 unit.to(self.device, memory_format=torch.channels_last_3d),
-                torch.tensor([meta.phases.index(phase)], device=self.device),
-                steps=steps,
-                generator=torch.Generator().manual_seed(seed),
-                tile=_TILE,
-                on_progress=clock.on_progress,
+                condition,
+                How(steps=steps, generator=generator, tile=TILE, on_progress=clock.on_progress),
             )
 
         return TranslationResult(
@@ -113,16 +121,22 @@ class Translator:
 
     @property
     def default_steps(self) -> int:
-        diffusion = getattr(self._system.config, "diffusion", None)
-        return int(diffusion.steps) if diffusion is not None else 1
+        return self._system.traits.steps
 
-    def _check(self, volume: Volume, phase: str, steps: int | None) -> None:
+    def _check(self, volume: Volume, phase: str, values: Mapping[str, float], steps: int | None) -> None:
         meta = self.metadata
         if phase not in meta.phases:
             raise TranslationError(
                 "unknown_phase",
                 f"The model {meta.name} does not know the phase {phase!r}.",
                 f"Ask for one of {', '.join(meta.phases)}, or use another model.",
+            )
+        heeded = self._system.traits.values
+        if unknown := sorted(set(values).difference(heeded)):
+            raise TranslationError(
+                "unknown_value",
+                f"The model {meta.name} cannot be asked for {', '.join(unknown)}.",
+                f"Ask for {', '.join(heeded)} beside the phase." if heeded else "Ask for a phase alone.",
             )
         if steps is not None and not 1 <= steps <= 1000:
             raise TranslationError(

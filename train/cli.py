@@ -11,6 +11,7 @@ from train.commands.fit import fit
 from train.commands.phantom import phantom
 from train.commands.plausibility import plausibility
 from train.commands.prepare import prepare
+from train.commands.systems import systems
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -18,7 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Train, evaluate and package the models of the node.",
 )
-for command in (prepare, phantom, fit, evaluate, plausibility, export, ablate):
+for command in (prepare, phantom, fit, evaluate, plausibility, export, ablate, systems):
     app.command()(command)
 
 

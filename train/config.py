@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from s2ldm_core.documents import Document, Location, parse_document, read_document, validate
 from s2ldm_core.errors import DocumentError, S2LDMError
-from s2ldm_core.systems import build_system
+from s2ldm_core.systems import build_system, system_class
 from train.errors import TrainError
 
 Triple = tuple[int, int, int]
@@ -92,15 +92,13 @@ class StageConfig(_Part):
     micro_batch: int | None = Field(None, ge=1)
     """Where it differs from ``data.micro_batch``."""
     latent_variants: int = Field(0, ge=0)
-    """Stage ``diffusion`` only. n: encode every case n times (each with its own noise, offset and blur), keep the latents on disk and draw
-    crops of them; 0: encode every crop anew."""
+    """Stages with a frozen map only, such as S2LDM's ``diffusion``. n: encode every case n times (each with its own noise, offset and
+    blur), keep the latents on disk and draw crops of them; 0: encode every crop anew."""
 
     @model_validator(mode="after")
     def _one_budget(self) -> Self:
         if (self.minutes is None) == (self.steps is None):
             raise ValueError("give either minutes or steps")
-        if self.latent_variants and self.name != "diffusion":
-            raise ValueError("latent_variants belongs to the stage diffusion, whose encoder is frozen")
         return self
 
 
@@ -141,7 +139,8 @@ class FitConfig(_Part):
     """A whole run."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
-    system: Literal["s2ldm", "unet"]
+    system: str
+    """One of ``s2ldm-train systems``."""
     network: dict[str, Any] = {}
     """The system's configuration (``network.yaml`` of the package made from this run)."""
     init: str | None = None
@@ -160,24 +159,31 @@ class FitConfig(_Part):
     log_steps: int = Field(10, ge=1)
     output: Path = Path("runs")
 
+    @field_validator("system")
+    @classmethod
+    def _registered(cls, name: str) -> str:
+        try:
+            return system_class(name).name
+        except S2LDMError as error:
+            raise ValueError(f"{error.sentence} {error.remedy}") from error
+
     @model_validator(mode="after")
     def _stages_fit(self) -> Self:
-        try:
-            system = build_system(self.system, self.network)
-        except S2LDMError as error:
-            raise ValueError(error.sentence) from error
-        names = tuple(stage.name for stage in self.stages)
-        first = system.stages.index(names[0]) if self.init is not None and names[0] in system.stages else 0
-        if names != tuple(system.stages[first : first + len(names)]):
-            raise ValueError(
-                f"stages must be {', '.join(system.stages)} in this order, not {', '.join(names) or 'none'}"
-            )
+        system = build_system(self.system, self.network)
+        names, known = tuple(stage.name for stage in self.stages), tuple(stage.name for stage in system.stages)
+        first = known.index(names[0]) if self.init is not None and names[0] in known else 0
+        if names != known[first : first + len(names)]:
+            raise ValueError(f"stages must be {', '.join(known)} in this order, not {', '.join(names) or 'none'}")
+        cached = [stage.name for stage in system.stages if stage.cached is not None]
         for stage in self.stages:
-            crop = self.crop_of(stage)
-            if any(n % f for n, f in zip(crop, system.factor, strict=True)):
-                stride = list(system.factor)
+            crop, stride = self.crop_of(stage), system.traits.multiple_of
+            if any(n % f for n, f in zip(crop, stride, strict=True)):
                 raise ValueError(
-                    f"crop {list(crop)} of stage {stage.name} must be multiples of {stride}, the network's stride"
+                    f"crop {list(crop)} of stage {stage.name} must be multiples of {list(stride)}, the network's stride"
+                )
+            if stage.latent_variants and stage.name not in cached:
+                raise ValueError(
+                    f"latent_variants belongs to a stage with a frozen map: {', '.join(cached) or 'none here'}"
                 )
             if self.data.zoom is not None and stage.latent_variants:
                 raise ValueError("data.zoom needs crops that are encoded anew: set latent_variants to 0")

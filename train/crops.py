@@ -5,77 +5,35 @@ So a resumed run sees the same data, and so do one process and several: item i o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.ndimage import gaussian_filter
+from torch import Tensor
 
 from s2ldm_core.intensity import gate, window_to_unit
-from s2ldm_core.systems import PairBatch
+from s2ldm_core.systems import Batch, Condition
+from s2ldm_core.systems.batch import Data
+from train.augmentation import Augmentation
 from train.config import DataConfig, Triple
 from train.errors import TrainError
 from train.store import Case, PairStore
 
 _PLACES = 256
 """Voxels kept of an organ as places to draw crops around."""
-_OUTLINE_SIGMA = 0.6
-"""Blur of the offsets of organs, voxels: about that of a label's own outline, whose voxels belong to the organ in part."""
 
 
-class Augmentation(NamedTuple):
-    """What is done to both phases of a case alike."""
-
-    offset_hu: float
-    noise: float
-    """Factor of the scan's own noise."""
-    sigma_mm: tuple[float, float] | None
-    """Blur through the slices and in the plane; ``None``: none."""
-    organ_hu: np.ndarray | None = None
-    """``(256,)`` float32 offset of every label; ``None``: none."""
-
-    @classmethod
-    def draw(cls, rng: np.random.Generator, config: DataConfig, case: Case) -> Augmentation:
-        """Noise that the case keeps apart is scaled; organs are moved where it has labels."""
-        offset = rng.normal(0.0, config.offset_hu)
-        noise = rng.uniform(*config.noise) if case.noise is not None else 1.0
-        sigma = None
-        if rng.random() < config.smooth_share:
-            z, xy = (rng.uniform(0, largest) for largest in config.smooth_mm)
-            sigma = (z, xy)
-        organ_hu = None
-        if config.organ_offset is not None and case.labels is not None:
-            organ_hu = np.zeros(256, np.float32)
-            for group in config.organ_offset.organs:
-                organ_hu[[case.organs[name] for name in group if name in case.organs]] = rng.normal(
-                    0.0, config.organ_offset.hu
-                )
-        return cls(offset, noise, sigma, organ_hu)
-
-    def native(
-        self,
-        native: np.ndarray,
-        noise: np.ndarray | None,
-        labels: np.ndarray | None,
-        *,
-        spacing_mm: tuple[float, float, float],
-    ) -> np.ndarray:
-        """float32 HU of the native phase, whole or cropped; ``labels`` uint8."""
-        hu = native + np.float32(self.offset_hu)
-        if self.organ_hu is not None and labels is not None:
-            hu += gaussian_filter(self.organ_hu[labels], _OUTLINE_SIGMA, mode="nearest", truncate=3.0)
-        if noise is not None:
-            hu += noise * np.float32(self.noise)
-        return self.blurred(hu, spacing_mm=spacing_mm)
-
-    def blurred(self, hu: np.ndarray, *, spacing_mm: tuple[float, float, float]) -> np.ndarray:
-        if self.sigma_mm is None:
-            return hu
-        z, xy = self.sigma_mm
-        sigma = [mm / step for mm, step in zip((z, xy, xy), spacing_mm, strict=True)]
-        return gaussian_filter(hu, sigma, mode="nearest", truncate=3.0)
+class _Crop(NamedTuple):
+    source: np.ndarray
+    change: np.ndarray
+    phase: int
+    seconds: float
+    organs: np.ndarray | None
+    valid: np.ndarray | None
+    level: float
+    """Where it begins along the slices, as a share of all the places at which it fits."""
 
 
 class CropSampler:
@@ -117,33 +75,58 @@ class CropSampler:
                 "Name organs that its cases have in data.organ_offset.organs, or set data.organ_offset to null.",
             )
 
-    def batch(self, *, stage: int, step: int, items: Iterable[int] = (0,), crop: Triple | None = None) -> PairBatch:
-        """``items`` of the batch of optimiser step ``step`` in stage number ``stage``; ``crop`` instead of the configured one."""
-        drawn = [
-            self._item(np.random.default_rng((self._seed, stage, step, i)), crop or self._config.crop) for i in items
-        ]
-        source, change, phase, organs = zip(*drawn, strict=True)
-        known = any(labels is not None for labels in organs)
-        return PairBatch(
-            source=torch.from_numpy(np.stack(source)[:, None]),
-            change=torch.from_numpy(np.stack(change)[:, None]),
-            phase=torch.tensor(phase),
-            organs=torch.from_numpy(np.stack([_or_none(o, like=source[0]) for o in organs])[:, None])
-            if known
-            else None,
+    def batch(
+        self,
+        *,
+        stage: int,
+        step: int,
+        items: Iterable[int] = (0,),
+        crop: Triple | None = None,
+        data: Data = "paired",
+    ) -> Batch:
+        """``items`` of the batch of optimiser step ``step`` in stage number ``stage``; ``crop`` instead of the configured one.
+
+        An unpaired target is drawn independently of the source, at the same level: as far down its case, relative to its height.
+        """
+        size = crop or self._config.crop
+        rngs = [np.random.default_rng((self._seed, stage, step, i)) for i in items]
+        drawn = [self._item(rng, size) for rng in rngs]
+        if data == "unpaired":
+            targets = [self._item(rng, size, level=item.level) for rng, item in zip(rngs, drawn, strict=True)]
+            images = {"source": [one.source for one in drawn], "target": [one.source + one.change for one in targets]}
+        else:
+            targets = drawn
+            images = {
+                "paired": {"source": [one.source for one in drawn], "change": [one.change for one in drawn]},
+                "source": {"source": [one.source for one in drawn]},
+                "target": {"target": [one.source + one.change for one in drawn]},
+            }[data]
+        return Batch(
+            images={name: torch.from_numpy(np.stack(crops)[:, None]) for name, crops in images.items()},
+            condition=condition([(one.phase, one.seconds) for one in targets]),
+            valid=_stacked([one.valid for one in targets], size=size, absent=1, dtype=bool),
+            organs=_stacked([one.organs for one in drawn], size=size, absent=0, dtype=np.uint8),
         )
 
-    def _item(self, rng: np.random.Generator, crop: Triple) -> tuple[np.ndarray, np.ndarray, int, np.ndarray | None]:
+    def _item(self, rng: np.random.Generator, crop: Triple, *, level: float | None = None) -> _Crop:
         number = int(rng.integers(len(self._store)))
         case, phases = self._store[number], self._phases[number]
         phase, name = phases[int(rng.integers(len(phases)))]
         seen = self._seen(rng, crop)
-        origin = self._origin(rng, number, seen)
-        labels = (
-            None
-            if case.labels is None
-            else _resized(cut(case.labels, origin, seen), crop, mode="nearest-exact").astype(np.uint8)
-        )
+        room = max(0, case.native.shape[0] - seen[0])
+        if level is None:
+            origin = self._origin(rng, number, seen)
+        else:
+            origin = (round(level * room), *random_origin(rng, case.native.shape, seen)[1:])
+
+        def mask(array: np.ndarray | None) -> np.ndarray | None:
+            return (
+                None
+                if array is None
+                else _resized(cut(array, origin, seen), crop, mode="nearest-exact").astype(np.uint8)
+            )
+
+        labels = mask(case.labels)
         native, change = (
             _resized(cut(array, origin, seen), crop, mode="trilinear") for array in (case.native, case.changes[name])
         )
@@ -152,7 +135,15 @@ class CropSampler:
         native = augmentation.native(native, noise, labels, spacing_mm=case.spacing_mm)
         change = augmentation.blurred(change, spacing_mm=case.spacing_mm)
         source, change = to_units(native, change, window_hu=self._config.window_hu)
-        return source, change, phase, labels
+        return _Crop(
+            source=source,
+            change=change,
+            phase=phase,
+            seconds=case.seconds.get(name, np.nan),
+            organs=labels,
+            valid=mask(case.valid.get(name)),
+            level=origin[0] / max(1, room),
+        )
 
     def _seen(self, rng: np.random.Generator, crop: Triple) -> Triple:
         """Size of the part of a case that fills the crop once it is zoomed."""
@@ -197,8 +188,18 @@ def _resized(array: np.ndarray, size: Triple, *, mode: str) -> np.ndarray:
     return F.interpolate(torch.from_numpy(array)[None, None], size=size, mode=mode)[0, 0].numpy()
 
 
-def _or_none(organs: np.ndarray | None, *, like: np.ndarray) -> np.ndarray:
-    return np.zeros(like.shape, np.uint8) if organs is None else organs
+def condition(known: Sequence[tuple[int, float]]) -> Condition:
+    """Of (index of the phase, seconds after the start of the injection or NaN) for each item of a batch."""
+    phases, seconds = zip(*known, strict=True)
+    return Condition(phase=torch.tensor(phases), values={"seconds": torch.tensor(seconds, dtype=torch.float32)})
+
+
+def _stacked(masks: list[np.ndarray | None], *, size: Triple, absent: int, dtype: type) -> Tensor | None:
+    """``(B, 1, D, H, W)``, ``absent`` where a case has none; ``None`` when no case has any."""
+    if all(mask is None for mask in masks):
+        return None
+    arrays: list[np.ndarray] = [np.full(size, absent, dtype) if mask is None else mask.astype(dtype) for mask in masks]
+    return torch.from_numpy(np.stack(arrays)[:, None])
 
 
 def to_units(

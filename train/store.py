@@ -2,8 +2,8 @@
 
 A store is a folder with one folder per case: ``case.json`` and arrays ``(D, H, W)``: ``native.npy`` and ``<phase>.npy`` (the change
 CECT − NCCT) in float16 HU; where they exist, ``noise.npy`` (one scan's noise, with noise-free ``native`` and changes: the phantom) and
-``labels.npy`` (uint8 organs, named in ``case.json``) and ``valid.npy`` (bool, where the change is to be
-believed; absent: everywhere). ``case.json`` is written last: a case without it is incomplete and made again.
+``labels.npy`` (uint8 organs, named in ``case.json``) and ``<phase>.valid.npy`` (bool: where that phase was measured; its change is 0
+elsewhere). ``case.json`` is written last: a case without it is incomplete and made again.
 """
 
 import hashlib
@@ -38,6 +38,10 @@ class Case:
     labels: np.ndarray | None
     organs: Mapping[str, int]
     """Organ → value in ``labels``."""
+    valid: Mapping[str, np.ndarray]
+    """Phase → where it was measured; a phase that was everywhere has none."""
+    seconds: Mapping[str, float]
+    """Phase → seconds after the start of the injection, where they are known."""
 
 
 class PairStore:
@@ -100,8 +104,9 @@ def write_case(
     changes: Mapping[str, np.ndarray],
     noise: np.ndarray | None = None,
     labels: np.ndarray | None = None,
-    valid: np.ndarray | None = None,
     organs: Mapping[str, int] | None = None,
+    valid: Mapping[str, np.ndarray] | None = None,
+    seconds: Mapping[str, float] | None = None,
     patient: str | None = None,
     split: Split = "train",
     about: Mapping[str, object],
@@ -113,8 +118,7 @@ def write_case(
     stored = {key: np.ascontiguousarray(array, dtype=np.float16) for key, array in arrays.items()}
     if labels is not None:
         stored["labels"] = np.ascontiguousarray(labels, dtype=np.uint8)
-    if valid is not None:
-        stored["valid"] = np.ascontiguousarray(valid, dtype=np.bool_)
+    stored |= {f"{phase}.valid": np.ascontiguousarray(array, dtype=bool) for phase, array in (valid or {}).items()}
     for key, array in stored.items():
         np.save(target / f"{key}.npy", array)
     record = {
@@ -123,6 +127,7 @@ def write_case(
         "patient": patient or name,
         "split": split,
         "organs": dict(organs or {}),
+        **({"seconds": dict(seconds)} if seconds else {}),
         "sha256": {key: hashlib.sha256(array.data).hexdigest() for key, array in stored.items()},
         "about": dict(about),
     }
@@ -138,6 +143,7 @@ def _open(folder: Path) -> Case:
     def optional(key: str) -> np.ndarray | None:
         return array(key) if (folder / f"{key}.npy").is_file() else None
 
+    valid = {phase: optional(f"{phase}.valid") for phase in record["phases"]}
     dz, dy, dx = record["spacing_mm"]
     return Case(
         name=folder.name,
@@ -149,4 +155,6 @@ def _open(folder: Path) -> Case:
         noise=optional("noise"),
         labels=optional("labels"),
         organs=record.get("organs", {}),
+        valid={phase: where for phase, where in valid.items() if where is not None},
+        seconds=record.get("seconds", {}),
     )

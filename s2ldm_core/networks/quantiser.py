@@ -49,6 +49,7 @@ class VectorQuantiser(nn.Module):
         self.register_buffer("count", torch.ones(codes))
         self.register_buffer("total", self.codebook.clone())
         self.register_buffer("started", torch.zeros((), dtype=torch.bool))
+        self._used: Tensor | None = None
 
     def forward(self, z: Tensor, *, update: bool = True) -> Quantised:
         """``z``: ``(B, C, d, h, w)``. In training mode, and unless ``update`` is false, also moves the codebook towards ``z``."""
@@ -65,8 +66,16 @@ class VectorQuantiser(nn.Module):
             if update:
                 self._update(flat.detach(), codes)
             straight = flat + (quantised - flat).detach()
+            if self.training:
+                used = torch.bincount(codes, minlength=len(self.codebook))
+                self._used = used if self._used is None else self._used + used
             shape = (z.shape[0], *z.shape[2:])
             return Quantised(straight.reshape(*shape, -1).movedim(-1, 1).to(z.dtype), codes.reshape(shape), loss)
+
+    def take_used(self) -> Tensor | None:
+        """How often each code was the nearest in training mode since the last call, ``(codes,)``; ``None``: never asked."""
+        used, self._used = self._used, None
+        return used
 
     def nearest(self, flat: Tensor) -> Tensor:
         """``(N, C)`` → index of the nearest code, ``(N,)``, in chunks."""
@@ -113,6 +122,14 @@ class VectorQuantiser(nn.Module):
         self.total.copy_(torch.where(dead[:, None], restarts, self.total))
         self.count.copy_(torch.where(dead, torch.ones_like(self.count), self.count))
         self.codebook.copy_(F.normalize(fresh, dim=1) if self.cosine else fresh)
+
+
+def codes_in_use(used: Tensor) -> tuple[float, float]:
+    """Share of the codes that occur (of as many as there were latents, if fewer), and their perplexity exp(−Σ p log p)."""
+    total = int(used.sum())
+    share = int((used > 0).sum()) / max(1, min(len(used), total))
+    p = used[used > 0].double() / max(1, total)
+    return share, float(torch.exp(-(p * p.log()).sum()))
 
 
 def _nearest(flat: Tensor, codebook: Tensor, chunk: int) -> Tensor:

@@ -1,30 +1,26 @@
-"""What every system offers: named training stages with a loss each, and a predicted change for a source volume.
+"""What every system offers: training stages with their players, a loss for each, and a predicted change for a source volume.
 
 Intensities inside a system are *window units*: the model's HU window mapped to [-1, 1] and clipped. A change is in the same units but
 not clipped: an arterial aorta may leave the window.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
-Triple = tuple[int, int, int]
+from s2ldm_core.systems.batch import Batch, Condition, Data
+from s2ldm_core.tiling import Triple, blended, pad_to_multiple
+
 Progress = Callable[[str, float], None]
 
 
-class Adversary(Protocol):
-    """Generator side of a patch-adversarial loss: ``(fake, real) -> scalar``. Keeps what its own training step needs."""
-
-    def __call__(self, fake: Tensor, real: Tensor) -> Tensor: ...
-
-
 class SystemConfig(BaseModel):
-    """Base of the systems' configurations: unknown keys are errors."""
+    """Base of the systems' configurations: unknown keys are errors, every key has a default."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -32,82 +28,178 @@ class SystemConfig(BaseModel):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PairBatch:
-    """A batch of registered crops."""
+class Stage:
+    """One part of the training, with its own budget."""
 
-    source: Tensor
-    """``(B, 1, D, H, W)`` NCCT in window units."""
-    change: Tensor
-    """``(B, 1, D, H, W)`` CECT − NCCT in window units, unclipped, 0 where the source lies outside the window."""
-    phase: Tensor
-    """``(B,)`` long, index into the configuration's phases."""
-    organs: Tensor | None = None
-    """``(B, 1, D, H, W)`` uint8 organ labels, 0 where none; ``None`` when no case of the batch has any."""
+    name: str
+    data: Data = "paired"
+    cached: str | None = None
+    """Key of the map of `System.cache` that this stage leaves as it is, so that it may be computed once a case; pairs only."""
 
-    @property
-    def target(self) -> Tensor:
-        """The contrast-enhanced crop in window units."""
-        return self.source + self.change
+
+@dataclass(frozen=True, kw_only=True)
+class Player:
+    """Parameters that one AdamW moves; a step of a stage is a step of each of its players, one after the other."""
+
+    name: str
+    parameters: Iterable[nn.Parameter]
+    lr: float = 1.0
+    """Factor of the stage's rate."""
+    betas: tuple[float, float] | None = None
+    weight_decay: float | None = None
+    """Both ``None``: those of the run."""
+    steady: bool = False
+    """Rate without warm-up and decay, gradient not clipped, as is usual for a discriminator."""
+    start: float = 0.0
+    """Progress of the stage, in [0, 1), from which it plays."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "parameters", tuple(self.parameters))
+
+
+@dataclass
+class Turn:
+    """A round of a step: what a player leaves there, the next one takes."""
+
+    progress: float
+    """Share of the stage that is done."""
+    generator: torch.Generator | None = None
+    """On the CPU; seeded anew for every player."""
+    kept: dict[str, Tensor] = field(default_factory=dict)
+    """Such as the detached image that the discriminator is to judge."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class How:
+    """How an answer is computed."""
+
+    steps: int | None = None
+    """``None``: the system's own number. More than one: a sample, which follows ``generator`` where the system can sample."""
+    generator: torch.Generator | None = None
+    tile: Triple | None = None
+    """Voxels of the model grid computed at a time, to bound memory; ``None``: all."""
+    on_progress: Progress | None = None
+
+    def reporter(self, name: str) -> Callable[[float], None] | None:
+        """Takes the fraction done of step ``name``."""
+        report = self.on_progress
+        return None if report is None else lambda fraction: report(name, fraction)
+
+
+AT_ONCE = How()
+"""The system's own answer, untiled."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traits:
+    """What others need to know of a system as configured."""
+
+    multiple_of: Triple
+    """Crops must be multiples of this (slices, rows, columns)."""
+    tiling: Literal["exact", "blend", "slices"]
+    """Tiles have the whole volume's numbers; they overlap and are blended; each is one slice."""
+    samples: bool = False
+    """Whether answers in more than one step spread with the generator."""
+    steps: int = 1
+    """Steps of its own answer."""
+    values: tuple[str, ...] = ()
+    """Names of the condition's values that it heeds, such as ``seconds``."""
+
+
+class Alarm(NamedTuple):
+    """That a training goes wrong: ``code`` in lower snake case, one ``sentence`` with the numbers."""
+
+    code: str
+    sentence: str
 
 
 class System(nn.Module, ABC):
-    """A trainable translator. Subclasses are plain modules: ``state_dict`` is everything a package needs."""
+    """A trainable translator. Subclasses are plain modules and set ``stages`` and ``traits`` when they are made."""
 
-    name: str
-    stages: tuple[str, ...]
-    factor: Triple
-    """Source sizes must be multiples of this (slices, rows, columns)."""
+    name: ClassVar[str]
+    Config: ClassVar[type[SystemConfig]]
+    training_only: ClassVar[tuple[str, ...]] = ()
+    """Submodules that stay in checkpoints: neither averaged nor shipped in a package. They are made last, so that the others' weights at
+    the start do not depend on them."""
+    ceiling: ClassVar[str | None] = None
+    """Stage whose `view` bounds what the later ones can reach as long as they do not train its parameters."""
+    stages: tuple[Stage, ...]
+    traits: Traits
 
     def __init__(self, config: SystemConfig) -> None:
         super().__init__()
         self.config = config
 
-    @abstractmethod
-    def trainable(self, stage: str) -> Iterable[nn.Parameter]:
-        """The parameters that ``stage`` optimises; everything else stays frozen in it."""
+    def stage(self, name: str) -> Stage:
+        """The stage of that name; ``KeyError`` when there is none."""
+        return {stage.name: stage for stage in self.stages}[name]
+
+    # -- training ---------------------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def loss(
-        self,
-        stage: str,
-        batch: PairBatch,
-        *,
-        progress: float,
-        generator: torch.Generator | None = None,
-        adversary: Adversary | None = None,
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Scalar loss of ``stage`` at training progress ∈ [0, 1], and its parts for the log."""
+    def players(self, stage: str) -> tuple[Player, ...]:
+        """Who plays in ``stage``, in this order; what belongs to none of them is frozen. The first one's loss is the stage's."""
 
     @abstractmethod
-    def predict_change(
-        self,
-        source: Tensor,
-        phase: Tensor,
-        *,
-        steps: int | None = None,
-        generator: torch.Generator | None = None,
-        tile: Triple | None = None,
-        on_progress: Progress | None = None,
-    ) -> Tensor:
-        """Predicted CECT − NCCT ``(B, 1, D, H, W)`` in window units.
+    def loss(self, stage: str, player: str, batch: Batch, turn: Turn) -> tuple[Tensor, dict[str, Tensor]]:
+        """Scalar loss of ``player``, and its parts for the log. Only its own parameters get gradients."""
 
-        ``steps=None``: the system's deterministic answer. ``tile`` bounds memory (latent voxels a tile); the result is the same.
-        """
+    def begin_stage(self, stage: str) -> None:
+        """Called once before the first step of ``stage``, with PyTorch's generators seeded."""
 
-    def end_stage(self, stage: str, batches: Iterable[PairBatch]) -> None:
+    def end_stage(self, stage: str, batches: Iterable[Batch]) -> None:
         """Called once when ``stage`` is complete, with a few training batches, to fix statistics that later stages need."""
+
+    def cache(self, key: str, image: Tensor, how: How) -> Tensor:
+        """Map ``(1, C, d, h, w)`` of an image ``(1, 1, D, H, W)`` that fits ``traits.multiple_of``, on a grid coarser by a whole factor."""
+        raise NotImplementedError(f"{self.name} has no map called {key}")
+
+    def view(self, stage: str, batch: Batch, how: How) -> Tensor | None:
+        """What validation compares with the true change of whole pairs while ``stage`` is trained; ``None``: nothing."""
+        return self.predict_change(batch.source, batch.condition, how)
+
+    def alarms(self, parts: Mapping[str, float], limits: Mapping[str, float]) -> tuple[dict[str, float], list[Alarm]]:
+        """What was measured since the last call, and what is wrong with it; ``limits`` are the keys of a run's ``watch``."""
+        return {}, []
+
+    # -- translation ------------------------------------------------------------------------------------------------------
+
+    def predict_change(self, source: Tensor, condition: Condition, how: How = AT_ONCE) -> Tensor:
+        """Predicted CECT − NCCT ``(B, 1, D, H, W)`` of ``source``, of any size, in window units.
+
+        Here: `change` in tiles, as ``traits.tiling`` says. Systems that tile exactly have their own.
+        """
+        x, undo = pad_to_multiple(source, self.traits.multiple_of)
+        whole = (x.shape[2], x.shape[3], x.shape[4])
+        tile = (1, *whole[1:]) if self.traits.tiling == "slices" else how.tile or whole
+        answer = blended(
+            lambda part: self.change(part, condition, how),
+            x,
+            tile=tile,
+            multiple_of=self.traits.multiple_of,
+            on_tile=how.reporter("step 1"),
+        )
+        return answer[(..., *undo)]
+
+    def change(self, source: Tensor, condition: Condition, how: How) -> Tensor:
+        """As `predict_change`, of a tile that fits ``traits.multiple_of``, in one go."""
+        raise NotImplementedError(f"{self.name} predicts no tiles")
+
+    # -- weights ----------------------------------------------------------------------------------------------------------
+
+    def shipped(self) -> dict[str, Tensor]:
+        """The part of ``state_dict`` that translation needs."""
+        return {key: value for key, value in self.state_dict().items() if key.split(".")[0] not in self.training_only}
+
+    def load_shipped(self, values: Mapping[str, Tensor]) -> None:
+        """Load what `shipped` gave; ``RuntimeError`` unless names and shapes are the same."""
+        kept = {key: value for key, value in self.state_dict().items() if key.split(".")[0] in self.training_only}
+        self.load_state_dict({**kept, **values})
+
+    def strip(self) -> None:
+        """Drop what only training needs."""
+        for name in self.training_only:
+            setattr(self, name, None)
 
     def count_parameters(self) -> int:
         return sum(p.numel() for p in self.parameters())
-
-
-def core_tile(tile: Triple) -> Triple:
-    """Tile for a network that lives on the latent grid alone: larger, since its halo is wide and its memory a fraction."""
-    return (4 * tile[0], 2 * tile[1], 2 * tile[2])
-
-
-def run_on_tiles(on_progress: Progress | None, name: str) -> Callable[[float], None] | None:
-    """A ``tiled`` callback that reports as step ``name``."""
-    if on_progress is None:
-        return None
-    return lambda fraction: on_progress(name, fraction)

@@ -4,25 +4,16 @@ The same encoder, core and decoder as S2LDM (so the same size), with the latent 
 encoder's features and its output goes straight to the decoder.
 """
 
-from collections.abc import Iterable
-
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from s2ldm_core.networks.autoencoder import FACTOR, Decoder, Encoder, Features
+from s2ldm_core.networks.autoencoder import FACTOR, Decoder, Encoder
 from s2ldm_core.networks.denoiser import Denoiser
-from s2ldm_core.systems.base import (
-    Adversary,
-    PairBatch,
-    Progress,
-    System,
-    SystemConfig,
-    Triple,
-    core_tile,
-    run_on_tiles,
-)
-from s2ldm_core.tiling import pad_to_multiple, tiled
+from s2ldm_core.systems.base import AT_ONCE, How, Player, Stage, System, SystemConfig, Traits, Turn
+from s2ldm_core.systems.batch import Batch, Condition
+from s2ldm_core.systems.latent_grid import decoded, encoded, through_core
+from s2ldm_core.tiling import pad_to_multiple
 
 
 class ResidualUNetConfig(SystemConfig):
@@ -40,7 +31,8 @@ class ResidualUNet(System):
     """x_n → change; one stage, ``regression``."""
 
     name = "unet"
-    stages = ("regression",)
+    Config = ResidualUNetConfig
+    stages = (Stage(name="regression"),)
     config: ResidualUNetConfig
 
     def __init__(self, config: ResidualUNetConfig) -> None:
@@ -57,74 +49,27 @@ class ResidualUNet(System):
             time=False,
         )
         self.decoder = Decoder(channels=config.channels, blocks=config.blocks, latent=config.latent)
-        self.factor = tuple(f * s for f, s in zip(FACTOR, self.core.stride, strict=True))  # type: ignore[assignment]
+        z, y, x = (f * s for f, s in zip(FACTOR, self.core.stride, strict=True))
+        self.traits = Traits(multiple_of=(z, y, x), tiling="exact")
 
-    def trainable(self, stage: str) -> Iterable[nn.Parameter]:
-        return self.parameters()
+    def players(self, stage: str) -> tuple[Player, ...]:
+        return (Player(name="unet", parameters=self.parameters()),)
 
-    def loss(
-        self,
-        stage: str,
-        batch: PairBatch,
-        *,
-        progress: float,
-        generator: torch.Generator | None = None,
-        adversary: Adversary | None = None,
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        error = F.l1_loss(self._forward(batch.source, batch.phase), batch.change)
+    def loss(self, stage: str, player: str, batch: Batch, turn: Turn) -> tuple[Tensor, dict[str, Tensor]]:
+        error = F.l1_loss(self._change(batch.source, batch.condition, AT_ONCE), batch.change)
         return error, {"l1": error.detach()}
 
-    def _forward(self, source: Tensor, phase: Tensor) -> Tensor:
-        z, features = self.encoder(source)
-        core = self.core(torch.cat([z, features.latent], dim=1), t=None, phase=phase)
-        return self.decoder(core, features).float()
+    def predict_change(self, source: Tensor, condition: Condition, how: How = AT_ONCE) -> Tensor:
+        x, undo = pad_to_multiple(source, self.traits.multiple_of)
+        return self._change(x, condition, how)[(..., *undo)]
 
-    def predict_change(
-        self,
-        source: Tensor,
-        phase: Tensor,
-        *,
-        steps: int | None = None,
-        generator: torch.Generator | None = None,
-        tile: Triple | None = None,
-        on_progress: Progress | None = None,
-    ) -> Tensor:
-        x, undo = pad_to_multiple(source, self.factor)
-        if tile is None:
-            return self._forward(x, phase)[(..., *undo)]
-        one: Triple = (1, 1, 1)
-        fine: Triple = (2, 2, 2)
-
-        def encode(part: Tensor) -> tuple[Tensor, ...]:
-            z, features = self.encoder(part)
-            return z, features.stem, features.latent
-
-        z, stem, latent = tiled(
-            encode,
-            [x],
-            input_scales=[FACTOR],
-            output_scales=[one, fine, one],
-            halo=self.encoder.halo,
-            tile=tile,
-            on_tile=run_on_tiles(on_progress, "encode"),
+    def _change(self, source: Tensor, condition: Condition, how: How) -> Tensor:
+        z, features = encoded(self.encoder, self.encoder, source, how=how)
+        core = through_core(
+            self.core,
+            lambda part: self.core(part, t=None, phase=condition.phase),
+            [torch.cat([z, features.latent], dim=1)],
+            how=how,
+            step="step 1",
         )
-        (core,) = tiled(
-            lambda part: (self.core(part, t=None, phase=phase),),
-            [torch.cat([z, latent], dim=1)],
-            input_scales=[one],
-            output_scales=[one],
-            halo=self.core.halo,
-            tile=core_tile(tile),
-            align=self.core.stride,
-            on_tile=run_on_tiles(on_progress, "step 1"),
-        )
-        (change,) = tiled(
-            lambda a, b, c: (self.decoder(a, Features(b, c)),),
-            [core, stem, latent],
-            input_scales=[one, fine, one],
-            output_scales=[FACTOR],
-            halo=self.decoder.halo,
-            tile=tile,
-            on_tile=run_on_tiles(on_progress, "decode"),
-        )
-        return change[(..., *undo)].float()
+        return decoded(self.decoder, core, features, how=how)

@@ -117,7 +117,7 @@ def _make_case(
         changes={phase: scan.change_hu(phase)[box] for phase in phases},
         noise=None if noise is None else noise[box],
         labels=scan.labels[box],
-        valid=None if valid is None else valid[box],
+        valid=None if valid is None else dict.fromkeys(phases, valid[box]),
         organs=organ_ids([scan.labels[box]]),
         patient=f"anatomy-of-{files.patient or files.name}",
         about={"anatomy": files.name, "licence": files.licence, "mode": mode, "seed": seed, **real},

@@ -55,7 +55,7 @@ def make_bundle(
     torch.save(system.state_dict(), folder / "models" / "model.pt")
     _write(
         folder / "configs" / "metadata.json",
-        bundle_metadata(package, factor=system.factor, authors=authors, rights=rights),
+        bundle_metadata(package, factor=system.traits.multiple_of, authors=authors, rights=rights),
     )
     _write(folder / "configs" / "inference.json", inference_config(package))
     shutil.copy(_HERE / SCHEMA, folder / "configs" / SCHEMA)

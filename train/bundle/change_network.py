@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from s2ldm_core.package import ModelPackage
+from s2ldm_core.systems import Condition, How
 
 
 class ChangeNetwork(nn.Module):
@@ -22,4 +23,5 @@ class ChangeNetwork(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         phase = torch.full((image.shape[0],), self.phase, device=image.device)
-        return self.system.predict_change(image, phase, generator=torch.Generator().manual_seed(0)).float()
+        how = How(generator=torch.Generator().manual_seed(0))
+        return self.system.predict_change(image, Condition(phase=phase), how).float()

@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 from s2ldm_core.documents import read_document
 from s2ldm_core.errors import DocumentError
 from s2ldm_core.package import ModelPackage, sha256_of
-from s2ldm_core.systems import System, build_system
-from s2ldm_core.systems.s2ldm import S2LDM
+from s2ldm_core.systems import Batch, Condition, How, System, build_system
+from s2ldm_core.tiling import TILE
 from s2ldm_core.translator import Translator, add_change
 from s2ldm_core.volume import Volume
 from train.errors import TrainError
@@ -39,9 +39,6 @@ class Prediction:
 
 Answer = Callable[[Volume, Volume, str], Prediction]
 """(source, target, phase) → the system's answer; only the autoencoders look at the target."""
-
-_TILE = (16, 48, 48)
-STAGE_ONE = "autoencoder.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +109,7 @@ def candidates(
                 label=label, kind="model", answer=_translate(translator), identity=package.identity, phases=phases
             )
         )
-        if sampling is not None and can_sample(system):
+        if sampling is not None and system.traits.samples:
             table.append(
                 Candidate(
                     label=f"{label}, mean of {sampling.samples}",
@@ -122,7 +119,7 @@ def candidates(
                     phases=phases,
                 )
             )
-        if isinstance(system, S2LDM):
+        if system.ceiling is not None:
             table.append(_autoencoder(label, package, system, ceilings.get(label), translator.device))
         elif label in ceilings:
             raise TrainError(
@@ -131,47 +128,61 @@ def candidates(
     return table
 
 
-def can_sample(system: System) -> bool:
-    """Whether more than one step starts from noise."""
-    return hasattr(system.config, "diffusion")
-
-
-def stage_one(run: Path, like: S2LDM) -> S2LDM:
-    """The system of ``run`` as stage 1 left it, on the device of ``like``, the package made from that run.
+def stage_one(run: Path, like: System) -> System:
+    """The system of ``run`` as its ceiling stage left it, on the device of ``like``, the package made from that run.
 
     Raises
     ------
     TrainError
         ``ceiling_missing`` when the run keeps no such weights, ``ceiling_differs`` when they are of another network.
     """
-    path = run / STAGE_ONE
+    path = _stage_one(run, like)
     if not path.is_file() or not (run / "config.yaml").is_file():
         raise TrainError(
             "ceiling_missing",
-            f"{run} has no {STAGE_ONE}: the autoencoder as stage 1 left it.",
+            f"{run} has no {path.name}: the autoencoder as stage 1 left it.",
             "Name the run's folder; runs keep these weights when stage 1 ends.",
         )
     try:
         config = read_document(run / "config.yaml").values
         system = build_system(config["system"], config["network"])
-        system.load_state_dict(load_file(path))
+        system.load_shipped(load_file(path))
     except (DocumentError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise TrainError(
             "ceiling_differs", f"{path} cannot be loaded: {error}", "Name the run that wrote both."
         ) from error
-    if not isinstance(system, S2LDM) or system.config.autoencoder != like.config.autoencoder:
+    system.strip()
+    if system.name != like.name or _shapes(system) != _shapes(like):
         raise TrainError(
             "ceiling_differs",
             f"The autoencoder of {run} is another one than the package's.",
             "Name the run that the package came from.",
         )
-    device = like.latent_mean.device
-    system.eval().requires_grad_(False).to(device)
-    return system
+    return system.eval().requires_grad_(False).to(next(like.parameters()).device)
+
+
+def _stage_one(run: Path, system: System) -> Path:
+    return run / f"{system.ceiling}.safetensors"
+
+
+def _shapes(system: System) -> dict[str, torch.Size]:
+    return {key: value.shape for key, value in system.shipped().items()}
+
+
+def _still_bounds(system: System) -> bool:
+    """Whether no stage after its ceiling stage trains the same parameters."""
+    with torch.device("meta"):
+        whole = build_system(system.name, system.config.model_dump())
+    trained = {
+        stage.name: {id(p) for player in whole.players(stage.name) for p in player.parameters} for stage in whole.stages
+    }
+    names = list(trained)
+    later = names[names.index(str(system.ceiling)) + 1 :]
+    return all(trained[name].isdisjoint(trained[str(system.ceiling)]) for name in later)
 
 
 def _autoencoder(
-    label: str, package: ModelPackage, shipped: S2LDM, run: Path | None, device: torch.device
+    label: str, package: ModelPackage, shipped: System, run: Path | None, device: torch.device
 ) -> Candidate:
     """The stage-1 autoencoder where it is known to be one; else the shipped one under a name that claims no bound."""
     if run is not None:
@@ -179,10 +190,10 @@ def _autoencoder(
             label=f"{label}: autoencoder ceiling",
             kind="ceiling",
             answer=_reconstruct(package, stage_one(run, shipped), device),
-            identity=f"{package.identity}, stage 1 {sha256_of(run / STAGE_ONE)[:12]}",
+            identity=f"{package.identity}, stage 1 {sha256_of(_stage_one(run, shipped))[:12]}",
             phases=package.metadata.phases,
         )
-    untouched = "finetune" not in shipped.config.stages
+    untouched = _still_bounds(shipped)
     return Candidate(
         label=f"{label}: autoencoder ceiling" if untouched else f"{label}: shipped autoencoder",
         kind="ceiling" if untouched else "autoencoder",
@@ -207,11 +218,17 @@ def _sample(translator: Translator, sampling: Sampling) -> Answer:
     return answer
 
 
-def _reconstruct(package: ModelPackage, system: S2LDM, device: torch.device) -> Answer:
+def _reconstruct(package: ModelPackage, system: System, device: torch.device) -> Answer:
     def answer(source: Volume, target: Volume, phase: str) -> Prediction:
+        condition = Condition(phase=torch.tensor([package.metadata.phases.index(phase)]))
+
         @torch.inference_mode()
         def predict(unit: torch.Tensor, to_model: Callable[[np.ndarray], torch.Tensor]) -> torch.Tensor:
-            return system.reconstruct_change(unit.to(device), to_model(target.hu).to(device), tile=_TILE)
+            pair = Batch(images={"source": unit, "target": to_model(target.hu)}, condition=condition)
+            change = system.view(str(system.ceiling), pair.to(device), How(tile=TILE))
+            if change is None:
+                raise TypeError(f"{system.name} shows nothing in its ceiling stage {system.ceiling}")
+            return change
 
         return Prediction(hu=add_change(source, predict, metadata=package.metadata).hu)
 

@@ -12,7 +12,7 @@ _WARMUP_STEPS = 10
 
 
 class Average:
-    """Values of the system's ``state_dict``, averaged with decay min(``decay``, (1 + step) / (10 + step)); integers are copied."""
+    """Values of what the system ships, averaged with decay min(``decay``, (1 + step) / (10 + step)); integers are copied."""
 
     def __init__(self, system: System, *, decay: float) -> None:
         self.decay = decay
@@ -21,7 +21,7 @@ class Average:
 
     def restart(self, system: System) -> None:
         """Begin again from the system's present weights."""
-        self.values = {key: value.detach().clone() for key, value in system.state_dict().items()}
+        self.values = {key: value.detach().clone() for key, value in system.shipped().items()}
 
     def load(self, values: dict[str, Tensor], *, device: torch.device) -> None:
         self.values = {key: value.to(device) for key, value in values.items()}
@@ -30,7 +30,7 @@ class Average:
     def update(self, system: System, *, step: int) -> None:
         """Take in the weights after optimiser step number ``step`` (from 0) of a stage."""
         decay = min(self.decay, (1 + step) / (_WARMUP_STEPS + step))
-        for key, value in system.state_dict().items():
+        for key, value in system.shipped().items():
             if value.dtype.is_floating_point:
                 self.values[key].lerp_(value, 1 - decay)
             else:
@@ -39,12 +39,12 @@ class Average:
     @contextmanager
     def applied(self, system: System) -> Iterator[System]:
         """``system`` with the averaged weights, in evaluation mode; its own weights and mode are back, bit for bit, afterwards."""
-        own = {key: value.detach().clone() for key, value in system.state_dict().items()}
+        own = {key: value.detach().clone() for key, value in system.shipped().items()}
         training = system.training
-        system.load_state_dict(self.values)
+        system.load_shipped(self.values)
         system.eval()
         try:
             yield system
         finally:
-            system.load_state_dict(own)
+            system.load_shipped(own)
             system.train(training)

@@ -29,5 +29,5 @@ def finished_system(run: Path) -> tuple[FitConfig, System]:
             "Run the same fit command again; it continues there.",
         )
     system = build_system(config.system, config.network)
-    system.load_state_dict(state["ema"])
+    system.load_shipped(state["ema"])
     return config, system.eval()

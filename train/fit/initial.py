@@ -27,7 +27,7 @@ def start_from(system: System, *, name: str, init: str) -> dict[str, Any]:
             "Start from a package of the same system and phases, in the same order.",
         )
     try:
-        system.load_state_dict(built.state_dict())
+        system.load_shipped(built.shipped())
     except RuntimeError as error:
         raise TrainError(
             "init_differs",

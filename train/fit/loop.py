@@ -4,38 +4,36 @@ Everything random at a step (crop, noise, time, code restarts) is seeded from (r
 uninterrupted one would have seen and no generator state needs to be kept.
 """
 
-import math
-import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast, gather_object
-from filelock import FileLock, Timeout
+from accelerate.utils import gather_object
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from safetensors.torch import save_file
 
-from s2ldm_core.systems import System, build_system
-from s2ldm_core.systems.s2ldm import S2LDM
+from s2ldm_core.systems import Batch, System, build_system
 from train.checkpoint import Position, load_checkpoint, save_checkpoint
 from train.config import FitConfig, StageConfig
 from train.crops import CropSampler
 from train.errors import TrainError
 from train.fit.ahead import drawn_ahead
 from train.fit.average import Average
+from train.fit.budget import Budget
 from train.fit.initial import start_from
 from train.fit.latents import LatentCache
-from train.fit.record import History, check_data, stage_done, write_record
-from train.fit.step import Batch, OptimiserStep, to_device
+from train.fit.record import History, alone, check_data, stage_done, write_record
+from train.fit.seeds import seed_everything
+from train.fit.step import OptimiserStep
 from train.fit.validation import Validation, summary
-from train.fit.watch import Watch
 from train.store import PairStore
 
 _STATISTICS_BATCHES = 24
 _STATISTICS_STEP = 10**9
+_BEGIN_STREAM = 10**9
 
 
 class Fit:
@@ -62,14 +60,17 @@ class Fit:
             None if config.init is None else start_from(self.system, name=config.system, init=config.init)
         )
         self.system.to(self.device)
-        self.system.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        for name, part in self.system.named_children():
+            if name not in self.system.training_only:  # these as they translate
+                part.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.average = Average(self.system, decay=config.optim.ema)
         self.store = PairStore(config.data.store, split="train")
         self.sampler = CropSampler(self.store, config.data, phases=self.system.config.phases, seed=config.seed)
         self.validation = Validation(config.data.store, config, phases=self.system.config.phases)
         self.position = Position()
+        self._budget = Budget(config.optim, self.accelerator)
         self._digest = self.store.digest()
-        self._step_state: dict[str, Any] | None = None
+        self._players: dict[str, Any] | None = None
 
     def fit(self) -> System:
         """Run (or continue) all stages; returns the system with its averaged weights, in evaluation mode.
@@ -80,25 +81,8 @@ class Fit:
             ``run_busy``, ``data_changed``, ``checkpoint_damaged``, ``checkpoint_differs``, ``loss_not_finite``, ``batch_uneven``.
         """
         self.run.mkdir(parents=True, exist_ok=True)
-        with self._alone():
+        with alone(self.run) if self.main else nullcontext():
             return self._fit()
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Two processes that trained one run would each overwrite the other's checkpoints; a killed one leaves no lock."""
-        if not self.main:
-            yield
-            return
-        try:
-            lock = FileLock(self.run / ".lock", timeout=0).acquire()
-        except Timeout:
-            raise TrainError(
-                "run_busy",
-                f"Another process is training {self.run}.",
-                "Wait until it has ended, end it, or give this run another name.",
-            ) from None
-        with lock:
-            yield
 
     def _fit(self) -> System:
         check_data(self.run, digest=self._digest)
@@ -111,26 +95,24 @@ class Fit:
             self.position = Position(stage=index + 1)
             self._save(None)
         self.accelerator.wait_for_everyone()
-        self.system.load_state_dict(self.average.values)
+        self.system.load_shipped(self.average.values)
         return self.system.eval()
 
     def _stage(self, index: int) -> None:
         stage = self.config.stages[index]
+        if self.position.step == 0:
+            seed_everything(self.config.seed, index, _BEGIN_STREAM)
+            self.system.begin_stage(stage.name)
         cache = self._latents(stage)
         step = OptimiserStep(self.system, config=self.config, index=index, accelerator=self.accelerator, run=self.run)
-        if self._step_state is not None:
-            step.load_state_dict(self._step_state)
-            self._step_state = None
+        if self._players is not None:
+            step.load_state_dict(self._players)
+            self._players = None
         draw = self._draw(index, stage, step, cache)
         history = History(self.run, stage=stage.name, step=self.position.step) if self.main else None
-        watch = Watch(self.system, self.config.watch)
         ahead = drawn_ahead(draw, first_step=self.position.step, rounds=step.rounds, workers=self.config.data.workers)
-        with closing(watch), self._shown(stage) as show, ahead as take:
-            try:
-                self._steps(stage, step, take, history=history, watch=watch, show=show)
-            finally:
-                if history is not None:
-                    history.close()
+        with closing(history) if history is not None else nullcontext(), self._shown(stage) as show, ahead as take:
+            self._steps(stage, step, take, history=history, show=show)
         step.close()
         self._end_stage(index, stage)
         if cache is not None:
@@ -145,31 +127,33 @@ class Fit:
         take: Callable[[int, int], Batch],
         *,
         history: History | None,
-        watch: Watch,
         show: Callable[[float], None],
     ) -> None:
-        latent = self.system.config.autoencoder.latent if isinstance(self.system, S2LDM) else None
-        while (progress := self._progress(stage)) < 1.0:
+        while (progress := self._budget.progress(stage, self.position)) < 1.0:
             show(progress)
-            before, began, number = self.position.seconds, self._clock(), self.position.step
-            values = step(take, step=number, progress=progress, lr=self._lr(stage, number, progress))
+            before, began, number = self.position.seconds, self._budget.clock(), self.position.step
+            values = step(take, step=number, progress=progress, lr=self._budget.lr(stage, number, progress))
             self.average.update(self.system, step=number)
             self.position.step += 1
-            self.position.seconds = self._agreed(before + self._clock() - began)
+            self.position.seconds = self._budget.agreed(before + self._budget.clock() - began)
             if history is not None and self.position.step % self.config.log_steps == 0:
                 history.add("train", values, step=self.position.step)
             if self.position.step % self.config.watch.steps == 0:
-                measured, alarms = watch.look(values, channels=latent)
-                if history is not None:
-                    if measured:
-                        history.add("watch", measured, step=self.position.step)
-                    for alarm in alarms:
-                        history.warn(alarm.code, alarm.sentence, step=self.position.step)
-                        self._say(f"step {self.position.step}: {alarm.sentence}")
+                self._watch(values, history)
             if self.validation.due(step=self.position.step, seconds_before=before, seconds=self.position.seconds):
                 self._validate(stage, history)
             if self.position.step % self.config.checkpoint_steps == 0:
                 self._save(step)
+
+    def _watch(self, values: dict[str, float], history: History | None) -> None:
+        measured, alarms = self.system.alarms(values, self.config.watch.model_dump())
+        if history is None:
+            return
+        if measured:
+            history.add("watch", measured, step=self.position.step)
+        for alarm in alarms:
+            history.warn(alarm.code, alarm.sentence, step=self.position.step)
+            self._say(f"step {self.position.step}: {alarm.sentence}")
 
     def _validate(self, stage: StageConfig, history: History | None) -> None:
         with self.average.applied(self.system) as system, self.accelerator.autocast():
@@ -190,15 +174,15 @@ class Fit:
     def _draw(
         self, index: int, stage: StageConfig, step: OptimiserStep, cache: LatentCache | None
     ) -> Callable[[int, int], Batch]:
-        crop = self.config.crop_of(stage)
+        crop, data = self.config.crop_of(stage), self.system.stage(stage.name).data
         if cache is not None:
             return lambda number, part: cache.batch(stage=index, step=number, items=step.items(part), crop=crop)
-        return lambda number, part: self.sampler.batch(stage=index, step=number, items=step.items(part), crop=crop)
+        return lambda number, part: self.sampler.batch(
+            stage=index, step=number, items=step.items(part), crop=crop, data=data
+        )
 
     def _latents(self, stage: StageConfig) -> LatentCache | None:
-        """The latents of all cases where the stage wants them, encoded by all processes together."""
-        if not isinstance(self.system, S2LDM):
-            return None
+        """The latents of all cases where the stage wants them."""
         cache = LatentCache(
             self.run / "latents",
             store=self.store,
@@ -207,27 +191,18 @@ class Fit:
             seed=self.config.seed,
             variants=stage.latent_variants,
         )
-        if not stage.latent_variants:
-            if self.main:
-                cache.remove()  # a kill may have left those of the stage before
-            return None
-        if self.main:
-            cache.prepare(self.system, digest=self._digest)
-        self.accelerator.wait_for_everyone()
-        rank, processes = self.accelerator.process_index, self.accelerator.num_processes
-        self.system.eval()
-        with Progress(console=self.console, disable=not self.main) as bar:
-            task = bar.add_task("latents", total=len(range(rank, len(self.store), processes)))
-            cache.encode(
+        if stage.latent_variants:
+            cache.fill(
                 self.system,
-                device=self.device,
-                autocast=self.accelerator.autocast,
-                rank=rank,
-                processes=processes,
-                on_case=lambda: bar.advance(task),
+                stage=stage.name,
+                digest=self._digest,
+                accelerator=self.accelerator,
+                console=self.console,
             )
-        self.accelerator.wait_for_everyone()
-        return cache
+            return cache
+        if self.main:
+            cache.remove()  # a kill may have left those of the stage before
+        return None
 
     @contextmanager
     def _shown(self, stage: StageConfig) -> Iterator[Callable[[float], None]]:
@@ -243,38 +218,16 @@ class Fit:
             task = bar.add_task(stage.name, total=1.0, step=self.position.step)
             yield lambda progress: bar.update(task, completed=progress, step=self.position.step)
 
-    def _progress(self, stage: StageConfig) -> float:
-        """Share of the stage's budget that is spent."""
-        if stage.steps is not None:
-            return self.position.step / stage.steps
-        return self.position.seconds / (60.0 * (stage.minutes or 1.0))
-
-    def _agreed(self, seconds: float) -> float:
-        """The main process's value on all processes, so that all stop, validate and save at the same step."""
-        if self.accelerator.num_processes == 1:
-            return seconds
-        return float(broadcast(torch.tensor([seconds], dtype=torch.float64, device=self.device))[0])
-
-    def _clock(self) -> float:
-        """Seconds of computing. On a CPU the process's own time a thread, so that budgets compare on a machine that others use too."""
-        if self.device.type == "cpu":
-            return time.process_time() / torch.get_num_threads()
-        return time.perf_counter()
-
-    def _lr(self, stage: StageConfig, step: int, progress: float) -> float:
-        optim = self.config.optim
-        warm = min(1.0, (step + 1) / max(1, optim.warmup_steps))
-        return stage.lr * warm * (optim.final + (1 - optim.final) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
-
     def _end_stage(self, index: int, stage: StageConfig) -> None:
         """The next stage starts from the averaged weights."""
-        self.system.load_state_dict(self.average.values)
+        self.system.load_shipped(self.average.values)
+        data = self.system.stage(stage.name).data
         batches = (
-            to_device(self.sampler.batch(stage=index, step=_STATISTICS_STEP + i), self.device)
+            self.sampler.batch(stage=index, step=_STATISTICS_STEP + i, data=data).to(self.device)
             for i in range(_STATISTICS_BATCHES)
         )
         self.system.eval()
-        self.system.end_stage(stage.name, batches)  # type: ignore[arg-type]
+        self.system.end_stage(stage.name, batches)
         self.average.restart(self.system)
         if self.main:
             weights = self.run / f"{stage.name}.safetensors"
@@ -285,12 +238,9 @@ class Fit:
     def _save(self, step: OptimiserStep | None) -> None:
         if not self.main:
             return
-        state = {"optimiser": None, "adversary": None} if step is None else step.state_dict()
-        save_checkpoint(
-            self.run,
-            position=self.position,
-            state={"system": self.system.state_dict(), "ema": self.average.values, **state},
-        )
+        players = None if step is None else step.state_dict()
+        state = {"system": self.system.state_dict(), "ema": self.average.values, "players": players}
+        save_checkpoint(self.run, position=self.position, state=state)
 
     def _resume(self) -> None:
         found = load_checkpoint(self.run)
@@ -300,14 +250,14 @@ class Fit:
         self.position, state = found
         try:
             self.system.load_state_dict(state["system"])
-        except RuntimeError as error:
+            self._players = state["players"]
+        except (RuntimeError, KeyError) as error:
             raise TrainError(
                 "checkpoint_differs",
                 f"The checkpoint in {self.run} belongs to another network.",
                 "Give the run another name, or move the old folder away.",
             ) from error
         self.average.load(state["ema"], device=self.device)
-        self._step_state = {"optimiser": state["optimiser"], "adversary": state["adversary"]}
 
     def _require_one_folder(self, position: tuple[int, int]) -> None:
         if self.accelerator.num_processes > 1 and len(set(gather_object([position]))) > 1:

@@ -10,13 +10,15 @@
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
+from filelock import FileLock, Timeout
 from pydantic import ValidationError
 from torch.utils.tensorboard import SummaryWriter
 
@@ -29,6 +31,27 @@ from train.fit.provenance import describe_data, git_commit, versions
 from train.store import PairStore
 
 CONFIG, RECORD, HISTORY, STAGES = "config.yaml", "record.json", "history.jsonl", "stages.jsonl"
+
+
+@contextmanager
+def alone(run: Path) -> Iterator[None]:
+    """Two processes that trained one run would each overwrite the other's checkpoints; a killed one leaves no lock.
+
+    Raises
+    ------
+    TrainError
+        ``run_busy``.
+    """
+    try:
+        lock = FileLock(run / ".lock", timeout=0).acquire()
+    except Timeout:
+        raise TrainError(
+            "run_busy",
+            f"Another process is training {run}.",
+            "Wait until it has ended, end it, or give this run another name.",
+        ) from None
+    with lock:
+        yield
 
 
 def check_data(run: Path, *, digest: str) -> None:

@@ -1,7 +1,7 @@
 """Metrics and pictures on the store's validation split while a run goes on, with the averaged weights.
 
-In the stage ``autoencoder`` the answer is the decoded true target: whether the contrast survives the latent. Volumes are compared in the
-model's window and on its grid; ``s2ldm-train evaluate`` measures the product's own way.
+What the answer is in a stage is the system's to say: S2LDM decodes the true target while its autoencoder is trained. Volumes are compared
+in the model's window and on its grid; ``s2ldm-train evaluate`` measures the product's own way.
 """
 
 from collections import defaultdict
@@ -13,17 +13,16 @@ from torch import Tensor
 
 from s2ldm_core.body import body_mask
 from s2ldm_core.intensity import unit_change_to_hu, unit_to_window
-from s2ldm_core.systems import System
-from s2ldm_core.systems.s2ldm import S2LDM
+from s2ldm_core.systems import Batch, How, System
+from s2ldm_core.tiling import TILE
 from train.config import FitConfig
-from train.crops import middle, whole_case
+from train.crops import condition, middle, whole_case
 from train.errors import TrainError
 from train.fit.pictures import comparison
 from train.metrics import mae_hu, psnr
 from train.store import Case, PairStore
 
 ORGANS = ("aorta", "liver", "spleen", "renal_cortex", "portal_vein")
-_TILE = (16, 48, 48)
 _LEAST_TRUE_HU = 5.0
 
 
@@ -62,7 +61,10 @@ class Validation:
             for index, phase in enumerate(self._phases):
                 if phase not in case.changes:
                     continue
-                native, target, answer = self._volumes(system, case, phase, index, stage=stage, device=device)
+                volumes = self._volumes(system, case, phase, index, stage=stage, device=device)
+                if volumes is None:
+                    return [], {}
+                native, target, answer = volumes
                 scores.append(
                     _scores(
                         native,
@@ -85,17 +87,16 @@ class Validation:
 
     def _volumes(
         self, system: System, case: Case, phase: str, index: int, *, stage: str, device: torch.device
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(native, target, answer) in HU, ``(D, H, W)``, within the window but for the change."""
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        """(native, target, answer) in HU, ``(D, H, W)``, within the window but for the change; ``None``: nothing to compare."""
         window = self._config.data.window_hu
         source, change = whole_case(case, phase=phase, window_hu=window, slices=self._config.validation.slices)
-        x = source.to(device)
-        if stage == "autoencoder" and isinstance(system, S2LDM):
-            predicted = system.reconstruct_change(x, (source + change).to(device), tile=_TILE)
-        else:
-            predicted = system.predict_change(
-                x, torch.tensor([index], device=device), generator=torch.Generator().manual_seed(0), tile=_TILE
-            )
+        pair = Batch(
+            images={"source": source, "change": change}, condition=condition([(index, case.seconds.get(phase, np.nan))])
+        )
+        predicted = system.view(stage, pair.to(device), How(generator=torch.Generator().manual_seed(0), tile=TILE))
+        if predicted is None:
+            return None
         native = unit_to_window(source[0, 0], window_hu=window)
 
         def added(difference: Tensor) -> np.ndarray:

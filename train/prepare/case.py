@@ -19,7 +19,7 @@ from train.prepare.labels import BREATHING_ORGANS, LabelMap, read_labels
 from train.prepare.layouts import Candidate
 from train.prepare.options import PrepareOptions
 from train.prepare.pairing import Pairing, Rejection
-from train.prepare.phase import Phase
+from train.prepare.phase import Phase, seconds_after_injection
 from train.prepare.pictures import picture
 from train.prepare.quality import Quality, boundary_error_mm, fit, refusal
 from train.prepare.registration import Registration, register
@@ -216,6 +216,8 @@ def _store(
         changes={phase: np.where(one.covered, one.hu - native.hu, 0.0)[run] for phase, one in accepted.items()},
         labels=None if labels is None else labels.on(native)[run],
         organs=None if labels is None else labels.organs,
+        valid={phase: one.covered[run] for phase, one in accepted.items() if not one.covered[run].all()},
+        seconds={phase: seconds for phase in accepted if (seconds := _seconds(pairing.contrasts[phase])) is not None},
         patient=task.patient,
         split=task.split,
         about={
@@ -227,6 +229,10 @@ def _store(
             "stages": {phase: _stages(one.registration) for phase, one in accepted.items()},
         },
     )
+
+
+def _seconds(candidate: Candidate) -> float | None:
+    return seconds_after_injection(candidate.series.facts)
 
 
 def _stages(registration: Registration) -> list[dict[str, object]]:

@@ -7,8 +7,8 @@ import torch
 
 from s2ldm_core.networks.autoencoder import FACTOR, Decoder, Encoder, Features
 from s2ldm_core.networks.denoiser import Denoiser
-from s2ldm_core.systems import build_system
-from s2ldm_core.tiling import pad_to_multiple, tiled
+from s2ldm_core.systems import Condition, How, build_system
+from s2ldm_core.tiling import blended, pad_to_multiple, tiled
 
 ONE, STEM = (1, 1, 1), (2, 2, 2)
 SMALL = {"channels": (4, 6), "blocks": (1, 2), "latent": 3}
@@ -80,9 +80,11 @@ def test_denoiser_tiles_exactly_with_its_halo_and_not_without() -> None:
 def test_a_whole_translation_tiles_exactly(kind: str, steps: int) -> None:
     config = {"autoencoder": {"kind": kind, "codes": 32, **SMALL}, "diffusion": {"channels": (4, 6)}}
     system = _wake(build_system("s2ldm", config))
-    x, phase = torch.rand(1, 1, 42, 70, 60) * 2 - 1, torch.tensor([0])
-    whole = system.predict_change(x, phase, steps=steps, generator=torch.Generator().manual_seed(3))
-    pieces = system.predict_change(x, phase, steps=steps, generator=torch.Generator().manual_seed(3), tile=(2, 4, 4))
+    x, phase = torch.rand(1, 1, 42, 70, 60) * 2 - 1, Condition(phase=torch.tensor([0]))
+    whole = system.predict_change(x, phase, How(steps=steps, generator=torch.Generator().manual_seed(3)))
+    pieces = system.predict_change(
+        x, phase, How(steps=steps, generator=torch.Generator().manual_seed(3), tile=(4, 16, 16))
+    )
     assert whole.shape == x.shape
     assert (whole - pieces).abs().max() < 1e-4 * whole.abs().max()
 
@@ -94,16 +96,16 @@ def test_a_difference_decoder_tiles_exactly() -> None:
         "diffusion": {"channels": (4, 6)},
     }
     system = _wake(build_system("s2ldm", config))
-    x, phase = torch.rand(1, 1, 42, 70, 60) * 2 - 1, torch.tensor([0])
-    whole, pieces = (system.predict_change(x, phase, tile=tile) for tile in (None, (2, 4, 4)))
+    x, phase = torch.rand(1, 1, 42, 70, 60) * 2 - 1, Condition(phase=torch.tensor([0]))
+    whole, pieces = (system.predict_change(x, phase, How(tile=tile)) for tile in (None, (4, 16, 16)))
     assert (whole - pieces).abs().max() < 1e-4 * whole.abs().max()
 
 
 @torch.inference_mode()
 def test_the_unet_tiles_exactly() -> None:
     system = _wake(build_system("unet", {**SMALL, "core_channels": (4, 6)}))
-    x, phase = torch.rand(1, 1, 36, 64, 40) * 2 - 1, torch.tensor([1])
-    whole, pieces = (system.predict_change(x, phase, tile=tile) for tile in (None, (2, 4, 4)))
+    x, phase = torch.rand(1, 1, 36, 64, 40) * 2 - 1, Condition(phase=torch.tensor([1]))
+    whole, pieces = (system.predict_change(x, phase, How(tile=tile)) for tile in (None, (4, 16, 16)))
     assert (whole - pieces).abs().max() < 1e-4 * whole.abs().max()
 
 
@@ -113,3 +115,41 @@ def test_padding_is_undone() -> None:
     assert padded.shape[2:] == (8, 8, 8)
     assert torch.equal(padded[(..., *undo)], x)
     assert torch.equal(padded[..., -1], padded[..., 6])
+
+
+def test_blended_tiles_of_a_pointwise_function_are_the_whole() -> None:
+    x = torch.randn(1, 1, 20, 30, 44)
+    seen = []
+
+    def twice(part: Any):
+        seen.append(tuple(part.shape[2:]))
+        return 2 * part
+
+    fractions = []
+    result = blended(twice, x, tile=(7, 12, 16), multiple_of=(4, 4, 4), on_tile=fractions.append)
+    assert torch.allclose(result, 2 * x, atol=1e-5)
+    assert set(seen) == {(8, 12, 16)}
+    assert fractions[-1] == 1.0
+
+
+def test_tiles_that_disagree_fade_into_each_other() -> None:
+    values = iter(range(100))
+    line = blended(
+        lambda part: torch.full_like(part, next(values)), torch.zeros(1, 1, 1, 1, 14), tile=(1, 1, 8), multiple_of=ONE
+    )
+    steps = line.flatten().diff()
+    assert (line.flatten()[0], line.flatten()[-1]) == (0.0, 1.0)
+    assert steps.min() >= 0
+    assert steps.max() < 1.0
+
+
+def test_tiles_of_one_slice_do_not_overlap() -> None:
+    seen = []
+
+    def note(part: Any):
+        seen.append(part.shape)
+        return part
+
+    x = torch.randn(1, 1, 5, 8, 8)
+    assert torch.equal(blended(note, x, tile=(1, 8, 8), multiple_of=ONE), x)
+    assert seen == [(1, 1, 1, 8, 8)] * 5

@@ -1,13 +1,14 @@
 """Eq. 2 and the stages of S2LDM."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from pydantic import ValidationError
 
-from s2ldm_core.systems import PairBatch, build_system
-from s2ldm_core.systems.s2ldm import organ_bias
+from s2ldm_core.organ_bias import organ_bias
+from s2ldm_core.systems import Batch, Condition, How, Turn, build_system
 
 NETWORK = {"channels": (4, 6), "blocks": (1, 1), "latent": 3}
 
@@ -23,21 +24,26 @@ def _system(**config: Any):
 def batch():
     g = torch.Generator().manual_seed(0)
     source = torch.rand(2, 1, 8, 32, 32, generator=g) * 1.6 - 0.8
-    return PairBatch(source=source, change=0.5 * torch.rand(source.shape, generator=g), phase=torch.tensor([0, 1]))
+    images = {"source": source, "change": 0.5 * torch.rand(source.shape, generator=g)}
+    return Batch(images=images, condition=Condition(phase=torch.tensor([0, 1])))
 
 
 def test_l_auto_is_the_weighted_sum_of_its_parts(batch: Any) -> None:
     weights = {"rec": 2.0, "quant": 3.0, "sim": 0.5}
     system = _system(autoencoder={"kind": "vq", "codes": 16}, frequency={"mode": "none"}, loss=weights).train()
-    loss, parts = system.loss("autoencoder", batch, progress=0.1)
+    loss, parts = system.loss("autoencoder", "autoencoder", batch, Turn(0.1))
     expected = 2.0 * parts["rec"] + 3.0 * parts["quant"] + 0.5 * parts["similarity"]
     assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_reconstruction_is_against_the_high_frequency_enhanced_target(batch: Any) -> None:
-    plain = _system(frequency={"mode": "none"}).loss("autoencoder", batch, progress=0.0)[1]["rec"]
-    sharp = _system(frequency={"mode": "unsharp", "gain": 0.5}).loss("autoencoder", batch, progress=0.0)[1]["rec"]
-    annealed = _system(frequency={"mode": "unsharp", "gain": 0.5}).loss("autoencoder", batch, progress=1.0)[1]["rec"]
+    plain = _system(frequency={"mode": "none"}).loss("autoencoder", "autoencoder", batch, Turn(0.0))[1]["rec"]
+    sharp = _system(frequency={"mode": "unsharp", "gain": 0.5}).loss("autoencoder", "autoencoder", batch, Turn(0.0))[1][
+        "rec"
+    ]
+    annealed = _system(frequency={"mode": "unsharp", "gain": 0.5}).loss("autoencoder", "autoencoder", batch, Turn(1.0))[
+        1
+    ]["rec"]
     assert sharp > plain
     assert annealed.item() == pytest.approx(plain.item(), rel=1e-5)
 
@@ -84,34 +90,66 @@ def test_the_bias_of_an_organ_leaves_its_outline_and_branches_without_an_inside_
 
 def test_fine_tuning_weighs_the_bias_of_organs_only_where_organs_are_known(batch: Any) -> None:
     torch.manual_seed(0)
-    labelled = PairBatch(
-        source=batch.source,
-        change=batch.change,
-        phase=batch.phase,
+    labelled = replace(
+        batch,
         organs=torch.ones_like(batch.source, dtype=torch.uint8).index_fill_(4, torch.arange(6), 2),
     )
     system = _system(loss={"organ_bias": 2.0, "finetune_flow": 0.0}).train()
-    without, parts = system.loss("finetune", batch, progress=0.5)
+    without, parts = system.loss("finetune", "finetune", batch, Turn(0.5))
     assert "organ_bias" not in parts
-    loss, parts = system.loss("finetune", labelled, progress=0.5)
+    loss, parts = system.loss("finetune", "finetune", labelled, Turn(0.5))
     assert loss.item() == pytest.approx(without.item() + 2.0 * parts["organ_bias"].item(), rel=1e-5)
     assert parts["organ_bias"] > 0
 
 
 def test_the_adversarial_term_starts_when_it_is_told_to(batch: Any) -> None:
     system = _system(loss={"adv": 0.1, "adv_start": 0.25})
-    calls = []
-
-    def adversary(fake: Any, real: Any):
-        calls.append((fake.shape, torch.equal(real, batch.target)))
-        return torch.tensor(7.0)
-
-    early, _ = system.loss("autoencoder", batch, progress=0.2, adversary=adversary)
-    assert calls == []
-    late, parts = system.loss("autoencoder", batch, progress=0.3, adversary=adversary)
-    assert calls == [(batch.source.shape, True)]
+    judged = []
+    system.discriminator = _Judge(judged)
+    early, _ = system.loss("autoencoder", "autoencoder", batch, Turn(0.2))
+    assert judged == []
+    turn = Turn(0.3)
+    late, parts = system.loss("autoencoder", "autoencoder", batch, turn)
     assert late.item() - early.item() == pytest.approx(0.7, abs=1e-4)
     assert parts["adversarial"].item() == 7.0
+    system.loss("autoencoder", "discriminator", batch, turn)
+    image, real, fake = judged
+    assert torch.equal(fake, image.detach())
+    assert not fake.requires_grad
+    assert torch.equal(real, batch.target)
+    _, judge = system.players("autoencoder")
+    assert judge.start == 0.25
+
+
+class _Judge(torch.nn.Module):
+    def __init__(self, judged: Any) -> None:
+        super().__init__()
+        self.judged = judged
+
+    def forward(self, image: Any):
+        self.judged.append(image)
+        return torch.tensor(-7.0)
+
+
+def test_the_discriminator_neither_ships_nor_stays_in_a_built_system() -> None:
+    system = _system(loss={"adv": 0.1})
+    assert any(key.startswith("discriminator.") for key in system.state_dict())
+    shipped = system.shipped()
+    assert not any(key.startswith("discriminator.") for key in shipped)
+    other = _system(loss={"adv": 0.1})
+    other.load_shipped(shipped)
+    other.strip()
+    assert other.state_dict().keys() == shipped.keys()
+
+
+def test_every_stage_has_a_discriminator_of_its_own() -> None:
+    system = _system(loss={"adv": 0.1})
+    torch.manual_seed(1)
+    system.begin_stage("autoencoder")
+    first = system.discriminator.judge.weight.clone()
+    torch.manual_seed(2)
+    system.begin_stage("finetune")
+    assert not torch.equal(first, system.discriminator.judge.weight)
 
 
 def test_the_encoder_is_shared_between_the_phases(batch: Any) -> None:
@@ -123,18 +161,20 @@ def test_the_encoder_is_shared_between_the_phases(batch: Any) -> None:
 
 def test_the_diffusion_stage_leaves_the_autoencoder_frozen(batch: Any) -> None:
     system = _system()
-    loss, _ = system.loss("diffusion", batch, progress=0.0, generator=torch.Generator().manual_seed(0))
+    loss, _ = system.loss("diffusion", "diffusion", batch, Turn(0.0, torch.Generator().manual_seed(0)))
     loss.backward()
     assert all(p.grad is None for p in [*system.encoder.parameters(), *system.decoder.parameters()])
     assert any(p.grad is not None for p in system.denoiser.parameters())
-    assert {id(p) for p in system.trainable("diffusion")} == {id(p) for p in system.denoiser.parameters()}
+    assert {id(p) for player in system.players("diffusion") for p in player.parameters} == {
+        id(p) for p in system.denoiser.parameters()
+    }
 
 
 def test_finetuning_reaches_every_network(batch: Any) -> None:
     system = _system()
     for parameter in system.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
-    loss, _ = system.loss("finetune", batch, progress=0.0, generator=torch.Generator().manual_seed(0))
+    loss, _ = system.loss("finetune", "finetune", batch, Turn(0.0, torch.Generator().manual_seed(0)))
     loss.backward()
     for network in (system.encoder, system.denoiser, system.decoder):
         assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
@@ -142,7 +182,7 @@ def test_finetuning_reaches_every_network(batch: Any) -> None:
 
 def test_the_untrained_source_conditioned_model_is_the_identity() -> None:
     system = _system().eval()
-    change = system.predict_change(torch.rand(1, 1, 8, 32, 32), torch.tensor([0]))
+    change = system.predict_change(torch.rand(1, 1, 8, 32, 32), Condition(phase=torch.tensor([0])))
     assert change.abs().max() == 0
 
 
@@ -164,8 +204,8 @@ def test_fine_tuning_trains_the_very_image_that_translation_gives(autoencoder: A
     system = _system(autoencoder=autoencoder, loss={"rec_l2": 1.0}).eval()
     for parameter in system.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
-    _, parts = system.loss("finetune", batch, progress=0.0, generator=torch.Generator().manual_seed(0))
-    image = batch.source + system.predict_change(batch.source, batch.phase)
+    _, parts = system.loss("finetune", "finetune", batch, Turn(0.0, torch.Generator().manual_seed(0)))
+    image = batch.source + system.predict_change(batch.source, batch.condition)
     assert parts["rec"].item() == pytest.approx(system._error(image, batch.target, batch.change).item(), rel=1e-4)
 
 
@@ -181,10 +221,10 @@ def test_one_step_is_deterministic_and_more_steps_follow_the_seed() -> None:
     system = _system().eval()
     for parameter in system.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
-    x, phase = torch.rand(1, 1, 8, 32, 32), torch.tensor([0])
+    x, phase = torch.rand(1, 1, 8, 32, 32), Condition(phase=torch.tensor([0]))
 
     def run(steps: Any, seed: Any):
-        return system.predict_change(x, phase, steps=steps, generator=torch.Generator().manual_seed(seed))
+        return system.predict_change(x, phase, How(steps=steps, generator=torch.Generator().manual_seed(seed)))
 
     assert torch.equal(run(1, 0), run(1, 1))
     assert torch.equal(run(2, 5), run(2, 5))
@@ -196,7 +236,10 @@ def test_the_phase_changes_the_answer() -> None:
     for parameter in system.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
     x = torch.rand(1, 1, 8, 32, 32)
-    assert not torch.equal(system.predict_change(x, torch.tensor([0])), system.predict_change(x, torch.tensor([1])))
+    assert not torch.equal(
+        system.predict_change(x, Condition(phase=torch.tensor([0]))),
+        system.predict_change(x, Condition(phase=torch.tensor([1]))),
+    )
 
 
 @pytest.mark.parametrize(
@@ -219,11 +262,12 @@ def test_the_phase_changes_the_answer() -> None:
 def test_every_reading_trains_and_translates(config: Any, batch: Any) -> None:
     system = _system(**config).train()
     for stage in system.stages:
-        loss, _ = system.loss(stage, batch, progress=0.5, generator=torch.Generator().manual_seed(0))
+        (player,) = system.players(stage.name)
+        loss, _ = system.loss(stage.name, player.name, batch, Turn(0.5, torch.Generator().manual_seed(0)))
         assert torch.isfinite(loss)
         loss.backward()
     change = system.eval().predict_change(
-        batch.source, batch.phase, steps=2, generator=torch.Generator().manual_seed(0)
+        batch.source, batch.condition, How(steps=2, generator=torch.Generator().manual_seed(0))
     )
     assert change.shape == batch.source.shape
     assert torch.isfinite(change).all()

@@ -26,7 +26,7 @@ FILES = [
         ({"stages": ({"name": "autoencoder"},)}, "either minutes or steps"),
         (
             {"stages": ({"name": "autoencoder", "steps": 1, "latent_variants": 1},)},
-            "latent_variants belongs to the stage diffusion",
+            "latent_variants belongs to a stage with a frozen map: diffusion",
         ),
         ({"stages": ({"name": "autoencoder", "steps": 1, "crop": (8, 30, 32)},)}, r"multiples of \[4, 8, 8\]"),
         (
@@ -35,7 +35,8 @@ FILES = [
         ),
         ({"colour": 1}, "colour"),
         ({"network": {"phase": []}}, "phase"),
-        ({"system": "gan"}, "system"),
+        ({"system": "gan"}, "system: .*Known systems: s2ldm, unet"),
+        ({"system": "u-net"}, "did you mean unet"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, change: Any, named: str) -> None:

@@ -1,5 +1,6 @@
 """Crops of a pair store: seeded item by item, augmented alike in both phases, of the phases that a case has."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def test_a_case_without_a_phase_is_drawn_in_the_phases_it_has(tmp_path: Path) ->
     config = fit_config(tmp_path, tmp_path)
     sampler = CropSampler(PairStore(tmp_path), config.data, phases=("arterial", "venous"), seed=0)
     batch = sampler.batch(stage=0, step=0, items=range(40))
-    assert 0.05 < float((batch.phase == 0).float().mean()) < 0.45
+    assert 0.05 < float((batch.condition.phase == 0).float().mean()) < 0.45
 
 
 def test_a_phase_that_no_case_has_is_named(tmp_path: Path) -> None:
@@ -213,3 +214,78 @@ def test_a_store_offers_its_splits_its_organs_and_a_digest_of_what_it_holds(tmp_
     before = PairStore(tmp_path).digest()
     write_case(tmp_path, "b", **arrays, split="test")
     assert PairStore(tmp_path).digest() != before
+
+
+def _write_level_case(folder: Any, number: int, *, slices: int) -> None:
+    """HU say how far down the case a slice is, 100 at the end; labels say which case it is; its phase is its own alone."""
+    level = np.broadcast_to(np.linspace(0, 100, slices)[:, None, None], (slices, 40, 40))
+    write_case(
+        folder,
+        f"case-{number}",
+        spacing_mm=(3, 1.5, 1.5),
+        native=level,
+        changes={("arterial", "venous")[number]: np.full(level.shape, 10.0)},
+        labels=np.full(level.shape, number + 1, np.uint8),
+        organs={"liver": number + 1},
+        seconds={"venous": 72.5} if number else None,
+        valid={"venous": np.broadcast_to(np.arange(40) < 20, level.shape)} if number else None,
+        about={},
+    )
+
+
+def _level_sampler(folder: Any):
+    for number, slices in enumerate((20, 40)):
+        _write_level_case(folder, number, slices=slices)
+    quiet = {"offset_hu": 0.0, "smooth_share": 0.0}
+    data = fit_config(folder, folder).data.model_copy(update=quiet)
+    return CropSampler(PairStore(folder), data, phases=("arterial", "venous"), seed=0)
+
+
+def test_unpaired_crops_are_of_independent_cases_at_the_same_level_of_the_body(tmp_path: Path) -> None:
+    sampler = _level_sampler(tmp_path)
+    batch = sampler.batch(stage=0, step=0, items=range(60), data="unpaired")
+    assert batch.images.keys() == {"source", "target"}
+    own = (batch.organs[:, 0, 0, 0, 0] - 1).tolist()
+    others = batch.condition.phase.tolist()
+    assert {(a, b) for a, b in zip(own, others, strict=True)} == {(0, 0), (0, 1), (1, 0), (1, 1)}
+    slices = torch.tensor([20, 40])
+
+    def level(image: Any, case: Any, change_hu: float):
+        hu = (image[:, 0, 0, 0, 0] + 1) * 350 - 200 - change_hu
+        return hu / 100 * (slices[case] - 1) / (slices[case] - 8)
+
+    difference = level(batch.source, own, 0) - level(batch.target, others, 10)
+    assert difference.abs().max() < 0.05  # a slice of the shorter case
+    assert level(batch.source, own, 0).std() > 0.2
+
+
+@pytest.mark.parametrize("data", ["source", "target"])
+def test_crops_of_one_phase_are_that_side_of_the_same_pairs(tmp_path: Path, data: Any) -> None:
+    sampler = _level_sampler(tmp_path)
+    pair = sampler.batch(stage=0, step=0, items=range(6))
+    alone = sampler.batch(stage=0, step=0, items=range(6), data=data)
+    assert torch.equal(alone.images[data], getattr(pair, data))
+    assert torch.equal(alone.condition.phase, pair.condition.phase)
+    with pytest.raises(KeyError):
+        _ = alone.change
+
+
+def test_seconds_and_what_was_measured_come_with_the_crops_where_they_are_known(tmp_path: Path) -> None:
+    batch = _level_sampler(tmp_path).batch(stage=0, step=0, items=range(12))
+    venous = batch.condition.phase == 1
+    seconds = batch.condition.value("seconds")
+    assert set(seconds[venous].tolist()) == {72.5}
+    assert seconds[~venous].isnan().all()
+    assert batch.condition.value("dose").isnan().all()
+    assert batch.valid is not None
+    assert batch.valid.dtype == torch.bool
+    assert batch.valid[~venous].all()
+    assert 0 < float(batch.valid[venous].float().mean()) < 1
+
+
+def test_a_case_of_which_neither_is_known_is_written_as_before(store: Any) -> None:
+    record = json.loads((store / "phantom-000000" / "case.json").read_text())
+    assert set(record) == {"spacing_mm", "phases", "patient", "split", "organs", "sha256", "about"}
+    assert PairStore(store)[0].valid == {}
+    sampler = CropSampler(PairStore(store), fit_config(store, store).data, phases=("arterial",), seed=0)
+    assert sampler.batch(stage=0, step=0).valid is None

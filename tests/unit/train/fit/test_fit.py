@@ -125,8 +125,9 @@ def test_two_processes_take_the_steps_of_one_with_twice_the_batch(store: Any, tm
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    data = {"store": store, "crop": CROP, "batch": 2}
-    together = fit_config(store, tmp_path / "two", network=PLAIN, data=data)
+    data = {"store": store, "crop": (16, 32, 32), "batch": 2}
+    network = {**PLAIN, "loss": {"adv": 0.1, "adv_start": 0.0}}  # two players, each with its own wrapper
+    together = fit_config(store, tmp_path / "two", network=network, data=data)
     processes = [
         _start(
             together,
@@ -141,14 +142,14 @@ def test_two_processes_take_the_steps_of_one_with_twice_the_batch(store: Any, tm
         )
         for rank in range(2)
     ]
-    expected = Fit(fit_config(store, tmp_path / "one", network=PLAIN, data=data)).fit().state_dict()
+    expected = Fit(fit_config(store, tmp_path / "one", network=network, data=data)).fit().state_dict()
     assert [process.wait(timeout=200) for process in processes] == [0, 0]
     assert read_record(tmp_path / "two" / "run")["starts"][0]["processes"] == 2
     one, two = ([line["loss"] for line in _history(tmp_path / name / "run")] for name in ("one", "two"))
     assert len(one) == 9
     assert two == pytest.approx(one, rel=1e-6)
     _, system = finished_system(tmp_path / "two" / "run")
-    assert all(torch.allclose(value, expected[key], atol=1e-6) for key, value in system.state_dict().items())
+    assert all(torch.allclose(value, expected[key], atol=1e-6) for key, value in system.shipped().items())
 
 
 def test_accumulated_micro_batches_take_the_step_of_the_whole_batch(store: Any, tmp_path: Path) -> None:
@@ -186,7 +187,7 @@ def test_training_reduces_the_error_of_the_deterministic_step(store: Any, tmp_pa
     batch = run.sampler.batch(stage=9, step=0)
     system = run.fit()
     with torch.inference_mode():
-        error = (system.predict_change(batch.source, batch.phase) - batch.change).abs().mean()
+        error = (system.predict_change(batch.source, batch.condition) - batch.change).abs().mean()
     assert error < 0.6 * batch.change.abs().mean()
 
 
@@ -196,8 +197,8 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(
     run = Fit(fit_config(store, tmp_path))
     loss = run.system.loss
 
-    def poisoned(stage: Any, batch: Any, **keywords: Any):
-        value, parts = loss(stage, batch, **keywords)
+    def poisoned(*arguments: Any):
+        value, parts = loss(*arguments)
         return (value * float("nan") if run.position.step == 2 else value), parts
 
     monkeypatch.setattr(run.system, "loss", poisoned)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from s2ldm_core.systems import build_system
+from s2ldm_core.systems import Batch, How, Turn, build_system
 from tests.tiny_training import CROP, PLAIN, fit_config, write_pair
 from train.fit import Fit
-from train.fit.latents import LatentCache, encode_volume, latent_loss
+from train.fit.latents import LatentCache
 from train.store import PairStore
 
 CPU = torch.device("cpu")
@@ -40,17 +40,17 @@ def _cache(store: Any, folder: Any, *, variants: Any = 1):
 def test_a_tiled_encoding_is_the_whole_volumes(system: Any) -> None:
     image = torch.rand(1, 1, 24, 64, 64) * 2 - 1
     whole, _, _ = system.encode(image)
-    assert torch.allclose(encode_volume(system, image, tile=(4, 8, 8)), whole, atol=1e-5)
+    assert torch.allclose(system.cache("latent", image, How(tile=(8, 32, 32))), whole, atol=1e-5)
 
 
 def test_a_cropped_latent_is_that_part_of_the_encoded_case(store: Any, system: Any, tmp_path: Path) -> None:
     cache = _cache(store, tmp_path)
-    cache.prepare(system, digest="a")
-    cache.encode(system, device=CPU, autocast=nullcontext)
-    batch = cache.batch(stage=1, step=3, items=(0, 1), crop=CROP)
-    assert batch.source.shape == (2, 3, 4, 8, 8)
+    cache.prepare(system, stage="diffusion", digest="a")
+    cache.encode(system, stage="diffusion", device=CPU, autocast=nullcontext)
+    batch = cache.batch(stage=1, step=3, items=(0, 1), crop=CROP).cached["source"]
+    assert batch.shape == (2, 3, 4, 8, 8)
     whole = [np.load(path) for path in (tmp_path / "latents").glob("*/native-0.npy")]
-    crop = batch.source[0].numpy()
+    crop = batch[0].numpy()
     found = [
         np.array_equal(array[:, z : z + 4, y : y + 8, x : x + 8], crop)
         for array in whole
@@ -63,8 +63,8 @@ def test_a_cropped_latent_is_that_part_of_the_encoded_case(store: Any, system: A
 
 def test_variants_differ_in_their_augmentation(store: Any, system: Any, tmp_path: Path) -> None:
     cache = _cache(store, tmp_path, variants=2)
-    cache.prepare(system, digest="a")
-    cache.encode(system, device=CPU, autocast=nullcontext)
+    cache.prepare(system, stage="diffusion", digest="a")
+    cache.encode(system, stage="diffusion", device=CPU, autocast=nullcontext)
     first, second = (np.load(tmp_path / "latents" / store.names[0] / f"native-{i}.npy") for i in range(2))
     assert not np.array_equal(first, second)
 
@@ -73,31 +73,33 @@ def test_latents_are_made_once_and_anew_for_another_encoder_or_other_data(
     store: Any, system: Any, tmp_path: Path
 ) -> None:
     cache = _cache(store, tmp_path)
-    cache.prepare(system, digest="a")
-    cache.encode(system, device=CPU, autocast=nullcontext)
+    cache.prepare(system, stage="diffusion", digest="a")
+    cache.encode(system, stage="diffusion", device=CPU, autocast=nullcontext)
     path = tmp_path / "latents" / store.names[0] / "native-0.npy"
     made = path.stat().st_mtime_ns
-    cache.prepare(system, digest="a")
-    cache.encode(system, device=CPU, autocast=nullcontext)
+    cache.prepare(system, stage="diffusion", digest="a")
+    cache.encode(system, stage="diffusion", device=CPU, autocast=nullcontext)
     assert path.stat().st_mtime_ns == made
-    cache.prepare(system, digest="b")
+    cache.prepare(system, stage="diffusion", digest="b")
     assert not path.exists()
-    cache.encode(system, device=CPU, autocast=nullcontext)
+    cache.encode(system, stage="diffusion", device=CPU, autocast=nullcontext)
     with torch.no_grad():
         system.encoder.out.bias.add_(1.0)
-    cache.prepare(system, digest="b")
+    cache.prepare(system, stage="diffusion", digest="b")
     assert not path.exists()
 
 
 def test_the_loss_of_latents_is_the_loss_of_the_pairs_they_come_from(store: Any, system: Any) -> None:
     from train.crops import CropSampler
-    from train.fit.latents import LatentBatch
 
     config = fit_config(store.folder, store.folder).data
     pair = CropSampler(store, config, phases=("arterial", "venous"), seed=0).batch(stage=1, step=0, items=(0, 1))
-    expected, _ = system.loss("diffusion", pair, progress=0.2, generator=torch.Generator().manual_seed(5))
-    latents = LatentBatch(system.encode(pair.source)[0], system.encode(pair.target)[0], pair.phase)
-    loss, _ = latent_loss(system, latents, progress=0.2, generator=torch.Generator().manual_seed(5))
+    expected, _ = system.loss("diffusion", "denoiser", pair, Turn(0.2, torch.Generator().manual_seed(5)))
+    maps = {
+        name: system.cache("latent", image, How()) for name, image in (("source", pair.source), ("target", pair.target))
+    }
+    latents = Batch(images={}, condition=pair.condition, cached=maps)
+    loss, _ = system.loss("diffusion", "denoiser", latents, Turn(0.2, torch.Generator().manual_seed(5)))
     assert torch.equal(loss, expected)
 
 

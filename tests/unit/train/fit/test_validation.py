@@ -25,8 +25,8 @@ def store(tmp_path: Path):
 class _Half(torch.nn.Module):
     """Predicts half of a change of 120 HU wherever the source is soft tissue."""
 
-    def predict_change(self, source: Any, phase: Any, *, generator: Any = None, tile: Any = None):
-        return torch.where(source > -0.55, 60.0 / 350.0, 0.0)
+    def view(self, stage: Any, batch: Any, how: Any):
+        return torch.where(batch.source > -0.55, 60.0 / 350.0, 0.0)
 
 
 def test_half_the_change_recovers_half_of_the_enhancement_and_gains_six_decibels(store: Any, tmp_path: Path) -> None:

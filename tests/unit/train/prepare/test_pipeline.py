@@ -33,9 +33,10 @@ def studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three phantoms without breathing, and one whose contrast scan is another patient's."""
     root = tmp_path_factory.mktemp("studies")
     for seed in (5, 6, 7):
-        write_study(
-            small_phantom(seed), {phase: root / f"phantom-{seed:06d}" / phase for phase in ("native", "venous")}
-        )
+        folder = root / f"phantom-{seed:06d}"
+        write_study(small_phantom(seed), {"native": folder / "native"})
+        began = {"ContrastBolusStartTime": "115848"} if seed == 6 else {}
+        write_study(small_phantom(seed), {"venous": folder / "venous"}, **began)
     write_labels(small_phantom(5), root / "phantom-000005")
     write_study(small_phantom(8), {"native": root / "phantom-000008" / "native"})
     write_study(small_phantom(6), {"venous": root / "phantom-000008" / "venous"}, SeriesInstanceUID="1.2.840.8")
@@ -66,6 +67,14 @@ def _cropped_labels(shape: tuple[int, ...], phantom: object) -> np.ndarray:
     labels = phantom.labels[body_box(np.clip(np.rint(volume.hu), -1024, 3071), volume.spacing_mm)]  # type: ignore[attr-defined]
     assert labels.shape == shape
     return labels
+
+
+def test_seconds_after_the_injection_come_with_the_case_where_the_headers_tell_them(store: Path) -> None:
+    assert {case.name: dict(case.seconds) for case in PairStore(store)} == {
+        "phantom-000005": {},
+        "phantom-000006": {"venous": 72.0},
+        "phantom-000007": {},
+    }
 
 
 def test_labels_beside_a_study_come_with_the_case(store: Path) -> None:

@@ -1,0 +1,67 @@
+"""What is done to both phases of a case alike before a crop is learnt from."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+from train.config import DataConfig
+from train.store import Case
+
+_OUTLINE_SIGMA = 0.6
+"""Blur of the offsets of organs, voxels: about that of a label's own outline, whose voxels belong to the organ in part."""
+
+
+class Augmentation(NamedTuple):
+    """What is done to both phases of a case alike."""
+
+    offset_hu: float
+    noise: float
+    """Factor of the scan's own noise."""
+    sigma_mm: tuple[float, float] | None
+    """Blur through the slices and in the plane; ``None``: none."""
+    organ_hu: np.ndarray | None = None
+    """``(256,)`` float32 offset of every label; ``None``: none."""
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, config: DataConfig, case: Case) -> Augmentation:
+        """Noise that the case keeps apart is scaled; organs are moved where it has labels."""
+        offset = rng.normal(0.0, config.offset_hu)
+        noise = rng.uniform(*config.noise) if case.noise is not None else 1.0
+        sigma = None
+        if rng.random() < config.smooth_share:
+            z, xy = (rng.uniform(0, largest) for largest in config.smooth_mm)
+            sigma = (z, xy)
+        organ_hu = None
+        if config.organ_offset is not None and case.labels is not None:
+            organ_hu = np.zeros(256, np.float32)
+            for group in config.organ_offset.organs:
+                organ_hu[[case.organs[name] for name in group if name in case.organs]] = rng.normal(
+                    0.0, config.organ_offset.hu
+                )
+        return cls(offset, noise, sigma, organ_hu)
+
+    def native(
+        self,
+        native: np.ndarray,
+        noise: np.ndarray | None,
+        labels: np.ndarray | None,
+        *,
+        spacing_mm: tuple[float, float, float],
+    ) -> np.ndarray:
+        """float32 HU of the native phase, whole or cropped; ``labels`` uint8."""
+        hu = native + np.float32(self.offset_hu)
+        if self.organ_hu is not None and labels is not None:
+            hu += gaussian_filter(self.organ_hu[labels], _OUTLINE_SIGMA, mode="nearest", truncate=3.0)
+        if noise is not None:
+            hu += noise * np.float32(self.noise)
+        return self.blurred(hu, spacing_mm=spacing_mm)
+
+    def blurred(self, hu: np.ndarray, *, spacing_mm: tuple[float, float, float]) -> np.ndarray:
+        if self.sigma_mm is None:
+            return hu
+        z, xy = self.sigma_mm
+        sigma = [mm / step for mm, step in zip((z, xy, xy), spacing_mm, strict=True)]
+        return gaussian_filter(hu, sigma, mode="nearest", truncate=3.0)
