@@ -9,7 +9,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
-from dicom_node.receive.storage import ReceiveObserver
+from dicom_node.receive.observer import ReceiveObserver
 
 # Beside the names of the observer's methods.
 _LOG = "log"
@@ -18,7 +18,7 @@ _Event = tuple[str, dict[str, Any]]
 
 
 class Forwarder(logging.Handler):
-    """A `dicom_node.receive.storage.ReceiveObserver` and log handler that hands on to the parent process.
+    """A `dicom_node.receive.observer.ReceiveObserver` and log handler that hands on to the parent process.
 
     An image wakes nobody: what counts it is only put down, and fetched twice a second.
     """

@@ -17,7 +17,7 @@ from pydicom.uid import (
 )
 
 from dicom_node.errors import ReceiveError
-from dicom_node.receive.header import HEAD_BYTES, read_identifiers
+from dicom_node.receive.identifiers import HEAD_BYTES, read_identifiers
 
 NO_FILE = Path("/nonexistent")
 
