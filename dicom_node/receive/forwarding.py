@@ -31,15 +31,12 @@ class Forwarder(logging.Handler):
         self._finished = False
 
     def stored(self, *, route: str, outcome: str, size: int) -> None:
-        """See `ReceiveObserver`."""
         self._events.append(("stored", {"route": route, "outcome": outcome, "size": size}))
 
     def rejected(self, *, reason: str) -> None:
-        """See `ReceiveObserver`."""
         self._events.append(("rejected", {"reason": reason}))
 
     def associations(self, *, opened: int) -> None:
-        """See `ReceiveObserver`."""
         self._events.append(("associations", {"opened": opened}))
 
     def emit(self, record: logging.LogRecord) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
+from pydicom.datadict import dictionary_description
 from pydicom.filereader import data_element_generator
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
@@ -18,12 +19,13 @@ HEAD_BYTES = 64 * 1024
 # How far we look on disk where private elements of several megabytes stand before the identifiers.
 _SEARCH_BYTES = 16 * 1024 * 1024
 
-_SOP_CLASS_UID = Tag(0x0008, 0x0016)
-_SOP_INSTANCE_UID = Tag(0x0008, 0x0018)
-_STUDY_INSTANCE_UID = Tag(0x0020, 0x000D)
-_SERIES_INSTANCE_UID = Tag(0x0020, 0x000E)
-_TAGS: tuple[BaseTag, ...] = (_SOP_CLASS_UID, _SOP_INSTANCE_UID, _STUDY_INSTANCE_UID, _SERIES_INSTANCE_UID)
-# PS3.5 9.1; leading zeros in a component occur in real objects and harm nobody.
+_TAGS = {
+    "sop_class_uid": Tag(0x0008, 0x0016),
+    "sop_instance_uid": Tag(0x0008, 0x0018),
+    "study_instance_uid": Tag(0x0020, 0x000D),
+    "series_instance_uid": Tag(0x0020, 0x000E),
+}
+# PS3.5 9.1, with at most 64 characters; leading zeros in a component occur in real objects and harm nobody.
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 _VR = re.compile(rb"[A-Z]{2}")
 
@@ -40,11 +42,6 @@ class Identifiers:
     sop_instance_uid: str
     study_instance_uid: str
     series_instance_uid: str
-
-
-def is_uid(value: str) -> bool:
-    """Whether `value` is a UID by form: digits and dots, at most 64 characters (PS3.5 9.1)."""
-    return len(value) <= 64 and _UID.fullmatch(value) is not None
 
 
 def read_identifiers(head: bytes, *, transfer_syntax_uid: str, path: Path, offset: int) -> Identifiers:
@@ -76,48 +73,53 @@ def read_identifiers(head: bytes, *, transfer_syntax_uid: str, path: Path, offse
 
 
 def _parse(encoded: bytes, transfer_syntax_uid: str) -> Identifiers:
-    values = _read(encoded, transfer_syntax_uid)
-    for tag, value in values.items():
-        if value or tag in (_STUDY_INSTANCE_UID, _SERIES_INSTANCE_UID):
-            _check(tag, value)
-    return Identifiers(
-        sop_class_uid=values[_SOP_CLASS_UID],
-        sop_instance_uid=values[_SOP_INSTANCE_UID],
-        study_instance_uid=values[_STUDY_INSTANCE_UID],
-        series_instance_uid=values[_SERIES_INSTANCE_UID],
-    )
-
-
-def _read(encoded: bytes, transfer_syntax_uid: str) -> dict[BaseTag, str]:
-    """The values of `_TAGS`, empty where there is none.
-
-    Elements are taken from pydicom as it finds them; a data set made of them would cost three times the time of a plain
-    header.
-    """
-    values = dict.fromkeys(_TAGS, "")
     try:
-        if transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
-            # A bound on the output too: a few KiB can inflate to gigabytes.
-            encoded = zlib.decompressobj(-zlib.MAX_WBITS).decompress(encoded, _SEARCH_BYTES)
-        elements = data_element_generator(
-            BytesIO(encoded),
-            # As the first element has it: some senders encode with the other form of VR than was agreed.
-            is_implicit_VR=_VR.match(encoded, 4) is None,
-            is_little_endian=transfer_syntax_uid != ExplicitVRBigEndian,
-            stop_when=_beyond_identifiers,
-            specific_tags=list(_TAGS),
-        )
-        # Where the bytes end in the middle of an element, what stood before it counts.
-        with suppress(EOFError):
-            for element in elements:
-                if element.tag in values:
-                    values[element.tag] = bytes(element.value or b"").decode("ascii", "replace").strip(" \0")
+        values = _read(encoded, transfer_syntax_uid)
     except Exception as error:
         # Bytes that are no data set fail in any way; all mean the same.
         raise _not_dicom(transfer_syntax_uid) from error
     if not any(values.values()):
         raise _not_dicom(transfer_syntax_uid)
-    return values
+    for name, tag in _TAGS.items():
+        value, description = values[name], f"{dictionary_description(tag)} {tag}"
+        if not value and name in ("study_instance_uid", "series_instance_uid"):
+            raise ReceiveError(
+                "identifier_missing",
+                f"The object has no {description}, so it belongs to no series; its bytes were kept in quarantine.",
+                "Check that the file is a complete DICOM image, and send the series again.",
+            )
+        if value and (len(value) > 64 or not _UID.fullmatch(value)):
+            raise ReceiveError(
+                "identifier_invalid",
+                f"The object's {description} is not a DICOM UID; its bytes were kept in quarantine.",
+                "Correct the UID on the sending system, and send the series again.",
+            )
+    return Identifiers(**values)
+
+
+def _read(encoded: bytes, transfer_syntax_uid: str) -> dict[str, str]:
+    """The identifiers by name, empty where there is none.
+
+    Elements are taken from pydicom as it finds them; a data set made of them would cost three times the time of a plain
+    header.
+    """
+    if transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
+        # A bound on the output too: a few KiB can inflate to gigabytes.
+        encoded = zlib.decompressobj(-zlib.MAX_WBITS).decompress(encoded, _SEARCH_BYTES)
+    elements = data_element_generator(
+        BytesIO(encoded),
+        # As the first element has it: some senders encode with the other form of VR than was agreed.
+        is_implicit_VR=_VR.match(encoded, 4) is None,
+        is_little_endian=transfer_syntax_uid != ExplicitVRBigEndian,
+        stop_when=lambda tag, vr, length: tag > _TAGS["series_instance_uid"],
+        specific_tags=list(_TAGS.values()),
+    )
+    found: dict[BaseTag, bytes] = {}
+    # Where the bytes end in the middle of an element, what stood before it counts.
+    with suppress(EOFError):
+        for element in elements:
+            found[element.tag] = bytes(element.value or b"")
+    return {name: found.get(tag, b"").decode("ascii", "replace").strip(" \0") for name, tag in _TAGS.items()}
 
 
 def _not_dicom(transfer_syntax_uid: str) -> ReceiveError:
@@ -127,30 +129,3 @@ def _not_dicom(transfer_syntax_uid: str) -> ReceiveError:
         f"({transfer_syntax_uid}); its bytes were kept in quarantine.",
         "Look at the file on the sending system; send the series again once it is repaired.",
     )
-
-
-def _beyond_identifiers(tag: BaseTag, vr: str | None, length: int) -> bool:
-    return tag > _SERIES_INSTANCE_UID
-
-
-def _check(tag: BaseTag, value: str) -> None:
-    if not value:
-        raise ReceiveError(
-            "identifier_missing",
-            f"The object has no {_NAMES[tag]} {tag}, so it belongs to no series; its bytes were kept in quarantine.",
-            "Check that the file is a complete DICOM image, and send the series again.",
-        )
-    if not is_uid(value):
-        raise ReceiveError(
-            "identifier_invalid",
-            f"The object's {_NAMES[tag]} {tag} is not a DICOM UID; its bytes were kept in quarantine.",
-            "Correct the UID on the sending system, and send the series again.",
-        )
-
-
-_NAMES: dict[BaseTag, str] = {
-    _SOP_CLASS_UID: "SOP Class UID",
-    _SOP_INSTANCE_UID: "SOP Instance UID",
-    _STUDY_INSTANCE_UID: "Study Instance UID",
-    _SERIES_INSTANCE_UID: "Series Instance UID",
-}

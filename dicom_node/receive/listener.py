@@ -3,8 +3,8 @@
 import socket
 
 import structlog
+from pynetdicom import AE
 
-from dicom_node import streaming
 from dicom_node.catalog import Catalog
 from dicom_node.config import Settings
 from dicom_node.errors import ReceiveError
@@ -13,6 +13,7 @@ from dicom_node.receive.observer import ReceiveObserver
 from dicom_node.receive.reception import Reception
 from dicom_node.receive.spool import Spool
 from dicom_node.receive.storage import StorageService
+from dicom_node.streaming import Acceptor, listen
 
 _log = structlog.get_logger(__name__)
 
@@ -50,15 +51,13 @@ class Listener:
         self._spool = Spool(node.data_dir, min_free_bytes=node.min_free_mib * 2**20)
         storage = StorageService(settings, catalog, spool=self._spool, observer=observer)
         gate = Gatekeeper(own_ae=node.ae_title, routes=settings.routes, peers=node.peers, tag=tag)
-        self._acceptor = streaming.Acceptor(
-            Reception(gate, catalog, storage=storage, observer=observer),
-            ae_title=node.ae_title,
-            max_associations=node.max_associations,
-            max_pdu_bytes=node.max_pdu_bytes,
-            acse_timeout_seconds=node.acse_timeout_seconds,
-            dimse_timeout_seconds=node.dimse_timeout_seconds,
-            idle_timeout_seconds=node.idle_timeout_seconds,
-        )
+        ae = AE(node.ae_title)
+        ae.maximum_associations = node.max_associations
+        ae.maximum_pdu_size = node.max_pdu_bytes
+        ae.acse_timeout = node.acse_timeout_seconds
+        ae.dimse_timeout = node.dimse_timeout_seconds
+        ae.network_timeout = node.idle_timeout_seconds
+        self._acceptor = Acceptor(ae, Reception(gate, catalog, storage=storage, observer=observer))
 
     @property
     def is_listening(self) -> bool:
@@ -100,7 +99,7 @@ def open_port(settings: Settings) -> socket.socket:
     """
     node = settings.node
     try:
-        return streaming.open_port(node.host, node.port)
+        return listen(node.host, node.port)
     except OSError as error:
         raise ReceiveError(
             "cannot_listen",

@@ -30,7 +30,7 @@ class Reception:
     """
 
     def __init__(
-        self, gate: Gatekeeper, catalog: Catalog, *, storage: StorageService, observer: ReceiveObserver | None = None
+        self, gate: Gatekeeper, catalog: Catalog, *, storage: StorageService, observer: ReceiveObserver | None
     ) -> None:
         self._gate = gate
         self._catalog = catalog
@@ -39,20 +39,18 @@ class Reception:
 
     def admit(self, request: Request) -> "AdmittedAssociation | Refusal":
         """Let in or turn away, and record it."""
-        called_ae, calling_ae, peer = request.called_ae, request.calling_ae, request.peer
-        decision = self._gate.decide(called_ae=called_ae, calling_ae=calling_ae, peer=peer)
+        who = {"called_ae": request.called_ae, "calling_ae": request.calling_ae, "peer": request.peer}
+        decision = self._gate.decide(**who)
         if isinstance(decision, Rejection):
             reason = decision.reason
-            self._catalog.note_rejected_peer(calling_ae=calling_ae, called_ae=called_ae, peer=peer, reason=reason)
-            _log.warning(
-                "association_rejected", calling_ae=calling_ae, called_ae=called_ae, peer=peer, reason=reason.code
-            )
+            self._catalog.note_rejected_peer(**who, reason=reason)
+            _log.warning("association_rejected", **who, reason=reason.code)
             if self._observer is not None:
                 self._observer.rejected(reason=reason.code)
             return decision.answer
         if decision.route is not None and request.stores:
             # Before the first instance, so that completion never sees one whose association it does not know.
-            self._catalog.open_association(decision.id, called_ae=called_ae, calling_ae=calling_ae, peer=peer)
+            self._catalog.open_association(decision.id, **who)
         if self._observer is not None:
             self._observer.associations(opened=1)
         return AdmittedAssociation(decision, self._catalog, storage=self._storage, observer=self._observer)

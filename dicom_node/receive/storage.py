@@ -8,6 +8,7 @@ from dicom_node.errors import ReceiveError
 from dicom_node.receive.admission import Admission
 from dicom_node.receive.file_meta import Provenance
 from dicom_node.receive.group_commit import GroupCommit
+from dicom_node.receive.identifiers import Identifiers
 from dicom_node.receive.observer import ReceiveObserver
 from dicom_node.receive.spool import Spool, SpoolFile
 
@@ -27,9 +28,7 @@ class StorageService:
         Told of every answer.
     """
 
-    def __init__(
-        self, settings: Settings, catalog: Catalog, *, spool: Spool, observer: ReceiveObserver | None = None
-    ) -> None:
+    def __init__(self, settings: Settings, catalog: Catalog, *, spool: Spool, observer: ReceiveObserver | None) -> None:
         self._settings = settings
         self._catalog = catalog
         self._spool = spool
@@ -53,13 +52,13 @@ class StorageService:
         self._spool.check_free()
         return self._spool.create(provenance, shard=admission.shard)
 
-    def record(self, file: SpoolFile, admission: Admission, *, study_uid: str, series_uid: str) -> Outcome:
+    def record(self, file: SpoolFile, admission: Admission, identifiers: Identifiers) -> Outcome:
         """Record a sealed file durably."""
         provenance = file.provenance
         return self._commits.commit(
             NewInstance(
-                series_instance_uid=series_uid,
-                study_instance_uid=study_uid,
+                series_instance_uid=identifiers.series_instance_uid,
+                study_instance_uid=identifiers.study_instance_uid,
                 sop_instance_uid=provenance.sop_instance_uid,
                 sop_class_uid=provenance.sop_class_uid,
                 transfer_syntax_uid=provenance.transfer_syntax_uid,

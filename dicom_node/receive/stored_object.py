@@ -92,13 +92,11 @@ class StoredObject:
 
     def _matches(self, identifiers: Identifiers) -> bool:
         announced = self._file.provenance
-        return (identifiers.sop_class_uid or announced.sop_class_uid) == announced.sop_class_uid and (
-            identifiers.sop_instance_uid or announced.sop_instance_uid
-        ) == announced.sop_instance_uid
+        sop_class_matches = identifiers.sop_class_uid in ("", announced.sop_class_uid)
+        return sop_class_matches and identifiers.sop_instance_uid in ("", announced.sop_instance_uid)
 
     def _record(self, identifiers: Identifiers) -> Outcome:
-        study_uid, series_uid = identifiers.study_instance_uid, identifiers.series_instance_uid
-        outcome = self._storage.record(self._file, self._admission, study_uid=study_uid, series_uid=series_uid)
+        outcome = self._storage.record(self._file, self._admission, identifiers)
         if outcome is Outcome.SAME:
             self.discard()
         elif outcome is Outcome.CONFLICT:
@@ -108,22 +106,12 @@ class StoredObject:
                 "this one was put in quarantine.",
                 "Find out which of the two is right; a changed object needs a SOP Instance UID of its own.",
             )
-            self._storage.quarantine(self._file, self._admission, conflict, series_uid=series_uid)
+            self._storage.quarantine(self._file, self._admission, conflict, series_uid=identifiers.series_instance_uid)
         return outcome
 
 
 class RefusedObject:
-    """An object that may not be kept: the peer can only be told once it has sent everything (PS3.7 9.3.1).
-
-    Parameters
-    ----------
-    storage
-        Told of the answer.
-    admission
-        The association that it comes over.
-    refusal
-        Why it may not be kept.
-    """
+    """An object that may not be kept: the peer can only be told once it has sent everything (PS3.7 9.3.1)."""
 
     def __init__(self, storage: StorageService, admission: Admission, refusal: ReceiveError) -> None:
         self._storage = storage

@@ -3,8 +3,8 @@
 It knows nothing of the node: who may open an association, and what becomes of an object, is the service's to say.
 """
 
-from dicom_node.streaming.acceptor import Acceptor, open_port
+from dicom_node.streaming.acceptor import Acceptor, listen
 from dicom_node.streaming.command_set import Command
 from dicom_node.streaming.service import Answer, End, Refusal, Request, Service, Session, Sink
 
-__all__ = ["Acceptor", "Answer", "Command", "End", "Refusal", "Request", "Service", "Session", "Sink", "open_port"]
+__all__ = ["Acceptor", "Answer", "Command", "End", "Refusal", "Request", "Service", "Session", "Sink", "listen"]

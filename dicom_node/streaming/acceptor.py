@@ -7,8 +7,6 @@ from typing import Any, cast
 
 import structlog
 from pynetdicom import AE
-from pynetdicom.presentation import PresentationContext, build_context
-from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 from pynetdicom.transport import AddressInformation, AssociationServer, RequestHandler
 
 from dicom_node.streaming.association import ReceivingAssociation
@@ -21,7 +19,7 @@ _ACCEPT_POLL_SECONDS = 0.2
 _BACKLOG = 128
 
 
-def open_port(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
     """Listen on an address; raises OSError if it cannot be bound."""
     address = AddressInformation.from_addr_port(host, port)
     # With SO_REUSEADDR, so that connections of the last run that linger in TIME_WAIT do not hold the port.
@@ -33,34 +31,15 @@ class Acceptor:
 
     Parameters
     ----------
+    ae
+        Our AE title, limits and timeouts. Which called titles are answered is the service's to say.
     service
-        Admits them and takes what they store.
-    ae_title
-        Our AE title, as pynetdicom knows it; which titles are answered is the service's to say.
-    max_associations, max_pdu_bytes
-        How many at once, one more is rejected as transient; the longest P-DATA-TF PDU that we announce.
-    acse_timeout_seconds, dimse_timeout_seconds, idle_timeout_seconds
-        For the negotiation, for a message, and for an association on which nothing happens.
+        Admits associations and takes what they store.
     """
 
-    def __init__(
-        self,
-        service: Service,
-        *,
-        ae_title: str,
-        max_associations: int,
-        max_pdu_bytes: int,
-        acse_timeout_seconds: float,
-        dimse_timeout_seconds: float,
-        idle_timeout_seconds: float,
-    ) -> None:
+    def __init__(self, ae: AE, service: Service) -> None:
+        self._ae = ae
         self._service = service
-        self._ae = AE(ae_title)
-        self._ae.maximum_associations = max_associations
-        self._ae.maximum_pdu_size = max_pdu_bytes
-        self._ae.acse_timeout = acse_timeout_seconds
-        self._ae.dimse_timeout = dimse_timeout_seconds
-        self._ae.network_timeout = idle_timeout_seconds
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
 
@@ -118,8 +97,8 @@ class _Server(AssociationServer):
     def __init__(self, ae: AE, port: socket.socket, *, service: Service) -> None:
         self.service = service
         self._port = port
-        contexts: list[PresentationContext] = [build_context(Verification)]
-        super().__init__(ae, port.getsockname(), ae.ae_title, contexts, request_handler=_Connection)
+        # Which presentation contexts are accepted is known when they are proposed.
+        super().__init__(ae, port.getsockname(), ae.ae_title, contexts=[], request_handler=_Connection)
 
     def server_bind(self) -> None:
         """Take the socket that listens already instead of a new one."""

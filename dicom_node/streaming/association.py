@@ -52,10 +52,10 @@ class ReceivingAssociation(Association):
             # one when the upper layer's ARTIM timer closes it (PS3.8 9.1.5).
             while self.dul.is_alive() and self.dul.peek_next_pdu() is None:
                 self._await_activity()
-            if self.dul.peek_next_pdu() is None:
-                self._close_connection()
-            else:
+            if self.dul.peek_next_pdu() is not None:
                 super().run_reactor()
+            elif self.dul.socket is not None and self.dul.socket.socket is not None:
+                self.dul.socket.socket.close()
         finally:
             self.dul.kill_dul()
             self.dul.join()
@@ -91,11 +91,6 @@ class ReceivingAssociation(Association):
     def _await_activity(self) -> None:
         self.activity.wait(IDLE_SECONDS)
         self.activity.clear()
-
-    def _close_connection(self) -> None:
-        connection = self.dul.socket.socket if self.dul.socket is not None else None
-        if connection is not None:
-            connection.close()
 
     def _run_reactor(self) -> None:
         """Serve DIMSE messages until the peer releases, aborts or falls silent (PS3.8 7.2 to 7.4)."""

@@ -19,8 +19,7 @@ import select
 import socket
 import struct
 import threading
-from collections.abc import Iterable
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import structlog
 from pynetdicom.association import Association
@@ -70,12 +69,6 @@ class _PDataPDU:
 
     def to_primitive(self) -> P_DATA:
         return self._primitive
-
-
-class _FragmentReceiver(Protocol):
-    """What takes the fragments of P-DATA-TF PDUs: the association's DIMSE service provider."""
-
-    def receive_fragments(self, fragments: Iterable[Fragment]) -> None: ...
 
 
 class ReceivingUpperLayer(DULServiceProvider):
@@ -236,7 +229,7 @@ class ReceivingUpperLayer(DULServiceProvider):
         if pdu_type == _P_DATA_TF:
             if self._is_calm:
                 # Action DT-2, "issue P-DATA indication", which stays in Sta6 (PS3.8 9.2.3), without the queues.
-                cast(_FragmentReceiver, self.assoc.dimse).receive_fragments(pdu)
+                cast(Any, self.assoc.dimse).receive_fragments(pdu)
                 return
             pdu = _PDataPDU(pdu)
         self._recv_pdu.put(pdu)

@@ -9,8 +9,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from pynetdicom import AE
 from pynetdicom.association import Association
 
-from dicom_node import streaming
-from dicom_node.streaming import Acceptor, Answer, Command, End, Refusal, Request
+from dicom_node.streaming import Acceptor, Answer, Command, End, Refusal, Request, listen
 
 SECONDS = 10.0
 HOST = "127.0.0.1"
@@ -58,16 +57,8 @@ def memory() -> Memory:
 
 @pytest.fixture
 def port(memory: Memory) -> Iterator[int]:
-    acceptor = Acceptor(
-        memory,
-        ae_title="ACCEPTOR",
-        max_associations=4,
-        max_pdu_bytes=65_536,
-        acse_timeout_seconds=SECONDS,
-        dimse_timeout_seconds=SECONDS,
-        idle_timeout_seconds=SECONDS,
-    )
-    listening = streaming.open_port(HOST, 0)
+    acceptor = Acceptor(AE("ACCEPTOR"), memory)
+    listening = listen(HOST, 0)
     number: int = listening.getsockname()[1]
     acceptor.start(listening)
     yield number
