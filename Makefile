@@ -23,7 +23,7 @@ DEBIAN_PACKAGES := orthanc orthanc-dicomweb dcmtk dicom3tools
 export TCP_NODELAY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help set-up packages demo test lint bench ablation image image-cuda clean
+.PHONY: help set-up packages demo test lint reasons bench ablation image image-cuda clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -60,6 +60,9 @@ lint: $(STAMP)  ## Check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+reasons: $(STAMP)  ## Write docs/reasons.md, every reason code, from the source
+	$(BIN)/python docs/reasons.py
 
 bench: $(STAMP) packages  ## Measure translation and receiving, peers beside us
 	$(BIN)/python -m bench.translate $(BENCH_ARGS)

@@ -22,7 +22,8 @@ def measure(slices: int, model: str, threads: int, repeat: int) -> dict[str, flo
     import torch
 
     torch.set_num_threads(threads)
-    from dicom_node.derive import DerivationInfo, write_derived_series
+    from dicom_node.derive.info import DerivationInfo
+    from dicom_node.derive.series import write_derived_series
     from s2ldm_core import Translator, read_volume
 
     with tempfile.TemporaryDirectory() as folder:
@@ -37,17 +38,9 @@ def measure(slices: int, model: str, threads: int, repeat: int) -> dict[str, flo
             volume = read_volume(source)
             seconds = {"read": time.perf_counter() - began}
             result = translator.translate(volume, phase="arterial")
-            seconds |= result.seconds
+            seconds |= result.translation.seconds
             began = time.perf_counter()
-            info = DerivationInfo(
-                route="BENCH",
-                phase="arterial",
-                model_name=result.package.name,
-                model_version=result.package.version,
-                weights_sha256=result.package.weights_sha256,
-                seed=result.seed,
-                steps=result.steps,
-            )
+            info = DerivationInfo(translation=result.translation, route="BENCH")
             sources = [s.path for s in volume.slices if s.path is not None]
             write_derived_series(sources, result.volume.hu, info=info, folder=Path(folder, f"out{number}"))
             seconds["write"] = time.perf_counter() - began

@@ -1,30 +1,29 @@
 """Translating files without a network: what ``s2ldm-node translate INPUT OUTPUT`` does."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from dicom_node import __version__
-from dicom_node.derive import DerivationInfo, OutputForm, write_derived_series
+from dicom_node.derive.forms import DEFAULT_FORM, FORM_NAMES
+from dicom_node.derive.info import DerivationInfo
+from dicom_node.derive.series import write_derived_series
 from dicom_node.errors import NodeError, TranslateError
-from dicom_node.translation import training_statement, whole_hu
+from dicom_node.translation import whole_hu
+from s2ldm_core.translation import Translation
 
 #: Output forms of the command: those of a route, and volumes for research tools.
-OUTPUT_FORMS = (*(form.value for form in OutputForm), "nifti")
+OUTPUT_FORMS = (*FORM_NAMES, "nifti")
 _VOLUME_SUFFIXES = (".nii", ".nii.gz", ".mha", ".mhd")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Conversion:
-    """What was written: DICOM files or one volume file; ``seconds`` names the parts of the work."""
+    """What was written, DICOM files or one volume file, and how it was made."""
 
     paths: tuple[Path, ...]
     series_instance_uid: str | None
-    phase: str
-    model: str
-    seed: int
-    steps: int
-    seconds: dict[str, float]
+    translation: Translation
 
 
 def translate_path(
@@ -82,51 +81,36 @@ def translate_path(
             "Use --output nifti, or a folder with a DICOM series as input.",
         )
     result = translator.translate(volume, phase=phase, seed=seed, steps=steps, progress=report)
-    conversion = Conversion(
-        paths=(target,),
-        series_instance_uid=None,
-        phase=result.phase,
-        model=f"{result.package.name} {result.package.version}",
-        seed=result.seed,
-        steps=result.steps,
-        seconds=dict(result.seconds),
-    )
     report("write", 0.0)
     if form == "nifti":
         target.parent.mkdir(parents=True, exist_ok=True)
         write_volume(result.volume, target)
         report("write", 1.0)
-        return conversion
+        return Conversion(paths=(target,), series_instance_uid=None, translation=result.translation)
     series = write_derived_series(
         sources,
         whole_hu(result.volume.hu),
         info=DerivationInfo(
-            phase=result.phase,
-            model_name=result.package.name,
-            model_version=result.package.version,
-            weights_sha256=result.package.weights_sha256,
-            training_statement=training_statement(result.package.training_data),
-            seed=result.seed,
-            steps=result.steps,
+            translation=result.translation,
             route="s2ldm-node translate",
-            output=OutputForm(form),
+            output=form,
             software_version=__version__,
         ),
         folder=target,
         padding=result.volume.padding,
         progress=lambda fraction: report("write", fraction),
     )
-    return replace(
-        conversion,
+    return Conversion(
         paths=tuple(one.path for one in series.instances),
         series_instance_uid=series.series_instance_uid,
+        translation=result.translation,
     )
 
 
 def _form(input_path: Path, output_path: Path, output_form: str | None) -> str:
     if output_form is None:
         volumes = input_path.name.lower().endswith(_VOLUME_SUFFIXES) and not input_path.is_dir()
-        return "nifti" if volumes or output_path.name.lower().endswith(_VOLUME_SUFFIXES) else "sc"
+        return "nifti" if volumes or output_path.name.lower().endswith(_VOLUME_SUFFIXES) else DEFAULT_FORM
     if output_form not in OUTPUT_FORMS:
         raise NodeError(
             "unknown_form", f"There is no output form {output_form!r}.", f"Use one of {', '.join(OUTPUT_FORMS)}."

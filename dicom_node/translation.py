@@ -6,7 +6,7 @@ folder with one is complete.
 """
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from dicom_node.errors import DeriveError
 from s2ldm_core.files import atomic_file, sync_folder
+from s2ldm_core.translation import Translation
 
 RECORD_NAME = "translation.json"
 _FORMAT = 1
@@ -23,18 +24,11 @@ _FORMAT = 1
 class TranslationRecord:
     """How a synthetic volume was made, and which source instance each of its slices stands on.
 
-    ``sop_instance_uids[k]`` is the source of slice ``k``; ``seconds`` names the parts of the work.
+    ``sop_instance_uids[k]`` is the source of slice ``k``. On disk the translation's facts stand beside them, not within.
     """
 
-    phase: str
-    model_name: str
-    model_version: str
-    weights_sha256: str
-    training_statement: str
-    seed: int
-    steps: int
+    translation: Translation
     sop_instance_uids: tuple[str, ...]
-    seconds: dict[str, float] = field(default_factory=dict)
 
     def save(self, folder: Path, *, hu: np.ndarray, padding: np.ndarray | None) -> Path:
         """Write HU, padding and then the record into ``folder``, each atomically; returns the record's path."""
@@ -45,8 +39,9 @@ class TranslationRecord:
         else:
             (folder / "padding.npy").unlink(missing_ok=True)
         path = folder / RECORD_NAME
+        values = {"format": _FORMAT, **asdict(self.translation), "sop_instance_uids": self.sop_instance_uids}
         with atomic_file(path) as file:
-            file.write(json.dumps({"format": _FORMAT} | asdict(self), indent=1).encode())
+            file.write(json.dumps(values, indent=1).encode())
         sync_folder(folder)
         return path
 
@@ -63,7 +58,8 @@ class TranslationRecord:
             values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             if values.pop("format") != _FORMAT:
                 raise ValueError("another format")
-            record = cls(**{**values, "sop_instance_uids": tuple(values["sop_instance_uids"])})
+            uids = tuple(values.pop("sop_instance_uids"))
+            record = cls(translation=Translation(**values), sop_instance_uids=uids)
             hu = np.load(path.with_name("hu.npy"), mmap_mode="r", allow_pickle=False)
             mask = path.with_name("padding.npy")
             padding = np.load(mask, mmap_mode="r", allow_pickle=False) if mask.exists() else None
@@ -86,15 +82,6 @@ def whole_hu(hu: np.ndarray) -> np.ndarray:
     for index in range(hu.shape[0]):
         np.rint(hu[index], out=result[index], casting="unsafe")
     return result
-
-
-def training_statement(training_data: dict[str, Any]) -> str:
-    """One sentence on what a model was trained on: the package's own, or its facts strung together."""
-    for key in ("statement", "source", "description"):
-        if isinstance(training_data.get(key), str):
-            return str(training_data[key])
-    facts = [f"{key}: {value}" for key, value in training_data.items() if isinstance(value, str | int | float)]
-    return "; ".join(facts)
 
 
 def _save_array(path: Path, array: np.ndarray) -> None:

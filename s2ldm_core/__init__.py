@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from s2ldm_core.errors import S2LDMError
     from s2ldm_core.io import read_volume, write_volume
     from s2ldm_core.package import ModelPackage
+    from s2ldm_core.translation import Translation
     from s2ldm_core.translator import TranslationResult, Translator
     from s2ldm_core.volume import SliceRecord, Volume
 
@@ -21,6 +22,7 @@ __all__ = [
     "ModelPackage",
     "S2LDMError",
     "SliceRecord",
+    "Translation",
     "TranslationResult",
     "Translator",
     "Volume",
@@ -32,6 +34,7 @@ _HOMES = {
     "ModelPackage": "package",
     "S2LDMError": "errors",
     "SliceRecord": "volume",
+    "Translation": "translation",
     "TranslationResult": "translator",
     "Translator": "translator",
     "Volume": "volume",

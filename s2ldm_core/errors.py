@@ -1,28 +1,10 @@
-"""The core's exception tree: every error carries a reason code, a sentence and a remedy."""
+"""The core's exception tree; each error carries a `Problem`."""
+
+from s2ldm_core.problem import ProblemError
 
 
-class S2LDMError(Exception):
-    """Something the core cannot do, in words a PACS administrator can act on.
-
-    Parameters
-    ----------
-    code
-        Stable machine-readable reason in upper snake case, such as ``IRREGULAR_SPACING``. Never localised.
-    sentence
-        What is wrong, as one sentence without patient data.
-    remedy
-        What to do about it; empty when nothing can be done.
-    """
-
-    def __init__(self, code: str, sentence: str, remedy: str = "") -> None:
-        super().__init__(code, sentence, remedy)
-        self.code = code
-        self.sentence = sentence
-        self.remedy = remedy
-
-    def __str__(self) -> str:
-        text = f"{self.code}: {self.sentence}"
-        return f"{text} {self.remedy}" if self.remedy else text
+class S2LDMError(ProblemError):
+    """Something the core cannot do."""
 
 
 class VolumeError(S2LDMError):
@@ -31,6 +13,10 @@ class VolumeError(S2LDMError):
 
 class GeometryError(VolumeError):
     """The slices of a series do not form a regular, untilted stack (PS3.3 C.7.6.2)."""
+
+
+class DocumentError(S2LDMError):
+    """A YAML document cannot be read, or says something that its reader does not know."""
 
 
 class PackageError(S2LDMError):

@@ -7,6 +7,7 @@ The functions take anything that offers DICOM keywords as attributes (a pydicom 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,10 @@ _ENHANCED_CT = frozenset({"1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.
 # Cosines are written with as few as four digits; 1e-3 rad moves a voxel at the edge of a 500 mm field by 0.25 mm.
 _COSINE_TOLERANCE = 1e-3
 _DUPLICATE_MM = 0.01
+# Two acquisitions of the same places lie some hundredths of a millimetre apart; overlapping slices never this close.
+_DUPLICATE_FRACTION = 0.1
+# So many equal steps side by side are another increment, not slices that are missing.
+_RUN_OF_STEPS = 3
 # Positions are often rounded to 0.1 mm, so a step may be wrong by that much however small the spacing is.
 _STEP_TOLERANCE_MM = 0.1
 _STEP_TOLERANCE_FRACTION = 0.03
@@ -56,7 +61,8 @@ class SeriesGeometry:
     rows, columns
         Matrix of every slice.
     frame_of_reference_uid
-        Shared Frame of Reference UID; ``None`` when no header has one.
+        Shared Frame of Reference UID; ``None`` when no header has one, or when every slice has one of its own, as
+        de-identification writes them.
     """
 
     order: tuple[int, ...]
@@ -81,12 +87,12 @@ def series_geometry(headers: Sequence[Any]) -> SeriesGeometry:
     Raises
     ------
     GeometryError
-        ``NO_SLICES``, ``MULTI_FRAME``, ``GEOMETRY_MISSING``, ``GEOMETRY_INVALID``, ``MIXED_FRAME_OF_REFERENCE``,
-        ``MIXED_ORIENTATION``, ``MIXED_MATRIX``, ``MIXED_PIXEL_SPACING``, ``SINGLE_SLICE``,
-        ``DUPLICATE_POSITIONS``, ``GANTRY_TILT``, ``SHIFTED_SLICES`` or ``IRREGULAR_SPACING``.
+        ``no_slices``, ``multi_frame``, ``geometry_missing``, ``geometry_invalid``, ``mixed_frame_of_reference``,
+        ``mixed_orientation``, ``mixed_matrix``, ``mixed_pixel_spacing``, ``single_slice``,
+        ``duplicate_positions``, ``gantry_tilt``, ``shifted_slices`` or ``irregular_spacing``.
     """
     if not headers:
-        raise GeometryError("NO_SLICES", "The series holds no images.")
+        raise GeometryError("no_slices", "The series holds no images.")
     _refuse_multi_frame(headers)
     positions = _numbers(headers, "ImagePositionPatient", 3)
     orientations = _numbers(headers, "ImageOrientationPatient", 6)
@@ -97,23 +103,23 @@ def series_geometry(headers: Sequence[Any]) -> SeriesGeometry:
     row_direction, column_direction = _directions(orientations)
     if np.any(matrix != matrix[0]):
         raise GeometryError(
-            "MIXED_MATRIX",
+            "mixed_matrix",
             f"The images have different sizes: {_census([f'{int(r)} x {int(c)}' for r, c in matrix])}.",
             "Send images of one matrix size per series.",
         )
     if np.any(pixel_spacings <= 0) or np.any(matrix[0] < 1):
         raise GeometryError(
-            "GEOMETRY_INVALID", "Pixel Spacing or the matrix size is zero or negative.", "Export the series again."
+            "geometry_invalid", "Pixel Spacing or the matrix size is zero or negative.", "Export the series again."
         )
     if np.any(np.abs(pixel_spacings / pixel_spacings[0] - 1) > 1e-3):
         raise GeometryError(
-            "MIXED_PIXEL_SPACING",
+            "mixed_pixel_spacing",
             f"The images have different pixel spacings: {_census([f'{r:g} x {c:g} mm' for r, c in pixel_spacings])}.",
             "Send images of one reconstruction per series.",
         )
     if len(headers) == 1:
         raise GeometryError(
-            "SINGLE_SLICE", "The series holds a single image; a volume needs at least two.", "Send the whole series."
+            "single_slice", "The series holds a single image; a volume needs at least two.", "Send the whole series."
         )
 
     normal = np.cross(row_direction, column_direction)
@@ -146,7 +152,7 @@ def _refuse_multi_frame(headers: Sequence[Any]) -> None:
     )
     if count:
         raise GeometryError(
-            "MULTI_FRAME",
+            "multi_frame",
             f"{count} of {len(headers)} objects are multi-frame images; only single-frame images are read.",
             "Have the sender convert enhanced multi-frame CT to single-frame CT.",
         )
@@ -170,7 +176,7 @@ def _numbers(headers: Sequence[Any], keyword: str, count: int) -> np.ndarray:
         else:
             rows.append(values)
     if missing or invalid:
-        code, what = ("GEOMETRY_MISSING", "without") if missing else ("GEOMETRY_INVALID", "with an unusable value of")
+        code, what = ("geometry_missing", "without") if missing else ("geometry_invalid", "with an unusable value of")
         raise GeometryError(
             code,
             f"{missing or invalid} of {len(headers)} images are {what} {keyword}, so their place is unknown.",
@@ -180,10 +186,13 @@ def _numbers(headers: Sequence[Any], keyword: str, count: int) -> np.ndarray:
 
 
 def _frame_of_reference(headers: Sequence[Any]) -> str | None:
-    uids = {str(uid) for header in headers if (uid := getattr(header, "FrameOfReferenceUID", None))}
+    stated = [str(uid) for header in headers if (uid := getattr(header, "FrameOfReferenceUID", None))]
+    uids = set(stated)
+    if len(uids) == len(headers) > 1:
+        return None  # one for each slice: it says nothing, and the positions must
     if len(uids) > 1:
         raise GeometryError(
-            "MIXED_FRAME_OF_REFERENCE",
+            "mixed_frame_of_reference",
             f"The images belong to {len(uids)} frames of reference, so their positions cannot be compared.",
             "Send images of one acquisition per series.",
         )
@@ -195,7 +204,7 @@ def _directions(orientations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     spread = np.abs(orientations - np.median(orientations, axis=0)).max(axis=1)
     if (odd := int(np.sum(spread > _COSINE_TOLERANCE))) > 0:
         raise GeometryError(
-            "MIXED_ORIENTATION",
+            "mixed_orientation",
             f"The images do not all lie in parallel planes: {odd} of {len(orientations)} are turned.",
             "Send localizers and reformats as series of their own.",
         )
@@ -203,7 +212,7 @@ def _directions(orientations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     lengths = np.linalg.norm(row), np.linalg.norm(column)
     if max(abs(length - 1) for length in lengths) > 1e-2 or abs(row @ column) > _COSINE_TOLERANCE:
         raise GeometryError(
-            "GEOMETRY_INVALID",
+            "geometry_invalid",
             "Image Orientation (Patient) is not a pair of perpendicular unit vectors.",
             "Export the series again.",
         )
@@ -219,11 +228,14 @@ def _regular_step(along: np.ndarray, positions: np.ndarray, normal: np.ndarray) 
         ``(D,)`` mm ascending, ``(D, 3)`` LPS mm in the same order, ``(3,)`` unit vector.
     """
     steps = np.diff(along)
-    duplicates = np.flatnonzero(steps < _DUPLICATE_MM)
+    near_mm = max(_DUPLICATE_MM, _DUPLICATE_FRACTION * float(np.percentile(steps, 90)))
+    duplicates = np.flatnonzero(steps < near_mm)
     if duplicates.size:
+        apart_mm = float(steps[duplicates].max())
+        where = "lie where another one lies" if apart_mm < _DUPLICATE_MM else f"lie within {apart_mm:.2f} mm of another"
         raise GeometryError(
-            "DUPLICATE_POSITIONS",
-            f"{duplicates.size} of {along.size} images lie where another one lies; the first such place is "
+            "duplicate_positions",
+            f"{duplicates.size} of {along.size} images {where}; the first such place is "
             f"{along[duplicates[0]]:.2f} mm along the slice normal.",
             "Send each position once: one phase, one time point and one reconstruction per series.",
         )
@@ -234,7 +246,7 @@ def _regular_step(along: np.ndarray, positions: np.ndarray, normal: np.ndarray) 
     lean = float(np.linalg.norm(drift)) / float(along[-1] - along[0])
     if lean > _TILT_TOLERANCE and float(np.linalg.norm(drift)) > _SHIFT_TOLERANCE_MM:
         raise GeometryError(
-            "GANTRY_TILT",
+            "gantry_tilt",
             f"The slices are tilted by {np.degrees(np.arctan(lean)):.1f} degrees against the direction of the stack "
             "(gantry tilt).",
             "Send a series without gantry tilt, or one reformatted to straight slices.",
@@ -242,7 +254,7 @@ def _regular_step(along: np.ndarray, positions: np.ndarray, normal: np.ndarray) 
     if np.any(shift > allowed):
         worst = int(np.argmax(shift))
         raise GeometryError(
-            "SHIFTED_SLICES",
+            "shifted_slices",
             f"The slice at {along[worst + 1]:.2f} mm along the slice normal is shifted sideways by "
             f"{shift[worst]:.2f} mm against the one before it.",
             "Send images of one reconstruction centre per series.",
@@ -261,11 +273,12 @@ def _refuse_irregular(along: np.ndarray, steps: np.ndarray) -> None:
         if drift.max() <= 2 * tolerance:
             return
         odd = np.array([min(int(np.argmax(drift)), steps.size - 1)])
+    _refuse_two_spacings(along, steps, tolerance)
     worst = int(odd[np.argmax(np.abs(steps[odd] - usual))])
     ratio = steps[odd] / usual
     holes = bool(np.all(np.abs(ratio - np.round(ratio)) * usual <= tolerance * np.round(ratio)) and ratio.min() > 1.5)
     raise GeometryError(
-        "IRREGULAR_SPACING",
+        "irregular_spacing",
         f"The slices are not evenly spaced: mostly {usual:.2f} mm apart, but {steps[worst]:.2f} mm between "
         f"{along[worst]:.2f} and {along[worst + 1]:.2f} mm along the slice normal (slices {worst + 1} and {worst + 2} "
         f"of {along.size}; {odd.size} such {'place' if odd.size == 1 else 'places'}).",
@@ -273,6 +286,22 @@ def _refuse_irregular(along: np.ndarray, steps: np.ndarray) -> None:
         if holes
         else "Send a series with one reconstruction increment.",
     )
+
+
+def _refuse_two_spacings(along: np.ndarray, steps: np.ndarray, tolerance: float) -> None:
+    """Name a change of increment where there is one: nothing is missing then."""
+    ends = [*np.flatnonzero(np.abs(np.diff(steps)) > tolerance), steps.size - 1]
+    starts = [0, *(end + 1 for end in ends[:-1])]
+    runs = [(start, end) for start, end in zip(starts, ends, strict=True) if end - start + 1 >= _RUN_OF_STEPS]
+    for (first, _), (second, _) in pairwise(runs):
+        before, after = float(np.median(steps[first : first + _RUN_OF_STEPS])), float(steps[second])
+        if abs(before - after) > tolerance:
+            raise GeometryError(
+                "irregular_spacing",
+                f"The slices have two spacings: {before:.2f} mm up to {along[second]:.2f} mm along the slice normal, "
+                f"{after:.2f} mm from there on.",
+                "Send a series with one reconstruction increment, or each part as a series of its own.",
+            )
 
 
 def _census(values: list[str]) -> str:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from s2ldm_core.errors import PackageError
+from s2ldm_core.documents import Document, mistakes, read_document
+from s2ldm_core.errors import DocumentError, PackageError
 
 if TYPE_CHECKING:
     import torch
@@ -76,13 +77,13 @@ class ModelPackage:
         Raises
         ------
         PackageError
-            ``PACKAGE_NOT_FOUND``, or ``PACKAGE_INVALID`` when a file is missing or malformed.
+            ``package_not_found``, or ``package_invalid`` when a file is missing or malformed.
         """
         folder = _find(name_or_path, directories)
         for file in (METADATA, NETWORK, WEIGHTS):
             if not (folder / file).is_file():
                 raise PackageError(
-                    "PACKAGE_INVALID",
+                    "package_invalid",
                     f"The model package {folder} has no {file}.",
                     "Install the complete package again.",
                 )
@@ -90,7 +91,7 @@ class ModelPackage:
             metadata = PackageMetadata.model_validate_json((folder / METADATA).read_text(encoding="utf-8"))
         except (ValidationError, UnicodeDecodeError) as error:
             raise PackageError(
-                "PACKAGE_INVALID", f"{folder / METADATA} is not valid: {_first(error)}", "Install the package again."
+                "package_invalid", f"{folder / METADATA} is not valid: {_first(error)}", "Install the package again."
             ) from error
         return cls(path=folder, metadata=metadata)
 
@@ -105,7 +106,7 @@ class ModelPackage:
         Raises
         ------
         PackageError
-            ``PACKAGE_CHANGED`` naming the file that differs.
+            ``package_changed`` naming the file that differs.
         """
         meta = self.metadata
         if meta.metadata_sha256 is not None:
@@ -129,19 +130,20 @@ class ModelPackage:
         from s2ldm_core.systems import build_system
 
         self.verify()
+        network = None
         try:
-            config = yaml.safe_load((self.path / NETWORK).read_text(encoding="utf-8"))
-            system = build_system(self.metadata.system, config)
+            network = read_document(self.path / NETWORK)
+            system = build_system(self.metadata.system, network.values)
             system.load_state_dict(load_file(self.path / WEIGHTS), strict=True)
-        except (yaml.YAMLError, ValidationError, SafetensorError, RuntimeError) as error:
+        except (DocumentError, ValidationError, SafetensorError, RuntimeError) as error:
             raise PackageError(
-                "PACKAGE_INVALID",
-                f"The network of {self.path} cannot be built: {_first(error)}",
+                "package_invalid",
+                f"The network of {self.path} cannot be built: {_first(error, network)}",
                 "Install the package again.",
             ) from error
         if system.config.phases != self.metadata.phases:
             raise PackageError(
-                "PACKAGE_INVALID",
+                "package_invalid",
                 f"Metadata and network of {self.path} name different phases.",
                 "Install the package again.",
             )
@@ -163,7 +165,7 @@ def save_package(
     Raises
     ------
     PackageError
-        ``PACKAGE_INVALID`` when the metadata do not validate; nothing is left half-written under the final names then.
+        ``package_invalid`` when the metadata do not validate; nothing is left half-written under the final names then.
     """
     from safetensors.torch import save_file
 
@@ -184,7 +186,7 @@ def save_package(
             }
         )
     except ValidationError as error:
-        raise PackageError("PACKAGE_INVALID", f"The metadata for {folder} are not valid: {_first(error)}") from error
+        raise PackageError("package_invalid", f"The metadata for {folder} are not valid: {_first(error)}") from error
     if model_card is not None:
         (folder / CARD).write_text(model_card(complete), encoding="utf-8")
         complete = complete.model_copy(update={"card_sha256": sha256_of(folder / CARD)})
@@ -215,7 +217,7 @@ def sha256_of(path: Path) -> str:
 def _require_same(path: Path, actual: str, expected: str) -> None:
     if actual != expected:
         raise PackageError(
-            "PACKAGE_CHANGED",
+            "package_changed",
             f"{path} was changed after the package was made (sha256 {actual[:12]}…, expected {expected[:12]}…).",
             "Install the package again from its source; do not use this copy.",
         )
@@ -232,14 +234,15 @@ def _find(name_or_path: str | Path, directories: Iterable[Path]) -> Path:
         return path
     known = ", ".join(p.metadata.name for p in list_packages(directories)) or "none"
     raise PackageError(
-        "PACKAGE_NOT_FOUND",
+        "package_not_found",
         f"There is no model package {text!r}.",
         f"Give a folder or one of the installed names: {known}.",
     )
 
 
-def _first(error: Exception) -> str:
+def _first(error: Exception, document: Document | None = None) -> str:
     if isinstance(error, ValidationError):
-        item = error.errors(include_url=False)[0]
-        return f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
+        return mistakes(error, document or Document(values=None))[0]
+    if isinstance(error, DocumentError):
+        return error.sentence
     return str(error).splitlines()[0]

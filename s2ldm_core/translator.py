@@ -19,6 +19,7 @@ from s2ldm_core.intensity import gate, unit_change_to_hu, window_to_unit
 from s2ldm_core.package import ModelPackage, PackageMetadata
 from s2ldm_core.resample import from_spacing, to_spacing
 from s2ldm_core.systems import System
+from s2ldm_core.translation import Translation, training_statement
 from s2ldm_core.volume import Volume, canonical
 
 _TILE = (16, 48, 48)
@@ -36,12 +37,8 @@ class TranslationResult:
 
     volume: Volume
     """HU on the source's grid, with its slice records: source HU + predicted change."""
-    phase: str
-    seed: int
-    steps: int
-    seconds: dict[str, float]
-    """Wall time of ``crop``, ``resample``, ``encode``, ``step 1`` …, ``decode``, ``add``."""
-    package: PackageMetadata
+    translation: Translation
+    """How it was made; ``seconds`` of ``crop``, ``resample``, ``encode``, ``step 1`` …, ``decode``, ``add``."""
 
 
 class Translator:
@@ -61,7 +58,7 @@ class Translator:
         PackageError
             The package is missing, changed or invalid.
         TranslationError
-            ``DEVICE_UNAVAILABLE``: the device asked for is not there.
+            ``device_unavailable``: the device asked for is not there.
         """
         where = _device(device)
         package = ModelPackage.load(name_or_path, directories=directories)
@@ -84,7 +81,7 @@ class Translator:
         Raises
         ------
         TranslationError
-            ``UNKNOWN_PHASE``, ``TOO_FEW_SLICES``, ``NOT_FINITE``.
+            ``unknown_phase``, ``too_few_slices``, ``not_finite``.
         """
         meta = self.metadata
         self._check(volume, phase, steps)
@@ -102,11 +99,16 @@ class Translator:
 
         return TranslationResult(
             volume=add_change(volume, predict, metadata=meta, clock=clock),
-            phase=phase,
-            seed=seed,
-            steps=steps or self.default_steps,
-            seconds=clock.seconds,
-            package=meta,
+            translation=Translation(
+                phase=phase,
+                model_name=meta.name,
+                model_version=meta.version,
+                weights_sha256=meta.weights_sha256,
+                training_statement=training_statement(meta.training_data),
+                seed=seed,
+                steps=steps or self.default_steps,
+                seconds=clock.seconds,
+            ),
         )
 
     @property
@@ -118,23 +120,23 @@ class Translator:
         meta = self.metadata
         if phase not in meta.phases:
             raise TranslationError(
-                "UNKNOWN_PHASE",
+                "unknown_phase",
                 f"The model {meta.name} does not know the phase {phase!r}.",
                 f"Ask for one of {', '.join(meta.phases)}, or use another model.",
             )
         if steps is not None and not 1 <= steps <= 1000:
             raise TranslationError(
-                "BAD_STEPS", f"Sampling takes 1 to 1000 steps, not {steps}.", "Set steps within that range."
+                "bad_steps", f"Sampling takes 1 to 1000 steps, not {steps}.", "Set steps within that range."
             )
         if volume.shape[0] < meta.min_slices:
             raise TranslationError(
-                "TOO_FEW_SLICES",
+                "too_few_slices",
                 f"The series has {volume.shape[0]} slices; the model {meta.name} needs at least {meta.min_slices}.",
                 "Send the whole series.",
             )
         if not np.isfinite(volume.hu).all():
             raise TranslationError(
-                "NOT_FINITE", "The source holds values that are not numbers.", "Check the source files."
+                "not_finite", "The source holds values that are not numbers.", "Check the source files."
             )
 
 
@@ -171,7 +173,7 @@ def add_change(
         change_hu *= _inside(model_hu, metadata.spacing_mm)
         if not bool(torch.isfinite(change_hu).all()):
             raise TranslationError(
-                "NOT_FINITE",
+                "not_finite",
                 "The model's answer holds values that are not numbers.",
                 "Check the source series for damaged slices; if it is sound, report the model package.",
             )
@@ -218,12 +220,12 @@ def _device(name: str) -> torch.device:
         return torch.device("cpu")
     if not _CUDA.fullmatch(name):
         raise TranslationError(
-            "DEVICE_UNAVAILABLE", f"There is no device called {name!r}.", "Use auto, cpu, cuda or cuda:N."
+            "device_unavailable", f"There is no device called {name!r}.", "Use auto, cpu, cuda or cuda:N."
         )
     device = torch.device(name)
     if not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count():
         raise TranslationError(
-            "DEVICE_UNAVAILABLE",
+            "device_unavailable",
             f"device is {name}, but PyTorch finds {torch.cuda.device_count()} CUDA GPUs.",
             "Use auto or cpu, or install a CUDA build of PyTorch and the driver.",
         )

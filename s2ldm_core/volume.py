@@ -43,7 +43,7 @@ class Volume:
     Raises
     ------
     VolumeError
-        ``VOLUME_SHAPE`` or ``VOLUME_AFFINE`` when the parts do not fit together.
+        ``volume_shape`` or ``volume_affine`` when the parts do not fit together.
     """
 
     hu: np.ndarray
@@ -58,21 +58,21 @@ class Volume:
         object.__setattr__(self, "slices", tuple(self.slices))
         if self.hu.ndim != 3 or 0 in self.hu.shape:
             raise VolumeError(
-                "VOLUME_SHAPE", f"A volume has three non-empty axes (slices, rows, columns), not shape {self.hu.shape}."
+                "volume_shape", f"A volume has three non-empty axes (slices, rows, columns), not shape {self.hu.shape}."
             )
         if self.affine.shape != (4, 4) or not np.all(np.isfinite(self.affine)):
-            raise VolumeError("VOLUME_AFFINE", "A volume's affine is a finite 4 by 4 matrix.")
+            raise VolumeError("volume_affine", "A volume's affine is a finite 4 by 4 matrix.")
         if not np.array_equal(self.affine[3], [0.0, 0.0, 0.0, 1.0]) or np.linalg.det(self.affine[:3, :3]) == 0.0:
-            raise VolumeError("VOLUME_AFFINE", "A volume's affine is invertible and ends in the row 0 0 0 1.")
+            raise VolumeError("volume_affine", "A volume's affine is invertible and ends in the row 0 0 0 1.")
         if self.slices and len(self.slices) != self.hu.shape[0]:
             raise VolumeError(
-                "VOLUME_SHAPE", f"The volume has {self.hu.shape[0]} slices but {len(self.slices)} slice records."
+                "volume_shape", f"The volume has {self.hu.shape[0]} slices but {len(self.slices)} slice records."
             )
         if self.padding is not None:
             object.__setattr__(self, "padding", np.asarray(self.padding, dtype=bool))
             if self.padding.shape != self.hu.shape:
                 raise VolumeError(
-                    "VOLUME_SHAPE",
+                    "volume_shape",
                     f"The padding mask has shape {self.padding.shape}, the volume {self.hu.shape}.",
                 )
 
@@ -94,11 +94,11 @@ class Volume:
         Raises
         ------
         VolumeError
-            ``VOLUME_SHAPE`` when the shape differs.
+            ``volume_shape`` when the shape differs.
         """
         if np.shape(hu) != self.hu.shape:
             raise VolumeError(
-                "VOLUME_SHAPE", f"New HU have shape {np.shape(hu)}, the volume's grid is {self.hu.shape}."
+                "volume_shape", f"New HU have shape {np.shape(hu)}, the volume's grid is {self.hu.shape}."
             )
         return replace(self, hu=hu)
 

@@ -4,7 +4,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from dicom_node.catalog import Catalog, DerivedInstance, JobState, NewInstance
+from dicom_node.catalog import Catalog, DerivedInstance, JobState, NewInstance, SeriesRow
+from dicom_node.catalog.database import LEASE_SECONDS
+from dicom_node.config import SeriesSettings
+from dicom_node.deliver.destinations.dicom.status import verdict
+from dicom_node.series.signals import SIGNALS
 
 QUIET = 20.0
 
@@ -41,10 +45,26 @@ def instance(
     return NewInstance(**(values | more))  # type: ignore[arg-type]
 
 
+def due(catalog: Catalog, clock: Clock) -> list[tuple[SeriesRow, str]]:
+    """The series that are complete, each with the signal that says so."""
+    settings = SeriesSettings(quiet_seconds=QUIET)
+    return [
+        (evidence.series, next(one.name for one in SIGNALS if one.holds(evidence, clock(), settings)))
+        for evidence in catalog.series_evidence()
+        if any(one.holds(evidence, clock(), settings) for one in SIGNALS)
+    ]
+
+
+def run_out(catalog: Catalog, clock: Clock) -> int:
+    """What the sweep gives back after a node was killed; the number of jobs and deliveries."""
+    clock.advance(LEASE_SECONDS)
+    return catalog.sweep_leases()
+
+
 def complete(catalog: Catalog, clock: Clock, *, model_identity: str = "demo 1", late: str = "rerun") -> int | None:
     """Let quiet time pass and complete the one series that is due; the new job or None."""
     clock.advance(QUIET)
-    ((series, signal),) = catalog.series_due(clock(), QUIET)
+    ((series, signal),) = due(catalog, clock)
     return catalog.complete_series(
         series.key,
         signal=signal,
@@ -62,9 +82,12 @@ def job_in(catalog: Catalog, clock: Clock, state: JobState) -> int:
     job_id = complete(catalog, clock)
     assert job_id is not None
     way: list[tuple[JobState, Callable[[], object]]] = [
-        (JobState.SELECTING, lambda: catalog.accept_job(job_id, details={"slices": 3})),
+        (JobState.SELECTING, lambda: catalog.accept_job(catalog.get_job(job_id), details={"slices": 3})),
         (JobState.QUEUED, lambda: catalog.claim_job(JobState.QUEUED, JobState.TRANSLATING, "w")),
-        (JobState.TRANSLATING, lambda: catalog.finish_translation(job_id, result_path=Path("/r"), details={})),
+        (
+            JobState.TRANSLATING,
+            lambda: catalog.finish_translation(catalog.get_job(job_id), result_path=Path("/r"), details={}),
+        ),
         (JobState.TRANSLATED, lambda: catalog.claim_job(JobState.TRANSLATED, JobState.DERIVING, "w")),
         (JobState.DERIVING, lambda: derive(catalog, job_id)),
         (JobState.DELIVERING, lambda: deliver(catalog, clock)),
@@ -82,12 +105,14 @@ def derive(catalog: Catalog, job_id: int, destinations: tuple[str, ...] = ("pacs
         DerivedInstance(sop_instance_uid=f"2.25.{number}", sop_class_uid="1", path=Path(f"/d/{number}"))
         for number in range(3)
     ]
-    return catalog.finish_derivation(job_id, series_instance_uid="2.25.9", instances=derived, destinations=destinations)
+    return catalog.finish_derivation(
+        catalog.get_job(job_id), series_instance_uid="2.25.9", instances=derived, destinations=destinations
+    )
 
 
 def deliver(catalog: Catalog, clock: Clock) -> bool:
     delivery = catalog.claim_delivery(clock())
     assert delivery is not None
     for one in catalog.delivery_instances(delivery.id):
-        catalog.set_instance_status(delivery.id, one.sop_instance_uid, 0x0000)
-    return catalog.finish_delivery(delivery.id)
+        catalog.set_answer(delivery, one.sop_instance_uid, verdict(0x0000), status=0x0000)
+    return catalog.finish_delivery(delivery)

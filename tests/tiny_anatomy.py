@@ -21,6 +21,7 @@ NAMES = {
     12: "portal_vein_and_splenic_vein",
 }
 NATIVE_HU = {0: -1000, 1: -100, 2: 50, 3: -100, 4: 58, 5: 42, 6: 42, 7: 300, 8: 32, 9: 32, 10: 52, 11: 25, 12: 42}
+VENOUS_GAIN_HU = {2: 9, 4: 52, 5: 105, 6: 70, 8: 120, 9: 120, 10: 9, 11: 12, 12: 115}
 
 
 def label_map(slices: int = 24) -> np.ndarray:
@@ -53,6 +54,12 @@ def native_ct(labels: np.ndarray, *, noise_hu: float = 6.0) -> np.ndarray:
     table = np.array([NATIVE_HU[label] for label in range(13)], np.float32)
     noise = np.random.default_rng(5).normal(0, noise_hu, labels.shape).astype(np.float32)
     return table[labels] + noise
+
+
+def contrast_ct(labels: np.ndarray, *, noise_hu: float = 6.0) -> np.ndarray:
+    """The same torso in the portal venous phase."""
+    table = np.array([VENOUS_GAIN_HU.get(label, 0) for label in range(13)], np.float32)
+    return native_ct(labels, noise_hu=noise_hu) + table[labels]
 
 
 def write_image(array: np.ndarray, path: Path) -> None:

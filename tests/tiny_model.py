@@ -10,6 +10,7 @@ from pydicom import dcmread
 
 from dicom_node.catalog import Catalog, JobState, NewInstance
 from dicom_node.translation import TranslationRecord
+from s2ldm_core.translation import Translation
 
 
 def write_tiny_package(folder: Path, *, min_slices: int = 2) -> Path:
@@ -74,7 +75,7 @@ def queue_job(catalog: Catalog, paths: Sequence[Path], *, route: str, phase: str
         series.key, signal="released", phase=phase, model=model, seen_at=series.last_received_at
     )
     assert job_id is not None
-    assert catalog.accept_job(job_id, details={})
+    assert catalog.accept_job(catalog.get_job(job_id), details={})
     return job_id
 
 
@@ -85,15 +86,17 @@ def translated_job(catalog: Catalog, paths: Sequence[Path], hu: np.ndarray, *, r
     assert claimed is not None
     assert claimed.id == job_id
     record = TranslationRecord(
-        phase="arterial",
-        model_name="tiny",
-        model_version="0.0.1",
-        weights_sha256="ab" * 32,
-        training_statement="nothing",
-        seed=0,
-        steps=1,
+        translation=Translation(
+            phase="arterial",
+            model_name="tiny",
+            model_version="0.0.1",
+            weights_sha256="ab" * 32,
+            training_statement="nothing",
+            seed=0,
+            steps=1,
+        ),
         sop_instance_uids=tuple(str(dcmread(path, stop_before_pixels=True).SOPInstanceUID) for path in paths),
     )
     path = record.save(folder / str(job_id), hu=hu, padding=None)
-    assert catalog.finish_translation(job_id, result_path=path, details={})
+    assert catalog.finish_translation(catalog.get_job(job_id), result_path=path, details={})
     return job_id

@@ -1,12 +1,12 @@
 """Where a run stands on disk, written so that a kill at any moment leaves the last complete checkpoint."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from s2ldm_core.files import atomic_file
 from train.errors import TrainError
 
 _FILE = "checkpoint.pt"
@@ -22,13 +22,9 @@ class Position:
 
 
 def save_checkpoint(run: Path, *, position: Position, state: dict[str, Any]) -> None:
-    """Write atomically: a temporary file, flushed to disk, then renamed."""
-    temporary = run / f"{_FILE}.part"
-    with temporary.open("wb") as file:
+    """Write atomically, and to disk before the last checkpoint goes."""
+    with atomic_file(run / _FILE) as file:
         torch.save({"position": vars(position), **state}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, run / _FILE)
 
 
 def load_checkpoint(run: Path) -> tuple[Position, dict[str, Any]] | None:
@@ -37,7 +33,7 @@ def load_checkpoint(run: Path) -> tuple[Position, dict[str, Any]] | None:
     Raises
     ------
     TrainError
-        ``CHECKPOINT_DAMAGED``.
+        ``checkpoint_damaged``.
     """
     path = run / _FILE
     if not path.is_file():
@@ -47,5 +43,5 @@ def load_checkpoint(run: Path) -> tuple[Position, dict[str, Any]] | None:
         return Position(**state.pop("position")), state
     except (RuntimeError, KeyError, TypeError, EOFError) as error:
         raise TrainError(
-            "CHECKPOINT_DAMAGED", f"{path} cannot be read: {error}", "Move it away to start this run again."
+            "checkpoint_damaged", f"{path} cannot be read: {error}", "Move it away to start this run again."
         ) from error

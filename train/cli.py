@@ -3,7 +3,7 @@
 import typer
 from rich.console import Console
 
-from s2ldm_core.errors import S2LDMError
+from s2ldm_core.problem import ProblemError
 from train.commands.ablate import ablate
 from train.commands.evaluate import evaluate
 from train.commands.export import export
@@ -11,7 +11,6 @@ from train.commands.fit import fit
 from train.commands.phantom import phantom
 from train.commands.plausibility import plausibility
 from train.commands.prepare import prepare
-from train.errors import TrainError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -27,7 +26,7 @@ def main() -> None:
     """Exit code 0 done, 1 failed, 2 wrong use; errors go to stderr, one line first."""
     try:
         app()
-    except (TrainError, S2LDMError) as error:
+    except ProblemError as error:
         console = Console(stderr=True)
         console.print(error.sentence, style="bold red", soft_wrap=True, markup=False)
         if error.remedy:

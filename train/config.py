@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from s2ldm_core.errors import S2LDMError
+from s2ldm_core.documents import Document, Location, parse_document, read_document, validate
+from s2ldm_core.errors import DocumentError, S2LDMError
 from s2ldm_core.systems import build_system
 from train.errors import TrainError
 
@@ -203,38 +203,54 @@ def load_config(path: Path, *, overrides: Sequence[str] = ()) -> FitConfig:
     Raises
     ------
     TrainError
-        ``CONFIG_MISSING`` or ``CONFIG_INVALID`` naming the key.
+        ``config_missing`` or ``config_invalid`` naming the key.
     """
-    values = _read(path, ())
+    document = _read(path, ())
+    places = dict(document.places)
     for override in overrides:
-        _set(values, override)
+        places[_set(document.values, override)] = ""
     try:
-        return FitConfig.model_validate(values)
-    except ValidationError as error:
-        lines = [f"{'.'.join(str(p) for p in e['loc']) or 'file'}: {e['msg']}" for e in error.errors(include_url=False)]
-        raise TrainError("CONFIG_INVALID", f"{path}: {'; '.join(lines)}", "Correct these keys.") from error
+        return validate(FitConfig, Document(values=document.values, places=places), name=str(path))
+    except DocumentError as error:
+        raise TrainError("config_invalid", error.sentence, "Correct these keys.") from error
 
 
-def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+def _read(path: Path, seen: tuple[Path, ...]) -> Document:
     """The file's values on top of what it extends."""
     if path.resolve() in seen:
         raise TrainError(
-            "CONFIG_INVALID", f"{path} extends itself through {' → '.join(p.name for p in seen)}.", "Break the circle."
+            "config_invalid", f"{path} extends itself through {' → '.join(p.name for p in seen)}.", "Break the circle."
         )
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = read_document(path)
     except (FileNotFoundError, IsADirectoryError) as error:
         raise TrainError(
-            "CONFIG_MISSING", f"There is no configuration file {path}.", "Name one of config/train/*.yaml."
+            "config_missing", f"There is no configuration file {path}.", "Name one of config/train/*.yaml."
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise TrainError("CONFIG_INVALID", f"{path} is not YAML: {error}") from error
+    except DocumentError as error:
+        raise TrainError("config_invalid", error.sentence) from error
+    values = document.values
     if not isinstance(values, dict):
-        raise TrainError("CONFIG_INVALID", f"{path} holds no keys.", "Start from one of config/train/*.yaml.")
+        raise TrainError("config_invalid", f"{path} holds no keys.", "Start from one of config/train/*.yaml.")
+    # A place in a file that another one extends is said with the file's name.
+    places = {at: f"{path.name}, {line}" if seen else line for at, line in document.places.items()}
     base = values.pop("extends", None)
     if base is None:
-        return values
-    return _merge(_read(path.parent / str(base), (*seen, path.resolve())), values)
+        return Document(values=values, places=places)
+    below = _read(path.parent / str(base), (*seen, path.resolve()))
+    kept = {at: place for at, place in below.places.items() if not _replaced(at, values)}
+    return Document(values=_merge(below.values, values), places={**kept, **places})
+
+
+def _replaced(location: Location, changes: object) -> bool:
+    """Whether ``changes`` put something else in the place of a list or value that ``location`` is part of."""
+    for key in location:
+        if not isinstance(changes, dict):
+            return True
+        if key not in changes:
+            return False
+        changes = changes[key]
+    return False
 
 
 def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -246,27 +262,26 @@ def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _set(values: dict[str, Any], override: str) -> None:
-    """Apply one ``key.path=value``."""
+def _set(values: dict[str, Any], override: str) -> Location:
+    """Apply one ``key.path=value``; returns where."""
     path, equals, text = override.partition("=")
     keys = path.strip().split(".")
     if not equals or not all(keys):
-        raise TrainError("CONFIG_INVALID", f"{override!r} is not KEY=VALUE.", "For example: --set data.batch=2")
+        raise TrainError("config_invalid", f"{override!r} is not KEY=VALUE.", "For example: --set data.batch=2")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise TrainError("CONFIG_INVALID", f"The value of {override!r} is not YAML: {error}") from error
+        value = parse_document(text).values
+    except DocumentError as error:
+        raise TrainError("config_invalid", f"The value of {override!r} is not YAML: {error.sentence}") from error
     node: Any = values
+    location: Location = ()
     for key in keys[:-1]:
         if isinstance(node, dict):
             node[key] = {} if node.get(key) is None else node[key]
-            node = node[key]
-        else:
-            node = node[_position(node, key, override)]
-    if isinstance(node, dict):
-        node[keys[-1]] = value
-    else:
-        node[_position(node, keys[-1], override)] = value
+        place: Any = key if isinstance(node, dict) else _position(node, key, override)
+        node, location = node[place], (*location, str(place))
+    last: Any = keys[-1] if isinstance(node, dict) else _position(node, keys[-1], override)
+    node[last] = value
+    return (*location, str(last))
 
 
 def _position(items: Any, key: str, override: str) -> int:
@@ -277,7 +292,7 @@ def _position(items: Any, key: str, override: str) -> int:
     if key.isdigit() and int(key) < len(names):
         return int(key)
     raise TrainError(
-        "CONFIG_INVALID",
+        "config_invalid",
         f"{override!r} names nothing: there is no {key!r} there.",
         "Look at the file for the key's path.",
     )

@@ -89,19 +89,19 @@ class CropSampler:
         absent = [p for i, p in enumerate(phases) if not any((i, p) in known for known in self._phases)]
         if absent:
             raise TrainError(
-                "PHASE_MISSING",
+                "phase_missing",
                 f"The training split of {store.folder} has no phase {', '.join(absent)}.",
                 "Name the phases it has in network.phases, or prepare the missing ones.",
             )
         without = [store.names[n] for n, known in enumerate(self._phases) if not known]
         if without:
             raise TrainError(
-                "PHASE_MISSING",
+                "phase_missing",
                 f"{len(without)} cases of {store.folder} have none of the phases, such as {without[0]}.",
             )
         if config.focus is not None and not any(set(config.focus.organs) & set(case.organs) for case in cases):
             raise TrainError(
-                "FOCUS_WITHOUT_ORGANS",
+                "focus_without_organs",
                 f"No training case of {store.folder} has labels of {', '.join(config.focus.organs)}.",
                 "Name organs that its cases have in data.focus.organs, or set data.focus to null.",
             )
@@ -112,7 +112,7 @@ class CropSampler:
         )
         if unknown := sorted(moved.difference(*(case.organs for case in cases))):
             raise TrainError(
-                "OFFSET_WITHOUT_ORGANS",
+                "offset_without_organs",
                 f"No training case of {store.folder} has labels of {', '.join(unknown)}.",
                 "Name organs that its cases have in data.organ_offset.organs, or set data.organ_offset to null.",
             )

@@ -40,11 +40,11 @@ def export(
     Raises
     ------
     TrainError
-        The run is missing, unfinished, or ``OUTPUT_EXISTS``.
+        The run is missing, unfinished, or ``output_exists``.
     """
     if (output / METADATA).exists():
         raise TrainError(
-            "OUTPUT_EXISTS", f"{output} already holds a package.", "Name another folder or remove that one."
+            "output_exists", f"{output} already holds a package.", "Name another folder or remove that one."
         )
     config, system = finished_system(run)
     data, spacing = _data(run, config)

@@ -22,7 +22,7 @@ def in_processes(work: Callable[[Task], Result], tasks: Sequence[Task], workers:
     Raises
     ------
     TrainError
-        ``WORKER_DIED`` when a process was killed from outside.
+        ``worker_died`` when a process was killed from outside.
     """
     if workers <= 1 or len(tasks) <= 1:
         for task in tasks:
@@ -35,7 +35,7 @@ def in_processes(work: Callable[[Task], Result], tasks: Sequence[Task], workers:
                 yield futures[future], future.result()
         except BrokenProcessPool as error:
             raise TrainError(
-                "WORKER_DIED",
+                "worker_died",
                 "A worker process died, most likely for want of memory.",
                 "Run the same command again with fewer --workers: what is complete is kept.",
             ) from error

@@ -2,12 +2,12 @@
 
 A store is a folder with one folder per case: ``case.json`` and arrays ``(D, H, W)``: ``native.npy`` and ``<phase>.npy`` (the change
 CECT − NCCT) in float16 HU; where they exist, ``noise.npy`` (one scan's noise, with noise-free ``native`` and changes: the phantom) and
-``labels.npy`` (uint8 organs, named in ``case.json``). ``case.json`` is written last: a case without it is incomplete and made again.
+``labels.npy`` (uint8 organs, named in ``case.json``) and ``valid.npy`` (bool, where the change is to be
+believed; absent: everywhere). ``case.json`` is written last: a case without it is incomplete and made again.
 """
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Literal
 
 import numpy as np
 
+from s2ldm_core.files import replace_text
 from train.errors import TrainError
 
 _CASE = "case.json"
@@ -49,13 +50,13 @@ class PairStore:
         self.names = [case.name for case in self._cases]
         if not cases:
             raise TrainError(
-                "STORE_EMPTY",
+                "store_empty",
                 f"There is no training case in {folder}.",
                 "Make some: s2ldm-train prepare STUDIES, or s2ldm-train phantom OUTPUT --count 96.",
             )
         if not self._cases:
             raise TrainError(
-                "SPLIT_EMPTY", f"No case in {folder} belongs to the {split} split.", "Prepare it with a larger share."
+                "split_empty", f"No case in {folder} belongs to the {split} split.", "Prepare it with a larger share."
             )
 
     def __len__(self) -> int:
@@ -78,11 +79,11 @@ class PairStore:
         Raises
         ------
         TrainError
-            ``STORE_MIXED`` when they do not.
+            ``store_mixed`` when they do not.
         """
         spacings = {case.spacing_mm for case in self._cases}
         if len(spacings) > 1:
-            raise TrainError("STORE_MIXED", f"The cases of {self.folder} have different spacings: {sorted(spacings)}.")
+            raise TrainError("store_mixed", f"The cases of {self.folder} have different spacings: {sorted(spacings)}.")
         return spacings.pop()
 
 
@@ -99,6 +100,7 @@ def write_case(
     changes: Mapping[str, np.ndarray],
     noise: np.ndarray | None = None,
     labels: np.ndarray | None = None,
+    valid: np.ndarray | None = None,
     organs: Mapping[str, int] | None = None,
     patient: str | None = None,
     split: Split = "train",
@@ -111,6 +113,8 @@ def write_case(
     stored = {key: np.ascontiguousarray(array, dtype=np.float16) for key, array in arrays.items()}
     if labels is not None:
         stored["labels"] = np.ascontiguousarray(labels, dtype=np.uint8)
+    if valid is not None:
+        stored["valid"] = np.ascontiguousarray(valid, dtype=np.bool_)
     for key, array in stored.items():
         np.save(target / f"{key}.npy", array)
     record = {
@@ -122,9 +126,7 @@ def write_case(
         "sha256": {key: hashlib.sha256(array.data).hexdigest() for key, array in stored.items()},
         "about": dict(about),
     }
-    temporary = target / f"{_CASE}.part"
-    temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
-    os.replace(temporary, target / _CASE)
+    replace_text(target / _CASE, json.dumps(record, indent=1))
 
 
 def _open(folder: Path) -> Case:

@@ -5,43 +5,39 @@ continues where the last committed transaction stands.
 """
 
 from dicom_node.catalog.catalog import Catalog
+from dicom_node.catalog.leases import Lease
 from dicom_node.catalog.rows import (
-    ACCEPTED_STATUSES,
     AssociationRow,
     DeliveryInstanceRow,
     DeliveryRow,
-    DeliveryState,
     DerivedInstance,
+    Evidence,
     InstanceRow,
     JobRow,
-    JobState,
     NewInstance,
-    Outcome,
     QuarantineRow,
-    Reason,
     RejectedPeerRow,
     SeriesRow,
-    SeriesState,
-    is_accepted,
 )
+from dicom_node.states import DeliveryState, JobState, Outcome, SeriesState, Verdict
 
 __all__ = [
-    "ACCEPTED_STATUSES",
     "AssociationRow",
     "Catalog",
     "DeliveryInstanceRow",
     "DeliveryRow",
     "DeliveryState",
     "DerivedInstance",
+    "Evidence",
     "InstanceRow",
     "JobRow",
     "JobState",
+    "Lease",
     "NewInstance",
     "Outcome",
     "QuarantineRow",
-    "Reason",
     "RejectedPeerRow",
     "SeriesRow",
     "SeriesState",
-    "is_accepted",
+    "Verdict",
 ]

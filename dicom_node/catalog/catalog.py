@@ -13,5 +13,5 @@ class Catalog(Intake, Quarantine, SeriesTable, JobControl, DerivedTable, Deliver
     """Everything the node must remember, in one database.
 
     >>> with Catalog(data_dir / "catalog.sqlite") as catalog:
-    ...     catalog.requeue_interrupted()
+    ...     catalog.sweep_leases()
     """

@@ -1,24 +1,25 @@
-"""Opening the database: SQLite with write-ahead logging, its transactions, schema version and clock."""
+"""Opening the database: SQLite with write-ahead logging, its transactions and clock."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, func, insert, inspect, make_url, select
+from sqlalchemy import Connection, Engine, Table, create_engine, event, func, insert, make_url, select
 from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.exc import SQLAlchemyError
 
 from dicom_node.catalog import schema
-from dicom_node.catalog.rows import Reason
+from dicom_node.catalog.migrations import migrate
 from dicom_node.errors import CatalogError
+from s2ldm_core.problem import Problem
 
 #: How long a writer waits for another process' transaction before it gives up.
 BUSY_TIMEOUT_MS = 30_000
 
-#: Steps from one schema version to the next: ``MIGRATIONS[n]`` turns version n into n + 1.
-MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {}
+#: How long a claim holds unless it is renewed: so long waits what a node held that was killed.
+LEASE_SECONDS = 15.0
 
 
 class Database:
@@ -35,6 +36,8 @@ class Database:
         Path of an SQLite file, or an SQLAlchemy URL.
     clock
         Gives the current time, timezone-aware.
+    lease_seconds
+        How long a claim holds unless it is renewed.
 
     Raises
     ------
@@ -42,8 +45,15 @@ class Database:
         ``catalog_unusable`` or ``catalog_version``.
     """
 
-    def __init__(self, location: Path | str, *, clock: Callable[[], datetime] | None = None) -> None:
+    def __init__(
+        self,
+        location: Path | str,
+        *,
+        clock: Callable[[], datetime] | None = None,
+        lease_seconds: float = LEASE_SECONDS,
+    ) -> None:
         self.now = clock or (lambda: datetime.now(UTC))
+        self.lease_seconds = lease_seconds
         url = make_url(location) if isinstance(location, str) and "://" in location else None
         self._where = url.render_as_string(hide_password=True) if url else str(location)
         if url is None:
@@ -56,6 +66,9 @@ class Database:
             _use_wal(self._engine)
         try:
             self._migrate()
+        except CatalogError:
+            self._engine.dispose()
+            raise
         except SQLAlchemyError as error:
             self._engine.dispose()
             raise CatalogError(
@@ -105,7 +118,7 @@ class Database:
         """Prove that the database answers and can be written; raises `CatalogError` (``catalog_unusable``)."""
         try:
             with self.write() as connection:
-                connection.execute(select(func.count()).select_from(schema.schema_version))
+                connection.execute(select(func.count()).select_from(schema.associations))
         except SQLAlchemyError as error:
             raise self._unwritable(error) from error
 
@@ -131,26 +144,14 @@ class Database:
             connection.exec_driver_sql(statement)
 
     def _migrate(self) -> None:
-        with self.write() as connection:
-            if not inspect(connection).has_table(schema.schema_version.name):
-                schema.metadata.create_all(connection)
-                self._stamp(connection, schema.SCHEMA_VERSION)
+        with self.read() as connection:
+            if migrate(connection, where=self._where, only_look=True):
                 return
-            version = connection.scalar(select(func.max(schema.schema_version.c.version))) or 0
-            if version > schema.SCHEMA_VERSION:
-                raise CatalogError(
-                    "catalog_version",
-                    f"The catalog {self._where} was written by a newer node (schema {version}; "
-                    f"this one knows {schema.SCHEMA_VERSION}).",
-                    "Start the newer version of the node, or point data_dir elsewhere.",
-                )
-            while version < schema.SCHEMA_VERSION:
-                MIGRATIONS[version](connection)
-                version += 1
-                self._stamp(connection, version)
+        with self.write() as connection:  # one process does it, the others wait and find it done
+            migrate(connection, where=self._where)
 
-    def _stamp(self, connection: Connection, version: int) -> None:
-        connection.execute(insert(schema.schema_version).values(version=version, applied_at=self.now()))
+    def _lease(self) -> datetime:
+        return self.now() + timedelta(seconds=self.lease_seconds)
 
 
 def _use_wal(engine: Engine) -> None:
@@ -166,18 +167,16 @@ def _use_wal(engine: Engine) -> None:
         cursor.close()
 
 
-def reason_of(row: Mapping[Any, Any]) -> Reason | None:
-    """The reason columns of a row as a value."""
-    if not row["reason_code"]:
-        return None
-    return Reason(code=row["reason_code"], sentence=row["reason_sentence"] or "", remedy=row["reason_remedy"] or "")
-
-
-def reason_values(reason: Reason | None) -> dict[str, str | None]:
-    """A reason as column values; None clears it. Codes are lower case here, whichever package they come from."""
+def reason_values(reason: Problem | None) -> dict[str, str | None]:
+    """A reason as column values; None clears it."""
     if reason is None:
         return {"reason_code": None, "reason_sentence": None, "reason_remedy": None}
-    return {"reason_code": reason.code.lower(), "reason_sentence": reason.sentence, "reason_remedy": reason.remedy}
+    return {"reason_code": reason.code, "reason_sentence": reason.sentence, "reason_remedy": reason.remedy}
+
+
+def unclaimed() -> dict[str, Any]:
+    """Column values of a row that nobody works on."""
+    return {"worker": None, "claimed_until": None}
 
 
 def insert_row(connection: Connection, table: Table, **values: Any) -> int:
@@ -186,11 +185,3 @@ def insert_row(connection: Connection, table: Table, **values: Any) -> int:
     if key is None:
         raise CatalogError("catalog_unusable", f"The database gave a row of {table.name} no number.")
     return int(key[0])
-
-
-def path_of(value: str | None) -> Path | None:
-    """A path column as a path."""
-    return None if value is None else Path(value)
-
-
-__all__ = ["BUSY_TIMEOUT_MS", "Database", "insert_row", "path_of", "reason_of", "reason_values"]

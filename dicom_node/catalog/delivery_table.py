@@ -1,29 +1,21 @@
 """Deliveries: one derived series to one destination, with the peer's answer for every instance."""
 
-from collections.abc import Collection, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Collection
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, func, or_, select, update
+from sqlalchemy import Connection, Select, Update, and_, func, or_, select, update
 
-from dicom_node.catalog.database import Database, path_of, reason_of, reason_values
-from dicom_node.catalog.rows import (
-    ACCEPTED_STATUSES,
-    BY_HAND,
-    DeliveryInstanceRow,
-    DeliveryRow,
-    DeliveryState,
-    JobState,
-    Reason,
-    is_accepted,
-)
+from dicom_node.catalog.database import reason_values, unclaimed
+from dicom_node.catalog.leases import Leases, new_claim
+from dicom_node.catalog.rows import DeliveryInstanceRow, DeliveryRow, problem_of
 from dicom_node.catalog.schema import deliveries, delivery_instances, derived_instances, jobs
 from dicom_node.errors import CatalogError
+from dicom_node.states import BY_HAND, DeliveryState, JobState, Verdict
+from s2ldm_core.problem import Problem
 
-_ACCEPTED = tuple(sorted(ACCEPTED_STATUSES))
 
-
-class DeliveryTable(Database):
+class DeliveryTable(Leases):
     """The catalog's deliveries."""
 
     def claim_delivery(
@@ -38,6 +30,7 @@ class DeliveryTable(Database):
             .join(jobs, jobs.c.id == deliveries.c.job_id)
             .where(
                 deliveries.c.state == DeliveryState.PENDING,
+                deliveries.c.claimed_until.is_(None),
                 jobs.c.state == JobState.DELIVERING,
                 or_(deliveries.c.not_before.is_(None), deliveries.c.not_before <= now),
                 or_(deliveries.c.destination.not_in(tuple(exclude_destinations)), deliveries.c.worker == BY_HAND),
@@ -49,15 +42,22 @@ class DeliveryTable(Database):
             if connection.scalar(due) is None:
                 return None
         with self.write() as connection:
-            key = connection.scalar(due)
+            key = connection.scalar(due.with_for_update(of=deliveries, skip_locked=True))
             if key is None:
                 return None
             connection.execute(
                 update(deliveries)
                 .where(deliveries.c.id == key)
-                .values(state=DeliveryState.SENDING, worker=worker, updated_at=self.now(), not_before=None)
+                .values(
+                    state=DeliveryState.SENDING,
+                    worker=new_claim(worker),
+                    claimed_until=self._lease(),
+                    updated_at=self.now(),
+                    not_before=None,
+                )
             )
-            return delivery_row(connection.execute(_delivery_query().where(deliveries.c.id == key)).mappings().one())
+            row = connection.execute(_delivery_query().where(deliveries.c.id == key)).mappings().one()
+            return DeliveryRow.model_validate(row)
 
     def get_delivery(self, delivery_id: int) -> DeliveryRow:
         """One delivery; raises `CatalogError` (``delivery_unknown``)."""
@@ -65,7 +65,7 @@ class DeliveryTable(Database):
             row = connection.execute(_delivery_query().where(deliveries.c.id == delivery_id)).mappings().first()
         if row is None:
             raise CatalogError("delivery_unknown", f"There is no delivery {delivery_id}.")
-        return delivery_row(row)
+        return DeliveryRow.model_validate(row)
 
     def list_deliveries(
         self, *, job_id: int | None = None, state: str | None = None, limit: int = 100, offset: int = 0
@@ -77,7 +77,7 @@ class DeliveryTable(Database):
         if state is not None:
             query = query.where(deliveries.c.state == state)
         with self.read() as connection:
-            return [delivery_row(row) for row in connection.execute(query).mappings()]
+            return [DeliveryRow.model_validate(row) for row in connection.execute(query).mappings()]
 
     def count_deliveries(self) -> dict[tuple[str, str], int]:
         """Number of deliveries by (destination, state)."""
@@ -102,121 +102,96 @@ class DeliveryTable(Database):
             .order_by(derived_instances.c.ordinal)
         )
         with self.read() as connection:
-            return [
-                DeliveryInstanceRow(
-                    sop_instance_uid=row["sop_instance_uid"],
-                    sop_class_uid=row["sop_class_uid"],
-                    path=path_of(row["path"]),
-                    status=row["status"],
-                    comment=row["comment"],
-                    updated_at=row["updated_at"],
-                )
-                for row in connection.execute(query).mappings()
-            ]
+            return [DeliveryInstanceRow.model_validate(row) for row in connection.execute(query).mappings()]
 
-    def set_instance_status(
-        self, delivery_id: int, sop_instance_uid: str, status: int | None, *, comment: str = ""
-    ) -> None:
-        """Record the peer's answer (C-STORE status, PS3.4 B.2.3) for one instance; None: no answer came."""
+    def set_answer(
+        self,
+        claim: DeliveryRow,
+        sop_instance_uid: str,
+        verdict: Verdict,
+        *,
+        status: int | None = None,
+        comment: str = "",
+    ) -> bool:
+        """Record what the destination answered for one instance; False if the claim is lost: send nothing more.
+
+        ``status`` is the answer in the protocol's own terms, None if there was none.
+        """
         now = self.now()
         with self.write() as connection:
             connection.execute(
                 update(delivery_instances)
                 .where(
-                    delivery_instances.c.delivery_id == delivery_id,
+                    delivery_instances.c.delivery_id == claim.id,
                     delivery_instances.c.sop_instance_uid == sop_instance_uid,
                 )
-                .values(status=status, comment=comment[:256], updated_at=now)
+                .values(verdict=verdict, status=status, comment=comment[:256], updated_at=now)
             )
-            connection.execute(update(deliveries).where(deliveries.c.id == delivery_id).values(updated_at=now))
+            return connection.execute(_mine(claim).values(updated_at=now)).rowcount > 0
 
-    def requeue_stale_deliveries(self, silent_for: timedelta) -> int:
-        """Give back deliveries that are ``sending`` without any answer for so long; returns their number."""
-        now = self.now()
-        with self.write() as connection:
-            return connection.execute(
-                update(deliveries)
-                .where(deliveries.c.state == DeliveryState.SENDING, deliveries.c.updated_at <= now - silent_for)
-                .values(state=DeliveryState.PENDING, worker=None, updated_at=now)
-            ).rowcount
-
-    def finish_delivery(
-        self, delivery_id: int, *, state: str = DeliveryState.DONE, reason: Reason | None = None
-    ) -> bool:
-        """End a delivery: ``done``, or ``failed`` with the reason (quarantine).
+    def finish_delivery(self, claim: DeliveryRow, *, reason: Problem | None = None) -> bool:
+        """End a delivery: ``done``, or ``failed`` with the reason (quarantine). False if the claim is lost.
 
         The job becomes ``done`` when all its deliveries are, and ``failed`` when none is left to try and one failed.
-        False if the delivery was cancelled meanwhile.
 
         Raises
         ------
         CatalogError
-            ``delivery_incomplete``: ``done`` was asked for while an instance has no accepting status.
+            ``delivery_incomplete``: no reason was given, but an instance is not accepted.
         """
         now = self.now()
         with self.write() as connection:
-            row = connection.execute(select(deliveries).where(deliveries.c.id == delivery_id)).mappings().one()
-            if row["state"] == DeliveryState.CANCELLED:
-                return False
-            if state == DeliveryState.DONE:
-                statuses = connection.scalars(
-                    select(delivery_instances.c.status).where(delivery_instances.c.delivery_id == delivery_id)
+            if reason is None:
+                verdicts = connection.scalars(
+                    select(delivery_instances.c.verdict).where(delivery_instances.c.delivery_id == claim.id)
                 ).all()
-                missing = sum(not is_accepted(status) for status in statuses)
+                missing = sum(verdict != Verdict.ACCEPTED for verdict in verdicts)
                 if missing:
                     raise CatalogError(
-                        "delivery_incomplete", f"{missing} of {len(statuses)} instances are not accepted."
+                        "delivery_incomplete", f"{missing} of {len(verdicts)} instances are not accepted."
                     )
-            connection.execute(
-                update(deliveries)
-                .where(deliveries.c.id == delivery_id)
-                .values(
-                    state=state,
-                    worker=None,
+            ended = connection.execute(
+                _mine(claim).values(
+                    state=DeliveryState.DONE if reason is None else DeliveryState.FAILED,
                     not_before=None,
                     updated_at=now,
                     finished_at=now,
                     attempts=deliveries.c.attempts + 1,
+                    **unclaimed(),
                     **reason_values(reason),
                 )
-            )
-            self._settle_job(connection, row["job_id"])
-            return True
+            ).rowcount
+            if ended:
+                self._settle_job(connection, claim.job_id)
+            return ended > 0
 
-    def retry_delivery(self, delivery_id: int, *, at: datetime, reason: Reason) -> bool:
-        """Sending failed for a reason that may pass: try again at ``at``. False if cancelled meanwhile.
+    def retry_delivery(self, claim: DeliveryRow, *, at: datetime, reason: Problem) -> bool:
+        """Sending failed for a reason that may pass: try again at ``at``. False if the claim is lost.
 
         The job says so, too, until it ends.
         """
         now = self.now()
+        waits = Problem(
+            "delivery_waits", f"Delivery to {claim.destination} is tried again: {reason.sentence}", reason.remedy
+        )
         with self.write() as connection:
-            statement = (
-                update(deliveries)
-                .where(deliveries.c.id == delivery_id, deliveries.c.state == DeliveryState.SENDING)
-                .values(
+            postponed = connection.execute(
+                _mine(claim).values(
                     state=DeliveryState.PENDING,
-                    worker=None,
                     not_before=at,
                     updated_at=now,
                     attempts=deliveries.c.attempts + 1,
+                    **unclaimed(),
                     **reason_values(reason),
                 )
-                .returning(deliveries.c.job_id, deliveries.c.destination)
-            )
-            row = connection.execute(statement).first()
-            if row is None:
-                return False
-            waits = Reason(
-                code="delivery_waits",
-                sentence=f"Delivery to {row.destination} is tried again: {reason.sentence}",
-                remedy=reason.remedy,
-            )
-            connection.execute(
-                update(jobs)
-                .where(jobs.c.id == row.job_id, jobs.c.state == JobState.DELIVERING)
-                .values(updated_at=now, **reason_values(waits))
-            )
-            return True
+            ).rowcount
+            if postponed:
+                connection.execute(
+                    update(jobs)
+                    .where(jobs.c.id == claim.job_id, jobs.c.state == JobState.DELIVERING)
+                    .values(updated_at=now, **reason_values(waits))
+                )
+            return postponed > 0
 
     def _settle_job(self, connection: Connection, job_id: int) -> None:
         rows = connection.execute(select(deliveries).where(deliveries.c.job_id == job_id)).mappings().all()
@@ -229,13 +204,9 @@ class DeliveryTable(Database):
             )
         elif states <= {DeliveryState.DONE, DeliveryState.FAILED}:
             failed = [row for row in rows if row["state"] == DeliveryState.FAILED]
-            why = reason_of(failed[0])
+            why = problem_of(failed[0]) or Problem("", "")
             names = ", ".join(row["destination"] for row in failed)
-            reason = Reason(
-                code="delivery_failed",
-                sentence=f"Delivery to {names} failed: {why.sentence if why else ''}",
-                remedy=why.remedy if why else "",
-            )
+            reason = Problem("delivery_failed", f"Delivery to {names} failed: {why.sentence}", why.remedy)
             connection.execute(
                 statement.values(
                     state=JobState.FAILED,
@@ -255,26 +226,11 @@ def _delivery_query() -> Select[Any]:
         jobs.c.route,
         jobs.c.derived_series_instance_uid,
         instances.scalar_subquery().label("instance_count"),
-        instances.where(delivery_instances.c.status.in_(_ACCEPTED)).scalar_subquery().label("accepted_count"),
+        instances.where(delivery_instances.c.verdict == Verdict.ACCEPTED).scalar_subquery().label("accepted_count"),
     ).join(jobs, jobs.c.id == deliveries.c.job_id)
 
 
-def delivery_row(row: Mapping[Any, Any]) -> DeliveryRow:
-    """A database row as a value."""
-    return DeliveryRow(
-        id=row["id"],
-        job_id=row["job_id"],
-        route=row["route"],
-        destination=row["destination"],
-        series_instance_uid=row["derived_series_instance_uid"] or "",
-        state=DeliveryState(row["state"]),
-        attempts=row["attempts"],
-        not_before=row["not_before"],
-        worker=row["worker"],
-        created_at=row["created_at"],
-        updated_at=row["updated_at"],
-        finished_at=row["finished_at"],
-        instance_count=row["instance_count"],
-        accepted_count=row["accepted_count"],
-        reason=reason_of(row),
-    )
+def _mine(claim: DeliveryRow) -> Update:
+    """An update of the claimed delivery that does nothing once the claim is lost."""
+    held = (deliveries.c.id == claim.id, deliveries.c.state == claim.state, deliveries.c.worker == claim.worker)
+    return update(deliveries).where(*held)

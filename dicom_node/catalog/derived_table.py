@@ -1,13 +1,13 @@
 """Derived series: recording what a job wrote, and the deliveries that follow."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from sqlalchemy import delete, insert, select, update
 
-from dicom_node.catalog.database import Database, insert_row, reason_values
-from dicom_node.catalog.rows import DeliveryState, DerivedInstance, JobState
+from dicom_node.catalog.database import Database, insert_row, reason_values, unclaimed
+from dicom_node.catalog.rows import DerivedInstance, JobRow
 from dicom_node.catalog.schema import deliveries, delivery_instances, derived_instances, jobs
+from dicom_node.states import DeliveryState, JobState
 
 
 class DerivedTable(Database):
@@ -15,7 +15,7 @@ class DerivedTable(Database):
 
     def finish_derivation(
         self,
-        job_id: int,
+        claim: JobRow,
         *,
         series_instance_uid: str,
         instances: Sequence[DerivedInstance],
@@ -23,12 +23,12 @@ class DerivedTable(Database):
     ) -> bool:
         """``deriving`` -> ``delivering`` with one pending delivery per destination (``done`` if there is none).
 
-        False if the job was cancelled meanwhile.
+        False if the claim is lost: throw the series away.
         """
-        now = self.now()
+        job_id, now = claim.id, self.now()
         with self.write() as connection:
-            state = connection.scalar(select(jobs.c.state).where(jobs.c.id == job_id))
-            if state != JobState.DERIVING:
+            worker = connection.scalar(select(jobs.c.worker).where(jobs.c.id == job_id).with_for_update())
+            if worker != claim.worker:
                 return False
             old = select(deliveries.c.id).where(deliveries.c.job_id == job_id)
             connection.execute(delete(delivery_instances).where(delivery_instances.c.delivery_id.in_(old)))
@@ -42,7 +42,7 @@ class DerivedTable(Database):
                             "job_id": job_id,
                             "sop_instance_uid": one.sop_instance_uid,
                             "sop_class_uid": one.sop_class_uid,
-                            "path": str(one.path),
+                            "path": one.path,
                             "ordinal": ordinal,
                         }
                         for ordinal, one in enumerate(instances)
@@ -75,10 +75,10 @@ class DerivedTable(Database):
                     derived_series_instance_uid=series_instance_uid,
                     finished_at=None if destinations else now,
                     updated_at=now,
-                    worker=None,
                     stage=None,
                     progress=None,
                     attempts=0,
+                    **unclaimed(),
                     **reason_values(None),
                 )
             )
@@ -91,8 +91,6 @@ class DerivedTable(Database):
         )
         with self.read() as connection:
             return [
-                DerivedInstance(
-                    sop_instance_uid=row["sop_instance_uid"], sop_class_uid=row["sop_class_uid"], path=Path(row["path"])
-                )
-                for row in connection.execute(query.order_by(derived_instances.c.ordinal)).mappings()
+                DerivedInstance(sop_instance_uid=row.sop_instance_uid, sop_class_uid=row.sop_class_uid, path=row.path)
+                for row in connection.execute(query.order_by(derived_instances.c.ordinal))
             ]

@@ -9,13 +9,9 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 
 from dicom_node.catalog.database import Database
 from dicom_node.catalog.prepared import Prepared
-from dicom_node.catalog.rows import (
-    AssociationRow,
-    NewInstance,
-    Outcome,
-    SeriesState,
-)
+from dicom_node.catalog.rows import AssociationRow, NewInstance
 from dicom_node.catalog.schema import associations, instances, series
+from dicom_node.states import Outcome, SeriesState
 
 _FIND = (
     select(series.c.id, instances.c.digest, instances.c.path.is_not(None))
@@ -83,11 +79,18 @@ class Intake(Database):
         return _Statements(self._engine.dialect)
 
     def open_association(self, association_id: str, *, called_ae: str, calling_ae: str, peer: str) -> None:
-        """Record that a peer is connected; its series stay incomplete until it is gone (PS3.8 7.1)."""
+        """Record that a peer is connected; its series stay incomplete until it is gone (PS3.8 7.1).
+
+        The record holds for a lease unless `renew_associations` says again that the peer is there."""
         with self.write() as connection:
             connection.execute(
                 insert(associations).values(
-                    id=association_id, called_ae=called_ae, calling_ae=calling_ae, peer=peer, opened_at=self.now()
+                    id=association_id,
+                    called_ae=called_ae,
+                    calling_ae=calling_ae,
+                    peer=peer,
+                    opened_at=self.now(),
+                    claimed_until=self._lease(),
                 )
             )
 
@@ -97,14 +100,14 @@ class Intake(Database):
             connection.execute(
                 update(associations)
                 .where(associations.c.id == association_id, associations.c.closed_at.is_(None))
-                .values(closed_at=self.now(), outcome=outcome)
+                .values(closed_at=self.now(), claimed_until=None, outcome=outcome)
             )
 
     def open_associations(self) -> list[AssociationRow]:
         """The associations open now."""
         with self.read() as connection:
             rows = connection.execute(select(associations).where(associations.c.closed_at.is_(None))).mappings()
-            return [AssociationRow(**row) for row in rows]
+            return [AssociationRow.model_validate(row) for row in rows]
 
     def add_instance(self, instance: NewInstance) -> Outcome:
         """Record one instance; see `add_instances`."""
@@ -144,7 +147,7 @@ class Intake(Database):
                 elif not present:  # retention has removed the file: take it back
                     outcome = Outcome.NEW
                     restored.append(
-                        {"b_series": key, "b_sop": instance.sop_instance_uid, "path": str(instance.path), "at": at}
+                        {"b_series": key, "b_sop": instance.sop_instance_uid, "path": instance.path, "at": at}
                     )
                 else:
                     outcome = Outcome.SAME
@@ -225,7 +228,7 @@ def _instance_values(instance: NewInstance, key: int, at: datetime) -> dict[str,
         "sop_instance_uid": instance.sop_instance_uid,
         "sop_class_uid": instance.sop_class_uid,
         "transfer_syntax_uid": instance.transfer_syntax_uid,
-        "path": str(instance.path),
+        "path": instance.path,
         "digest": instance.digest,
         "size": instance.size,
         "received_at": at,

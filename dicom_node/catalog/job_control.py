@@ -1,24 +1,18 @@
-"""Jobs taken up again: by the administrator, and by the node after a restart."""
+"""Jobs taken up again, or stopped, by the administrator."""
 
 from sqlalchemy import update
 
-from dicom_node.catalog.database import reason_values
+from dicom_node.catalog.database import reason_values, unclaimed
 from dicom_node.catalog.job_table import JobTable
-from dicom_node.catalog.rows import BACK_TO, BY_HAND, DeliveryState, JobRow, JobState, Reason
-from dicom_node.catalog.schema import associations, deliveries, jobs
+from dicom_node.catalog.rows import JobRow
+from dicom_node.catalog.schema import deliveries, jobs
 from dicom_node.errors import CatalogError
-
-#: So often may the node end in the middle of a step on one job.
-MAX_INTERRUPTIONS = 3
-_INTERRUPTED = Reason(
-    code="interrupted_repeatedly",
-    sentence=f"The node ended {MAX_INTERRUPTIONS} times while it worked on this series.",
-    remedy="Report this with the log; retry the job once the cause is known.",
-)
+from dicom_node.states import BACK_TO, BY_HAND, DeliveryState, JobState
+from s2ldm_core.problem import Problem
 
 
 class JobControl(JobTable):
-    """Retrying, cancelling and requeueing."""
+    """Retrying and cancelling."""
 
     def retry_job(self, job_id: int, *, again: bool = False) -> JobRow:
         """Put a failed, refused or cancelled job back to work where it stopped.
@@ -63,10 +57,10 @@ class JobControl(JobTable):
                     state=back,
                     attempts=0,
                     not_before=None,
-                    worker=None,
                     finished_at=None,
                     failed_in=None,
                     updated_at=now,
+                    **unclaimed(),
                     **reason_values(None),
                 )
             )
@@ -78,6 +72,7 @@ class JobControl(JobTable):
                     attempts=0,
                     not_before=None,
                     worker=BY_HAND,
+                    claimed_until=None,
                     finished_at=None,
                     updated_at=now,
                 )
@@ -98,75 +93,22 @@ class JobControl(JobTable):
     def cancel_job(self, job_id: int) -> JobRow:
         """Stop a job that has not ended; raises `CatalogError` (``job_ended``)."""
         now = self.now()
-        reason = Reason(
-            code="cancelled", sentence="Cancelled by the administrator.", remedy="Retry the job to resume it."
-        )
+        reason = Problem("cancelled", "Cancelled by the administrator.", "Retry the job to resume it.")
         with self.write() as connection:
             stopped = connection.execute(
                 update(jobs)
                 .where(jobs.c.id == job_id, jobs.c.state.not_in((JobState.DONE, JobState.REFUSED, JobState.CANCELLED)))
-                .values(state=JobState.CANCELLED, worker=None, updated_at=now, finished_at=now, **reason_values(reason))
+                .values(
+                    state=JobState.CANCELLED, updated_at=now, finished_at=now, **unclaimed(), **reason_values(reason)
+                )
             ).rowcount
             if stopped:
                 connection.execute(
                     update(deliveries)
                     .where(deliveries.c.job_id == job_id, deliveries.c.state != DeliveryState.DONE)
-                    .values(state=DeliveryState.CANCELLED, worker=None, updated_at=now, finished_at=now)
+                    .values(state=DeliveryState.CANCELLED, updated_at=now, finished_at=now, **unclaimed())
                 )
         job = self.get_job(job_id)
         if not stopped:
             raise CatalogError("job_ended", f"Job {job_id} is {job.state} and cannot be cancelled.")
         return job
-
-    def requeue_worker(self, worker: str) -> int:
-        """Give back the jobs that ``worker`` claimed and can no longer account for; returns their number."""
-        count = 0
-        with self.write() as connection:
-            for state in (JobState.TRANSLATING, JobState.DERIVING):
-                count += connection.execute(
-                    update(jobs)
-                    .where(jobs.c.state == state, jobs.c.worker == worker)
-                    .values(state=BACK_TO[state], worker=None, stage=None, progress=None, updated_at=self.now())
-                ).rowcount
-        return count
-
-    def requeue_interrupted(self) -> int:
-        """At start: give back what the last run held. Returns the number of jobs and deliveries that go on.
-
-        ``translating`` becomes ``queued``, ``deriving`` becomes ``translated``, ``sending`` becomes ``pending``;
-        associations that were open are lost, so their series can complete. A job that was being selected or derived,
-        which the node does in its own process, counts an attempt: after `MAX_INTERRUPTIONS` it fails, because it may
-        be what brings the node down.
-        """
-        now = self.now()
-        count = 0
-        with self.write() as connection:
-            own = jobs.c.state.in_((JobState.SELECTING, JobState.DERIVING)) & jobs.c.worker.is_not(None)
-            connection.execute(update(jobs).where(own).values(attempts=jobs.c.attempts + 1))
-            connection.execute(
-                update(jobs)
-                .where(own, jobs.c.attempts >= MAX_INTERRUPTIONS)
-                .values(
-                    state=JobState.FAILED,
-                    failed_in=jobs.c.state,
-                    worker=None,
-                    updated_at=now,
-                    finished_at=now,
-                    **reason_values(_INTERRUPTED),
-                )
-            )
-            for state in (JobState.SELECTING, JobState.TRANSLATING, JobState.DERIVING, JobState.DERIVED):
-                count += connection.execute(
-                    update(jobs)
-                    .where(jobs.c.state == state, jobs.c.worker.is_not(None))
-                    .values(state=BACK_TO[state], worker=None, stage=None, progress=None, updated_at=now)
-                ).rowcount
-            count += connection.execute(
-                update(deliveries)
-                .where(deliveries.c.state == DeliveryState.SENDING)
-                .values(state=DeliveryState.PENDING, worker=None, updated_at=now)
-            ).rowcount
-            connection.execute(
-                update(associations).where(associations.c.closed_at.is_(None)).values(closed_at=now, outcome="lost")
-            )
-        return count

@@ -4,11 +4,13 @@ from pathlib import Path
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from dicom_node.catalog.database import Database, insert_row, path_of, reason_of, reason_values
-from dicom_node.catalog.rows import JobState, QuarantineRow, Reason, RejectedPeerRow
+from dicom_node.catalog.database import Database, insert_row, reason_values
+from dicom_node.catalog.rows import QuarantineRow, RejectedPeerRow
 from dicom_node.catalog.schema import jobs, quarantine, rejected_peers, series
+from dicom_node.states import JobState
+from s2ldm_core.problem import Problem
 
-#: Strangers cannot fill the disk: beyond this many, the peer seen longest ago is forgotten.
+#: Unknown peers cannot fill the disk: beyond this many, the peer seen longest ago is forgotten.
 MAX_REJECTED_PEERS = 1000
 
 
@@ -25,7 +27,7 @@ class Quarantine(Database):
         sop_instance_uid: str,
         path: Path | None,
         size: int,
-        reason: Reason,
+        reason: Problem,
         series_instance_uid: str | None = None,
         phase: str = "",
         model: str = "",
@@ -60,12 +62,10 @@ class Quarantine(Database):
                 peer=peer,
                 association_id=association_id,
                 sop_instance_uid=sop_instance_uid[:64],
-                path=None if path is None else str(path),
+                path=path,
                 size=size,
                 received_at=self.now(),
-                reason_code=reason.code.lower(),
-                reason_sentence=reason.sentence,
-                reason_remedy=reason.remedy,
+                **reason_values(reason),
             )
 
     def list_quarantine(self, *, limit: int = 100, offset: int = 0) -> list[QuarantineRow]:
@@ -74,24 +74,9 @@ class Quarantine(Database):
             rows = connection.execute(
                 select(quarantine).order_by(quarantine.c.id.desc()).limit(limit).offset(offset)
             ).mappings()
-            return [
-                QuarantineRow(
-                    id=row["id"],
-                    job_id=row["job_id"],
-                    series_key=row["series_id"],
-                    route=row["route"],
-                    calling_ae=row["calling_ae"],
-                    peer=row["peer"],
-                    sop_instance_uid=row["sop_instance_uid"],
-                    path=path_of(row["path"]),
-                    size=row["size"],
-                    received_at=row["received_at"],
-                    reason=reason_of(row) or Reason(code="unknown", sentence=""),
-                )
-                for row in rows
-            ]
+            return [QuarantineRow.model_validate(row) for row in rows]
 
-    def note_rejected_peer(self, *, calling_ae: str, called_ae: str, peer: str, reason: Reason) -> None:
+    def note_rejected_peer(self, *, calling_ae: str, called_ae: str, peer: str, reason: Problem) -> None:
         """Count a peer that was turned away: AE-title mistakes become visible."""
         now = self.now()
         calling_ae, called_ae, peer = calling_ae[:16], called_ae[:16], peer[:64]
@@ -129,21 +114,10 @@ class Quarantine(Database):
         """Peers that were turned away, last seen first."""
         with self.read() as connection:
             rows = connection.execute(select(rejected_peers).order_by(rejected_peers.c.last_seen_at.desc())).mappings()
-            return [
-                RejectedPeerRow(
-                    calling_ae=row["calling_ae"],
-                    called_ae=row["called_ae"],
-                    peer=row["peer"],
-                    reason=reason_of(row) or Reason(code="unknown", sentence=""),
-                    count=row["count"],
-                    first_seen_at=row["first_seen_at"],
-                    last_seen_at=row["last_seen_at"],
-                )
-                for row in rows
-            ]
+            return [RejectedPeerRow.model_validate(row) for row in rows]
 
     def _unreadable_job(
-        self, connection: Connection, route: str, phase: str, model: str, association_id: str | None, reason: Reason
+        self, connection: Connection, route: str, phase: str, model: str, association_id: str | None, reason: Problem
     ) -> int:
         now = self.now()
         if association_id is not None:

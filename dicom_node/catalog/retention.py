@@ -7,7 +7,6 @@ from pathlib import Path
 from sqlalchemy import ColumnElement, and_, delete, exists, or_, select, update
 
 from dicom_node.catalog.database import Database
-from dicom_node.catalog.rows import JobState, SeriesState
 from dicom_node.catalog.schema import (
     associations,
     derived_instances,
@@ -17,6 +16,7 @@ from dicom_node.catalog.schema import (
     quarantine,
     series,
 )
+from dicom_node.states import JobState, SeriesState
 
 _BATCH = 500
 
@@ -54,7 +54,7 @@ class Retention(Database):
             .limit(limit)
         )
         with self.read() as connection:
-            return [(key, Path(path)) for key, path in connection.execute(query)]
+            return [(key, path) for key, path in connection.execute(query)]
 
     def forget_sources(self, keys: Sequence[int]) -> None:
         """Note that these received files are gone."""
@@ -83,7 +83,7 @@ class Retention(Database):
             quarantine.c.path.is_not(None), quarantine.c.received_at <= before
         )
         with self.read() as connection:
-            return [(key, Path(path)) for key, path in connection.execute(query.limit(limit))]
+            return [(key, path) for key, path in connection.execute(query.limit(limit))]
 
     def forget_quarantined(self, keys: Sequence[int]) -> None:
         """Note that these objects are gone."""

@@ -1,96 +1,21 @@
 """What the catalog hands out and takes in: frozen values, no database objects.
 
-All times are timezone-aware UTC. All states are ``StrEnum`` members, so they compare equal to their plain names.
+A `Row` is declared once, by the names of its table's columns: the catalog reads it from the database, and the HTTP
+interface and ``--json`` give it out, without the fields that are the node's own (``exclude``) and under the names that
+the interface has for some of them (``serialization_alias``). All times are timezone-aware UTC. All states are
+``StrEnum`` members, so they compare equal to their plain names.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-#: C-STORE response statuses after which the peer has the object: success and the Storage warnings (PS3.4 B.2.3: 0xB000
-#: coercion, 0xB006 elements discarded, 0xB007 data set does not match SOP class), and duplicate SOP Instance (PS3.7
-#: C.5). The last is what some peers answer when a lost response made us send again: the UIDs of derived instances are
-#: the node's own and stand for one content, so what the peer holds under them is the object.
-ACCEPTED_STATUSES = frozenset({0x0000, 0x0111, 0xB000, 0xB006, 0xB007})
+from pydantic import BaseModel, ConfigDict, Field, computed_field, model_validator
 
-
-def is_accepted(status: int | None) -> bool:
-    """Whether a C-STORE response status says that the peer has the object."""
-    return status in ACCEPTED_STATUSES
-
-
-class SeriesState(StrEnum):
-    """Where a received series stands."""
-
-    RECEIVING = "receiving"
-    COMPLETE = "complete"
-
-
-class JobState(StrEnum):
-    """Where a job stands, in the order of its way; the last four are final until somebody retries."""
-
-    SELECTING = "selecting"
-    QUEUED = "queued"
-    TRANSLATING = "translating"
-    TRANSLATED = "translated"
-    DERIVING = "deriving"
-    DERIVED = "derived"
-    DELIVERING = "delivering"
-    DONE = "done"
-    REFUSED = "refused"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-#: Where an interrupted or retried step takes its work from again.
-BACK_TO = {
-    JobState.SELECTING: JobState.SELECTING,
-    JobState.QUEUED: JobState.QUEUED,
-    JobState.TRANSLATING: JobState.QUEUED,
-    JobState.TRANSLATED: JobState.TRANSLATED,
-    JobState.DERIVING: JobState.TRANSLATED,
-    JobState.DERIVED: JobState.TRANSLATED,
-    JobState.DELIVERING: JobState.DELIVERING,
-    JobState.REFUSED: JobState.SELECTING,
-}
-FINAL_STATES = (JobState.DONE, JobState.REFUSED, JobState.FAILED, JobState.CANCELLED)
-
-
-#: Worker of a pending delivery that the administrator wants sent now, whatever is known about the destination.
-BY_HAND = "administrator"
-
-
-class DeliveryState(StrEnum):
-    """Where a delivery stands; ``failed`` is quarantine, from which ``jobs retry`` requeues."""
-
-    PENDING = "pending"
-    SENDING = "sending"
-    DONE = "done"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-class Outcome(StrEnum):
-    """What became of a received instance.
-
-    ``new``: recorded, keep the file. ``same``: held already with the same content, drop the file and answer success.
-    ``conflict``: held already with other content; the first is kept, the caller quarantines the second.
-    """
-
-    NEW = "new"
-    SAME = "same"
-    CONFLICT = "conflict"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reason:
-    """Why something stands where it stands: code for machines, sentence and remedy for the administrator."""
-
-    code: str
-    sentence: str
-    remedy: str = ""
+from dicom_node.states import DeliveryState, JobState, SeriesState, Verdict
+from s2ldm_core.problem import Problem
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,96 +41,6 @@ class NewInstance:
 
 
 @dataclass(frozen=True, kw_only=True)
-class InstanceRow:
-    """One instance of a source series; ``path`` is None once retention has removed the file."""
-
-    series_key: int
-    series_instance_uid: str
-    study_instance_uid: str
-    sop_instance_uid: str
-    sop_class_uid: str
-    transfer_syntax_uid: str
-    path: Path | None
-    digest: str
-    size: int
-    received_at: datetime
-    called_ae: str
-    calling_ae: str
-    peer: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class AssociationRow:
-    """One association that asked for a route; open while ``closed_at`` is None."""
-
-    id: str
-    called_ae: str
-    calling_ae: str
-    peer: str
-    opened_at: datetime
-    closed_at: datetime | None
-    outcome: str | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class SeriesRow:
-    """A source series on one route (``key`` stands for the pair Series Instance UID, called AE title)."""
-
-    key: int
-    series_instance_uid: str
-    study_instance_uid: str
-    route: str
-    state: SeriesState
-    instance_count: int
-    conflict_count: int
-    first_received_at: datetime
-    last_received_at: datetime
-    completed_at: datetime | None
-    completion_signal: str | None
-    content_digest: str | None
-    calling_ae: str
-    peer: str
-    reason: Reason | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class JobRow:
-    """One source series (a fixed set of its instances) on one route.
-
-    ``model`` is the route's word for it, ``model_identity`` names its version and weights. ``series_key`` is None only
-    for the ``refused`` jobs that stand for unreadable objects. ``details`` is what the steps noted (seconds, seed,
-    selection hints); ``progress`` is 0..1 within ``stage`` while translating.
-    """
-
-    id: int
-    series_key: int | None
-    series_instance_uid: str | None
-    study_instance_uid: str | None
-    route: str
-    phase: str
-    model: str
-    model_identity: str
-    state: JobState
-    content_digest: str
-    completion_signal: str | None
-    instance_count: int
-    attempts: int
-    not_before: datetime | None
-    worker: str | None
-    stage: str | None
-    progress: float | None
-    created_at: datetime
-    updated_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
-    reason: Reason | None
-    result_path: Path | None
-    derived_series_instance_uid: str | None
-    failed_in: JobState | None
-    details: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
 class DerivedInstance:
     """One written instance of a derived series; ``path`` is absolute."""
 
@@ -214,69 +49,201 @@ class DerivedInstance:
     path: Path
 
 
-@dataclass(frozen=True, kw_only=True)
-class DeliveryInstanceRow:
-    """One derived instance of a delivery; ``status`` is the peer's last C-STORE status, None before any answer."""
+class Row(BaseModel):
+    """A row by the names of its columns; ``reason_code``, ``reason_sentence`` and ``reason_remedy`` become ``reason``."""
 
+    model_config = ConfigDict(frozen=True, protected_namespaces=(), populate_by_name=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and "reason_code" in values:
+            return {**values, "reason": problem_of(values)}
+        return values
+
+
+def problem_of(values: Mapping[Any, Any]) -> Problem | None:
+    """The reason columns of a row as a value."""
+    if not values["reason_code"]:
+        return None
+    return Problem(values["reason_code"], values["reason_sentence"] or "", values["reason_remedy"] or "")
+
+
+#: Fields that the node keeps to itself: paths, and who works on a row.
+OwnPath = Annotated[Path | None, Field(exclude=True)]
+OwnText = Annotated[str | None, Field(exclude=True)]
+OwnTime = Annotated[datetime | None, Field(exclude=True)]
+
+
+class InstanceRow(Row):
+    """One instance of a source series; ``path`` is None once retention has removed the file."""
+
+    series_key: int = Field(validation_alias="series_id")
+    series_instance_uid: str
+    study_instance_uid: str
     sop_instance_uid: str
     sop_class_uid: str
-    path: Path | None
-    status: int | None
-    comment: str
-    updated_at: datetime | None
+    transfer_syntax_uid: str
+    path: OwnPath
+    digest: str
+    size: int
+    received_at: datetime
+    called_ae: str = Field(validation_alias="route")
+    calling_ae: str
+    peer: str
 
-    @property
-    def accepted(self) -> bool:
-        """Whether the peer has confirmed that it stored the instance."""
-        return is_accepted(self.status)
+
+class AssociationRow(Row):
+    """One association that asked for a route; open while ``closed_at`` is None."""
+
+    id: str
+    called_ae: str
+    calling_ae: str
+    peer: str
+    opened_at: datetime
+    claimed_until: OwnTime = None
+    closed_at: datetime | None
+    outcome: str | None
+
+
+class SeriesRow(Row):
+    """A source series on one route (``key`` stands for the pair Series Instance UID, called AE title)."""
+
+    key: int = Field(validation_alias="id")
+    series_instance_uid: str
+    study_instance_uid: str
+    route: str
+    state: SeriesState
+    reason: Problem | None
+    instance_count: int = Field(serialization_alias="instances")
+    conflict_count: int = Field(serialization_alias="conflicts")
+    calling_ae: str
+    peer: str
+    completion_signal: str | None
+    first_received_at: datetime
+    last_received_at: datetime
+    completed_at: datetime | None
+    content_digest: OwnText
 
 
 @dataclass(frozen=True, kw_only=True)
-class DeliveryRow:
-    """One derived series to one destination."""
+class Evidence:
+    """What is known about the completeness of a series that is being received.
+
+    ``open_associations``: how many of those that sent instances of it are still open.
+    """
+
+    series: SeriesRow
+    open_associations: int
+
+
+class JobRow(Row):
+    """One source series (a fixed set of its instances) on one route.
+
+    ``model`` is the route's word for it, ``model_identity`` names its version and weights. ``series_key`` is None only
+    for the ``refused`` jobs that stand for unreadable objects. ``details`` is what the steps noted (seconds, seed,
+    selection hints); ``progress`` is 0..1 within ``stage`` while translating. Claimed by a step (``worker`` until
+    ``claimed_until``), the row is also the claim: what the step records counts only while it holds it.
+    """
+
+    id: int
+    series_key: int | None = Field(validation_alias="series_id")
+    series_instance_uid: str | None
+    study_instance_uid: str | None
+    derived_series_instance_uid: str | None
+    route: str
+    phase: str
+    model: str
+    model_identity: str
+    state: JobState
+    reason: Problem | None
+    instance_count: int = Field(serialization_alias="instances")
+    attempts: int
+    stage: str | None
+    progress: float | None
+    completion_signal: str | None
+    details: dict[str, Any]
+    created_at: datetime
+    updated_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    not_before: datetime | None = Field(serialization_alias="next_attempt_at")
+    worker: OwnText
+    claimed_until: OwnTime
+    content_digest: OwnText
+    result_path: OwnPath
+    failed_in: Annotated[JobState | None, Field(exclude=True)]
+
+    @property
+    def claim_name(self) -> str:
+        """A name for the claim's own folder: the last holder of a claim that ran out may still write into its."""
+        return f"{self.id}.{str(self.worker).rpartition(':')[2]}"
+
+
+class DeliveryInstanceRow(Row):
+    """One derived instance of a delivery, with the destination's last answer; ``verdict`` is None before any.
+
+    ``status`` is the answer in the protocol's own terms, for people: a C-STORE status, or an HTTP status.
+    """
+
+    sop_instance_uid: str
+    sop_class_uid: OwnText
+    path: OwnPath
+    verdict: Annotated[Verdict | None, Field(exclude=True)]
+    status: int | None
+    comment: str
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def accepted(self) -> bool:
+        """Whether the destination has confirmed that it holds the instance."""
+        return self.verdict is Verdict.ACCEPTED
+
+
+class DeliveryRow(Row):
+    """One derived series to one destination; while ``sending``, also the claim of the step that sends it."""
 
     id: int
     job_id: int
     route: str
     destination: str
-    series_instance_uid: str
+    series_instance_uid: str = Field(validation_alias="derived_series_instance_uid")
     state: DeliveryState
+    reason: Problem | None
+    instance_count: int = Field(serialization_alias="instances")
+    accepted_count: int = Field(serialization_alias="accepted")
     attempts: int
-    not_before: datetime | None
-    worker: str | None
     created_at: datetime
     updated_at: datetime
     finished_at: datetime | None
-    instance_count: int
-    accepted_count: int
-    reason: Reason | None
+    not_before: datetime | None = Field(serialization_alias="next_attempt_at")
+    worker: OwnText
+    claimed_until: OwnTime
 
 
-@dataclass(frozen=True, kw_only=True)
-class QuarantineRow:
+class QuarantineRow(Row):
     """A received object that cannot go on: unreadable, or another content under a UID already held."""
 
     id: int
     job_id: int | None
-    series_key: int | None
+    series_key: int | None = Field(validation_alias="series_id")
     route: str
     calling_ae: str
     peer: str
     sop_instance_uid: str
-    path: Path | None
+    path: OwnPath
     size: int
     received_at: datetime
-    reason: Reason
+    reason: Problem
 
 
-@dataclass(frozen=True, kw_only=True)
-class RejectedPeerRow:
-    """Peers seen but not served: AE-title mistakes and strangers, made visible."""
+class RejectedPeerRow(Row):
+    """Peers seen but not served: AE-title mistakes and unknown senders, made visible."""
 
     calling_ae: str
     called_ae: str
     peer: str
-    reason: Reason
+    reason: Problem
     count: int
     first_seen_at: datetime
     last_seen_at: datetime

@@ -1,6 +1,8 @@
-"""The catalog's tables, their version, and how an older database becomes a newer one."""
+"""The catalog's tables as they are now; `dicom_node.catalog.migrations` makes them out of those of earlier versions."""
 
+import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
@@ -20,8 +22,6 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
 )
-
-SCHEMA_VERSION = 1
 
 
 class UTCDateTime(TypeDecorator[datetime]):
@@ -43,18 +43,56 @@ class UTCDateTime(TypeDecorator[datetime]):
         return None if value is None else value.replace(tzinfo=UTC)
 
 
+class JSONText(TypeDecorator[dict[str, Any]]):
+    """A JSON object, as text."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: dict[str, Any] | None, dialect: Dialect) -> str | None:
+        """Python to database."""
+        return None if value is None else json.dumps(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> dict[str, Any] | None:
+        """Database to Python."""
+        return None if value is None else json.loads(value)
+
+
+class PathText(TypeDecorator[Path]):
+    """An absolute path, as text."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Path | None, dialect: Dialect) -> str | None:
+        """Python to database."""
+        return None if value is None else str(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Path | None:
+        """Database to Python."""
+        return None if value is None else Path(value)
+
+
 # UIDs have at most 64 characters and AE titles at most 16 (PS3.5 6.2).
 _UID = String(64)
 _AE = String(16)
 
 metadata = MetaData()
 
-schema_version = Table(
-    "schema_version",
-    metadata,
-    Column("version", Integer, primary_key=True),
-    Column("applied_at", UTCDateTime, nullable=False),
-)
+
+def _reason(*, nullable: bool = True) -> tuple[Column[Any], ...]:
+    """Why a row stands where it stands (`s2ldm_core.problem.Problem`)."""
+    return (
+        Column("reason_code", String(64), nullable=nullable),
+        Column("reason_sentence", Text, nullable=nullable),
+        Column("reason_remedy", Text, nullable=nullable),
+    )
+
+
+def _claim() -> tuple[Column[Any], ...]:
+    """Who works on a row, and until when unless they say again that they do."""
+    return (Column("worker", String(128)), Column("claimed_until", UTCDateTime))
+
 
 associations = Table(
     "associations",
@@ -64,9 +102,11 @@ associations = Table(
     Column("calling_ae", _AE, nullable=False),
     Column("peer", String(64), nullable=False),
     Column("opened_at", UTCDateTime, nullable=False),
+    Column("claimed_until", UTCDateTime),
     Column("closed_at", UTCDateTime),
     Column("outcome", String(16)),
     Index("ix_associations_closed_at", "closed_at"),
+    Index("ix_associations_claimed_until", "claimed_until"),
 )
 
 series = Table(
@@ -86,9 +126,7 @@ series = Table(
     Column("content_digest", String(64)),
     Column("calling_ae", _AE, nullable=False),
     Column("peer", String(64), nullable=False),
-    Column("reason_code", String(64)),
-    Column("reason_sentence", Text),
-    Column("reason_remedy", Text),
+    *_reason(),
     UniqueConstraint("series_instance_uid", "route", name="uq_series_uid_route"),
     Index("ix_series_state", "state", "last_received_at"),
 )
@@ -101,7 +139,7 @@ instances = Table(
     Column("sop_instance_uid", _UID, nullable=False),
     Column("sop_class_uid", _UID, nullable=False),
     Column("transfer_syntax_uid", _UID, nullable=False),
-    Column("path", Text),
+    Column("path", PathText),
     Column("digest", String(64), nullable=False),
     Column("size", BigInteger, nullable=False),
     Column("received_at", UTCDateTime, nullable=False),
@@ -127,23 +165,22 @@ jobs = Table(
     Column("instance_count", Integer, nullable=False),
     Column("attempts", Integer, nullable=False, default=0),
     Column("not_before", UTCDateTime),
-    Column("worker", String(128)),
+    *_claim(),
     Column("stage", String(32)),
     Column("progress", Float),
     Column("created_at", UTCDateTime, nullable=False),
     Column("updated_at", UTCDateTime, nullable=False),
     Column("started_at", UTCDateTime),
     Column("finished_at", UTCDateTime),
-    Column("reason_code", String(64)),
-    Column("reason_sentence", Text),
-    Column("reason_remedy", Text),
+    *_reason(),
     Column("failed_in", String(16)),
-    Column("result_path", Text),
+    Column("result_path", PathText),
     Column("derived_series_instance_uid", _UID),
-    Column("details", Text, nullable=False, default="{}"),
+    Column("details", JSONText, nullable=False, default=dict),
     # The same content on the same route with the same model is the same job, whoever sends it again.
     UniqueConstraint("series_id", "content_digest", "model_identity", name="uq_jobs_identity"),
     Index("ix_jobs_state", "state", "id"),
+    Index("ix_jobs_claimed_until", "claimed_until"),
 )
 
 job_instances = Table(
@@ -162,7 +199,7 @@ derived_instances = Table(
     Column("job_id", ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
     Column("sop_instance_uid", _UID, primary_key=True),
     Column("sop_class_uid", _UID, nullable=False),
-    Column("path", Text),
+    Column("path", PathText),
     Column("ordinal", Integer, nullable=False),
 )
 
@@ -175,15 +212,14 @@ deliveries = Table(
     Column("state", String(16), nullable=False),
     Column("attempts", Integer, nullable=False, default=0),
     Column("not_before", UTCDateTime),
-    Column("worker", String(128)),
+    *_claim(),
     Column("created_at", UTCDateTime, nullable=False),
     Column("updated_at", UTCDateTime, nullable=False),
     Column("finished_at", UTCDateTime),
-    Column("reason_code", String(64)),
-    Column("reason_sentence", Text),
-    Column("reason_remedy", Text),
+    *_reason(),
     UniqueConstraint("job_id", "destination", name="uq_deliveries_job_destination"),
     Index("ix_deliveries_state", "state", "not_before"),
+    Index("ix_deliveries_claimed_until", "claimed_until"),
 )
 
 delivery_instances = Table(
@@ -191,6 +227,7 @@ delivery_instances = Table(
     metadata,
     Column("delivery_id", ForeignKey("deliveries.id", ondelete="CASCADE"), primary_key=True),
     Column("sop_instance_uid", _UID, primary_key=True),
+    Column("verdict", String(16)),
     Column("status", Integer),
     Column("comment", String(256), nullable=False, default=""),
     Column("updated_at", UTCDateTime),
@@ -207,12 +244,10 @@ quarantine = Table(
     Column("peer", String(64), nullable=False),
     Column("association_id", String(64)),
     Column("sop_instance_uid", _UID, nullable=False),
-    Column("path", Text),
+    Column("path", PathText),
     Column("size", BigInteger, nullable=False),
     Column("received_at", UTCDateTime, nullable=False),
-    Column("reason_code", String(64), nullable=False),
-    Column("reason_sentence", Text, nullable=False),
-    Column("reason_remedy", Text, nullable=False, default=""),
+    *_reason(nullable=False),
     Index("ix_quarantine_association", "association_id"),
 )
 

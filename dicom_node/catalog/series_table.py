@@ -1,15 +1,16 @@
-"""Series: which are due, what completes them, which job follows."""
+"""Series: what is known about their completeness, and which job follows."""
 
 import hashlib
-from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, exists, func, insert, select, update
+from sqlalchemy import Connection, Select, func, insert, select, update
 
-from dicom_node.catalog.database import Database, insert_row, path_of, reason_of, reason_values
-from dicom_node.catalog.rows import InstanceRow, JobState, Reason, SeriesRow, SeriesState
+from dicom_node.catalog.database import Database, insert_row, reason_values, unclaimed
+from dicom_node.catalog.rows import Evidence, InstanceRow, SeriesRow
 from dicom_node.catalog.schema import associations, instances, job_instances, jobs, series
+from dicom_node.states import JobState, SeriesState
+from s2ldm_core.problem import Problem
 
 #: Jobs that late slices can still overtake: nothing of them has left the node.
 _SUPERSEDABLE = (
@@ -25,37 +26,25 @@ _SUPERSEDABLE = (
 class SeriesTable(Database):
     """The catalog's series."""
 
-    def series_due(
-        self, now: datetime, quiet_seconds: float, *, open_association_seconds: float = 300.0
-    ) -> list[tuple[SeriesRow, str]]:
-        """Series that are complete by the signals at hand, each with the signal that decided.
-
-        ``released``: no association that sent instances of the series is open, and none has arrived for
-        ``quiet_seconds``. ``quiet``: an association is still open (some senders keep theirs for hours), but nothing of
-        this series has arrived for ``open_association_seconds``.
-        """
-        still_open = exists(
-            select(instances.c.id)
-            .join(associations, associations.c.id == instances.c.association_id)
+    def series_evidence(self) -> list[Evidence]:
+        """What is known about every series that is being received, longest without a new instance first."""
+        open_associations = (
+            select(func.count(associations.c.id.distinct()))
+            .join(instances, instances.c.association_id == associations.c.id)
             .where(instances.c.series_id == series.c.id, associations.c.closed_at.is_(None))
+            .correlate(series)
+            .scalar_subquery()
         )
-        due = (
-            select(series, still_open.label("still_open"))
-            .where(
-                series.c.state == SeriesState.RECEIVING,
-                series.c.last_received_at <= now - timedelta(seconds=quiet_seconds),
-            )
+        query = (
+            select(series, open_associations.label("open_associations"))
+            .where(series.c.state == SeriesState.RECEIVING)
             .order_by(series.c.last_received_at)
         )
-        patience = now - timedelta(seconds=max(open_association_seconds, quiet_seconds))
         with self.read() as connection:
-            found = []
-            for row in connection.execute(due).mappings():
-                if not row["still_open"]:
-                    found.append((series_row(row), "released"))
-                elif row["last_received_at"] <= patience:
-                    found.append((series_row(row), "quiet"))
-            return found
+            return [
+                Evidence(series=SeriesRow.model_validate(row), open_associations=row["open_associations"])
+                for row in connection.execute(query).mappings()
+            ]
 
     def complete_series(
         self,
@@ -110,10 +99,10 @@ class SeriesTable(Database):
             ignored = late == "ignore" and bool(ran) and not known
             reason = None
             if ignored:
-                reason = Reason(
-                    code="late_instances_ignored",
-                    sentence=f"Instances arrived after job {ran[-1]['id']} had begun; the route ignores them.",
-                    remedy="Set the route's late to rerun, or retry the job by sending the whole series again.",
+                reason = Problem(
+                    "late_instances_ignored",
+                    f"Instances arrived after job {ran[-1]['id']} had begun; the route ignores them.",
+                    "Set the route's late to rerun, or retry the job by sending the whole series again.",
                 )
             now = self.now()
             connection.execute(
@@ -145,19 +134,13 @@ class SeriesTable(Database):
             self._supersede(connection, earlier, job_id, now)
             return job_id
 
-    def get_series(self, series_key: int) -> SeriesRow | None:
-        """One series."""
-        with self.read() as connection:
-            row = connection.execute(select(series).where(series.c.id == series_key)).mappings().first()
-            return None if row is None else series_row(row)
-
     def list_series(self, *, state: str | None = None, limit: int = 100, offset: int = 0) -> list[SeriesRow]:
         """Series, newest first."""
         query = select(series).order_by(series.c.id.desc()).limit(limit).offset(offset)
         if state is not None:
             query = query.where(series.c.state == state)
         with self.read() as connection:
-            return [series_row(row) for row in connection.execute(query).mappings()]
+            return [SeriesRow.model_validate(row) for row in connection.execute(query).mappings()]
 
     def count_series(self) -> dict[str, int]:
         """Number of series by state."""
@@ -169,19 +152,17 @@ class SeriesTable(Database):
         """All instances of a series on its route, by SOP Instance UID."""
         query = instance_query().where(instances.c.series_id == series_key)
         with self.read() as connection:
-            return [instance_row(row) for row in connection.execute(query).mappings()]
+            return [InstanceRow.model_validate(row) for row in connection.execute(query).mappings()]
 
     def _supersede(self, connection: Connection, earlier: Any, job_id: int, now: datetime) -> None:
         overtaken = [job["id"] for job in earlier if job["state"] in _SUPERSEDABLE]
         if not overtaken:
             return
-        reason = Reason(
-            code="superseded", sentence=f"More instances arrived, or the model changed: job {job_id} replaces this one."
-        )
+        reason = Problem("superseded", f"More instances arrived, or the model changed: job {job_id} replaces this one.")
         connection.execute(
             update(jobs)
             .where(jobs.c.id.in_(overtaken))
-            .values(state=JobState.CANCELLED, updated_at=now, finished_at=now, worker=None, **reason_values(reason))
+            .values(state=JobState.CANCELLED, updated_at=now, finished_at=now, **unclaimed(), **reason_values(reason))
         )
 
 
@@ -200,50 +181,10 @@ def content_digest(members: Any) -> str:
     return digest.hexdigest()
 
 
-def series_row(row: Mapping[Any, Any]) -> SeriesRow:
-    """A database row as a value."""
-    return SeriesRow(
-        key=row["id"],
-        series_instance_uid=row["series_instance_uid"],
-        study_instance_uid=row["study_instance_uid"],
-        route=row["route"],
-        state=SeriesState(row["state"]),
-        instance_count=row["instance_count"],
-        conflict_count=row["conflict_count"],
-        first_received_at=row["first_received_at"],
-        last_received_at=row["last_received_at"],
-        completed_at=row["completed_at"],
-        completion_signal=row["completion_signal"],
-        content_digest=row["content_digest"],
-        calling_ae=row["calling_ae"],
-        peer=row["peer"],
-        reason=reason_of(row),
-    )
-
-
 def instance_query() -> Select[Any]:
     """Instances with what their series knows about them."""
     return (
         select(instances, series.c.series_instance_uid, series.c.study_instance_uid, series.c.route)
         .join(series, series.c.id == instances.c.series_id)
         .order_by(instances.c.sop_instance_uid)
-    )
-
-
-def instance_row(row: Mapping[Any, Any]) -> InstanceRow:
-    """A database row as a value."""
-    return InstanceRow(
-        series_key=row["series_id"],
-        series_instance_uid=row["series_instance_uid"],
-        study_instance_uid=row["study_instance_uid"],
-        sop_instance_uid=row["sop_instance_uid"],
-        sop_class_uid=row["sop_class_uid"],
-        transfer_syntax_uid=row["transfer_syntax_uid"],
-        path=path_of(row["path"]),
-        digest=row["digest"],
-        size=row["size"],
-        received_at=row["received_at"],
-        called_ae=row["route"],
-        calling_ae=row["calling_ae"],
-        peer=row["peer"],
     )

@@ -9,9 +9,9 @@ import typer
 from dicom_node import __version__
 from dicom_node.cli import checking, jobs, models, peers, routes, running, translating
 from dicom_node.cli.output import stderr
-from dicom_node.errors import ConfigError, NodeError
+from dicom_node.errors import ConfigError
 from dicom_node.privacy import silence_attribute_values
-from s2ldm_core.errors import S2LDMError
+from s2ldm_core.problem import ProblemError
 
 #: Exit codes: done, failed, wrong use.
 DONE, FAILED, WRONG_USE = 0, 1, 2
@@ -52,13 +52,13 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     silence_attribute_values()
     try:
         app(args=None if arguments is None else list(arguments), prog_name="s2ldm-node")
-    except (NodeError, S2LDMError) as error:
+    except ProblemError as error:
         console = stderr()
         first, *more = error.sentence.splitlines()
         console.print(f"error: {first}", style="bold red", markup=False, highlight=False, soft_wrap=True)
         for line in (*more, error.remedy):
             if line:
                 console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
-        console.print(f"  ({error.code.lower()})", style="dim", markup=False, highlight=False)
+        console.print(f"  ({error.code})", style="dim", markup=False, highlight=False)
         sys.exit(WRONG_USE if isinstance(error, ConfigError) else FAILED)
     sys.exit(DONE)

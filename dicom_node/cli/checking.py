@@ -12,7 +12,6 @@ from typing import Annotated
 import typer
 
 from dicom_node.cli.output import ConfigOption, print_table
-from dicom_node.cli.peers import calling_ae
 from dicom_node.config import Settings, default_config_path, load_settings
 from dicom_node.errors import NodeError
 from dicom_node.service.health import disk_problem
@@ -135,20 +134,9 @@ def _model(model: str, *, phases: set[str]) -> str:
 
 
 def _destination(name: str, settings: Settings) -> str:
-    from dicom_node.deliver.scu import echo
-    from dicom_node.derive import OutputForm
+    from dicom_node.derive.forms import output_form
 
-    destination = settings.destinations[name]
-    forms = {OutputForm(route.output) for route in settings.routes.values() if name in route.destinations}
-    calling = calling_ae(destination, settings)
-    where = f"{destination.ae_title} at {destination.host}:{destination.port}"
-    refused = echo(destination, calling_ae=calling, storage=sorted({form.sop_class_uid for form in forms}))
-    if refused:
-        raise NodeError(
-            "no_context",
-            f"{where} answers, but does not take {', '.join(uid.name for uid in refused)} from {calling}.",
-            "Enable it there, or choose another output for the routes.",
-        )
-    if not forms:
-        return f"{where} answers; no route sends to it"
-    return f"{where} answers and takes {', '.join(sorted(form.sop_class_uid.name for form in forms))} from {calling}"
+    outputs = {route.output for route in settings.routes.values() if name in route.destinations}
+    destination = settings.destinations[name].open(own_ae_title=settings.node.ae_title)
+    found = destination.check(sorted({output_form(output).sop_class_uid for output in outputs}))
+    return found if outputs else f"{found}; no route sends to it"

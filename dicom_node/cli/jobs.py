@@ -2,7 +2,6 @@
 
 from dataclasses import asdict
 from datetime import timedelta
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,11 +9,13 @@ import typer
 from dicom_node.cli.output import ConfigOption, JsonOption, print_json, print_table, time_text
 from dicom_node.config import load_settings
 from dicom_node.errors import CatalogError
+from dicom_node.states import JobState
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from dicom_node.catalog import Catalog, JobRow, Reason
+    from dicom_node.catalog import Catalog, DeliveryRow, JobRow
+    from s2ldm_core.problem import Problem
 
 commands = typer.Typer(help="Jobs: one series on one route.", no_args_is_help=True)
 
@@ -42,31 +43,16 @@ _FIELDS = {
 JobArgument = Annotated[int, typer.Argument(metavar="JOB", help="The job's number.")]
 
 
-class StateName(StrEnum):
-    """States of a job."""
-
-    SELECTING = "selecting"
-    QUEUED = "queued"
-    TRANSLATING = "translating"
-    TRANSLATED = "translated"
-    DERIVING = "deriving"
-    DELIVERING = "delivering"
-    DONE = "done"
-    REFUSED = "refused"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
 @commands.command("list", epilog="Example: s2ldm-node jobs list --state failed")
 def list_jobs(
     config: ConfigOption = None,
-    state: Annotated[StateName | None, typer.Option(help="Only jobs in this state.", show_default=False)] = None,
+    state: Annotated[JobState | None, typer.Option(help="Only jobs in this state.", show_default=False)] = None,
     limit: Annotated[int, typer.Option(min=1, help="Most jobs to list, newest first.")] = 50,
     as_json: JsonOption = False,
 ) -> None:
     """List jobs, newest first, each with its state and reason."""
     with _catalog(config) as catalog:
-        rows = catalog.list_jobs(state=None if state is None else state.value, limit=limit)
+        rows = catalog.list_jobs(state=state, limit=limit)
         receiving = catalog.count_series().get("receiving", 0)
         since = catalog.now() - _TURNED_AWAY_WITHIN
         turned_away = [peer for peer in catalog.rejected_peers() if peer.last_seen_at > since][:_TURNED_AWAY_SHOWN]
@@ -109,7 +95,7 @@ def show_job(job_id: JobArgument, config: ConfigOption = None, as_json: JsonOpti
         job = catalog.get_job(job_id)
         deliveries = catalog.list_deliveries(job_id=job_id, limit=1000)
     if as_json:
-        print_json(_plain(job) | {"deliveries": [asdict(one) for one in deliveries]})
+        print_json(_plain(job) | {"deliveries": [_plain(one) for one in deliveries]})
         return
     print_table(("", ""), _shown(job))
     if deliveries:
@@ -170,16 +156,16 @@ def _state(job: "JobRow") -> str:
     return job.state if job.progress is None else f"{job.state} ({job.stage} {job.progress:.0%})"
 
 
-def _reason(reason: "Reason | None") -> str:
+def _reason(reason: "Problem | None") -> str:
     return "" if reason is None else f"{reason.sentence} {reason.remedy}".strip()
 
 
-def _plain(job: "JobRow") -> dict[str, Any]:
-    return asdict(job)
+def _plain(row: "JobRow | DeliveryRow") -> dict[str, Any]:
+    return dict(row) | {"reason": None if row.reason is None else asdict(row.reason)}
 
 
 def _shown(job: "JobRow") -> list[tuple[str, object]]:
-    fields = asdict(job) | {"reason": _reason(job.reason), "state": _state(job)}
+    fields = dict(job) | {"reason": _reason(job.reason), "state": _state(job)}
     fields |= {name: time_text(value) for name, value in fields.items() if name.endswith("_at") or name == "not_before"}
     shown = [(title, fields[name]) for name, title in _FIELDS.items() if fields[name] not in (None, "", 0)]
     return shown + [(name.replace("_", " "), _plain_text(value)) for name, value in job.details.items()]

@@ -7,8 +7,11 @@ from typing import Annotated
 import typer
 
 from dicom_node.cli.output import ConfigOption, item_progress, stderr
-from dicom_node.config import Destination, Settings, load_settings
+from dicom_node.config import Settings, load_settings
+from dicom_node.deliver.destinations import Destination, DestinationSettings
+from dicom_node.deliver.destinations.dicom import DicomSettings
 from dicom_node.errors import ConfigError, NodeError
+from dicom_node.states import Verdict
 
 _ADDRESS = re.compile(r"(?P<ae_title>[^@]{1,16})@(?P<host>.+):(?P<port>\d{1,5})")
 
@@ -26,35 +29,40 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Example: s2ldm-node send ncct-series/ CECT_ART@127.0.0.1:11112")(send)
 
 
-def find_destination(name: str, settings: Settings) -> Destination:
-    """A destination by name or by ``AE_TITLE@HOST:PORT``; raises `ConfigError` (``destination_unknown``)."""
-    if name in settings.destinations:
-        return settings.destinations[name]
-    if match := _ADDRESS.fullmatch(name):
+def find_destination(name: str, settings: Settings, calling: str | None) -> Destination:
+    """A destination by name or by ``AE_TITLE@HOST:PORT``.
+
+    Raises
+    ------
+    ConfigError
+        ``destination_unknown``, or ``destination_not_called`` where ``calling`` is given but means nothing.
+    """
+    return _find_settings(name, settings, calling).open(own_ae_title=settings.node.ae_title)
+
+
+def _find_settings(name: str, settings: Settings, calling: str | None) -> DestinationSettings:
+    found = settings.destinations.get(name)
+    if found is None and (match := _ADDRESS.fullmatch(name)):
         try:
-            return Destination(ae_title=match["ae_title"], host=match["host"], port=int(match["port"]))
+            found = DicomSettings(ae_title=match["ae_title"], host=match["host"], port=int(match["port"]))
         except ValueError as error:
             raise ConfigError("destination_unknown", f"{name} is no AE title, host and port.") from error
-    raise ConfigError(
-        "destination_unknown",
-        f"There is no destination {name!r}.",
-        f"Use AE_TITLE@HOST:PORT or one of: {', '.join(settings.destinations) or 'none configured'}.",
-    )
-
-
-def calling_ae(destination: Destination, settings: Settings, calling: str | None = None) -> str:
-    """The AE title to call a destination with."""
-    return calling or destination.calling_ae_title or settings.node.ae_title
+    if found is None:
+        raise ConfigError(
+            "destination_unknown",
+            f"There is no destination {name!r}.",
+            f"Use AE_TITLE@HOST:PORT or one of: {', '.join(settings.destinations) or 'none configured'}.",
+        )
+    if calling is None:
+        return found
+    if not isinstance(found, DicomSettings):
+        raise ConfigError("destination_not_called", f"{name} is no DICOM peer; --calling means nothing to it.")
+    return found.model_copy(update={"calling_ae_title": calling})
 
 
 def echo(destination: DestinationArgument, config: ConfigOption = None, calling: CallingOption = None) -> None:
-    """Verify a destination with C-ECHO."""
-    from dicom_node.deliver.scu import echo as c_echo
-
-    settings = load_settings(config)
-    peer = find_destination(destination, settings)
-    c_echo(peer, calling_ae=calling_ae(peer, settings, calling))
-    typer.echo(f"{peer.ae_title} at {peer.host}:{peer.port} answers")
+    """Verify that a destination answers: a DICOM peer with C-ECHO."""
+    typer.echo(find_destination(destination, load_settings(config), calling).check())
 
 
 def send(
@@ -63,23 +71,18 @@ def send(
     config: ConfigOption = None,
     calling: CallingOption = None,
 ) -> None:
-    """Send a folder's DICOM files with C-STORE. Fails unless every one is accepted."""
-    from dicom_node.deliver.scu import send_files
-    from dicom_node.deliver.status import Verdict, status_sentence
+    """Send a folder's DICOM files. Fails unless every one is accepted."""
     from dicom_node.series.headers import is_dicom
 
-    settings = load_settings(config)
-    peer = find_destination(destination, settings)
+    peer = find_destination(destination, load_settings(config), calling)
     files = [folder] if folder.is_file() else sorted(path for path in folder.rglob("*") if path.is_file())
     dicom = [path for path in files if is_dicom(path)]
     if not dicom:
         raise NodeError("no_dicom", f"There are no DICOM files in {folder}.", "Name a folder with DICOM files.")
     with item_progress("Sending", total=len(dicom)) as advance:
-        answers = send_files(
-            dicom, peer, calling_ae=calling_ae(peer, settings, calling), on_status=lambda _answer: advance()
-        )
+        answers = peer.send(dicom, on_answer=lambda _answer: advance(), should_stop=lambda: False)
     accepted = sum(answer.verdict is Verdict.ACCEPTED for answer in answers)
-    typer.echo(f"{accepted} of {len(dicom)} files accepted by {peer.ae_title}")
+    typer.echo(f"{accepted} of {len(dicom)} files accepted by {peer.name}")
     if len(files) > len(dicom):
         typer.echo(f"{len(files) - len(dicom)} files are not DICOM and were passed over.")
     if accepted == len(dicom):
@@ -87,6 +90,5 @@ def send(
     console = stderr()
     for answer in answers:
         if answer.verdict is not Verdict.ACCEPTED:
-            why = status_sentence(answer.status) if answer.status is not None else answer.comment or "gave no answer"
-            console.print(f"{answer.path.name}: {peer.ae_title} {why}", markup=False, highlight=False, soft_wrap=True)
+            console.print(f"{answer.path.name}: {answer.comment}", markup=False, highlight=False, soft_wrap=True)
     raise NodeError("not_all_accepted", f"{len(dicom) - accepted} of {len(dicom)} files were not accepted.")

@@ -36,31 +36,38 @@ def try_routes(
 ) -> None:
     """Say, for every series in a folder, which routes would translate it, and why not. Nothing is sent or stored."""
     from dicom_node.series import examine_series
-    from dicom_node.series.headers import group_by_series
+    from dicom_node.series.headers import SELECTION_KEYWORDS
     from dicom_node.service.models import model_min_slices
+    from s2ldm_core.io.series import group_by_series
 
     settings = load_settings(config)
-    groups, strangers = group_by_series(path for path in sorted(folder.rglob("*")) if path.is_file())
+    not_dicom: list[Path] = []
+    groups = group_by_series(
+        (path for path in sorted(folder.rglob("*")) if path.is_file()),
+        keep=lambda path, _: path,
+        unusable=lambda path, _: not_dicom.append(path),
+        keywords=SELECTION_KEYWORDS,
+    )
     if not groups:
         raise NodeError("no_series", f"There is no DICOM series in {folder}.", "Name a folder with DICOM files.")
     rows = []
-    for uid, paths in groups.items():
+    for uid, found in groups.items():
         for title, route in settings.routes.items():
             least = max(settings.min_slices(title), model_min_slices(route.model))
-            decision = examine_series(paths, min_slices=least, check_hu=route.enhancement_check == "hu")
+            decision = examine_series(found.files, route=route, min_slices=least)
             rows.append(
                 {
                     "series": uid,
                     "route": title,
-                    "images": len(paths),
+                    "images": len(found.files),
                     "accepted": decision.accepted,
                     "code": decision.code,
-                    "reason": f"{decision.sentence} {decision.remedy}".strip(),
+                    "reason": decision.reason,
                     "details": dict(decision.details),
                 }
             )
     if as_json:
-        print_json({"decisions": rows, "not_dicom": strangers})
+        print_json({"decisions": rows, "not_dicom": len(not_dicom)})
         return
     print_table(
         ("SERIES", "IMAGES", "ROUTE", "DECISION", "REASON"),
@@ -69,5 +76,5 @@ def try_routes(
             for row in rows
         ),
     )
-    if strangers:
-        typer.echo(f"{strangers} files are not DICOM and were passed over.")
+    if not_dicom:
+        typer.echo(f"{len(not_dicom)} files are not DICOM and were passed over.")

@@ -7,23 +7,12 @@ from typing import Annotated
 import typer
 
 from dicom_node.cli.output import stage_progress, stdout
+from dicom_node.derive.forms import FORM_NAMES
+from dicom_node.phases import PHASES
 
-
-class PhaseName(StrEnum):
-    """Phases that a model may know."""
-
-    ARTERIAL = "arterial"
-    VENOUS = "venous"
-    DELAYED = "delayed"
-
-
-class FormName(StrEnum):
-    """Output forms."""
-
-    SC = "sc"
-    CT = "ct"
-    MULTIFRAME_SC = "multiframe-sc"
-    NIFTI = "nifti"
+# typer takes a choice as an enumeration only; mypy cannot see the members of these.
+PhaseName = StrEnum("PhaseName", {name: name for name in PHASES})  # type: ignore[misc]
+FormName = StrEnum("FormName", {name: name for name in (*FORM_NAMES, "nifti")})  # type: ignore[misc]
 
 
 def register(app: typer.Typer) -> None:
@@ -70,6 +59,8 @@ def translate(
         )
     written = done.paths[0] if len(done.paths) == 1 else f"{len(done.paths)} files in {output_path}"
     console = stdout()
-    console.print(f"{done.phase}, {done.model}: {written}", markup=False, highlight=False, soft_wrap=True)
-    seconds = ", ".join(f"{name} {value:.1f}" for name, value in done.seconds.items())
+    console.print(
+        f"{done.translation.phase}, {done.translation.model}: {written}", markup=False, highlight=False, soft_wrap=True
+    )
+    seconds = ", ".join(f"{name} {value:.1f}" for name, value in done.translation.seconds.items())
     console.print(f"seconds: {seconds}", markup=False, highlight=False, soft_wrap=True)

@@ -3,7 +3,6 @@
 from dicom_node.config.loading import default_config_path, load_settings, parse_settings
 from dicom_node.config.settings import (
     ComputeSettings,
-    Destination,
     LogSettings,
     NodeSettings,
     Peer,
@@ -17,7 +16,6 @@ from dicom_node.config.settings import (
 
 __all__ = [
     "ComputeSettings",
-    "Destination",
     "LogSettings",
     "NodeSettings",
     "Peer",

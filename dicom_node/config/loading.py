@@ -5,36 +5,19 @@
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import BaseModel, ValidationError
-
-from dicom_node.config.settings import Settings, nearest
+from dicom_node.config.settings import Settings
 from dicom_node.errors import ConfigError
+from s2ldm_core.documents import Document, Location, parse_document, read_document, validate
+from s2ldm_core.errors import DocumentError
 
 ENVIRONMENT_PREFIX = "S2LDM_"
 # Sections whose keys are names; an override of one key keeps the others of the defaults.
 _MAPS = ("routes", "destinations")
-
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """Refuses a key that stands twice, of which YAML would silently keep the last: a second ``routes:`` at the end."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """As usual, but each key once."""
-        lines: dict[str, int] = {}
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                continue
-            line = key.start_mark.line + 1
-            if key.value in lines:
-                raise yaml.YAMLError(f"the key {key.value} stands twice, in lines {lines[key.value]} and {line}.")
-            lines[key.value] = line
-        return super().construct_mapping(node, deep)
 
 
 def default_config_path() -> Path:
@@ -56,39 +39,40 @@ def load_settings(path: Path | None = None, *, environ: Mapping[str, str] | None
     """
     path = path or default_config_path()
     try:
-        document = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)  # noqa: S506 (a SafeLoader)
+        document = read_document(path, name=f"The configuration {path}")
     except OSError as error:
         raise ConfigError(
             "config_unreadable",
             f"The configuration {path} cannot be read: {error.strerror or type(error).__name__}.",
             "Name a YAML file with --config; s2ldm-node check --defaults prints one to begin with.",
         ) from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(
-            "config_unreadable", f"The configuration {path} is not valid YAML: {error}", "Correct the file there."
-        ) from error
-    return parse_settings(document, source=str(path), environ=os.environ if environ is None else environ)
+    except DocumentError as error:
+        raise ConfigError("config_unreadable", error.sentence, "Correct the file there.") from error
+    return _settings(document, source=str(path), environ=os.environ if environ is None else environ)
 
 
 def parse_settings(
-    document: object, *, source: str = "configuration", environ: Mapping[str, str] | None = None
+    values: object, *, source: str = "configuration", environ: Mapping[str, str] | None = None
 ) -> Settings:
     """Validate a configuration that is at hand as plain values; errors as in `load_settings`."""
-    if document is None:
-        document = {}
-    if not isinstance(document, dict):
+    return _settings(Document(values=values), source=source, environ=environ or {})
+
+
+def _settings(document: Document, *, source: str, environ: Mapping[str, str]) -> Settings:
+    values = {} if document.values is None else document.values
+    if not isinstance(values, dict):
         raise ConfigError("config_invalid", f"{source}: the file must hold keys and values, such as node: and routes:.")
-    overrides = sorted(filter(_is_override, environ or {}))
-    merged = _override(document, {name: (environ or {})[name] for name in overrides})
+    overrides = {name: environ[name] for name in sorted(filter(_is_override, environ))}
     if overrides:
         source += f" with {', '.join(overrides)}"
+    merged, overridden = _override(values, overrides)
+    places = {**document.places, **dict.fromkeys(overridden, "")}
     try:
-        return Settings.model_validate(merged)
-    except ValidationError as error:
-        lines = [_explain(detail) for detail in error.errors()]
+        return validate(Settings, Document(values=merged, places=places), name=source, between="\n")
+    except DocumentError as error:
         raise ConfigError(
             "config_invalid",
-            f"{source}: " + "\n".join(lines),
+            error.sentence,
             "Every key with its default stands in the default configuration: s2ldm-node check --defaults",
         ) from error
 
@@ -99,19 +83,23 @@ def _is_override(variable: str) -> bool:
     return variable.startswith(ENVIRONMENT_PREFIX) and len(parts) > 1 and all(parts)
 
 
-def _override(document: dict[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
+def _override(document: dict[str, Any], environ: Mapping[str, str]) -> tuple[dict[str, Any], list[Location]]:
+    """The document with the variables' values, and where those went."""
     merged = _copy(document)
-    for variable in sorted(environ):
+    overridden: list[Location] = []
+    for variable in environ:
         parts = variable.removeprefix(ENVIRONMENT_PREFIX).split("__")
         try:
-            value = yaml.safe_load(environ[variable])
-        except yaml.YAMLError as error:
+            value = parse_document(environ[variable]).values
+        except DocumentError as error:
             raise ConfigError("config_invalid", f"The environment variable {variable} is not valid YAML.") from error
         known: Any = Settings().model_dump(mode="json") | merged
         place: Any = merged
+        location: Location = ()
         for depth, part in enumerate(parts):
             name = _same_name(part, known)
             known = known.get(name) if isinstance(known, dict) else None
+            location = (*location, name)
             if depth == len(parts) - 1:
                 place[name] = value
                 break
@@ -121,7 +109,8 @@ def _override(document: dict[str, Any], environ: Mapping[str, str]) -> dict[str,
                     _copy(known) if isinstance(known, dict) and depth < 2 and parts[0].lower() in _MAPS else {}
                 )
             place = place[name]
-    return merged
+        overridden.append(location)
+    return merged, overridden
 
 
 def _same_name(part: str, known: object) -> str:
@@ -134,37 +123,3 @@ def _same_name(part: str, known: object) -> str:
 
 def _copy(value: Any) -> Any:
     return {key: _copy(one) for key, one in value.items()} if isinstance(value, dict) else value
-
-
-def _explain(detail: Mapping[str, Any]) -> str:
-    location = [str(part) for part in detail["loc"] if part != "[key]"]
-    where = ".".join(location)
-    if detail["type"] == "extra_forbidden":
-        return f"unknown key {where}" + nearest(location[-1], _keys_beside(location))
-    message = str(detail["msg"]).removeprefix("Value error, ")
-    return f"{where}: {message}" if where else message
-
-
-def _keys_beside(location: list[str]) -> list[str]:
-    model: Any = Settings
-    for part in location[:-1]:
-        model = _inner_model(model, part)
-    return list(model.model_fields) if model is not None else []
-
-
-def _inner_model(model: Any, part: str) -> Any:
-    if isinstance(model, tuple):  # a mapping or a list of models: any key leads to the same one
-        return model[0]
-    field = getattr(model, "model_fields", {}).get(part)
-    if field is None:
-        return None
-    found = [one for one in _types_in(field.annotation) if isinstance(one, type) and issubclass(one, BaseModel)]
-    if not found:
-        return None
-    return found[0] if field.annotation is found[0] or type(None) in _types_in(field.annotation) else (found[0],)
-
-
-def _types_in(annotation: Any) -> Iterator[Any]:
-    yield annotation
-    for argument in getattr(annotation, "__args__", ()):
-        yield from _types_in(argument)

@@ -1,39 +1,21 @@
 """Every section and key of the configuration, with its default, its limits and its cross checks."""
 
-from collections.abc import Iterable
-from difflib import get_close_matches
 from itertools import combinations
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SerializeAsAny, create_model, model_validator
 
-_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost", "0.0.0.0"})  # noqa: S104 (compared with, not bound to)
+from dicom_node.deliver.destinations import DestinationSettings
+from dicom_node.deliver.destinations.dicom import DicomSettings
+from dicom_node.derive.forms import DEFAULT_FORM, FORM_NAMES
+from dicom_node.phases import OTHER_PHASE, PHASES
+from dicom_node.section import AETitle, Port, PositiveSeconds, Section, kind_in
+from dicom_node.translate.executors import EXECUTORS
+from s2ldm_core.documents import nearest
 
-
-def _ae_title(value: str) -> str:
-    # PS3.5 6.2, VR AE: at most 16 characters of the default repertoire, no backslash or control character, not only
-    # spaces; leading and trailing spaces are not significant, so they can only be mistakes here.
-    if not 1 <= len(value) <= 16:
-        raise ValueError(f"an AE title has 1 to 16 characters, not {len(value)}")
-    if value != value.strip():
-        raise ValueError("an AE title must not begin or end with a space")
-    if not value.isascii() or not value.isprintable() or "\\" in value:
-        raise ValueError("an AE title has only printable ASCII characters and no backslash")
-    return value
-
-
-AETitle = Annotated[str, AfterValidator(_ae_title)]
-Port = Annotated[int, Field(ge=1, le=65535)]
-PositiveSeconds = Annotated[float, Field(gt=0)]
-Phase = Literal["arterial", "venous", "delayed"]
-OutputForm = Literal["sc", "ct", "multiframe-sc"]
-
-
-class Section(BaseModel):
-    """A group of keys; an unknown one is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+PhaseName = Annotated[str, kind_in(PHASES)]
+FormName = Annotated[str, kind_in(FORM_NAMES)]
 
 
 class Peer(Section):
@@ -81,20 +63,16 @@ class Window(Section):
     width: float = Field(ge=1)
 
 
-#: Series Numbers of the phases lie apart, so that those of one study do not meet.
-_SERIES_NUMBER_OFFSETS = {"arterial": 1000, "venous": 2000, "delayed": 3000}
-
-
 def _series_number_offset(route: dict[str, Any]) -> int:
-    return _SERIES_NUMBER_OFFSETS.get(route.get("phase", ""), 1000)
+    return PHASES.get(route.get("phase", ""), OTHER_PHASE).series_number_offset
 
 
 class Route(Section):
     """One called AE title: target phase, model, output form, selection rules and destinations."""
 
-    phase: Phase
+    phase: PhaseName
     model: str = Field(default="demo", min_length=1)
-    output: OutputForm = "sc"
+    output: FormName = DEFAULT_FORM
     destinations: tuple[str, ...] = ()
     series_description: str | None = Field(default=None, max_length=64)
     series_number_offset: int = Field(default_factory=_series_number_offset, ge=1)
@@ -106,25 +84,29 @@ class Route(Section):
     steps: int | None = Field(default=None, ge=1)
 
 
-class Destination(Section):
-    """One peer that derived series go to, and how patient the node is with it."""
-
-    ae_title: AETitle
-    host: str = Field(min_length=1)
-    port: Port
-    calling_ae_title: AETitle | None = None
-    connect_timeout_seconds: PositiveSeconds = 10.0
-    response_timeout_seconds: PositiveSeconds = 60.0
-    max_attempts: int = Field(default=20, ge=1)
-    retry_seconds: PositiveSeconds = 10.0
-    retry_max_seconds: PositiveSeconds = 3600.0
+def _of_its_kind(value: Any) -> Any:
+    return DestinationSettings.kind_of(value).model_validate(value) if isinstance(value, dict) else value
 
 
-class ComputeSettings(Section):
+#: One section for each ``type``.
+Destination = Annotated[SerializeAsAny[DestinationSettings], BeforeValidator(_of_its_kind)]
+
+
+if TYPE_CHECKING:
+    _ExecutorSections = Section
+else:  # one for every executor that has keys of its own, named as the executor
+    _ExecutorSections = create_model(
+        "_ExecutorSections",
+        __base__=Section,
+        **{name: (kind.settings_type, kind.settings_type()) for name, kind in EXECUTORS.items() if kind.settings_type},
+    )
+
+
+class ComputeSettings(_ExecutorSections):
     """Where translation runs."""
 
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
-    executor: Literal["local"] = "local"
+    executor: Annotated[str, kind_in(EXECUTORS)] = "local"
     threads: int | None = Field(default=None, ge=1)
     job_timeout_seconds: PositiveSeconds = 3600.0
     max_attempts: int = Field(default=3, ge=1)
@@ -161,8 +143,8 @@ def _default_routes() -> dict[str, Route]:
     }
 
 
-def _default_destinations() -> dict[str, Destination]:
-    return {"pacs": Destination(ae_title="ORTHANC", host="127.0.0.1", port=4242)}
+def _default_destinations() -> dict[str, DestinationSettings]:
+    return {"pacs": DicomSettings(ae_title="ORTHANC", host="127.0.0.1", port=4242)}
 
 
 class Settings(Section):
@@ -189,17 +171,11 @@ class Settings(Section):
             if title == self.node.ae_title:
                 raise ValueError(f"routes.{title} is also node.ae_title; a route needs an AE title of its own")
         for name, destination in self.destinations.items():
-            here = destination.host in _LOOPBACK and destination.port == self.node.port
-            if here and destination.ae_title in self.routes:
-                raise ValueError(f"destinations.{name} is this node's own route {destination.ae_title}")
+            if (called := destination.called_at(self.node.port)) in self.routes:
+                raise ValueError(f"destinations.{name} is this node's own route {called}")
         if self.node.database is not None and not self.node.database.startswith("sqlite://"):
             raise ValueError("node.database must be null or an sqlite:// URL; this version has no other database")
         return self
-
-    @property
-    def incoming_dir(self) -> Path:
-        """Received bytes, as DICOM Part 10 files."""
-        return self.node.data_dir / "incoming"
 
     @property
     def work_dir(self) -> Path:
@@ -210,11 +186,6 @@ class Settings(Section):
     def derived_dir(self) -> Path:
         """Derived series, one folder per job."""
         return self.node.data_dir / "derived"
-
-    @property
-    def quarantine_dir(self) -> Path:
-        """Objects that cannot go on."""
-        return self.node.data_dir / "quarantine"
 
     @property
     def catalog_location(self) -> Path | str:
@@ -233,9 +204,3 @@ class Settings(Section):
     def min_slices(self, route: str) -> int:
         """Fewest slices that the route translates."""
         return self.routes[route].min_slices or self.series.min_slices
-
-
-def nearest(name: str, known: Iterable[object]) -> str:
-    """``(did you mean …?)`` with the most similar of the known names; empty if none is similar."""
-    close = get_close_matches(name, [str(one) for one in known], n=1, cutoff=0.5)
-    return f" (did you mean {close[0]!r}?)" if close else ""

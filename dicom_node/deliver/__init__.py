@@ -1,8 +1,5 @@
-"""The last step of a series' way: C-STORE to its destinations, with retries and one status per instance."""
+"""The last step of a series' way: to its destinations, with retries and one answer per instance.
 
-from dicom_node.deliver.retry import CircuitBreaker, backoff_seconds
-from dicom_node.deliver.scu import SendStatus, echo, send_files
-from dicom_node.deliver.status import Verdict, verdict
-from dicom_node.deliver.step import DeliverStep
-
-__all__ = ["CircuitBreaker", "DeliverStep", "SendStatus", "Verdict", "backoff_seconds", "echo", "send_files", "verdict"]
+Nothing is imported here: the configuration asks `dicom_node.deliver.destinations` for the kinds it may name, and must
+not load the step for that.
+"""

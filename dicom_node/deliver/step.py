@@ -2,18 +2,22 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import structlog
 
-from dicom_node.catalog import Catalog, DeliveryInstanceRow, DeliveryRow, DeliveryState, Reason
-from dicom_node.config import Destination, Settings
+from dicom_node.catalog import Catalog, DeliveryInstanceRow, DeliveryRow, Lease, Verdict
+from dicom_node.config import Settings
+from dicom_node.deliver.destinations import Answer, Destination, DestinationSettings
 from dicom_node.deliver.retry import CircuitBreaker, backoff_seconds
-from dicom_node.deliver.scu import SendStatus, send_files
-from dicom_node.deliver.status import Verdict
-from dicom_node.errors import DeliverError, NodeError, RetriableDeliverError
+from dicom_node.errors import DeliverError, RetriableDeliverError
 from dicom_node.privacy import place_of
+from s2ldm_core.problem import Problem, ProblemError
+
+#: A sender silent for so long hangs, unless one answer of its destination may take longer.
+_PATIENCE_SECONDS = 900.0
 
 
 class DeliverStep:
@@ -39,7 +43,7 @@ class DeliverStep:
         self._log = structlog.get_logger(step="deliver")
 
     def stop(self) -> None:
-        """Send no further instance. A delivery cut short stays ``sending`` and goes on at the next start."""
+        """Send no further instance. A delivery cut short is given back."""
         self._stopping.set()
 
     def run_once(self) -> bool:
@@ -50,44 +54,41 @@ class DeliverStep:
         delivery = self._catalog.claim_delivery(now, exclude_destinations=self._breaker.open_destinations(now))
         if delivery is None:
             return False
-        destination = self._settings.destinations.get(delivery.destination)
-        try:
-            if destination is None:
-                raise DeliverError(
-                    "destination_gone",
-                    f"The destination {delivery.destination} is no longer configured.",
-                    "Configure it again and retry the job, or cancel it.",
-                )
-            self._deliver(delivery, destination)
-        except RetriableDeliverError as error:
-            self._retry(delivery, destination, error)
-        except NodeError as error:
-            self._quarantine(delivery, error)
-        except Exception as error:  # noqa: BLE001 (one delivery's fault must not stop the others; recorded and logged)
-            # Without the message: pydicom's exceptions quote values, which may be a patient's.
-            place = place_of(error)
-            self._log.error("deliver_fault", delivery_id=delivery.id, error=type(error).__name__, at=place)
-            sentence = f"Sending failed unexpectedly ({type(error).__name__} at {place})."
-            self._quarantine(delivery, DeliverError("deliver_fault", sentence, "Report this, then retry the job."))
+        settings = self._settings.destinations.get(delivery.destination)
+        answer_seconds = 0.0 if settings is None else settings.answer_seconds
+        with self._catalog.hold(delivery, patience_seconds=max(_PATIENCE_SECONDS, 2 * answer_seconds)) as lease:
+            try:
+                if settings is None:
+                    raise DeliverError(
+                        "destination_gone",
+                        f"The destination {delivery.destination} is no longer configured.",
+                        "Configure it again and retry the job, or cancel it.",
+                    )
+                self._deliver(delivery, settings.open(own_ae_title=self._settings.node.ae_title), lease)
+            except RetriableDeliverError as error:
+                self._retry(delivery, settings, error.problem)
+            except ProblemError as error:
+                self._quarantine(delivery, error.problem)
+            except Exception as error:  # noqa: BLE001 (one delivery's fault must not stop the others; recorded, logged)
+                # Without the message: pydicom's exceptions quote values, which may be a patient's.
+                name, place = type(error).__name__, place_of(error)
+                self._log.error("deliver_fault", delivery_id=delivery.id, error=name, at=place)
+                sentence = f"Sending failed unexpectedly ({name} at {place})."
+                self._quarantine(delivery, Problem("deliver_fault", sentence, "Report this, then retry the job."))
         return True
 
-    def _deliver(self, delivery: DeliveryRow, destination: Destination) -> None:
+    def _deliver(self, delivery: DeliveryRow, destination: Destination, lease: Lease) -> None:
         waiting = [one for one in self._catalog.delivery_instances(delivery.id) if not one.accepted]
         paths = [_path(one) for one in waiting]
 
-        def record(answer: SendStatus) -> None:
-            self._catalog.set_instance_status(
-                delivery.id, answer.sop_instance_uid, answer.status, comment=answer.comment
+        def record(answer: Answer) -> None:
+            lease.beat()
+            self._catalog.set_answer(
+                delivery, answer.sop_instance_uid, answer.verdict, status=answer.status, comment=answer.comment
             )
 
         answers = (
-            send_files(
-                paths,
-                destination,
-                calling_ae=destination.calling_ae_title or self._settings.node.ae_title,
-                on_status=record,
-                should_stop=self._stopping.is_set,
-            )
+            destination.send(paths, on_answer=record, should_stop=lambda: self._stopping.is_set() or lease.lost)
             if paths
             else []
         )
@@ -100,7 +101,8 @@ class DeliverStep:
             answer = passing[0]
             code = "no_answer" if answer.status is None else "peer_out_of_resources"
             raise RetriableDeliverError(code, f"{answer.comment}.", "Check the peer's disk, load and log.")
-        if len(answers) < len(paths):  # stopped
+        if len(answers) < len(paths):  # stopped, cancelled, or another node has it
+            self._catalog.release(delivery)
             return
         if refused:
             raise DeliverError(
@@ -108,20 +110,18 @@ class DeliverStep:
                 f"{refused[0].comment}: {len(refused)} of {delivery.instance_count} instances.",
                 "See the peer's log; choose another output form for the route if it takes no Secondary Capture.",
             )
-        if self._catalog.finish_delivery(delivery.id, state=DeliveryState.DONE):
+        if self._catalog.finish_delivery(delivery):
             self._log.info("delivered", delivery_id=delivery.id, job_id=delivery.job_id, instances=len(answers))
 
-    def _retry(self, delivery: DeliveryRow, destination: Destination | None, error: RetriableDeliverError) -> None:
+    def _retry(self, delivery: DeliveryRow, settings: DestinationSettings | None, problem: Problem) -> None:
         attempts = delivery.attempts + 1
-        if destination is None or attempts >= destination.max_attempts:
-            self._quarantine(
-                delivery,
-                DeliverError(error.code, f"{error.sentence} Given up after {attempts} attempts.", error.remedy),
-            )
+        if settings is None or attempts >= settings.max_attempts:
+            given_up = f"{problem.sentence} Given up after {attempts} attempts."
+            self._quarantine(delivery, replace(problem, sentence=given_up))
             return
         now = self._now()
-        first_seconds, longest_seconds = destination.retry_seconds, destination.retry_max_seconds
-        if error.code != "peer_out_of_resources":
+        first_seconds, longest_seconds = settings.retry_seconds, settings.retry_max_seconds
+        if problem.code != "peer_out_of_resources":
             self._breaker.failed(
                 delivery.destination, now=now, first_seconds=first_seconds, longest_seconds=longest_seconds
             )
@@ -130,17 +130,17 @@ class DeliverStep:
             "delivery_postponed",
             delivery_id=delivery.id,
             destination=delivery.destination,
-            code=error.code,
+            code=problem.code,
             attempts=attempts,
             wait_seconds=round(wait_seconds, 1),
         )
-        self._catalog.retry_delivery(delivery.id, at=now + timedelta(seconds=wait_seconds), reason=_reason(error))
+        self._catalog.retry_delivery(delivery, at=now + timedelta(seconds=wait_seconds), reason=problem)
 
-    def _quarantine(self, delivery: DeliveryRow, error: NodeError) -> None:
+    def _quarantine(self, delivery: DeliveryRow, problem: Problem) -> None:
         self._log.error(
-            "delivery_quarantined", delivery_id=delivery.id, destination=delivery.destination, code=error.code
+            "delivery_quarantined", delivery_id=delivery.id, destination=delivery.destination, code=problem.code
         )
-        self._catalog.finish_delivery(delivery.id, state=DeliveryState.FAILED, reason=_reason(error))
+        self._catalog.finish_delivery(delivery, reason=problem)
 
 
 def _path(instance: DeliveryInstanceRow) -> Path:
@@ -151,7 +151,3 @@ def _path(instance: DeliveryInstanceRow) -> Path:
             "Send the source series again.",
         )
     return instance.path
-
-
-def _reason(error: NodeError) -> Reason:
-    return Reason(code=error.code, sentence=error.sentence, remedy=error.remedy)

@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.request import urlopen
 
-import yaml
 from rich.progress import Progress, TaskID
 
-from dicom_node.config import Destination, Settings, default_config_path, parse_settings
-from dicom_node.deliver.scu import SendStatus, send_files
+from dicom_node.config import Settings, default_config_path, parse_settings
+from dicom_node.deliver.destinations import Answer
+from dicom_node.deliver.destinations.dicom import DicomSettings
+from dicom_node.deliver.destinations.dicom.scu import send_files
 from dicom_node.demo.destination import StorageDestination
 from dicom_node.demo.source import DemoSource
 from dicom_node.errors import NodeError
+from s2ldm_core.documents import read_document
 from s2ldm_core.package import ModelPackage
 
 _TIMEOUT_SECONDS = 1800.0
@@ -38,7 +40,7 @@ def demo_settings(data_dir: Path, *, destination: StorageDestination, model: str
     PackageError
         A route's model package is missing or damaged; nothing has been started then.
     """
-    document = yaml.safe_load(default_config_path().read_text(encoding="utf-8")) or {}
+    document = read_document(default_config_path()).values or {}
     node, web = document.setdefault("node", {}), document.setdefault("web", {})
     node |= {
         "host": "127.0.0.1",
@@ -97,8 +99,8 @@ def send_source(source: DemoSource, settings: Settings, progress: Progress) -> N
     """C-STORE the source to every route, as a PACS would."""
     for title in settings.routes:
         task = progress.add_task(f"C-STORE to {title}", total=len(source.paths), state="sending")
-        listener = Destination(ae_title=title, host="127.0.0.1", port=settings.node.port)
-        answers = send_files(source.paths, listener, calling_ae="DEMO", on_status=_advancing(progress, task))
+        listener = DicomSettings(ae_title=title, host="127.0.0.1", port=settings.node.port)
+        answers = send_files(source.paths, listener, calling_ae="DEMO", on_answer=_advancing(progress, task))
         stored = sum(answer.verdict == "accepted" for answer in answers)
         progress.update(task, state=f"{stored} stored")
         if stored != len(source.paths):
@@ -136,8 +138,8 @@ def _model_name(job: dict[str, Any]) -> str:
     return f"{Path(str(job['model'])).name} {(job.get('details') or {}).get('model_version', '')}".strip()
 
 
-def _advancing(progress: Progress, task: TaskID) -> Callable[[SendStatus], None]:
-    def advance(_: SendStatus) -> None:
+def _advancing(progress: Progress, task: TaskID) -> Callable[[Answer], None]:
+    def advance(_: Answer) -> None:
         progress.advance(task)
 
     return advance

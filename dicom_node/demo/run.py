@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydicom import dcmread
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -18,6 +17,10 @@ from dicom_node.demo.destination import StorageDestination
 from dicom_node.demo.figure import draw
 from dicom_node.demo.node import DemoError, demo_settings, running_node, send_source, wait_for_jobs
 from dicom_node.demo.source import DemoSource, folder_source, phantom_source
+from dicom_node.phases import PHASES
+from s2ldm_core.errors import VolumeError
+from s2ldm_core.io.header import text
+from s2ldm_core.io.series import group_by_series
 
 _MARKER = ".s2ldm-demo"
 
@@ -115,18 +118,19 @@ def _collect(
     destination: StorageDestination, source: DemoSource, settings: Settings, output: Path
 ) -> Iterator[Received]:
     """Sort what the destination received by phase into ``output``, and check it."""
-    by_series: dict[str, list[Path]] = {}
-    descriptions: dict[str, str] = {}
-    for path in destination.received():
-        header = dcmread(path, specific_tags=["SeriesInstanceUID", "SeriesDescription"], stop_before_pixels=True)
-        by_series.setdefault(header.SeriesInstanceUID, []).append(path)
-        descriptions[header.SeriesInstanceUID] = str(header.get("SeriesDescription", ""))
+    found = group_by_series(
+        destination.received(), keep=lambda path, _: path, unusable=_raise, keywords=("SeriesDescription",)
+    )
     for route in settings.routes.values():
-        series = [uid for uid, text in descriptions.items() if route.phase in text]
+        series = [one for one in found.values() if route.phase in text(one.first, "SeriesDescription")]
         folder = output / route.phase
         folder.mkdir(exist_ok=True)
-        paths = [Path(shutil.move(path, folder / path.name)) for uid in series for path in by_series[uid]]
+        paths = [Path(shutil.move(path, folder / path.name)) for one in series for path in one.files]
         yield receive_series(paths, source, phase=route.phase)
+
+
+def _raise(_: Path, error: VolumeError) -> None:
+    raise error
 
 
 def _print(report: DemoReport, source: DemoSource, console: Console) -> None:
@@ -169,7 +173,7 @@ def _prepare(output: Path) -> None:
         raise DemoError("output_exists", f"{output} holds something else.", "Name another folder with --output.")
     output.mkdir(parents=True, exist_ok=True)
     marker.touch()
-    for name in ("source", "arterial", "venous", "delayed"):
+    for name in ("source", *PHASES):
         for path in sorted((output / name).glob("*.dcm")):
             path.unlink()
     (output / "demo.png").unlink(missing_ok=True)

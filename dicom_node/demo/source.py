@@ -63,7 +63,7 @@ def folder_source(folder: Path, *, series_uid: str | None = None) -> DemoSource:
     Raises
     ------
     VolumeError
-        There is not exactly one, or none under that UID (``SEVERAL_SERIES``, ``SERIES_NOT_FOUND``; the sentence lists
+        There is not exactly one, or none under that UID (``several_series``, ``series_not_found``; the sentence lists
         those that are there), or it is no volume.
     """
     from s2ldm_core.errors import VolumeError
@@ -72,7 +72,7 @@ def folder_source(folder: Path, *, series_uid: str | None = None) -> DemoSource:
     try:
         volume = read_volume(folder, series_uid=series_uid)
     except VolumeError as error:
-        if error.code not in ("SEVERAL_SERIES", "SERIES_NOT_FOUND"):
+        if error.code not in ("several_series", "series_not_found"):
             raise
         what = "holds several CT series:" if series_uid is None else f"has no CT series {series_uid}; it holds:"
         raise VolumeError(
@@ -85,15 +85,21 @@ def folder_source(folder: Path, *, series_uid: str | None = None) -> DemoSource:
 
 def _ct_series_lines(folder: Path) -> list[str]:
     """One line for each CT series of a folder: UID, description, number of slices."""
-    from dicom_node.series.headers import group_by_series, read_headers, text
+    from dicom_node.series.headers import SELECTION_KEYWORDS
+    from s2ldm_core.io.header import text
+    from s2ldm_core.io.series import group_by_series
 
-    groups, _ = group_by_series(path for path in sorted(folder.rglob("*")) if path.is_file())
+    groups = group_by_series(
+        (path for path in sorted(folder.rglob("*")) if path.is_file()),
+        keep=lambda path, _: path,
+        unusable=lambda _path, _error: None,
+        keywords=SELECTION_KEYWORDS,
+    )
     lines = []
-    for uid, paths in sorted(groups.items()):
-        header = read_headers(paths[:1]).headers[0]
-        if text(header, "Modality") == "CT":
-            description = text(header, "SeriesDescription") or "no description"
-            lines.append(f"{uid or 'no Series Instance UID'}  {description}, {len(paths)} slices")
+    for uid, found in sorted(groups.items(), key=lambda item: item[0]):
+        if text(found.first, "Modality") == "CT":
+            description = text(found.first, "SeriesDescription") or "no description"
+            lines.append(f"{uid or 'no Series Instance UID'}  {description}, {len(found.files)} slices")
     return lines
 
 

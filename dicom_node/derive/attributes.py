@@ -94,7 +94,7 @@ def complete_grey_scale(target: Dataset, *, scale: StoredScale, info: Derivation
     target.RescaleType = "HU"  # viewers show HU for Secondary Capture only when this is there
     target.WindowCenter = f"{centre:g}"
     target.WindowWidth = f"{width:g}"
-    target.WindowCenterWidthExplanation = info.phase.upper()[:64]
+    target.WindowCenterWidthExplanation = info.translation.phase.upper()[:64]
     if scale.padding is not None:
         target.add_new("PixelPaddingValue", "US", scale.padding)
 

@@ -51,17 +51,19 @@ def synthesizing_equipment(info: DerivationInfo) -> Dataset:
     return ContributingEquipment(
         manufacturer=MANUFACTURER,
         purpose_of_reference=codes.DCM.SynthesizingEquipment,
-        manufacturer_model_name=f"{info.model_name} {info.model_version}"[:64],
+        manufacturer_model_name=info.translation.model[:64],
         software_versions=_software_versions(info),
         contribution_datetime=info.created_at.replace(microsecond=0),
-        contribution_description=f"Synthesis of the {info.phase} contrast phase; weights sha256 {info.weights_sha256}",
+        contribution_description=(
+            f"Synthesis of the {info.translation.phase} contrast phase; weights sha256 {info.translation.weights_sha256}"
+        ),
     )
 
 
 def set_own_equipment(target: Dataset, *, info: DerivationInfo) -> None:
     """General Equipment (PS3.3 C.7.5.1): the images are ours; the scanner is named as contributing."""
     target.Manufacturer = MANUFACTURER
-    target.ManufacturerModelName = f"{info.model_name} {info.model_version}"[:64]
+    target.ManufacturerModelName = info.translation.model[:64]
     target.SoftwareVersions = _software_versions(info)
 
 
@@ -70,6 +72,6 @@ def _software_versions(info: DerivationInfo) -> list[str]:
     # The checksum fills all 64 characters of a LO; last in the list, a padding space would seem to make it longer.
     return [
         f"s2ldm-node {info.software_version}"[:64],
-        info.weights_sha256[:64],
-        f"{info.model_name} {info.model_version}"[:64],
+        info.translation.weights_sha256[:64],
+        info.translation.model[:64],
     ]

@@ -2,45 +2,10 @@
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from enum import StrEnum
 
-from pydicom.uid import (
-    UID,
-    CTImageStorage,
-    MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
-    SecondaryCaptureImageStorage,
-)
-
-
-class OutputForm(StrEnum):
-    """How the derived series is encoded."""
-
-    #: Secondary Capture Image Storage, one instance per source slice (PS3.3 A.8.1). The default.
-    SECONDARY_CAPTURE = "sc"
-    #: CT Image Storage, DERIVED\SECONDARY\AXIAL (PS3.3 A.3), for readers that drop Secondary Capture geometry.
-    CT = "ct"
-    #: Multi-frame Grayscale Word Secondary Capture Image Storage, one instance per series (PS3.3 A.8.4).
-    MULTIFRAME_SECONDARY_CAPTURE = "multiframe-sc"
-
-    @property
-    def sop_class_uid(self) -> UID:
-        """SOP class of the instances, which a destination must take."""
-        match self:
-            case OutputForm.SECONDARY_CAPTURE:
-                return SecondaryCaptureImageStorage
-            case OutputForm.CT:
-                return CTImageStorage
-            case OutputForm.MULTIFRAME_SECONDARY_CAPTURE:
-                return MultiFrameGrayscaleWordSecondaryCaptureImageStorage
-
-
-#: Window (centre, width) in HU in which a phase is first shown: wide enough that vessels do not saturate.
-DEFAULT_WINDOW_HU: dict[str, tuple[float, float]] = {
-    "arterial": (120.0, 500.0),
-    "venous": (60.0, 400.0),
-    "delayed": (50.0, 350.0),
-}
-_OTHER_WINDOW_HU = (50.0, 400.0)
+from dicom_node.derive.forms import DEFAULT_FORM
+from dicom_node.phases import OTHER_PHASE, PHASES
+from s2ldm_core.translation import Translation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,18 +14,12 @@ class DerivationInfo:
 
     Attributes
     ----------
-    phase
-        Contrast phase synthesised: ``arterial``, ``venous``, ``delayed``.
-    model_name, model_version, weights_sha256
-        The model package; the checksum is 64 hexadecimal digits.
-    seed, steps
-        Of the sampler.
+    translation
+        How the synthetic volume was made; all of it but the times is said in every derived object.
     route
         What asked for the series: a called AE title, or the name of the command.
-    training_statement
-        What the model was trained on, from its package; said in every derived object. May be empty.
     output
-        How to encode the series.
+        How to encode the series: the name of an output form.
     series_number_offset
         Added to the source's Series Number.
     series_description
@@ -73,15 +32,9 @@ class DerivationInfo:
         Timezone-aware; becomes content, series and secondary-capture date and time.
     """
 
-    phase: str
-    model_name: str
-    model_version: str
-    weights_sha256: str
-    seed: int
-    steps: int
+    translation: Translation
     route: str
-    training_statement: str = ""
-    output: OutputForm = OutputForm.SECONDARY_CAPTURE
+    output: str = DEFAULT_FORM
     series_number_offset: int = 1000
     series_description: str | None = None
     window_hu: tuple[float, float] | None = None
@@ -91,23 +44,24 @@ class DerivationInfo:
     @property
     def window(self) -> tuple[float, float]:
         """(centre, width) in HU."""
-        return self.window_hu or DEFAULT_WINDOW_HU.get(self.phase, _OTHER_WINDOW_HU)
+        return self.window_hu or PHASES.get(self.translation.phase, OTHER_PHASE).window_hu
 
     @property
     def description(self) -> str:
         """Series Description (0008,103E): SYNTHETIC comes first, at most 64 characters (LO, PS3.5 6.2)."""
-        text = self.series_description or f"{self.phase} ({self.model_name} {self.model_version})"
+        text = self.series_description or f"{self.translation.phase} ({self.translation.model})"
         ascii_text = text.encode("ascii", "replace").decode("ascii").replace("\\", "/")
         return f"SYNTHETIC {ascii_text}"[:64].rstrip()
 
     @property
     def derivation(self) -> str:
         """Derivation Description (0008,2111), at most 1024 characters (ST, PS3.5 6.2)."""
+        made = self.translation
         text = (
-            f"Synthetic {self.phase} contrast phase, predicted from non-contrast CT; no contrast agent was given. "
-            f"Model {self.model_name} version {self.model_version}, weights sha256 {self.weights_sha256}, "
-            f"seed {self.seed}, steps {self.steps}."
+            f"Synthetic {made.phase} contrast phase, predicted from non-contrast CT; no contrast agent was given. "
+            f"Model {made.model_name} version {made.model_version}, weights sha256 {made.weights_sha256}, "
+            f"seed {made.seed}, steps {made.steps}."
         )
-        if self.training_statement:
-            text = f"{text} Training data: {self.training_statement}"
+        if made.training_statement:
+            text = f"{text} Training data: {made.training_statement}"
         return text.encode("ascii", "replace").decode("ascii")[:1024]

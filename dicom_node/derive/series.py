@@ -1,7 +1,6 @@
 """Writing a derived series: source headers and synthetic HU in, DICOM files out."""
 
 import hashlib
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +12,10 @@ from pydicom.errors import InvalidDicomError
 
 from dicom_node.catalog import DerivedInstance
 from dicom_node.derive import attributes, uids
-from dicom_node.derive.ct import ct_image
-from dicom_node.derive.files import write_part10
-from dicom_node.derive.info import DerivationInfo, OutputForm
-from dicom_node.derive.multiframe import multiframe_secondary_capture
-from dicom_node.derive.pixels import StoredScale, plan_storage, source_padding_hu, to_stored
-from dicom_node.derive.secondary_capture import secondary_capture
+from dicom_node.derive.forms import output_form
+from dicom_node.derive.forms.form import SyntheticSeries
+from dicom_node.derive.info import DerivationInfo
+from dicom_node.derive.pixels import plan_storage, source_padding_hu
 from dicom_node.derive.verbatim import text_of
 from dicom_node.errors import DeriveError
 from s2ldm_core.files import sync_folder
@@ -33,8 +30,6 @@ _NEEDED = (
     "ImageOrientationPatient",
     "PixelSpacing",
 )
-#: An element of defined length holds less than 4 GiB (PS3.5 7.1.1).
-_MAX_ELEMENT_BYTES = 2**32 - 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,110 +89,21 @@ def write_derived_series(
         text_of(first, "SeriesInstanceUID")
     )
     padding_values = [value for value in map(source_padding_hu, headers) if value is not None]
-    scale = plan_storage(hu, padding=padding, padding_hu=min(padding_values, default=None))
     kinds = {tuple(attributes.image_type(header)) for header in headers}
-    kind = list(kinds.pop()) if len(kinds) == 1 else ["DERIVED", "SECONDARY", "AXIAL"]
-    folder.mkdir(parents=True, exist_ok=True)
-    writer = _write_multiframe if info.output is OutputForm.MULTIFRAME_SECONDARY_CAPTURE else _write_slices
-    written = writer(
-        headers,
-        hu,
+    series = SyntheticSeries(
+        headers=headers,
+        hu=hu,
         padding=padding,
-        scale=scale,
+        scale=plan_storage(hu, padding=padding, padding_hu=min(padding_values, default=None)),
         info=info,
-        kind=kind,
-        series_uid=str(series_uid),
-        frame_uid=str(frame_uid),
-        folder=folder,
-        progress=progress or (lambda _: None),
+        image_type=list(kinds.pop()) if len(kinds) == 1 else ["DERIVED", "SECONDARY", "AXIAL"],
+        series_instance_uid=str(series_uid),
+        frame_of_reference_uid=str(frame_uid),
     )
+    folder.mkdir(parents=True, exist_ok=True)
+    written = output_form(info.output).write(series, folder, progress=progress or (lambda _: None))
     sync_folder(folder)
     return DerivedSeries(series_instance_uid=str(series_uid), instances=tuple(written))
-
-
-def _write_slices(
-    headers: Sequence[Dataset],
-    hu: np.ndarray,
-    *,
-    padding: np.ndarray | None,
-    scale: StoredScale,
-    info: DerivationInfo,
-    kind: list[str],
-    series_uid: str,
-    frame_uid: str,
-    folder: Path,
-    progress: Callable[[float], None],
-) -> list[DerivedInstance]:
-    """One instance per slice: Secondary Capture or CT."""
-    make = ct_image if info.output is OutputForm.CT else secondary_capture
-    written = []
-    for index, header in enumerate(headers):
-        mask = None if padding is None else padding[index]
-        instance = make(
-            header,
-            to_stored(hu[index], scale=scale, padding=mask),
-            scale=scale,
-            info=info,
-            kind=kind,
-            series_instance_uid=series_uid,
-            sop_instance_uid=str(uids.sop_instance_uid(series_uid, text_of(header, "SOPInstanceUID"))),
-            frame_of_reference_uid=frame_uid,
-            index=index,
-        )
-        path = folder / f"{index + 1:05d}.dcm"
-        write_part10(instance, path)
-        written.append(_record(instance, path))
-        progress((index + 1) / len(headers))
-    return written
-
-
-def _write_multiframe(
-    headers: Sequence[Dataset],
-    hu: np.ndarray,
-    *,
-    padding: np.ndarray | None,
-    scale: StoredScale,
-    info: DerivationInfo,
-    kind: list[str],
-    series_uid: str,
-    frame_uid: str,
-    folder: Path,
-    progress: Callable[[float], None],
-) -> list[DerivedInstance]:
-    """The whole series as one instance, its pixels streamed through a temporary file beside it."""
-    if hu.size * 2 > _MAX_ELEMENT_BYTES:
-        raise DeriveError(
-            "too_large_for_one_instance",
-            "The series has more than 4 GiB of pixels, too much for one multi-frame instance.",
-            "Set the route's output to sc.",
-        )
-    with tempfile.TemporaryFile(dir=folder) as pixels:
-        for index in range(hu.shape[0]):
-            mask = None if padding is None else padding[index]
-            pixels.write(to_stored(hu[index], scale=scale, padding=mask).astype("<u2").tobytes())
-            progress(0.5 * (index + 1) / hu.shape[0])
-        pixels.seek(0)
-        instance = multiframe_secondary_capture(
-            headers,
-            pixels,
-            shape=(int(hu.shape[1]), int(hu.shape[2])),
-            scale=scale,
-            info=info,
-            kind=kind,
-            series_instance_uid=series_uid,
-            sop_instance_uid=str(uids.sop_instance_uid(series_uid, "all")),
-            frame_of_reference_uid=frame_uid,
-        )
-        path = folder / "00001.dcm"
-        write_part10(instance, path)
-        progress(1.0)
-        return [_record(instance, path)]
-
-
-def _record(instance: Dataset, path: Path) -> DerivedInstance:
-    return DerivedInstance(
-        sop_instance_uid=str(instance.SOPInstanceUID), sop_class_uid=str(instance.SOPClassUID), path=path.absolute()
-    )
 
 
 def _read_header(path: Path, *, index: int, shape: tuple[int, ...]) -> Dataset:

@@ -8,17 +8,21 @@ from pathlib import Path
 import structlog
 
 from dicom_node import __version__
-from dicom_node.catalog import Catalog, InstanceRow, JobRow, JobState
+from dicom_node.catalog import Catalog, InstanceRow, JobRow, JobState, Lease
 from dicom_node.config import Route, Settings
-from dicom_node.derive.info import DerivationInfo, OutputForm
+from dicom_node.derive.info import DerivationInfo
 from dicom_node.derive.series import DerivedSeries, write_derived_series
-from dicom_node.errors import DeriveError, NodeError
+from dicom_node.errors import DeriveError
 from dicom_node.privacy import place_of
 from dicom_node.translation import TranslationRecord
+from s2ldm_core.problem import Problem, ProblemError
+
+#: One slice takes milliseconds to write; a file system silent for so long hangs.
+_PATIENCE_SECONDS = 600.0
 
 
 class DeriveStep:
-    """Takes jobs in ``translated``, writes their derived series to ``data_dir/derived/<job id>/``.
+    """Takes jobs in ``translated``, writes their derived series to ``data_dir/derived/<job id>.<claim>/``.
 
     ``clock`` gives the current time, timezone-aware.
     """
@@ -27,48 +31,29 @@ class DeriveStep:
         self._settings = settings
         self._catalog = catalog
         self._now = clock or (lambda: datetime.now(UTC))
-        self._held: JobRow | None = None
         self._log = structlog.get_logger(step="derive")
 
     def run_once(self) -> bool:
         """Derive one job; False if none was waiting. A job's failure is recorded, never raised."""
-        self._give_back_held()
         job = self._catalog.claim_job(JobState.TRANSLATED, JobState.DERIVING, "derive")
         if job is None:
             return False
-        self._held = job
-        try:
-            self._derive(job)
-        except NodeError as error:
-            self._fail(job, code=error.code, sentence=error.sentence, remedy=error.remedy)
-        except OSError as error:
-            self._retry_or_fail(job, error)
-        except Exception as error:  # noqa: BLE001 (one job's fault must not stop the others; it is recorded and logged)
-            # The message stays out of the log: pydicom's exceptions quote values, which may be a patient's.
-            place = place_of(error)
-            self._log.error("derive_fault", job_id=job.id, error=type(error).__name__, at=place)
-            self._fail(
-                job,
-                code="derive_fault",
-                sentence=f"Writing the derived series failed unexpectedly ({type(error).__name__} at {place}).",
-                remedy="Report this with the log, then retry the job.",
-            )
-        self._held = None
+        with self._catalog.hold(job, patience_seconds=_PATIENCE_SECONDS) as lease:
+            try:
+                self._derive(job, lease)
+            except ProblemError as error:
+                self._fail(job, error.problem)
+            except OSError as error:
+                self._retry_or_fail(job, error)
+            except Exception as error:  # noqa: BLE001 (one job's fault must not stop the others; recorded and logged)
+                # The message stays out of the log: pydicom's exceptions quote values, which may be a patient's.
+                name, place = type(error).__name__, place_of(error)
+                self._log.error("derive_fault", job_id=job.id, error=name, at=place)
+                sentence = f"Writing the derived series failed unexpectedly ({name} at {place})."
+                self._fail(job, Problem("derive_fault", sentence, "Report this with the log, then retry the job."))
         return True
 
-    def _give_back_held(self) -> None:
-        """A job still held is one whose end the catalog could not record: it waits for another try."""
-        if self._held is not None:
-            self._fail(
-                self._held,
-                code="end_not_recorded",
-                sentence="The catalog could not be written when the derived series was.",
-                remedy="Check the free space and permissions of data_dir.",
-                retry_at=self._now() + timedelta(seconds=self._settings.compute.retry_seconds),
-            )
-            self._held = None
-
-    def _derive(self, job: JobRow) -> None:
+    def _derive(self, job: JobRow, lease: Lease) -> None:
         route = self._settings.routes.get(job.route)
         if route is None:
             raise DeriveError(
@@ -80,17 +65,20 @@ class DeriveStep:
             raise DeriveError("translation_result_gone", "The job has no synthetic volume.", "Send the series again.")
         record, hu, padding = TranslationRecord.load(job.result_path)
         sources = self._sources(job, record)
-        folder = self._settings.derived_dir / str(job.id)
-        if folder.exists():  # left by a run that was interrupted before the catalog knew of it
-            shutil.rmtree(folder)
-        series = write_derived_series(
-            [path for path, _ in sources],
-            hu,
-            info=derivation_info(record, route, job=job, created_at=self._now()),
-            folder=folder,
-            padding=padding,
-            source_digests=[row.digest for _, row in sources],
-        )
+        folder = self._settings.derived_dir / job.claim_name
+        try:
+            series = write_derived_series(
+                [path for path, _ in sources],
+                hu,
+                info=derivation_info(record, route, job=job, created_at=self._now()),
+                folder=folder,
+                padding=padding,
+                source_digests=[row.digest for _, row in sources],
+                progress=lambda _: lease.beat(),
+            )
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
         self._finish(job, route, series, folder=folder)
 
     def _sources(self, job: JobRow, record: TranslationRecord) -> list[tuple[Path, InstanceRow]]:
@@ -108,15 +96,18 @@ class DeriveStep:
 
     def _finish(self, job: JobRow, route: Route, series: DerivedSeries, *, folder: Path) -> None:
         kept = self._catalog.finish_derivation(
-            job.id,
+            job,
             series_instance_uid=series.series_instance_uid,
             instances=series.instances,
             destinations=route.destinations,
         )
-        if not kept:  # cancelled meanwhile
+        if not kept:  # cancelled meanwhile, or another node has it
             shutil.rmtree(folder, ignore_errors=True)
             return
         self._log.info("derived", job_id=job.id, route=job.route, instances=len(series.instances))
+        for left in self._settings.derived_dir.glob(f"{job.id}.*"):  # by claims that ran out
+            if left != folder:
+                shutil.rmtree(left, ignore_errors=True)
         if job.result_path is not None:
             shutil.rmtree(job.result_path.parent, ignore_errors=True)
 
@@ -126,31 +117,26 @@ class DeriveStep:
         again = job.attempts + 1 < compute.max_attempts
         self._fail(
             job,
-            code="derive_disk",
-            sentence=f"The derived series cannot be written to data_dir: {error.strerror or type(error).__name__}.",
-            remedy="Check the free space and permissions of data_dir, then retry the job.",
+            Problem(
+                "derive_disk",
+                f"The derived series cannot be written to data_dir: {error.strerror or type(error).__name__}.",
+                "Check the free space and permissions of data_dir, then retry the job.",
+            ),
             retry_at=self._now() + timedelta(seconds=compute.retry_seconds) if again else None,
         )
 
-    def _fail(
-        self, job: JobRow, *, code: str, sentence: str, remedy: str = "", retry_at: datetime | None = None
-    ) -> None:
-        self._log.warning("derive_failed", job_id=job.id, route=job.route, code=code, retry=retry_at is not None)
-        self._catalog.fail_job(job.id, code=code, sentence=sentence, remedy=remedy, retry_at=retry_at)
+    def _fail(self, job: JobRow, problem: Problem, *, retry_at: datetime | None = None) -> None:
+        retry = retry_at is not None
+        self._log.warning("derive_failed", job_id=job.id, route=job.route, code=problem.code, retry=retry)
+        self._catalog.fail_job(job, problem, retry_at=retry_at)
 
 
 def derivation_info(record: TranslationRecord, route: Route, *, job: JobRow, created_at: datetime) -> DerivationInfo:
     """What the derived objects say: the translation's record, told in the route's way."""
     return DerivationInfo(
-        phase=record.phase,
-        model_name=record.model_name,
-        model_version=record.model_version,
-        weights_sha256=record.weights_sha256,
-        training_statement=record.training_statement,
-        seed=record.seed,
-        steps=record.steps,
+        translation=record.translation,
         route=job.route,
-        output=OutputForm(route.output),
+        output=route.output,
         series_number_offset=route.series_number_offset,
         series_description=route.series_description,
         window_hu=None if route.window is None else (route.window.center, route.window.width),

@@ -39,6 +39,7 @@ def series_instance_uid(sources: Iterable[tuple[str, str]], *, info: DerivationI
     info
         Route, model, seed, steps and output form take part; date, texts, window and series number do not.
     """
+    made = info.translation
     digest = hashlib.sha256()
     for sop_instance_uid, content_digest in sorted(sources):
         digest.update(json.dumps([sop_instance_uid, content_digest]).encode("ascii"))
@@ -46,13 +47,13 @@ def series_instance_uid(sources: Iterable[tuple[str, str]], *, info: DerivationI
         "series",
         digest.hexdigest(),
         info.route,
-        info.phase,
-        info.model_name,
-        info.model_version,
-        info.weights_sha256,
-        info.seed,
-        info.steps,
-        info.output.value,
+        made.phase,
+        made.model_name,
+        made.model_version,
+        made.weights_sha256,
+        made.seed,
+        made.steps,
+        info.output,
     )
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from uuid import uuid4
 
-from dicom_node.catalog import Reason
 from dicom_node.config import Peer
 from dicom_node.streaming import Refusal
+from s2ldm_core.problem import Problem
 
 # PS3.8 table 9-21: rejected for good by the service user; called, calling AE title not recognised.
 REJECT_CALLED = Refusal(result=0x01, source=0x01, reason=0x07)
@@ -41,7 +41,7 @@ class Rejection:
     """An association that was turned away: the answer to the peer and the reason for the administrator."""
 
     answer: Refusal
-    reason: Reason
+    reason: Problem
 
 
 class Gatekeeper:
@@ -71,7 +71,7 @@ class Gatekeeper:
             near = difflib.get_close_matches(called_ae.upper(), sorted(self._routes), n=1)
             return Rejection(
                 answer=REJECT_CALLED,
-                reason=Reason(
+                reason=Problem(
                     code="called_ae_unknown",
                     sentence=f"The peer called the AE title {called_ae!r}, which is no route of this node"
                     + (f"; the nearest route is {near[0]!r}." if near else "."),
@@ -81,7 +81,7 @@ class Gatekeeper:
         if self._peers and not any(_is(known, calling_ae, peer) for known in self._peers):
             return Rejection(
                 answer=REJECT_CALLING,
-                reason=Reason(
+                reason=Problem(
                     code="peer_not_allowed",
                     sentence=f"The peer {calling_ae!r} at {peer} is not on the list of peers that may send.",
                     remedy="Add its AE title and host under node.peers if it should be served.",

@@ -2,7 +2,7 @@
 
 import structlog
 
-from dicom_node.catalog import Catalog, NewInstance, Outcome, Reason
+from dicom_node.catalog import Catalog, NewInstance, Outcome
 from dicom_node.config import Settings
 from dicom_node.errors import ReceiveError
 from dicom_node.receive.admission import Admission
@@ -85,7 +85,7 @@ class StorageService:
             sop_instance_uid=file.provenance.sop_instance_uid,
             path=self._spool.quarantine(file.path),
             size=file.size,
-            reason=Reason(code=error.code, sentence=error.sentence, remedy=error.remedy),
+            reason=error.problem,
             series_instance_uid=series_uid,
             phase=route.phase,
             model=route.model,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from s2ldm_core.errors import S2LDMError
+from s2ldm_core.problem import Problem
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,29 +13,34 @@ class Decision:
 
     Attributes
     ----------
-    accepted
-        True: translate.
-    code, sentence, remedy
-        Why not, for machines and for the administrator; ``accepted`` and empty texts otherwise.
+    problem
+        Why not; None: translate.
     set_aside
         SOP Instance UIDs in an accepted series that are not part of the volume (localizers, dose reports).
     details
         What was seen on the way, for the job's record: numbers and hints, never patient data.
     """
 
-    accepted: bool
-    code: str = "accepted"
-    sentence: str = ""
-    remedy: str = ""
+    problem: Problem | None = None
     set_aside: tuple[str, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def accepted(self) -> bool:
+        """Whether to translate."""
+        return self.problem is None
+
+    @property
+    def code(self) -> str:
+        """The problem's code, or ``accepted``."""
+        return "accepted" if self.problem is None else self.problem.code
+
+    @property
+    def reason(self) -> str:
+        """The problem in words; empty for an accepted series."""
+        return "" if self.problem is None else f"{self.problem.sentence} {self.problem.remedy}".rstrip()
 
     @classmethod
     def refuse(cls, code: str, sentence: str, remedy: str = "", *, details: Mapping[str, Any] | None = None) -> Self:
         """A refusal."""
-        return cls(accepted=False, code=code, sentence=sentence, remedy=remedy, details=details or {})
-
-    @classmethod
-    def refuse_for(cls, error: S2LDMError, *, details: Mapping[str, Any] | None = None) -> Self:
-        """A refusal for a reason that the core gave."""
-        return cls.refuse(error.code.lower(), error.sentence, error.remedy, details=details)
+        return cls(problem=Problem(code, sentence, remedy), details=details or {})

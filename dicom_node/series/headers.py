@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pydicom import Dataset
-from pydicom.multival import MultiValue
 
 from s2ldm_core.errors import VolumeError
-from s2ldm_core.io.header import HEADER_KEYWORDS, PARSE_ERRORS, lacks_preamble, read_header
+from s2ldm_core.io.header import HEADER_KEYWORDS, PARSE_ERRORS, lacks_preamble, read_header, text
 
 SELECTION_KEYWORDS: tuple[str, ...] = tuple(
     dict.fromkeys(
@@ -66,36 +65,6 @@ def is_dicom(path: Path) -> bool:
         return lacks_preamble(path) is not None
     except OSError:
         return False
-
-
-def group_by_series(paths: Iterable[Path]) -> tuple[dict[str, list[Path]], int]:
-    """DICOM files by Series Instance UID, and how many files are not DICOM."""
-    groups: dict[str, list[Path]] = {}
-    strangers = 0
-    for path in paths:
-        read = read_headers([path])
-        if read.headers:
-            groups.setdefault(text(read.headers[0], "SeriesInstanceUID"), []).append(path)
-        else:
-            strangers += 1
-    return groups, strangers
-
-
-def text(header: Dataset, keyword: str) -> str:
-    """One value as stripped text; empty if absent, empty or not parsable."""
-    return " ".join(texts(header, keyword))
-
-
-def texts(header: Dataset, keyword: str) -> tuple[str, ...]:
-    """All values as stripped texts."""
-    try:
-        value = header.get(keyword)
-    except PARSE_ERRORS:
-        return ()
-    if value is None:
-        return ()
-    values = value if isinstance(value, MultiValue | list | tuple) else [value]
-    return tuple(str(one).strip() for one in values if str(one).strip())
 
 
 def sop_class_uid(header: Dataset) -> str:

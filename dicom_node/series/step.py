@@ -7,9 +7,12 @@ import structlog
 
 from dicom_node.catalog import Catalog, JobRow, JobState
 from dicom_node.config import Settings
-from dicom_node.errors import NodeError
 from dicom_node.series.decision import Decision
 from dicom_node.series.selection import examine_series
+from s2ldm_core.problem import Problem, ProblemError
+
+#: Reading every header and some slices of a long series takes seconds; longer than this, it hangs.
+_PATIENCE_SECONDS = 600.0
 
 
 class SelectStep:
@@ -34,21 +37,20 @@ class SelectStep:
         job = self._catalog.claim_job(JobState.SELECTING, JobState.SELECTING, "select")
         if job is None:
             return False
-        try:
-            decision = self._decide(job)
-        except NodeError as error:
-            self._catalog.fail_job(job.id, code=error.code, sentence=error.sentence, remedy=error.remedy)
-        except Exception as error:  # noqa: BLE001 (one job's fault must not stop the others; it is recorded and logged)
-            # The message stays out of the log: parsers quote values, which may be a patient's.
-            self._log.error("select_fault", job_id=job.id, error=type(error).__name__)
-            self._catalog.fail_job(
-                job.id,
-                code="select_fault",
-                sentence=f"The series could not be examined ({type(error).__name__}).",
-                remedy="Report this with the log, then retry the job.",
-            )
-        else:
-            self._record(job, decision)
+        with self._catalog.hold(job, patience_seconds=_PATIENCE_SECONDS):
+            try:
+                decision = self._decide(job)
+            except ProblemError as error:
+                self._catalog.fail_job(job, error.problem)
+            except Exception as error:  # noqa: BLE001 (one job's fault must not stop the others; recorded and logged)
+                # The message stays out of the log: parsers quote values, which may be a patient's.
+                name = type(error).__name__
+                self._log.error("select_fault", job_id=job.id, error=name)
+                sentence = f"The series could not be examined ({name})."
+                remedy = "Report this with the log, then retry the job."
+                self._catalog.fail_job(job, Problem("select_fault", sentence, remedy))
+            else:
+                self._record(job, decision)
         return True
 
     def _decide(self, job: JobRow) -> Decision:
@@ -69,17 +71,11 @@ class SelectStep:
                 )
             paths.append(instance.path)
         min_slices = max(self._settings.min_slices(job.route), self._model_min_slices(route.model))
-        return examine_series(paths, min_slices=min_slices, check_hu=route.enhancement_check == "hu")
+        return examine_series(paths, route=route, min_slices=min_slices)
 
     def _record(self, job: JobRow, decision: Decision) -> None:
         self._log.info("selected", job_id=job.id, route=job.route, accepted=decision.accepted, code=decision.code)
-        if decision.accepted:
-            self._catalog.accept_job(job.id, details=decision.details, set_aside=decision.set_aside)
+        if decision.problem is None:
+            self._catalog.accept_job(job, details=decision.details, set_aside=decision.set_aside)
         else:
-            self._catalog.refuse_job(
-                job.id,
-                code=decision.code,
-                sentence=decision.sentence,
-                remedy=decision.remedy,
-                details=decision.details,
-            )
+            self._catalog.refuse_job(job, decision.problem, details=decision.details)

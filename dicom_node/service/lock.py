@@ -1,9 +1,9 @@
 """One node per data_dir: a second one would requeue the work that the first has at hand."""
 
-import fcntl
-import os
 from pathlib import Path
 from typing import Self
+
+from filelock import FileLock, Timeout
 
 from dicom_node.errors import NodeError
 
@@ -13,7 +13,9 @@ class DataDirLock:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "node.lock"
-        self._descriptor: int | None = None
+        # Not thread-local: the thread that stops the node need not be the one that started it. No lock file in place of
+        # a lock: it would outlive a killed process.
+        self._lock = FileLock(self._path, blocking=False, thread_local=False, fallback_to_soft=False)
 
     def acquire(self) -> Self:
         """Take the lock.
@@ -25,23 +27,19 @@ class DataDirLock:
         """
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._lock.acquire()
+        except Timeout as error:
+            raise NodeError(
+                "already_running",
+                f"Another node works in {self._path.parent}.",
+                "Stop it, or give this one a node.data_dir of its own.",
+            ) from error
         except OSError as error:
             raise NodeError(
                 "data_dir_unusable",
                 f"The folder {self._path.parent} cannot be used: {error.strerror or error}.",
                 "Set node.data_dir to a folder that the node may write to.",
             ) from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(descriptor)
-            raise NodeError(
-                "already_running",
-                f"Another node works in {self._path.parent}.",
-                "Stop it, or give this one a node.data_dir of its own.",
-            ) from error
-        self._descriptor = descriptor
         return self
 
     @classmethod
@@ -57,6 +55,4 @@ class DataDirLock:
 
     def release(self) -> None:
         """Give the lock back."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        self._lock.release()

@@ -29,8 +29,6 @@ class StepLoop:
         How long to wait for a wake-up before looking anyway: work may come from another process or fall due.
     on_work
         Called with the seconds it took after every piece of work.
-    recover
-        Called before the step is tried again after a fault: gives back what the step had claimed and could not record.
     """
 
     def __init__(
@@ -40,13 +38,11 @@ class StepLoop:
         *,
         poll_seconds: float = 1.0,
         on_work: Callable[[str, float], None] | None = None,
-        recover: Callable[[], object] | None = None,
     ) -> None:
         self.name = name
         self._step = step
         self._poll_seconds = poll_seconds
         self._on_work = on_work or (lambda _name, _seconds: None)
-        self._recover = recover or (lambda: None)
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._fault: str | None = None
@@ -84,8 +80,6 @@ class StepLoop:
             self._wake.clear()
             began = time.monotonic()
             try:
-                if self._fault is not None:
-                    self._recover()
                 worked = self._step.run_once()
                 self._fault = None
             except Exception as error:  # noqa: BLE001 (the loop must outlive any fault; it is logged and shown by /readyz)

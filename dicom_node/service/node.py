@@ -5,8 +5,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import timedelta
-from functools import partial
 from types import FrameType
 
 import structlog
@@ -24,15 +22,15 @@ from dicom_node.service.loop import Step, StepLoop
 from dicom_node.service.models import model_identity, model_min_slices
 from dicom_node.service.observe import Metrics
 from dicom_node.service.retention import RetentionStep
-from dicom_node.translate import TranslateStep
+from dicom_node.translate.step import TranslateStep
 from dicom_node.web.app import create_app
 from dicom_node.web.server import WebServer
 
 _SWEEP_SECONDS = 1.0
 _RETENTION_SECONDS = 3600.0
 _STOP_SECONDS = 30.0
-#: A delivery without a single answer for so long is not being worked on: its step met a fault that it could not record.
-_STALE_DELIVERY_SECONDS = 900.0
+#: How often claims are looked at that have run out.
+_LEASE_SWEEP_SECONDS = 2.0
 #: Destinations are slow one by one, so a few deliveries run side by side.
 _DELIVERY_LOOPS = 2
 
@@ -108,7 +106,7 @@ class Node:
             A port cannot be bound or the catalog cannot be used; everything already started is stopped again.
         """
         try:
-            resumed = self.catalog.requeue_interrupted()
+            resumed = self.catalog.sweep_leases()
             self._log.info("starting", resumed=resumed)
             self._start(self._web.start, self._web.stop)
             self._start(self._listener.start, self._listener.stop)
@@ -151,10 +149,7 @@ class Node:
             "derive": DeriveStep(settings, catalog),
         }
         steps |= {f"deliver-{number}": self._deliver for number in range(1, _DELIVERY_LOOPS + 1)}
-        return [
-            StepLoop(name, step, on_work=self._worked, recover=partial(catalog.requeue_worker, name))
-            for name, step in steps.items()
-        ]
+        return [StepLoop(name, step, on_work=self._worked) for name, step in steps.items()]
 
     def _worked(self, step: str, seconds: float) -> None:
         self.metrics.worked(step.split("-")[0], seconds)
@@ -182,7 +177,7 @@ class Node:
     def _start_timers(self) -> None:
         completion = CompletionStep(self.settings, self.catalog, model_identity=model_identity)
         self._add_timer("completion", completion, seconds=min(_SWEEP_SECONDS, self.settings.series.quiet_seconds))
-        self._add_timer("stale deliveries", _StaleDeliveries(self.catalog), seconds=_STALE_DELIVERY_SECONDS / 10)
+        self._add_timer("leases", _LeaseSweep(self.catalog), seconds=_LEASE_SWEEP_SECONDS)
         self._add_timer("retention", RetentionStep(self.settings, self.catalog), seconds=_RETENTION_SECONDS)
         self._scheduler.start()
 
@@ -203,12 +198,12 @@ class Node:
         return "; ".join(faults) or None
 
 
-class _StaleDeliveries:
-    """Gives deliveries back that nobody works on any more."""
+class _LeaseSweep:
+    """Gives back what nobody works on any more."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
 
     def run_once(self) -> bool:
         """Look once."""
-        return self._catalog.requeue_stale_deliveries(timedelta(seconds=_STALE_DELIVERY_SECONDS)) > 0
+        return self._catalog.sweep_leases() > 0

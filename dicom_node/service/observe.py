@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import TextIO
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -57,10 +65,12 @@ def configure_logging(settings: LogSettings, *, stream: TextIO | None = None) ->
 
 
 class Metrics:
-    """The node's Prometheus metrics; also the listener's observer (`dicom_node.receive.ReceiveObserver`)."""
+    """Prometheus metrics of the node, its process and its Python; also the listener's observer (`dicom_node.receive.ReceiveObserver`)."""
 
     def __init__(self, catalog: Catalog, *, data_dir: Path) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
         self._received = Counter(
             "s2ldm_received_instances", "C-STORE requests answered", ("route", "outcome"), registry=self.registry
         )

@@ -48,6 +48,9 @@ class RetentionStep:
         count = 0
         while before is not None and (due := self._catalog.expired_derived(before)):
             for job_id in due:
+                for folder in self._settings.derived_dir.glob(f"{job_id}.*"):
+                    shutil.rmtree(folder, ignore_errors=True)
+                # As the first version named it.
                 shutil.rmtree(self._settings.derived_dir / str(job_id), ignore_errors=True)
                 self._catalog.forget_derived(job_id)
             count += len(due)
@@ -66,13 +69,17 @@ class RetentionStep:
         root = self._settings.work_dir
         if not root.is_dir():
             return 0
-        folders = [one for one in root.iterdir() if one.name.isdigit()]
+        folders = [one for one in root.iterdir() if _job_of(one).isdigit()]
         # Asked after the folders were listed: a job that begins meanwhile has its folder on neither list.
         in_use = {str(job_id) for job_id in self._catalog.working_jobs()}
-        left = [one for one in folders if one.name not in in_use]
+        left = [one for one in folders if _job_of(one) not in in_use]
         for folder in left:
             shutil.rmtree(folder, ignore_errors=True)
         return len(left)
+
+
+def _job_of(work_folder: Path) -> str:
+    return work_folder.name.partition(".")[0]
 
 
 def _before(now: datetime, days: float | None) -> datetime | None:

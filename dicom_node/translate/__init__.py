@@ -1,6 +1,5 @@
-"""The step that synthesises: a warm worker process turns source series into synthetic HU on disk."""
+"""The step that synthesises: an executor turns source series into synthetic HU on disk.
 
-from dicom_node.translate.process import WorkerProcess
-from dicom_node.translate.step import TranslateStep
-
-__all__ = ["TranslateStep", "WorkerProcess"]
+Nothing is imported here: the configuration asks `dicom_node.translate.executors` for the kinds it may name, and must not
+load the step for that.
+"""

@@ -1,7 +1,10 @@
 """What the node and its translation worker say to each other: plain values and paths, never images."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
+
+from s2ldm_core.problem import Problem
+from s2ldm_core.translation import Translation
 
 
 class Disposition(StrEnum):
@@ -56,31 +59,28 @@ class Loaded:
 
 @dataclass(frozen=True, kw_only=True)
 class Translated:
-    """A result is complete on disk; ``record_path`` names its record."""
+    """A result is complete on disk; ``record_path`` names its record, ``translation.seconds`` has writing it as well."""
 
     record_path: str
-    model_version: str
-    weights_sha256: str
-    steps: int
-    seconds: dict[str, float] = field(default_factory=dict)
+    translation: Translation
 
 
 @dataclass(frozen=True, kw_only=True)
 class Failed:
-    """A request failed, with the reason for the administrator."""
+    """A request failed, and what that means for the job."""
 
-    code: str
-    sentence: str
-    remedy: str
+    problem: Problem
     disposition: Disposition
 
 
 def disk_failure(error: OSError) -> Failed:
     """A file could not be read or written, which may pass. The file's name stays out of it."""
     return Failed(
-        code="translate_disk",
-        sentence=f"A file could not be read or written: {error.strerror or type(error).__name__}.",
-        remedy="Check the free space and permissions of data_dir.",
+        problem=Problem(
+            "translate_disk",
+            f"A file could not be read or written: {error.strerror or type(error).__name__}.",
+            "Check the free space and permissions of data_dir.",
+        ),
         disposition=Disposition.RETRY,
     )
 

@@ -1,251 +1,204 @@
-"""The translate step: gives queued jobs to the worker, one at a time, and records how they end."""
+"""The translate step: gives queued jobs to the executor, one at a time, and records how they end."""
 
 import shutil
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import structlog
 
-from dicom_node.catalog import Catalog, JobRow, JobState
+from dicom_node.catalog import Catalog, JobRow, JobState, Lease
 from dicom_node.config import Route, Settings
-from dicom_node.errors import TranslateError
+from dicom_node.translate.executors import EXECUTORS, Executor
 from dicom_node.translate.messages import Disposition, Failed, Load, Progress, Translate, Translated, disk_failure
-from dicom_node.translate.process import WorkerDiedError, WorkerInterruptedError, WorkerProcess
+from s2ldm_core.problem import Problem
 
-_LOAD_TIMEOUT_SECONDS = 600.0
 _PROGRESS_SECONDS = 1.0
+#: A worker that says nothing for so long hangs: it is ended, and the job tried again.
+_SILENCE_SECONDS = 600.0
 #: A model that cannot be loaded is tried again after this long, or when a job asks for it.
 _WARM_UP_AGAIN_SECONDS = 60.0
 
 
 class TranslateStep:
-    """Takes jobs in ``queued`` and leaves a result in ``data_dir/work/<job id>/``.
+    """Takes jobs in ``queued`` and leaves a result in ``data_dir/work/<job id>.<claim>/``.
 
-    Run by one thread; `stop` may come from any. The worker is started by the first `run_once` (or `warm_up`), outlives
-    the jobs, and is started again when it died. ``clock`` gives the current time, timezone-aware.
+    Every claim has a folder of its own, because the last holder of a claim that ran out may still write. Run by one
+    thread; `stop` may come from any. ``executor`` is the one that the configuration names unless another is given;
+    ``clock`` gives the current time, timezone-aware.
     """
 
-    def __init__(self, settings: Settings, catalog: Catalog, *, clock: Callable[[], datetime] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        catalog: Catalog,
+        *,
+        executor: Executor | None = None,
+        clock: Callable[[], datetime] | None = None,
+        silence_seconds: float = _SILENCE_SECONDS,
+    ) -> None:
+        compute = settings.compute
         self._settings = settings
         self._catalog = catalog
         self._now = clock or (lambda: datetime.now(UTC))
-        self._worker = WorkerProcess()
+        self._executor = executor or EXECUTORS[compute.executor](getattr(compute, compute.executor, None))
+        self._silence_seconds = silence_seconds
         self._stopping = threading.Event()
         self._busy = threading.Lock()
-        self._warm = False
         self._warm_up_at = 0.0
-        self._held: JobRow | None = None
         self._log = structlog.get_logger(step="translate")
 
     @property
     def ready(self) -> bool:
-        """Whether the worker runs and has its models loaded."""
-        return self._warm and self._worker.alive
-
-    @property
-    def worker_pid(self) -> int | None:
-        """The worker's process ID, while it runs."""
-        return self._worker.pid if self._worker.alive else None
+        """Whether the executor runs and has its models loaded."""
+        return self._executor.ready
 
     def warm_up(self) -> bool:
-        """Start the worker and load the models of all routes; False if that failed (logged; jobs will say why)."""
+        """Have the models of all routes loaded; False if that failed (logged; jobs will say why)."""
         with self._busy:
-            return self._ensure_worker()
+            return self._ensure_ready()
 
     def run_once(self) -> bool:
         """Translate one job; False if none was waiting. A job's failure is recorded, never raised."""
         with self._busy:
             if self._stopping.is_set():
                 return False
-            self._ensure_worker()
-            self._give_back_held()
+            self._ensure_ready()
             job = self._catalog.claim_job(JobState.QUEUED, JobState.TRANSLATING, "translate")
             if job is None:
                 return False
-            self._held = job
-            try:
-                self._work_on(job)
-            except OSError as error:
-                self._end(job, disk_failure(error))
-            self._held = None
+            with self._catalog.hold(job, patience_seconds=self._silence_seconds) as lease:
+                try:
+                    self._work_on(job, lease)
+                except OSError as error:
+                    self._end(job, disk_failure(error))
             return True
 
     def stop(self) -> None:
-        """Stop the worker. A job it works on stays ``translating`` and is queued again at the next start."""
+        """Stop the executor. A job it works on is given back."""
         self._stopping.set()
         with self._busy:
-            self._worker.stop()
-            self._warm = False
+            self._executor.stop()
 
-    def _give_back_held(self) -> None:
-        """A job still held is one whose end the catalog could not record: it waits for another try."""
-        if self._held is not None:
-            self._end(
-                self._held,
-                Failed(
-                    code="end_not_recorded",
-                    sentence="The catalog could not be written when the translation ended.",
-                    remedy="Check the free space and permissions of data_dir.",
-                    disposition=Disposition.RETRY,
-                ),
-            )
-            self._held = None
-
-    def _ensure_worker(self) -> bool:
+    def _ensure_ready(self) -> bool:
         if self.ready:
             return True
-        if self._worker.alive and time.monotonic() < self._warm_up_at:
+        if time.monotonic() < self._warm_up_at:
             return False
-        self._warm = False
         compute = self._settings.compute
-        good = True
-        for model in dict.fromkeys(route.model for route in self._settings.routes.values()):
-            try:
-                self._worker.start()
-                answer = self._worker.ask(
-                    Load(model=model, device=compute.device, threads=compute.threads),
-                    timeout_seconds=_LOAD_TIMEOUT_SECONDS,
-                    on_progress=lambda _: None,
-                    should_stop=self._stopping.is_set,
-                )
-            except WorkerInterruptedError:
-                return False
-            except TranslateError as error:
-                good = False
-                self._log.error("model_not_loaded", model=model, code=error.code)
-                continue
-            if isinstance(answer, Failed):
-                good = False
-                self._log.error("model_not_loaded", model=model, code=answer.code, sentence=answer.sentence)
-        self._warm = good
-        self._warm_up_at = time.monotonic() + _WARM_UP_AGAIN_SECONDS
-        return good
+        models = dict.fromkeys(route.model for route in self._settings.routes.values())
+        problems = self._executor.warm_up(
+            [Load(model=model, device=compute.device, threads=compute.threads) for model in models],
+            should_stop=self._stopping.is_set,
+        )
+        for model, problem in problems.items():
+            self._log.error("model_not_loaded", model=model, code=problem.code, sentence=problem.sentence)
+        if problems:
+            self._warm_up_at = time.monotonic() + _WARM_UP_AGAIN_SECONDS
+        return self.ready
 
-    def _work_on(self, job: JobRow) -> None:
+    def _work_on(self, job: JobRow, lease: Lease) -> None:
         route = self._settings.routes.get(job.route)
         paths = [row.path for row in self._catalog.job_instances(job.id)]
         if route is None:
-            self._end(
-                job,
-                Failed(
-                    code="route_gone",
-                    sentence=f"The route {job.route} is no longer configured.",
-                    remedy="Configure the route again and retry the job, or cancel it.",
-                    disposition=Disposition.FAIL,
-                ),
+            problem = Problem(
+                "route_gone",
+                f"The route {job.route} is no longer configured.",
+                "Configure the route again and retry the job, or cancel it.",
             )
-            return
-        if not paths or None in paths:
-            self._end(
-                job,
-                Failed(
-                    code="source_gone",
-                    sentence="The source series is no longer in the spool.",
-                    remedy="Send the series again.",
-                    disposition=Disposition.FAIL,
-                ),
-            )
-            return
-        folder = self._settings.work_dir / str(job.id)
-        if folder.exists():  # left by a run that was interrupted
-            shutil.rmtree(folder)
-        self._ask(job, route, [str(path) for path in paths], folder=folder)
+            self._end(job, Failed(problem=problem, disposition=Disposition.FAIL))
+        elif not paths or None in paths:
+            problem = Problem("source_gone", "The source series is no longer in the spool.", "Send the series again.")
+            self._end(job, Failed(problem=problem, disposition=Disposition.FAIL))
+        else:
+            for left in self._settings.work_dir.glob(f"{job.id}.*"):  # by claims that were lost
+                shutil.rmtree(left, ignore_errors=True)
+            folder = self._settings.work_dir / job.claim_name
+            self._ask(job, route, [str(path) for path in paths], folder=folder, lease=lease)
 
-    def _ask(self, job: JobRow, route: Route, paths: list[str], *, folder: Path) -> None:
+    def _ask(self, job: JobRow, route: Route, paths: list[str], *, folder: Path, lease: Lease) -> None:
         compute = self._settings.compute
-        watch = _JobWatch(self._catalog, job.id)
-        try:
-            self._worker.start()
-            answer = self._worker.ask(
-                Translate(
-                    paths=tuple(paths),
-                    folder=str(folder),
-                    phase=job.phase,
-                    model=job.model,
-                    device=compute.device,
-                    seed=route.seed,
-                    steps=route.steps,
-                    threads=compute.threads,
-                ),
-                timeout_seconds=compute.job_timeout_seconds,
-                on_progress=watch.progress,
-                should_stop=lambda: self._stopping.is_set() or watch.cancelled(),
-            )
-        except WorkerInterruptedError:
-            shutil.rmtree(folder, ignore_errors=True)
-            return  # cancelled, or the node stops: the catalog says which
-        except TranslateError as error:
-            died = isinstance(error, WorkerDiedError)
-            answer = Failed(
-                code=error.code,
-                sentence=error.sentence,
-                remedy=error.remedy,
-                disposition=Disposition.RETRY if died else Disposition.FAIL,
-            )
+        watch = _JobWatch(self._catalog, job, lease)
+        answer = self._executor.translate(
+            Translate(
+                paths=tuple(paths),
+                folder=str(folder),
+                phase=job.phase,
+                model=job.model,
+                device=compute.device,
+                seed=route.seed,
+                steps=route.steps,
+                threads=compute.threads,
+            ),
+            on_progress=watch.progress,
+            should_stop=lambda: self._stopping.is_set() or lease.silent or lease.lost or watch.lost,
+            timeout_seconds=compute.job_timeout_seconds,
+        )
         if isinstance(answer, Translated):
             self._finish(job, answer, folder=folder)
-        elif isinstance(answer, Failed):
-            shutil.rmtree(folder, ignore_errors=True)
+            return
+        shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(answer, Failed):
             self._end(job, answer)
+        elif self._stopping.is_set():
+            self._catalog.release(job)
+        elif lease.silent:
+            self._end(job, Failed(problem=self._silence(), disposition=Disposition.RETRY))
+        # Otherwise it was cancelled, or another node has it.
 
     def _finish(self, job: JobRow, answer: Translated, *, folder: Path) -> None:
+        made = answer.translation
         details = {
-            "model_version": answer.model_version,
-            "weights_sha256": answer.weights_sha256,
-            "steps": answer.steps,
-            "seconds": answer.seconds,
+            "model_version": made.model_version,
+            "weights_sha256": made.weights_sha256,
+            "steps": made.steps,
+            "seconds": made.seconds,
         }
-        if not self._catalog.finish_translation(job.id, result_path=Path(answer.record_path), details=details):
-            shutil.rmtree(folder, ignore_errors=True)  # cancelled meanwhile
+        if not self._catalog.finish_translation(job, result_path=Path(answer.record_path), details=details):
+            shutil.rmtree(folder, ignore_errors=True)  # cancelled meanwhile, or another node has it
             return
-        self._log.info("translated", job_id=job.id, route=job.route, seconds=round(sum(answer.seconds.values()), 1))
+        self._log.info("translated", job_id=job.id, route=job.route, seconds=round(sum(made.seconds.values()), 1))
+
+    def _silence(self) -> Problem:
+        return Problem(
+            "worker_silent",
+            f"The translation worker gave no sign of life for {self._silence_seconds:.0f} seconds and was ended.",
+            "See the log and the state of the device; the job is tried again.",
+        )
 
     def _end(self, job: JobRow, failed: Failed) -> None:
         """Refuse, fail, or postpone a job, with the reason."""
         compute = self._settings.compute
-        self._log.warning("translate_failed", job_id=job.id, route=job.route, code=failed.code)
+        problem = failed.problem
+        self._log.warning("translate_failed", job_id=job.id, route=job.route, code=problem.code)
         if failed.disposition is Disposition.REFUSE:
-            self._catalog.refuse_job(job.id, code=failed.code, sentence=failed.sentence, remedy=failed.remedy)
+            self._catalog.refuse_job(job, problem)
             return
         attempts = job.attempts + 1
         again = failed.disposition is Disposition.RETRY and attempts < compute.max_attempts
-        sentence = failed.sentence
         if failed.disposition is Disposition.RETRY and not again:
-            sentence = f"{sentence} Given up after {attempts} attempts."
-        self._catalog.fail_job(
-            job.id,
-            code=failed.code,
-            sentence=sentence,
-            remedy=failed.remedy,
-            retry_at=self._now() + timedelta(seconds=compute.retry_seconds * attempts) if again else None,
-        )
+            problem = replace(problem, sentence=f"{problem.sentence} Given up after {attempts} attempts.")
+        retry_at = self._now() + timedelta(seconds=compute.retry_seconds * attempts) if again else None
+        self._catalog.fail_job(job, problem, retry_at=retry_at)
 
 
 class _JobWatch:
-    """Passes progress on to the catalog, and sees whether the job was cancelled, once a second each."""
+    """Passes progress on to the catalog, once a second, and to the job's lease, which then sees a cancellation, too."""
 
-    def __init__(self, catalog: Catalog, job_id: int) -> None:
-        self._catalog = catalog
-        self._job_id = job_id
+    def __init__(self, catalog: Catalog, job: JobRow, lease: Lease) -> None:
+        self._catalog, self._job, self._lease = catalog, job, lease
         self._noted_at = -_PROGRESS_SECONDS
-        self._asked_at = time.monotonic()
         self._stage = ""
+        self.lost = False
 
     def progress(self, message: Progress) -> None:
         """Note a stage's beginning at once, its progress once a second."""
+        self._lease.beat()
         now = time.monotonic()
         if message.stage == self._stage and now - self._noted_at < _PROGRESS_SECONDS:
             return
         self._stage, self._noted_at = message.stage, now
-        self._catalog.set_progress(self._job_id, stage=message.stage, fraction=message.fraction)
-
-    def cancelled(self) -> bool:
-        """Whether somebody cancelled the job; asks the catalog once a second."""
-        now = time.monotonic()
-        if now - self._asked_at < _PROGRESS_SECONDS:
-            return False
-        self._asked_at = now
-        return self._catalog.get_job(self._job_id).state is JobState.CANCELLED
+        self.lost = not self._catalog.set_progress(self._job, stage=message.stage, fraction=message.fraction)

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from multiprocessing import connection as mp_connection
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection
@@ -32,7 +33,8 @@ from dicom_node.translate.messages import (
     Translated,
     disk_failure,
 )
-from dicom_node.translation import TranslationRecord, training_statement
+from dicom_node.translation import TranslationRecord
+from s2ldm_core.problem import Problem
 
 if TYPE_CHECKING:
     from s2ldm_core.translator import Translator
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
 #: Models held at once; routes rarely use more, and each takes memory.
 _MODELS_HELD = 2
 #: Core reasons that concern the series rather than the model: the job is refused, as selection would have done.
-_SERIES_REASONS = frozenset({"TOO_FEW_SLICES"})
+_SERIES_REASONS = frozenset({"too_few_slices"})
 
 
 def serve(connection: Connection) -> None:
@@ -86,12 +88,7 @@ class Worker:
             of_series = isinstance(error, VolumeError) or (
                 isinstance(error, TranslationError) and error.code in _SERIES_REASONS
             )
-            return Failed(
-                code=error.code.lower(),
-                sentence=error.sentence,
-                remedy=error.remedy,
-                disposition=Disposition.REFUSE if of_series else Disposition.FAIL,
-            )
+            return Failed(problem=error.problem, disposition=Disposition.REFUSE if of_series else Disposition.FAIL)
         except OSError as error:
             return disk_failure(error)
         except Exception as error:  # noqa: BLE001 (the worker must outlive any series; the node records the reason)
@@ -130,29 +127,17 @@ class Worker:
             steps=request.steps,
             progress=lambda stage, fraction: self._send(Progress(stage=stage, fraction=float(fraction))),
         )
-        seconds.update(result.seconds)
+        seconds.update(result.translation.seconds)
         started = time.perf_counter()
         self._send(Progress(stage="write", fraction=0.0))
         record = TranslationRecord(
-            phase=result.phase,
-            model_name=result.package.name,
-            model_version=result.package.version,
-            weights_sha256=result.package.weights_sha256,
-            training_statement=training_statement(result.package.training_data),
-            seed=result.seed,
-            steps=result.steps,
+            translation=replace(result.translation, seconds=dict(seconds)),
             sop_instance_uids=tuple(one.sop_instance_uid or "" for one in result.volume.slices),
-            seconds=dict(seconds),
         )
         path = record.save(Path(request.folder), hu=result.volume.hu, padding=result.volume.padding)
         seconds["write"] = time.perf_counter() - started
-        return Translated(
-            record_path=str(path),
-            model_version=record.model_version,
-            weights_sha256=record.weights_sha256,
-            steps=record.steps,
-            seconds={name: round(value, 3) for name, value in seconds.items()},
-        )
+        rounded = {name: round(value, 3) for name, value in seconds.items()}
+        return Translated(record_path=str(path), translation=replace(record.translation, seconds=rounded))
 
 
 def release_memory() -> None:
@@ -171,15 +156,19 @@ def _fault(error: Exception) -> Failed:
     name, place = type(error).__name__, place_of(error)
     if isinstance(error, MemoryError) or name == "OutOfMemoryError":
         return Failed(
-            code="out_of_memory",
-            sentence="There was not enough memory to translate the series.",
-            remedy="Give the node more memory, or stop what else uses it.",
+            problem=Problem(
+                "out_of_memory",
+                "There was not enough memory to translate the series.",
+                "Give the node more memory, or stop what else uses it.",
+            ),
             disposition=Disposition.RETRY,
         )
     return Failed(
-        code="translate_fault",
-        sentence=f"Translation failed unexpectedly ({name} at {place}).",
-        remedy="Report this with the log; the series stays in the spool.",
+        problem=Problem(
+            "translate_fault",
+            f"Translation failed unexpectedly ({name} at {place}).",
+            "Report this with the log; the series stays in the spool.",
+        ),
         disposition=Disposition.FAIL,
     )
 

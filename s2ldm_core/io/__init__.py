@@ -35,7 +35,7 @@ def read_volume(source: str | Path | Sequence[str | Path], *, series_uid: str | 
     if isinstance(source, (str, Path)):
         path = Path(source)
         if not path.exists():
-            raise VolumeError("FILE_NOT_FOUND", f"There is no file or folder {path}.")
+            raise VolumeError("file_not_found", f"There is no file or folder {path}.")
         if not path.is_dir() and path.name.lower().endswith(IMAGE_SUFFIXES):
             return read_image(path)
         return read_dicom(path if path.is_dir() else [path], series_uid=series_uid)
@@ -48,6 +48,6 @@ def write_volume(volume: Volume, path: str | Path) -> None:
     Raises
     ------
     VolumeError
-        ``UNKNOWN_FORMAT``, ``SHEARED_AFFINE`` or ``FILE_UNWRITABLE``.
+        ``unknown_format``, ``sheared_affine`` or ``file_unwritable``.
     """
     write_image(volume, Path(path))

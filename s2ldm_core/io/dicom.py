@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,10 +11,12 @@ from pydicom import Dataset
 
 from s2ldm_core.errors import VolumeError
 from s2ldm_core.geometry import SeriesGeometry, series_geometry
-from s2ldm_core.io.header import read_header
 from s2ldm_core.io.hounsfield import hu_rescale
 from s2ldm_core.io.pixels import read_slice
+from s2ldm_core.io.series import group_by_series
 from s2ldm_core.volume import SliceRecord, Volume
+
+_Member = tuple[Path, Dataset]
 
 _LOG = logging.getLogger(__name__)
 
@@ -45,8 +48,8 @@ def read_dicom(source: Path | Sequence[Path], *, series_uid: str | None = None) 
     Raises
     ------
     VolumeError
-        ``NO_CT_FILES``, ``NOT_DICOM``, ``FILE_UNREADABLE``, ``SEVERAL_SERIES``, ``SERIES_NOT_FOUND``, ``NOT_HU``,
-        ``VOLUME_TOO_LARGE``, ``UNSUPPORTED_COMPRESSION``, ``PIXELS_UNREADABLE``.
+        ``no_ct_files``, ``not_dicom``, ``file_unreadable``, ``several_series``, ``series_not_found``, ``not_hu``,
+        ``volume_too_large``, ``unsupported_compression``, ``pixels_unreadable``.
     GeometryError
         When the slices do not form a regular stack; see `s2ldm_core.geometry.series_geometry`.
     """
@@ -75,40 +78,40 @@ def _files_below(folder: Path) -> list[Path]:
     return files
 
 
-def _series_in(
-    paths: Sequence[Path], *, skip_foreign: bool
-) -> tuple[dict[str, list[tuple[Path, Dataset]]], dict[str, int]]:
+def _series_in(paths: Sequence[Path], *, skip_foreign: bool) -> tuple[dict[str, list[_Member]], dict[str, int]]:
     """CT files by Series Instance UID, and how many files were passed over, by what they are."""
-    series: dict[str, list[tuple[Path, Dataset]]] = {}
     seen: set[str] = set()
-    others: dict[str, int] = {}
-    for path in paths:
-        header = read_header(path)
-        if header is None:
-            if not skip_foreign:
-                raise VolumeError("NOT_DICOM", f"{path.name} is not a DICOM file.", "Leave it out.")
-            others["not DICOM"] = others.get("not DICOM", 0) + 1
-            continue
+    others: Counter[str] = Counter()
+
+    def keep(path: Path, header: Dataset) -> _Member | None:
         modality = str(header.get("Modality", "") or "without modality")
         if modality != "CT":
-            others[modality] = others.get(modality, 0) + 1
-            continue
+            others[modality] += 1
+            return None
         uid = str(header.get("SOPInstanceUID", "") or path)
-        if uid not in seen:
-            seen.add(uid)
-            series.setdefault(str(header.get("SeriesInstanceUID", "")), []).append((path, header))
+        if uid in seen:
+            return None
+        seen.add(uid)
+        return path, header
+
+    def unusable(_: Path, error: VolumeError) -> None:
+        if error.code != "not_dicom" or not skip_foreign:
+            raise error
+        others["not DICOM"] += 1
+
+    found = group_by_series(paths, keep=keep, unusable=unusable)
     if others:
-        _LOG.debug("passed over %s", others)
-    return series, others
+        _LOG.debug("passed over %s", dict(others))
+    return {uid: one.files for uid, one in found.items()}, others
 
 
 def _one_series(
-    series: dict[str, list[tuple[Path, Dataset]]], series_uid: str | None, count: int, others: dict[str, int]
-) -> list[tuple[Path, Dataset]]:
+    series: dict[str, list[_Member]], series_uid: str | None, count: int, others: dict[str, int]
+) -> list[_Member]:
     if not series:
         what = ", ".join(f"{number} {kind}" for kind, number in others.items())
         raise VolumeError(
-            "NO_CT_FILES",
+            "no_ct_files",
             f"There is no CT image among {count} files{f' ({what})' if what else ''}.",
             "Give a folder with the DICOM files of one CT series.",
         )
@@ -120,22 +123,22 @@ def _one_series(
         listing += f" and {len(series) - _LISTED} more"
     if series_uid is not None:
         if series_uid not in series:
-            raise VolumeError("SERIES_NOT_FOUND", f"Series {series_uid} is not there; these are: {listing}.")
+            raise VolumeError("series_not_found", f"Series {series_uid} is not there; these are: {listing}.")
         return series[series_uid]
     if len(series) > 1:
         raise VolumeError(
-            "SEVERAL_SERIES",
+            "several_series",
             f"There are {len(series)} CT series: {listing}.",
             "Choose one by its Series Instance UID, or give the folder of one series.",
         )
     return next(iter(series.values()))
 
 
-def _assemble(members: Sequence[tuple[Path, Dataset]], geometry: SeriesGeometry) -> Volume:
+def _assemble(members: Sequence[_Member], geometry: SeriesGeometry) -> Volume:
     shape = geometry.shape
     if shape[0] * shape[1] * shape[2] > _MAX_VOXELS:
         raise VolumeError(
-            "VOLUME_TOO_LARGE", f"The series has more than {_MAX_VOXELS} voxels.", "Send a part of the series."
+            "volume_too_large", f"The series has more than {_MAX_VOXELS} voxels.", "Send a part of the series."
         )
     hu = np.empty(shape, dtype=np.float32)
     padding: np.ndarray | None = None
@@ -144,7 +147,7 @@ def _assemble(members: Sequence[tuple[Path, Dataset]], geometry: SeriesGeometry)
         plane, plane_padding = read_slice(path)
         if plane.shape != shape[1:]:
             raise VolumeError(
-                "PIXELS_UNREADABLE", f"The pixels of {path.name} have shape {plane.shape}, its header says {shape[1:]}."
+                "pixels_unreadable", f"The pixels of {path.name} have shape {plane.shape}, its header says {shape[1:]}."
             )
         hu[index] = plane
         if plane_padding is not None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydicom import Dataset, dcmread
 from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.multival import MultiValue
 
 from s2ldm_core.errors import VolumeError
 from s2ldm_core.geometry import GEOMETRY_KEYWORDS
@@ -48,7 +49,7 @@ def read_header(path: Path, *, keywords: Iterable[str] = HEADER_KEYWORDS) -> Dat
     Raises
     ------
     VolumeError
-        ``FILE_UNREADABLE`` when the file cannot be opened or is damaged DICOM.
+        ``file_unreadable`` when the file cannot be opened or is damaged DICOM.
     """
     tags: list[Any] = list(keywords)
     try:
@@ -60,7 +61,7 @@ def read_header(path: Path, *, keywords: Iterable[str] = HEADER_KEYWORDS) -> Dat
         return dataset
     except (OSError, *PARSE_ERRORS) as error:
         raise VolumeError(
-            "FILE_UNREADABLE",
+            "file_unreadable",
             f"{path.name} cannot be read as DICOM ({type(error).__name__}).",
             "Check the file's permissions, or export it again.",
         ) from error
@@ -89,3 +90,20 @@ def lacks_preamble(path: Path) -> bool | None:
         if (group == 0x0002 and element <= 0x0002) or (group == 0x0008 and element <= 0x0020):
             return True
     return None
+
+
+def text(header: Dataset, keyword: str) -> str:
+    """One value as stripped text; empty if absent, empty or not parsable."""
+    return " ".join(texts(header, keyword))
+
+
+def texts(header: Dataset, keyword: str) -> tuple[str, ...]:
+    """All values as stripped texts."""
+    try:
+        value = header.get(keyword)
+    except PARSE_ERRORS:
+        return ()
+    if value is None:
+        return ()
+    values = value if isinstance(value, MultiValue | list | tuple) else [value]
+    return tuple(str(one).strip() for one in values if str(one).strip())

@@ -23,7 +23,7 @@ def hu_rescale(header: Any) -> tuple[float, float]:
     Raises
     ------
     VolumeError
-        ``NOT_HU`` when the image is colour, has no usable rescale, or says that its values are something else.
+        ``not_hu`` when the image is colour, has no usable rescale, or says that its values are something else.
     """
     rescale_type = str(getattr(header, "RescaleType", None) or "HU").strip().upper()
     if int(getattr(header, "SamplesPerPixel", None) or 1) != 1:
@@ -41,7 +41,7 @@ def hu_rescale(header: Any) -> tuple[float, float]:
 
 def _not_hu(reason: str) -> VolumeError:
     return VolumeError(
-        "NOT_HU",
+        "not_hu",
         f"The image's values are not Hounsfield units: {reason}.",
         "Send the original CT images, not screen captures, maps or secondary reconstructions.",
     )
@@ -65,7 +65,7 @@ def to_hu(header: Any, stored: np.ndarray) -> tuple[np.ndarray, np.ndarray | Non
     Raises
     ------
     VolumeError
-        ``NOT_HU``, see `hu_rescale`.
+        ``not_hu``, see `hu_rescale`.
     """
     slope, intercept = hu_rescale(header)
     clean = _stored_bits_only(header, stored)

@@ -1,13 +1,13 @@
 """NIfTI and MetaImage through SimpleITK, whose physical space is DICOM's LPS."""
 
-import os
-import secrets
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
 from s2ldm_core.errors import VolumeError
+from s2ldm_core.files import atomic_path
 from s2ldm_core.volume import Volume
 
 #: File name endings that `read_image` and `write_image` know.
@@ -27,8 +27,8 @@ def read_image(path: Path) -> Volume:
     Raises
     ------
     VolumeError
-        ``FILE_UNREADABLE``, ``NOT_3D``, ``NOT_HU`` (eight-bit, colour, or without any negative value) or
-        ``VOLUME_TOO_LARGE``.
+        ``file_unreadable``, ``not_3d``, ``not_hu`` (eight-bit, colour, or without any negative value) or
+        ``volume_too_large``.
     """
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
@@ -38,7 +38,7 @@ def read_image(path: Path) -> Volume:
         image = reader.Execute()
     except RuntimeError as error:  # SimpleITK raises nothing else
         raise VolumeError(
-            "FILE_UNREADABLE",
+            "file_unreadable",
             f"{path.name} cannot be read: {_last_line(error)}",
             "Write the image again with an orthogonal (unsheared) orientation, or convert it from DICOM anew.",
         ) from error
@@ -49,7 +49,7 @@ def read_image(path: Path) -> Volume:
     hu[padding] = _AIR_HU
     if hu.min() >= 0:
         raise VolumeError(
-            "NOT_HU",
+            "not_hu",
             f"{path.name} has no negative value, so its numbers are not Hounsfield units (air is -1000, fat -100).",
             "Convert the CT from DICOM with its rescale applied.",
         )
@@ -64,15 +64,15 @@ def _refuse(path: Path, reader: sitk.ImageFileReader) -> None:
     size = reader.GetSize()
     if len(size) not in (3, 4) or min(size[:3]) < 2 or any(count != 1 for count in size[3:]):
         raise VolumeError(
-            "NOT_3D",
+            "not_3d",
             f"{path.name} is no single three-dimensional image (its size is {' x '.join(map(str, size))}).",
             "Give one three-dimensional CT image per file.",
         )
     if int(np.prod(size, dtype=np.int64)) > _MAX_VOXELS:
-        raise VolumeError("VOLUME_TOO_LARGE", f"{path.name} has more than {_MAX_VOXELS} voxels.", "Crop the image.")
+        raise VolumeError("volume_too_large", f"{path.name} has more than {_MAX_VOXELS} voxels.", "Crop the image.")
     if reader.GetNumberOfComponents() != 1 or reader.GetPixelID() in _EIGHT_BIT:
         raise VolumeError(
-            "NOT_HU",
+            "not_hu",
             f"{path.name} holds {sitk.GetPixelIDValueAsString(reader.GetPixelID())} values, which cannot be "
             "Hounsfield units.",
             "Give a CT image with 16-bit or floating-point Hounsfield units.",
@@ -88,34 +88,28 @@ def write_image(volume: Volume, path: Path) -> None:
     Raises
     ------
     VolumeError
-        ``UNKNOWN_FORMAT``, ``SHEARED_AFFINE`` or ``FILE_UNWRITABLE``.
+        ``unknown_format``, ``sheared_affine`` or ``file_unwritable``.
     """
     suffix = next((suffix for suffix in IMAGE_SUFFIXES if path.name.lower().endswith(suffix)), None)
     if suffix is None:
-        raise VolumeError("UNKNOWN_FORMAT", f"{path.name} does not end in {', '.join(IMAGE_SUFFIXES)}.")
+        raise VolumeError("unknown_format", f"{path.name} does not end in {', '.join(IMAGE_SUFFIXES)}.")
     spacing = np.linalg.norm(volume.affine[:3, :3], axis=0)
     direction = volume.affine[:3, :3] / spacing
     if np.abs(direction.T @ direction - np.eye(3)).max() > 1e-4:
         raise VolumeError(
-            "SHEARED_AFFINE", "The volume's axes are not perpendicular, which these files cannot express."
+            "sheared_affine", "The volume's axes are not perpendicular, which these files cannot express."
         )
     image = sitk.GetImageFromArray(volume.hu)
     image.SetSpacing([float(value) for value in spacing])
     image.SetDirection([float(value) for value in direction.ravel()])
     image.SetOrigin([float(value) for value in volume.affine[:3, 3]])
-    in_place = suffix == ".mhd"
-    target = path if in_place else path.with_name(f".{secrets.token_hex(8)}.partial{suffix}")
     try:
-        sitk.WriteImage(image, str(target), useCompression=suffix in (".nii.gz", ".mha"))
-        if not in_place:
-            os.replace(target, path)
+        with nullcontext(path) if suffix == ".mhd" else atomic_path(path, ending=suffix) as target:
+            sitk.WriteImage(image, str(target), useCompression=suffix in (".nii.gz", ".mha"))
     except (RuntimeError, OSError) as error:
         raise VolumeError(
-            "FILE_UNWRITABLE", f"{path} cannot be written: {_last_line(error)}", "Check the folder and the free space."
+            "file_unwritable", f"{path} cannot be written: {_last_line(error)}", "Check the folder and the free space."
         ) from error
-    finally:
-        if not in_place:
-            target.unlink(missing_ok=True)
 
 
 def _last_line(error: Exception) -> str:

@@ -27,7 +27,7 @@ def read_slice(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     Raises
     ------
     VolumeError
-        ``NOT_HU``, ``UNSUPPORTED_COMPRESSION`` or ``PIXELS_UNREADABLE``.
+        ``not_hu``, ``unsupported_compression`` or ``pixels_unreadable``.
     """
     syntax = "unknown transfer syntax"
     try:
@@ -38,13 +38,13 @@ def read_slice(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
         return to_hu(dataset, _stored(dataset, path))
     except NotImplementedError as error:
         raise VolumeError(
-            "UNSUPPORTED_COMPRESSION",
+            "unsupported_compression",
             f"{path.name} is compressed as {syntax}, which cannot be decoded.",
             "Have the sender use a current lossless transfer syntax, or none.",
         ) from error
     except (OSError, RuntimeError, *PARSE_ERRORS) as error:
         raise VolumeError(
-            "PIXELS_UNREADABLE",
+            "pixels_unreadable",
             f"The pixels of {path.name} ({syntax}) cannot be decoded ({type(error).__name__}).",
             "The file is damaged or cut short: send it again.",
         ) from error

@@ -5,19 +5,10 @@ import numpy as np
 from s2ldm_core.phantom.body import Body
 from s2ldm_core.phantom.canvas import Canvas
 from s2ldm_core.phantom.shapes import Ellipsoid, Formula, Region, rotation, smooth_union
+from s2ldm_core.phantom.tissues import HOLLOW
 from s2ldm_core.phantom.trees import Tree, curve, grow
 from s2ldm_core.phantom.vessels import PORTAL_TRUNK, PORTAL_TRUNK_RADII, tapered
 
-_HOLLOW = (
-    "small_bowel_wall",
-    "small_bowel_content",
-    "colon_wall",
-    "stool",
-    "bowel_gas",
-    "oral_contrast",
-    "stomach_wall",
-    "stomach_content",
-)
 _FAT = ("visceral_fat",)
 
 
@@ -39,7 +30,7 @@ def paint_stomach(canvas: Canvas, body: Body) -> None:
     )
     radii = np.interp(np.linspace(0, 1, len(line)), (0, 0.2, 0.45, 0.7, 0.9, 1), (15, 34, 28, 23, 17, 11)) * full**0.4
     wall = float(rng.uniform(3.0, 6.0)) * (1.5 - 0.5 * full)
-    canvas.tube(line, radii + wall, "stomach_wall", over=(*_FAT, *_HOLLOW))
+    canvas.tube(line, radii + wall, "stomach_wall", over=(*_FAT, *HOLLOW))
     content = "oral_contrast" if rng.random() < 0.08 else "stomach_content"
     canvas.tube(line, radii, content, over=("stomach_wall", "stomach_content", *_FAT))
     if rng.random() < 0.8:
@@ -78,7 +69,7 @@ def paint_liver(canvas: Canvas, body: Body) -> None:
         return np.minimum(out, inside.sdf(r))
 
     liver = Formula(limits=(-150, 105, -115, 100, -120, 105), function=sdf)
-    canvas.paint(liver, "liver", over=(*_FAT, *_HOLLOW, "diaphragm", "lung", "mediastinal_fat"))
+    canvas.paint(liver, "liver", over=(*_FAT, *HOLLOW, "diaphragm", "lung", "mediastinal_fat"))
     canvas.paint(
         Ellipsoid(centre=(-6, -64, 22), radii=(float(rng.uniform(0.8, 3.0)), 20, 22), turn=rotation(about_z=8)),
         "visceral_fat",
@@ -121,7 +112,7 @@ def paint_liver(canvas: Canvas, body: Body) -> None:
             radii=(12 * rng.uniform(0.7, 1.3), 15 * rng.uniform(0.7, 1.2), 28 * rng.uniform(0.7, 1.25)),
             turn=rotation(about_x=25, about_y=12),
         )
-        canvas.paint(gall, "gallbladder_wall", over=("liver", *_FAT, *_HOLLOW))
+        canvas.paint(gall, "gallbladder_wall", over=("liver", *_FAT, *HOLLOW))
         inner = Ellipsoid(centre=gall.centre, radii=tuple(v - 1.8 for v in gall.radii), turn=gall.turn)  # type: ignore[arg-type]
         canvas.paint(inner, "bile", over=("gallbladder_wall",))
         if rng.random() < 0.12:
@@ -182,7 +173,7 @@ def paint_spleen(canvas: Canvas, body: Body) -> None:
         limits=(25, 150, -60, 105, -75, 110),
         function=lambda r: np.minimum(np.minimum(outer.sdf(r), -hollow.sdf(r)), inside.sdf(r)),
     )
-    over = (*_FAT, *_HOLLOW, "diaphragm")
+    over = (*_FAT, *HOLLOW, "diaphragm")
     canvas.paint(shape, "spleen", over=over)
     if rng.random() < 0.15:
         canvas.paint(Ellipsoid(centre=(72, 10, 2), radii=(6, 6, 6)), "spleen", over=over)
@@ -209,8 +200,8 @@ def paint_pancreas(canvas: Canvas, body: Body) -> None:
         ]
     )
     radii = np.interp(np.linspace(0, 1, len(line)), (0, 0.15, 0.35, 0.6, 0.85, 1), (9, 14, 8.5, 9.5, 9, 7)) * k
-    over = (*_FAT, *_HOLLOW)
-    canvas.tube(line, radii + 4.0, "visceral_fat", over=_HOLLOW)
+    over = (*_FAT, *HOLLOW)
+    canvas.tube(line, radii + 4.0, "visceral_fat", over=HOLLOW)
     canvas.tube(line, radii + rng.normal(0, 0.8, len(line)), "pancreas", over=over)
     # Small lobes along the edge, and fat clefts between them.
     for point, radius in zip(line[1:], radii[1:], strict=True):

@@ -60,7 +60,7 @@ def write_series(
             paths.append(path)
     except OSError as error:
         raise PhantomError(
-            "PHANTOM_WRITE",
+            "phantom_write",
             f"The phantom series could not be written: {error.strerror}.",
             "Check space and rights of the folder.",
         ) from error

@@ -5,18 +5,9 @@ import numpy as np
 from s2ldm_core.phantom.body import Body
 from s2ldm_core.phantom.canvas import Canvas
 from s2ldm_core.phantom.shapes import Ellipsoid, rotation
+from s2ldm_core.phantom.tissues import HOLLOW
 from s2ldm_core.phantom.trees import curve
 
-_HOLLOW = (
-    "small_bowel_wall",
-    "small_bowel_content",
-    "colon_wall",
-    "stool",
-    "bowel_gas",
-    "oral_contrast",
-    "stomach_wall",
-    "stomach_content",
-)
 _FAT = ("visceral_fat",)
 _NEIGHBOURS = ("liver", "spleen", "psoas", "quadratus_lumborum", "diaphragm")
 
@@ -33,14 +24,14 @@ def paint_kidneys(canvas: Canvas, body: Body) -> None:
         )
         radii = np.array([26.0, 25.0, 55.0]) * k
         perirenal = Ellipsoid(centre=tuple(centre), radii=tuple(radii + 7 + 9 * body.fat), turn=turn, power=2.2)
-        canvas.paint(perirenal, "visceral_fat", over=_HOLLOW)
+        canvas.paint(perirenal, "visceral_fat", over=HOLLOW)
         # Neighbours lie against the renal fascia, never against the kidney: even a lean patient has a rim of fat there.
         rim = Ellipsoid(centre=tuple(centre), radii=tuple(radii + 2.0 + 7 * body.fat), turn=turn, power=2.3)
         canvas.paint(rim, "visceral_fat", over=_NEIGHBOURS)
         kidney = Ellipsoid(
             centre=tuple(centre), radii=tuple(radii), turn=turn, power=2.3, waves_mm=0.8, wave_length_mm=26
         )
-        canvas.paint(kidney, "renal_cortex", over=(*_FAT, *_HOLLOW))
+        canvas.paint(kidney, "renal_cortex", over=(*_FAT, *HOLLOW))
         # Local axes: u points medially to the hilum, w along the kidney.
         u = turn @ np.array([-side, 0.0, 0.0])
         v, w = turn @ np.array([0.0, 1.0, 0.0]), turn @ np.array([0.0, 0.0, 1.0])

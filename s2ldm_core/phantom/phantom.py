@@ -73,7 +73,7 @@ class Phantom:
     ) -> None:
         if min(*matrix, slices) < 1 or max(matrix) > 2048 or slices > 4096:
             raise PhantomError(
-                "PHANTOM_SIZE",
+                "phantom_size",
                 f"A phantom of {slices} slices of {matrix[0]}x{matrix[1]} cannot be made.",
                 "Ask for 1 to 2048 rows and columns.",
             )
@@ -81,7 +81,7 @@ class Phantom:
         region = region or str(rng.choice(tuple(REGIONS), p=(0.25, 0.3, 0.25, 0.2)))
         if region not in REGIONS:
             raise PhantomError(
-                "PHANTOM_REGION", f"The phantom has no region {region!r}.", f"Choose one of {', '.join(REGIONS)}."
+                "phantom_region", f"The phantom has no region {region!r}.", f"Choose one of {', '.join(REGIONS)}."
             )
         self.seed = seed
         self.region = region
@@ -92,7 +92,7 @@ class Phantom:
         self._contours = self._body.contours()
         self.spacing_mm = spacing_mm or self._fitting_spacing(matrix, slices)
         if min(self.spacing_mm) <= 0:
-            raise PhantomError("PHANTOM_SPACING", "A phantom's spacing must be positive.", "Give (dz, dy, dx) in mm.")
+            raise PhantomError("phantom_spacing", "A phantom's spacing must be positive.", "Give (dz, dy, dx) in mm.")
         centre = centre_mm or self._centre(rng, slices)
         dz, dy, dx = self.spacing_mm
         z = centre[2] + (np.arange(slices) - 0.5 * (slices - 1)) * dz
@@ -156,7 +156,7 @@ class Phantom:
         if isinstance(phase, str):
             if phase not in PHASE_SECONDS:
                 raise PhantomError(
-                    "PHANTOM_PHASE",
+                    "phantom_phase",
                     f"The phantom has no phase {phase!r}.",
                     f"Choose one of {', '.join(PHASE_SECONDS)} or seconds.",
                 )
@@ -169,7 +169,7 @@ class Phantom:
         """Return the mean enhancement (HU) of a tissue at `seconds` after the start of the injection."""
         if organ not in TISSUES:
             raise PhantomError(
-                "PHANTOM_ORGAN", f"The phantom has no tissue {organ!r}.", "The names are the keys of ORGANS."
+                "phantom_organ", f"The phantom has no tissue {organ!r}.", "The names are the keys of ORGANS."
             )
         return self._kinetics.enhancement(organ, seconds)
 

@@ -8,7 +8,6 @@ from typing import Protocol
 
 import numpy as np
 
-BIG = 1e4
 CONTOUR_Z0, CONTOUR_Z1, CONTOUR_STEP = -420.0, 420.0, 1.0
 CONTOUR_ANGLES = 720
 

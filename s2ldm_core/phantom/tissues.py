@@ -161,6 +161,17 @@ ORGANS: Final = MappingProxyType({name: tissue.label for name, tissue in TISSUES
 PHASE_SECONDS: Final = MappingProxyType({"native": 0.0, "arterial": 35.0, "venous": 72.0, "delayed": 180.0})
 """Nominal seconds after the start of the injection; a patient's own scan differs by a few seconds."""
 
+#: Stomach and bowel with what is in them.
+HOLLOW: Final = (
+    "small_bowel_wall",
+    "small_bowel_content",
+    "colon_wall",
+    "stool",
+    "bowel_gas",
+    "oral_contrast",
+    "stomach_wall",
+    "stomach_content",
+)
 MUSCLES: Final = tuple(name for name, tissue in TISSUES.items() if 10 <= tissue.label < 30)
 BLOOD: Final = tuple(
     name for name, tissue in TISSUES.items() if tissue.native_hu == 43 and tissue.native_spread_hu == 0

@@ -15,7 +15,7 @@ def build_system(name: str, config: dict[str, object]) -> System:
     if name == "unet":
         return ResidualUNet(ResidualUNetConfig.model_validate(config))
     raise PackageError(
-        "UNKNOWN_SYSTEM",
+        "unknown_system",
         f"There is no system called {name!r} in this version.",
         "Known systems: s2ldm, unet. A package made by a newer version needs that version.",
     )

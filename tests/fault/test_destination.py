@@ -5,7 +5,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,27 +16,21 @@ from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.sop_class import Verification
 
-from dicom_node.catalog import Catalog, DeliveryState, JobState
-from dicom_node.config import Destination, Settings, parse_settings
-from dicom_node.deliver import CircuitBreaker, DeliverStep, Verdict, echo, scu, send_files
-from dicom_node.derive import DerivationInfo, DeriveStep, write_derived_series
+from dicom_node.catalog import Catalog, DeliveryRow, DeliveryState, JobState, Lease, Verdict
+from dicom_node.config import Settings, parse_settings
+from dicom_node.deliver.destinations.dicom import DicomSettings, scu
+from dicom_node.deliver.destinations.dicom.scu import echo, send_files
+from dicom_node.deliver.retry import CircuitBreaker
+from dicom_node.deliver.step import DeliverStep
+from dicom_node.derive.info import DerivationInfo
+from dicom_node.derive.series import write_derived_series
+from dicom_node.derive.step import DeriveStep
 from dicom_node.errors import DeliverError, RetriableDeliverError
+from s2ldm_core.translation import Translation
+from tests.catalog_jobs import Clock, run_out
 from tests.tiny_model import translated_job
 
 SLICES = 4
-
-
-class Clock:
-    """Time that passes only when told to."""
-
-    def __init__(self) -> None:
-        self.now = datetime(2024, 1, 1, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def advance(self, seconds: float) -> None:
-        self.now += timedelta(seconds=seconds)
 
 
 class StorePeer:
@@ -335,7 +328,7 @@ def test_delivery_interrupted_by_a_kill_goes_on_with_what_is_missing(
     step.run_once()
     clock.advance(10)
     assert catalog.claim_delivery(clock()) is not None  # the node dies while sending
-    catalog.requeue_interrupted()
+    run_out(catalog, clock)
     step.run_once()
     assert delivery(catalog, job_id).state is DeliveryState.DONE
     assert len(store.received) == SLICES + 1
@@ -354,8 +347,7 @@ def test_stopping_in_the_middle_ends_in_order_and_the_next_start_sends_the_rest(
     store = peer(stop_at_second)
     step.run_once()
     cut = delivery(catalog, job_id)
-    assert (cut.state, cut.accepted_count) == (DeliveryState.SENDING, 2)
-    catalog.requeue_interrupted()
+    assert (cut.state, cut.accepted_count) == (DeliveryState.PENDING, 2)
     assert DeliverStep(settings, catalog, clock=clock).run_once()
     assert delivery(catalog, job_id).state is DeliveryState.DONE
     assert len(store.received) == SLICES
@@ -385,10 +377,36 @@ def raw_server(talk: Callable[[socket.socket], None]) -> Iterator[int]:
         yield server.getsockname()[1]
 
 
+@pytest.mark.parametrize(("response_timeout_seconds", "longest_answer_seconds"), [(1.0, 900.0), (2000.0, 4001.0)])
+def test_lease_is_patient_for_as_long_as_an_answer_may_take(
+    settings: Settings,
+    step: DeliverStep,
+    catalog: Catalog,
+    job_id: int,
+    peer: Callable[..., StorePeer],
+    monkeypatch: pytest.MonkeyPatch,
+    response_timeout_seconds: float,
+    longest_answer_seconds: float,
+) -> None:
+    peer()
+    object.__setattr__(settings.destinations["pacs"], "response_timeout_seconds", response_timeout_seconds)
+    patience: list[float] = []
+    hold = catalog.hold
+
+    def held(claim: DeliveryRow, *, patience_seconds: float) -> Lease:
+        patience.append(patience_seconds)
+        return hold(claim, patience_seconds=patience_seconds)
+
+    monkeypatch.setattr(catalog, "hold", held)
+    step.run_once()
+    assert delivery(catalog, job_id).state is DeliveryState.DONE
+    assert patience[0] >= longest_answer_seconds
+
+
 def test_something_else_on_the_port_is_told_apart_from_nothing() -> None:
     done = threading.Event()
     with raw_server(lambda connection: (connection.recv(65536), done.wait(10))) as port:
-        destination = Destination(ae_title="X", host="127.0.0.1", port=port, response_timeout_seconds=0.5)
+        destination = DicomSettings(ae_title="X", host="127.0.0.1", port=port, response_timeout_seconds=0.5)
         with pytest.raises(RetriableDeliverError) as caught:
             echo(destination, calling_ae="ME")
         done.set()
@@ -401,9 +419,8 @@ def test_peer_that_stops_reading_does_not_hold_the_sender_for_ever(
     """A relay before the peer passes the association on, and then reads no more of an instance too big to buffer."""
     peer()
     hu = np.zeros((1, 3000, 3000), dtype=np.int16)
-    info = DerivationInfo(
-        phase="arterial", model_name="m", model_version="1", weights_sha256="0" * 64, seed=0, steps=1, route="R"
-    )
+    made = Translation(phase="arterial", model_name="m", model_version="1", weights_sha256="0" * 64, seed=0, steps=1)
+    info = DerivationInfo(translation=made, route="R")
     series = write_derived_series(write_ct_series(hu), hu, info=info, folder=tmp_path / "big")
     done = threading.Event()
 
@@ -415,7 +432,7 @@ def test_peer_that_stops_reading_does_not_hold_the_sender_for_ever(
             done.wait(20)
 
     with raw_server(relay) as relayed:
-        destination = Destination(ae_title="PACS", host="127.0.0.1", port=relayed, response_timeout_seconds=1)
+        destination = DicomSettings(ae_title="PACS", host="127.0.0.1", port=relayed, response_timeout_seconds=1)
         began = time.monotonic()
         answers = send_files([one.path for one in series.instances], destination, calling_ae="ME")
         took = time.monotonic() - began
@@ -454,7 +471,7 @@ def test_an_answer_reaches_the_sender_on_a_busy_machine(
     monkeypatch.setattr(scu, "open_association", with_a_late_reactor)
     monkeypatch.setattr(DIMSEServiceProvider, "send_msg", sent_and_interrupted)
     paths = write_ct_series(np.zeros((3, 4, 4), dtype=np.int16))
-    destination = Destination(ae_title="PACS", host="127.0.0.1", port=port, response_timeout_seconds=1)
+    destination = DicomSettings(ae_title="PACS", host="127.0.0.1", port=port, response_timeout_seconds=1)
     answers = send_files(paths, destination, calling_ae="ME")
     assert [answer.verdict for answer in answers] == [Verdict.ACCEPTED] * 3
     assert len(pacs.received) == 3
@@ -463,6 +480,6 @@ def test_an_answer_reaches_the_sender_on_a_busy_machine(
 def test_file_that_is_not_dicom_is_named(tmp_path: Path, port: int) -> None:
     (tmp_path / "letter.txt").write_text("hello")
     with pytest.raises(DeliverError) as caught:
-        send_files([tmp_path / "letter.txt"], Destination(ae_title="X", host="127.0.0.1", port=port), calling_ae="ME")
+        send_files([tmp_path / "letter.txt"], DicomSettings(ae_title="X", host="127.0.0.1", port=port), calling_ae="ME")
     assert caught.value.code == "file_unreadable"
     assert "letter.txt" in caught.value.sentence

@@ -47,7 +47,6 @@ class Fatal(Catalog):
 
 settings = Settings(node=NodeSettings(host="127.0.0.1", port=port, data_dir=folder, min_free_mib=0))
 catalog = Fatal(settings.catalog_location)
-catalog.requeue_interrupted()
 Listener(settings, catalog).start()
 threading.Event().wait()
 """

@@ -13,12 +13,13 @@ from pydicom import dcmread
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import SecondaryCaptureImageStorage
 
-from dicom_node.catalog import Catalog, JobState
-from dicom_node.config import Destination
-from dicom_node.deliver.scu import send_files
-from dicom_node.deliver.status import Verdict
+from dicom_node.catalog import Catalog, JobState, Verdict
+from dicom_node.deliver.destinations.dicom import DicomSettings
+from dicom_node.deliver.destinations.dicom.scu import send_files
+from dicom_node.deliver.destinations.dicom.status import verdict
 from dicom_node.demo.destination import StorageDestination
 from dicom_node.translation import TranslationRecord
+from s2ldm_core.translation import Translation
 from tests import peers
 from tests.tiny_model import queue_job, write_tiny_package
 
@@ -62,7 +63,9 @@ def start(tmp_path: Path, package: Path) -> Iterator[Start]:
 
 
 def send(node: peers.Peer, paths: list[Path]) -> None:
-    answers = send_files(paths, Destination(ae_title="CECT_ART", host=peers.HOST, port=node.port), calling_ae="SENDER")
+    answers = send_files(
+        paths, DicomSettings(ae_title="CECT_ART", host=peers.HOST, port=node.port), calling_ae="SENDER"
+    )
     assert [answer.verdict for answer in answers] == [Verdict.ACCEPTED] * len(paths)
 
 
@@ -79,7 +82,8 @@ def received_uids(pacs: StorageDestination) -> list[str]:
 
 
 def catalog_of(tmp_path: Path) -> Catalog:
-    return Catalog(tmp_path / "node" / "var" / "catalog.sqlite")
+    """As a node saw it that was killed: what it claimed has run out."""
+    return Catalog(tmp_path / "node" / "var" / "catalog.sqlite", lease_seconds=0.0)
 
 
 def test_killed_right_after_receiving(start: Start, pacs: StorageDestination, series: list[Path]) -> None:
@@ -110,22 +114,24 @@ def test_killed_while_translating(
 def test_killed_while_deriving(
     start: Start, pacs: StorageDestination, series: list[Path], package: Path, tmp_path: Path
 ) -> None:
-    work, derived = (tmp_path / "node" / "var" / name / "1" for name in ("work", "derived"))
+    work, derived = (tmp_path / "node" / "var" / name / "1.killed" for name in ("work", "derived"))
     record = TranslationRecord(
-        phase="arterial",
-        model_name="tiny",
-        model_version="0.0.1",
-        weights_sha256="0" * 64,
-        training_statement="Not trained.",
-        seed=0,
-        steps=1,
+        translation=Translation(
+            phase="arterial",
+            model_name="tiny",
+            model_version="0.0.1",
+            weights_sha256="0" * 64,
+            training_statement="Not trained.",
+            seed=0,
+            steps=1,
+        ),
         sop_instance_uids=tuple(dcmread(path).SOPInstanceUID for path in series),
     )
     path = record.save(work, hu=np.full((4, 32, 32), 50, dtype=np.int16), padding=None)
     with catalog_of(tmp_path) as catalog:
         job_id = queue_job(catalog, series, route="CECT_ART", phase="arterial", model=str(package))
         catalog.claim_job(JobState.QUEUED, JobState.TRANSLATING, "the last run")
-        catalog.finish_translation(job_id, result_path=path, details={})
+        catalog.finish_translation(catalog.get_job(job_id), result_path=path, details={})
         catalog.claim_job(JobState.TRANSLATED, JobState.DERIVING, "the last run")
     derived.mkdir(parents=True)
     (derived / "0001.dcm").write_bytes(b"half of a file")
@@ -145,7 +151,7 @@ def test_killed_while_some_instances_are_accepted(
     with catalog_of(tmp_path) as catalog:  # as if the first two had been answered before the kill
         (delivery,) = catalog.list_deliveries()
         for one in catalog.delivery_instances(delivery.id)[:2]:
-            catalog.set_instance_status(delivery.id, one.sop_instance_uid, 0x0000)
+            catalog.set_answer(delivery, one.sop_instance_uid, verdict(0x0000), status=0x0000)
 
     await_state(start(pacs.port), "done")
 

@@ -15,7 +15,9 @@ import pytest
 
 from dicom_node.catalog import Catalog, JobState
 from dicom_node.config import Settings, parse_settings
-from dicom_node.translate import TranslateStep
+from dicom_node.errors import CatalogError
+from dicom_node.translate.executors.local import LocalExecutor
+from dicom_node.translate.step import TranslateStep
 from dicom_node.translation import TranslationRecord
 from tests.tiny_model import queue_job, write_tiny_package
 
@@ -52,10 +54,15 @@ def catalog(settings: Settings) -> Iterator[Catalog]:
 
 
 @pytest.fixture
-def step(settings: Settings, catalog: Catalog) -> Iterator[TranslateStep]:
-    step = TranslateStep(settings, catalog)
-    yield step
-    step.stop()
+def executor() -> Iterator[LocalExecutor]:
+    executor = LocalExecutor()
+    yield executor
+    executor.stop()
+
+
+@pytest.fixture
+def step(settings: Settings, catalog: Catalog, executor: LocalExecutor) -> TranslateStep:
+    return TranslateStep(settings, catalog, executor=executor)
 
 
 @pytest.fixture
@@ -82,10 +89,14 @@ def during(catalog: Catalog, job_id: int) -> Callable[[Callable[[], None]], thre
 
 
 def test_killed_worker_s_job_is_done_by_the_next_worker(
-    step: TranslateStep, catalog: Catalog, job_id: int, during: Callable[[Callable[[], None]], threading.Thread]
+    step: TranslateStep,
+    executor: LocalExecutor,
+    catalog: Catalog,
+    job_id: int,
+    during: Callable[[Callable[[], None]], threading.Thread],
 ) -> None:
     step.warm_up()
-    first = step.worker_pid
+    first = executor.worker_pid
     during(lambda: os.kill(first, signal.SIGKILL))
     assert step.run_once()
     job = catalog.get_job(job_id)
@@ -93,15 +104,19 @@ def test_killed_worker_s_job_is_done_by_the_next_worker(
     assert "signal 9" in job.reason.sentence
     wait_for(step.run_once)
     assert catalog.get_job(job_id).state is JobState.TRANSLATED
-    assert step.worker_pid not in (None, first)
+    assert executor.worker_pid not in (None, first)
 
 
 def test_job_that_kills_its_worker_again_and_again_fails_with_the_reason(
-    step: TranslateStep, catalog: Catalog, job_id: int, during: Callable[[Callable[[], None]], threading.Thread]
+    step: TranslateStep,
+    executor: LocalExecutor,
+    catalog: Catalog,
+    job_id: int,
+    during: Callable[[Callable[[], None]], threading.Thread],
 ) -> None:
     for attempt in (1, 2):
         step.warm_up()
-        thread = during(lambda: os.kill(step.worker_pid, signal.SIGKILL))
+        thread = during(lambda: os.kill(executor.worker_pid, signal.SIGKILL))
         wait_for(step.run_once)
         thread.join()
         assert catalog.get_job(job_id).attempts == attempt
@@ -111,31 +126,94 @@ def test_job_that_kills_its_worker_again_and_again_fails_with_the_reason(
 
 
 def test_hung_worker_is_ended_when_the_job_takes_too_long(
-    settings: Settings, catalog: Catalog, job_id: int, during: Callable[[Callable[[], None]], threading.Thread]
+    settings: Settings,
+    executor: LocalExecutor,
+    catalog: Catalog,
+    job_id: int,
+    during: Callable[[Callable[[], None]], threading.Thread],
 ) -> None:
     compute = settings.compute.model_copy(update={"job_timeout_seconds": 2.0})
-    step = TranslateStep(settings.model_copy(update={"compute": compute}), catalog)
-    try:
-        step.warm_up()
-        pid = step.worker_pid
+    step = TranslateStep(settings.model_copy(update={"compute": compute}), catalog, executor=executor)
+    step.warm_up()
+    pid = executor.worker_pid
+    during(lambda: os.kill(pid, signal.SIGSTOP))
+    assert step.run_once()
+    job = catalog.get_job(job_id)
+    assert (job.state, job.reason.code) == (JobState.FAILED, "translate_timeout")
+    assert not psutil.pid_exists(pid)
+
+
+def test_worker_that_says_nothing_any_more_is_ended_and_its_job_done_at_the_next_try(
+    settings: Settings,
+    executor: LocalExecutor,
+    catalog: Catalog,
+    job_id: int,
+    during: Callable[[Callable[[], None]], threading.Thread],
+) -> None:
+    step = TranslateStep(settings, catalog, executor=executor, silence_seconds=5.0)
+    step.warm_up()
+    pid = executor.worker_pid
+    during(lambda: os.kill(pid, signal.SIGSTOP))
+    assert step.run_once()
+    job = catalog.get_job(job_id)
+    assert (job.state, job.reason.code, job.attempts) == (JobState.QUEUED, "worker_silent", 1)
+    assert not psutil.pid_exists(pid)
+    wait_for(step.run_once)
+    assert catalog.get_job(job_id).state is JobState.TRANSLATED
+
+
+@pytest.mark.parametrize("notices", [True, False])
+def test_job_whose_claim_ran_out_is_done_by_another_node_and_the_first_one_s_result_does_not_count(
+    settings: Settings,
+    step: TranslateStep,
+    catalog: Catalog,
+    job_id: int,
+    during: Callable[[Callable[[], None]], threading.Thread],
+    monkeypatch: pytest.MonkeyPatch,
+    notices: bool,
+) -> None:
+    """The first node cannot renew while its worker hangs; later it goes on, whether or not it learns of its loss."""
+
+    def unwritable(_claim: object) -> bool:
+        raise CatalogError("catalog_unwritable", "The catalog cannot be written.")
+
+    with Catalog(settings.catalog_location, lease_seconds=1.0) as cut_off:
+        monkeypatch.setattr(cut_off, "renew", unwritable)
+        set_progress = cut_off.set_progress
+        if not notices:
+            monkeypatch.setattr(cut_off, "set_progress", lambda *one, **more: set_progress(*one, **more) or True)
+        hanging = LocalExecutor()
+        first = TranslateStep(settings, cut_off, executor=hanging)
+        first.warm_up()
+        pid = hanging.worker_pid
         during(lambda: os.kill(pid, signal.SIGSTOP))
-        assert step.run_once()
-        job = catalog.get_job(job_id)
-        assert (job.state, job.reason.code) == (JobState.FAILED, "translate_timeout")
-        assert not psutil.pid_exists(pid)
-    finally:
-        step.stop()
+        at_work = threading.Thread(target=first.run_once)
+        at_work.start()
+        try:
+            wait_for(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+            wait_for(lambda: catalog.sweep_leases() == 1)
+            assert step.run_once()
+            done = catalog.get_job(job_id)
+            assert done.state is JobState.TRANSLATED
+        finally:
+            os.kill(pid, signal.SIGCONT)
+            at_work.join()
+            first.stop()
+    assert catalog.get_job(job_id) == done
+    assert list(settings.work_dir.iterdir()) == [done.result_path.parent]
+    assert TranslationRecord.load(done.result_path)[1].shape == (24, 256, 256)
 
 
 def test_cancelled_job_stops_at_once_and_leaves_nothing(
     step: TranslateStep,
+    executor: LocalExecutor,
     settings: Settings,
     catalog: Catalog,
     job_id: int,
     during: Callable[[Callable[[], None]], threading.Thread],
 ) -> None:
     step.warm_up()
-    pid = step.worker_pid
+    pid = executor.worker_pid
 
     def cancel() -> None:
         os.kill(pid, signal.SIGSTOP)  # so that it cannot be done before it is cancelled
@@ -144,19 +222,20 @@ def test_cancelled_job_stops_at_once_and_leaves_nothing(
     during(cancel)
     assert step.run_once()
     assert catalog.get_job(job_id).state is JobState.CANCELLED
-    assert not (settings.work_dir / str(job_id)).exists()
+    assert list(settings.work_dir.glob(f"{job_id}*")) == []
     assert not psutil.pid_exists(pid)
 
 
 def test_stopping_the_node_leaves_the_job_for_the_next_start(
     step: TranslateStep,
+    executor: LocalExecutor,
     settings: Settings,
     catalog: Catalog,
     job_id: int,
     during: Callable[[Callable[[], None]], threading.Thread],
 ) -> None:
     step.warm_up()
-    pid = step.worker_pid
+    pid = executor.worker_pid
 
     def stop() -> None:
         os.kill(pid, signal.SIGSTOP)
@@ -166,8 +245,7 @@ def test_stopping_the_node_leaves_the_job_for_the_next_start(
     step.run_once()
     thread.join()
     assert not psutil.pid_exists(pid)
-    assert catalog.get_job(job_id).state is JobState.TRANSLATING
-    catalog.requeue_interrupted()
+    assert catalog.get_job(job_id).state is JobState.QUEUED
     again = TranslateStep(settings, catalog)
     try:
         wait_for(again.run_once)
@@ -182,17 +260,17 @@ def test_result_and_details_are_in_the_catalog(step: TranslateStep, catalog: Cat
     assert job.state is JobState.TRANSLATED
     record, hu, _ = TranslationRecord.load(job.result_path)
     assert hu.shape == (24, 256, 256)
-    assert job.details["weights_sha256"] == record.weights_sha256
+    assert job.details["weights_sha256"] == record.translation.weights_sha256
     assert job.details["model_version"] == "0.0.1"
     assert {"read", "write"} <= set(job.details["seconds"])
 
 
-def test_worker_has_none_of_the_node_s_sockets(step: TranslateStep) -> None:
+def test_worker_has_none_of_the_node_s_sockets(step: TranslateStep, executor: LocalExecutor) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         os.set_inheritable(listener.fileno(), True)
         step.warm_up()
         assert step.ready
-        connections = psutil.Process(step.worker_pid).net_connections()
+        connections = psutil.Process(executor.worker_pid).net_connections()
     assert connections == []
 
 

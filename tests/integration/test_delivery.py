@@ -13,10 +13,12 @@ from pydicom.uid import ImplicitVRLittleEndian, JPEG2000Lossless, SecondaryCaptu
 from pynetdicom import AE, evt
 from pynetdicom.presentation import AllStoragePresentationContexts
 
-from dicom_node.catalog import Catalog, JobState
-from dicom_node.config import Destination, parse_settings
-from dicom_node.deliver import DeliverStep, Verdict, echo, send_files
-from dicom_node.derive import DeriveStep
+from dicom_node.catalog import Catalog, JobState, Verdict
+from dicom_node.config import parse_settings
+from dicom_node.deliver.destinations.dicom import DicomSettings
+from dicom_node.deliver.destinations.dicom.scu import echo, send_files
+from dicom_node.deliver.step import DeliverStep
+from dicom_node.derive.step import DeriveStep
 from tests.peers import Peer
 from tests.peers import destination as destination_of
 from tests.tiny_model import translated_job
@@ -83,7 +85,7 @@ def test_storescp_gets_every_instance(storescp: Peer, deliver: Callable[[Peer], 
 
 @pytest.mark.dcmtk
 def test_echo_is_answered_by_storescp(storescp: Peer) -> None:
-    echo(Destination(**destination_of(storescp)), calling_ae="S2LDM")
+    echo(DicomSettings(**destination_of(storescp)), calling_ae="S2LDM")
 
 
 class Keeper:
@@ -96,7 +98,7 @@ class Keeper:
             entity.add_supported_context(context.abstract_syntax, syntaxes)
         entity.add_supported_context(SecondaryCaptureImageStorage, syntaxes)
         self._server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, self._keep)])
-        self.destination = Destination(ae_title="KEEPER", host="127.0.0.1", port=self._server.server_address[1])
+        self.destination = DicomSettings(ae_title="KEEPER", host="127.0.0.1", port=self._server.server_address[1])
 
     def close(self) -> None:
         self._server.shutdown()

@@ -10,20 +10,20 @@ import pytest
 import SimpleITK
 from pydicom import dcmread
 
-from dicom_node.derive import DerivationInfo, OutputForm, write_derived_series
+from dicom_node.derive.forms import DEFAULT_FORM, FORM_NAMES
+from dicom_node.derive.info import DerivationInfo
+from dicom_node.derive.series import write_derived_series
 from s2ldm_core.io import read_volume
+from s2ldm_core.translation import Translation
 
 ALLOWED = Path(__file__).with_name("dciodvfy_allowed.txt")
 
 
-def info(output: OutputForm = OutputForm.SECONDARY_CAPTURE) -> DerivationInfo:
+def info(output: str = DEFAULT_FORM) -> DerivationInfo:
     return DerivationInfo(
-        phase="venous",
-        model_name="demo",
-        model_version="1.0",
-        weights_sha256="ab" * 32,
-        seed=0,
-        steps=1,
+        translation=Translation(
+            phase="venous", model_name="demo", model_version="1.0", weights_sha256="ab" * 32, seed=0, steps=1
+        ),
         route="CECT_VEN",
         output=output,
     )
@@ -68,7 +68,7 @@ def sources(write_ct_series: Any) -> list[Path]:
 
 
 @pytest.mark.dciodvfy
-@pytest.mark.parametrize("output", list(OutputForm))
+@pytest.mark.parametrize("output", FORM_NAMES)
 def test_dciodvfy_finds_nothing_beyond_the_reviewed_list(sources: list[Path], tmp_path: Path, output: Any) -> None:
     hu = read_volume(sources).hu
     series = write_derived_series(sources, hu, info=info(output), folder=tmp_path / "out")
@@ -78,7 +78,7 @@ def test_dciodvfy_finds_nothing_beyond_the_reviewed_list(sources: list[Path], tm
 
 @pytest.mark.dciodvfy
 @pytest.mark.real_data
-@pytest.mark.parametrize("output", list(OutputForm))
+@pytest.mark.parametrize("output", FORM_NAMES)
 @pytest.mark.parametrize("name", ["ncct-chest-siemens", "cect-chest-ge-lungkernel"])
 def test_dciodvfy_finds_nothing_new_on_real_headers(real_data: Path, tmp_path: Path, name: str, output: Any) -> None:
     """What dciodvfy says about the source slice's own values is the source's."""
@@ -139,7 +139,7 @@ def test_geometry_and_identity_of_real_slices_keep_their_text(real_data: Path, t
 
 
 @pytest.mark.dcmtk
-@pytest.mark.parametrize("output", list(OutputForm))
+@pytest.mark.parametrize("output", FORM_NAMES)
 def test_dcmtk_reads_every_form(sources: list[Path], tmp_path: Path, output: Any) -> None:
     hu = read_volume(sources).hu
     series = write_derived_series(sources, hu, info=info(output), folder=tmp_path / "out")

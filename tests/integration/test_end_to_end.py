@@ -18,8 +18,8 @@ import SimpleITK
 from pydicom import Dataset, dcmread
 from pydicom.uid import SecondaryCaptureImageStorage
 
-from dicom_node.config import Destination
-from dicom_node.deliver.scu import send_files
+from dicom_node.deliver.destinations.dicom import DicomSettings
+from dicom_node.deliver.destinations.dicom.scu import send_files
 from s2ldm_core.io import read_volume
 from tests import peers
 from tests.peers import destination
@@ -356,7 +356,7 @@ def test_one_series_over_two_associations_is_one_job(
 ) -> None:
     node = start_node(settings(destination(orthanc), model=tiny_package))
     paths = sorted(phantom_series.iterdir())
-    target = Destination(ae_title="CECT_ART", host=peers.HOST, port=node.port)
+    target = DicomSettings(ae_title="CECT_ART", host=peers.HOST, port=node.port)
     for part in (paths[::2], paths[1::2]):
         assert {one.status for one in send_files(part, target, calling_ae="SENDER")} == {0x0000}
     (job,) = settled(node, 1)

@@ -11,8 +11,8 @@ from pydicom import config, dcmread
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement
 
-from dicom_node.config import Destination
-from dicom_node.deliver.scu import send_files
+from dicom_node.deliver.destinations.dicom import DicomSettings
+from dicom_node.deliver.destinations.dicom.scu import send_files
 from dicom_node.demo.destination import StorageDestination
 from tests import peers
 from tests.tiny_model import write_tiny_package
@@ -58,7 +58,7 @@ def test_values_that_pydicom_warns_of_are_in_no_log(series: list[Path], tmp_path
             "destinations": {"pacs": {"ae_title": pacs.ae_title, "host": peers.HOST, "port": pacs.port}},
         }
         with peers.node(tmp_path / "node", settings) as node:
-            target = Destination(ae_title="CECT_ART", host=peers.HOST, port=node.port)
+            target = DicomSettings(ae_title="CECT_ART", host=peers.HOST, port=node.port)
             send_files(series, target, calling_ae="SENDER")
             (job,) = peers.wait_until(
                 lambda: [job for job in node.get_json("/api/jobs")["items"] if job["finished_at"]],

@@ -6,9 +6,10 @@ import re
 from pathlib import Path
 from typing import Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from s2ldm_core.documents import read_document, validate
+from s2ldm_core.errors import DocumentError
 from train.config import FitConfig, load_config
 from train.errors import TrainError
 
@@ -130,19 +131,16 @@ def load_plan(path: Path) -> AblationPlan:
     Raises
     ------
     TrainError
-        ``PLAN_INVALID`` or that of a configuration, naming the key.
+        ``plan_invalid`` or that of a configuration, naming the key.
     """
     try:
-        plan = AblationPlan.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        plan = validate(AblationPlan, read_document(path), name=str(path))
     except OSError as error:
         raise TrainError(
-            "PLAN_INVALID", f"{path} cannot be read: {error}", "Name a plan such as config/train/ablation.yaml."
+            "plan_invalid", f"{path} cannot be read: {error}", "Name a plan such as config/train/ablation.yaml."
         ) from error
-    except yaml.YAMLError as error:
-        raise TrainError("PLAN_INVALID", f"{path} is not YAML: {error}") from error
-    except ValidationError as error:
-        lines = [f"{'.'.join(str(p) for p in e['loc']) or 'file'}: {e['msg']}" for e in error.errors(include_url=False)]
-        raise TrainError("PLAN_INVALID", f"{path}: {'; '.join(lines)}", "Correct these keys.") from error
+    except DocumentError as error:
+        raise TrainError("plan_invalid", error.sentence, "Correct these keys.") from error
     for row in plan.rows:
         plan.configuration(row, plan.seeds[0], beside=path.parent)
     return plan

@@ -63,7 +63,7 @@ def train(plan: AblationPlan, wanted: Sequence[AblationRun], *, beside: Path) ->
     Raises
     ------
     TrainError
-        ``RUN_FAILED`` with the end of the run's log, once the other runs in progress have ended.
+        ``run_failed`` with the end of the run's log, once the other runs in progress have ended.
     """
     yield from (run for run in wanted if run.done)
     with ThreadPoolExecutor(plan.workers) as pool:
@@ -86,7 +86,7 @@ def _train(plan: AblationPlan, run: AblationRun, beside: Path) -> AblationRun:
     if done.returncode:
         tail = log.read_bytes()[-_LOG_TAIL:].decode("utf-8", "replace").strip()
         raise TrainError(
-            "RUN_FAILED", f"{run.label} ended with code {done.returncode}:\n{tail}", f"The whole log is {log}."
+            "run_failed", f"{run.label} ended with code {done.returncode}:\n{tail}", f"The whole log is {log}."
         )
     export(run.folder, run.package, name=f"{run.row.key}-{run.seed}", version=f"0+ablation.{plan.name}"[:32])
     return run

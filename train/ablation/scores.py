@@ -3,11 +3,11 @@
 import csv
 import io
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from s2ldm_core.files import replace_text
 from train.ablation.plan import AblationPlan
 from train.ablation.runs import AblationRun
 from train.errors import TrainError
@@ -46,7 +46,7 @@ class ScoreSheet:
     Raises
     ------
     TrainError
-        ``SCORES_DAMAGED``.
+        ``scores_damaged``.
     """
 
     def __init__(self, folder: Path, *, plan: AblationPlan, runs: Sequence[AblationRun]) -> None:
@@ -74,9 +74,7 @@ class ScoreSheet:
         """Take ``scores`` in and write the file."""
         self._scores |= {score.key: score for score in scores}
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self._path.with_suffix(".part")
-        temporary.write_text(_text(self.scores), encoding="utf-8")
-        os.replace(temporary, self._path)
+        replace_text(self._path, _text(self.scores))
 
 
 def _keys(run: AblationRun) -> list[tuple[str, int | None]]:
@@ -116,7 +114,7 @@ def _read(path: Path) -> list[ScanScore]:
             return [_score(row) for row in reader]
     except (TypeError, ValueError, csv.Error) as error:
         raise TrainError(
-            "SCORES_DAMAGED", f"{path} cannot be read: {error}", "Remove this file; its runs are then made again."
+            "scores_damaged", f"{path} cannot be read: {error}", "Remove this file; its runs are then made again."
         ) from error
 
 

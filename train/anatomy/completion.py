@@ -100,7 +100,7 @@ def divide_soft(codes: np.ndarray, spacing_mm: tuple[float, float, float]) -> np
         1:-1
     ]
     inside = depth > _WALL_MM
-    bone = np.isin(out, [CODES["vertebra"], CODES["rib"], CODES["pelvic_bone"], CODES["long_bone"]])
+    bone = np.isin(out, [CODES[name] for name in ("vertebra", "rib", "pelvic_bone", "long_bone", "dense")])
     to_spine = (
         ndimage.distance_transform_edt(out != CODES["vertebra"], sampling=spacing_mm)
         if (out == CODES["vertebra"]).any()

@@ -6,8 +6,9 @@ A folder tree holds *subjects*. A subject is a folder with either
   NRRD), or
 - ``segmentations/`` with one mask per class, named as TotalSegmentator names them.
 
-``ct.nii.gz`` beside it, or any CT elsewhere in the tree (or in a folder ``volumes`` beside the tree) on exactly the map's grid, is the
-subject's image.
+``ct.nii.gz`` beside it, or any CT elsewhere in the tree (or in a folder ``volumes`` or ``series`` beside the tree) on exactly the map's
+grid, is the subject's image. A folder with several phases of one patient, each with its own map (``venous`` and ``seg_venous``), holds a
+subject for each of them; ``native`` with ``seg_native`` tells the patient's native HU to the others.
 """
 
 import json
@@ -15,29 +16,35 @@ import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
-from s2ldm_core.errors import VolumeError
 from s2ldm_core.volume import Volume, canonical
-from train.anatomy.subject import Subject, prepare
+from train.anatomy.images import Images, read, stem
+from train.anatomy.regions import measured_native
+from train.anatomy.subject import Subject, contrast_phase, is_native, prepare, structures_of
 from train.errors import TrainError
 
-MAP_SUFFIXES: Final = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd")
 _PREFERRED: Final = ("seg_completed", "seg_rescaled", "seg", "labels", "segmentation")
 _CT_NAMES: Final = ("ct", "image", "native")
 
 
 @dataclass(frozen=True, kw_only=True)
 class SubjectFiles:
-    """Where a subject's map, names and CT are; ``maps`` holds one label map, or one mask for each class."""
+    """Where a subject's map, names and CT are; ``maps`` holds one label map, or one mask for each class.
+
+    ``ct`` is an image, or a folder with a DICOM series. ``patient`` is whose scan it is where several subjects are the same person's, and
+    ``native`` that person's native scan and its map.
+    """
 
     name: str
     maps: tuple[Path, ...]
     names: Path | None
     ct: Path | None
     licence: str
+    patient: str = ""
+    native: tuple[Path, Path] | None = None
 
 
 def find_subjects(anatomy: Path) -> list[SubjectFiles]:
@@ -46,18 +53,21 @@ def find_subjects(anatomy: Path) -> list[SubjectFiles]:
     Raises
     ------
     TrainError
-        ``ANATOMY_MISSING`` when there is none.
+        ``anatomy_missing`` when there is none.
     """
-    found = [subject for folder in _folders(anatomy) if (subject := _subject(folder)) is not None]
+    found = [subject for folder in _folders(anatomy) for subject in _subjects(folder)]
     if not found:
         raise TrainError(
-            "ANATOMY_MISSING",
+            "anatomy_missing",
             f"There is no label map in {anatomy}.",
             "Give a folder of subjects, each with labels.json and a label map, or with TotalSegmentator's segmentations/*.nii.gz.",
         )
     if any(files.ct is None and files.names is not None for files in found):
-        images = _grids(anatomy)
-        found = [_with_ct(files, images) for files in found]
+        images = Images(anatomy)
+        found = [
+            files if files.ct or files.names is None else replace(files, ct=images.on_grid_of(files.maps[0]))
+            for files in found
+        ]
     return found
 
 
@@ -65,47 +75,52 @@ def _folders(anatomy: Path) -> list[Path]:
     return sorted({anatomy, *(path for path in anatomy.rglob("*") if path.is_dir() and path.name != "segmentations")})
 
 
-def _with_ct(files: SubjectFiles, images: dict[Path, tuple[Any, ...]]) -> SubjectFiles:
-    """The subject with the first image that lies on exactly its map's grid."""
-    if files.ct is not None or files.names is None:
-        return files
-    grid = _grid(files.maps[0])
-    return replace(
-        files,
-        ct=next((path for path, other in images.items() if path.parent != files.names.parent and other == grid), None),
-    )
-
-
-def _stem(path: Path) -> str:
-    return next((path.name[: -len(suffix)] for suffix in MAP_SUFFIXES if path.name.lower().endswith(suffix)), "")
-
-
 def _images_in(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_file() and _stem(path))
+    return sorted(path for path in folder.iterdir() if path.is_file() and stem(path))
 
 
-def _subject(folder: Path) -> SubjectFiles | None:
-    masks = folder / "segmentations"
+def _subjects(folder: Path) -> list[SubjectFiles]:
+    masks, names = folder / "segmentations", folder / "labels.json"
     inside = _images_in(folder)
-    own_ct = next((path for path in inside if _stem(path) in _CT_NAMES), None)
+    own_ct = next((path for path in inside if stem(path) in _CT_NAMES), None)
     if masks.is_dir() and _images_in(masks):
-        return SubjectFiles(
-            name=folder.name, maps=tuple(_images_in(masks)), names=None, ct=own_ct, licence=provenance(folder)
-        )
-    names = folder / "labels.json"
-    maps = [path for path in inside if path != own_ct]
-    if not names.is_file() or not maps:
-        return None
-    order = {stem: rank for rank, stem in enumerate(_PREFERRED)}
-    best = min(maps, key=lambda path: (order.get(_stem(path), len(order)), path.name))
-    return SubjectFiles(name=folder.name, maps=(best,), names=names, ct=own_ct, licence=provenance(folder))
+        maps = tuple(_images_in(masks))
+        return [SubjectFiles(name=folder.name, maps=maps, names=None, ct=own_ct, licence=provenance(folder))]
+    if not names.is_file() or not inside:
+        return []
+    phases = _phases(inside)
+    if phases:
+        return [
+            SubjectFiles(
+                name=f"{folder.name}-{phase}",
+                maps=(label_map,),
+                names=names,
+                ct=scan,
+                licence=provenance(folder),
+                patient=folder.name,
+                native=phases.get("native") if phase != "native" else None,
+            )
+            for phase, (scan, label_map) in phases.items()
+        ]
+    maps = tuple(path for path in inside if path != own_ct)
+    if not maps:
+        return []
+    order = {name: rank for rank, name in enumerate(_PREFERRED)}
+    best = min(maps, key=lambda path: (order.get(stem(path), len(order)), path.name))
+    return [SubjectFiles(name=folder.name, maps=(best,), names=names, ct=own_ct, licence=provenance(folder))]
+
+
+def _phases(inside: list[Path]) -> dict[str, tuple[Path, Path]]:
+    """The scans of a folder that have a map of their own, ``seg_<scan>``: scan and map by the scan's name."""
+    by_name = {stem(path): path for path in inside}
+    return {name: (path, by_name[f"seg_{name}"]) for name, path in by_name.items() if f"seg_{name}" in by_name}
 
 
 def provenance(folder: Path) -> str:
     """Where a subject comes from and under which licence, at most 600 characters.
 
-    That is its ``licence.txt``'s first line; else, of the section with the folder's name in a ``README.md`` up to two folders above, the
-    sentences that speak of origin or licence.
+    That is its ``licence.txt``'s first line; else, of the section with the folder's name in a ``README.md`` up to two folders above, or
+    else of its own ``README.md``, the sentences that speak of origin or licence.
     """
     own = folder / "licence.txt"
     if own.is_file():
@@ -115,40 +130,14 @@ def provenance(folder: Path) -> str:
             text = (place / "README.md").read_text(encoding="utf-8")
             found = re.search(rf"^#+ {re.escape(folder.name)}[^\n]*\n(.*?)(?=^#|\Z)", text, re.MULTILINE | re.DOTALL)
             if found:
-                sentences = re.split(r"(?<=[.])\s+(?=[A-Z*-])", " ".join(found[1].split()))
-                return " ".join(s for s in sentences if re.search(r"^Origin|[Ll]icen[cs]e|\bCC BY|Apache-2", s))[:600]
-    return ""
+                return _of_origin(found[1])
+    own = folder / "README.md"
+    return _of_origin(own.read_text(encoding="utf-8")) if own.is_file() else ""
 
 
-def _grid(path: Path) -> tuple[Any, ...]:
-    """Size, spacing, origin and direction of an image, rounded to what files keep of them."""
-    import SimpleITK as sitk  # nothing else in training needs it
-
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    try:
-        reader.ReadImageInformation()
-    except RuntimeError as error:
-        raise TrainError(
-            "ANATOMY_UNREADABLE", f"{path} cannot be read.", "Write the label map again as NIfTI."
-        ) from error
-    numbers = (*reader.GetSpacing(), *reader.GetOrigin(), *reader.GetDirection())
-    return (*reader.GetSize(), *(round(float(value), 2) for value in numbers))
-
-
-def _grids(anatomy: Path) -> dict[Path, tuple[Any, ...]]:
-    """Grid of every image that could be some subject's CT: those outside subjects with labels, and of ``volumes`` beside the tree."""
-    beside = anatomy.resolve().parent / "volumes"
-    paths = [
-        path
-        for folder in (anatomy, beside)
-        if folder.is_dir()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and _stem(path)
-    ]
-    return {
-        path: _grid(path) for path in paths if path.parent.name != "segmentations" and not _stem(path).startswith("seg")
-    }
+def _of_origin(text: str) -> str:
+    sentences = re.split(r"(?<=[.])\s+(?=[A-Z*-])", " ".join(text.split()))
+    return " ".join(s for s in sentences if re.search(r"^Origin|[Ll]icen[cs]e|\bCC BY|Apache-2|TCIA coll", s))[:600]
 
 
 @lru_cache(maxsize=2)
@@ -158,20 +147,15 @@ def read_subject(files: SubjectFiles) -> Subject:
     Raises
     ------
     TrainError
-        ``ANATOMY_UNREADABLE``, naming the file; ``AnatomyError`` of the core where the map itself is wrong.
+        ``anatomy_unreadable``, naming the file; ``AnatomyError`` of the core where the map itself is wrong.
     """
-    if files.names is not None:
-        volume = _read(files.maps[0])
-        names = {int(key): str(value) for key, value in json.loads(files.names.read_text(encoding="utf-8")).items()}
-    else:
-        volume, names = _combined(files.maps)
-    turned, _ = canonical(volume)
+    turned, names = _map(files)
     ct = None
     if files.ct is not None:
-        image, _ = canonical(_read(files.ct))
+        image, _ = canonical(read(files.ct))
         if image.shape != turned.shape or not np.allclose(image.affine, turned.affine, atol=0.05):
             raise TrainError(
-                "ANATOMY_GRID",
+                "anatomy_grid",
                 f"{files.ct} is not on the grid of {files.maps[0]}.",
                 "Resample one of them, or move the CT away.",
             )
@@ -183,7 +167,41 @@ def read_subject(files: SubjectFiles) -> Subject:
         spacing_mm=turned.spacing_mm,
         ct_hu=ct,
         licence=files.licence,
+        native_hu=None if files.native is None else _native_hu(files.name, files.native, names),
     )
+
+
+def is_enhanced(files: SubjectFiles) -> bool:
+    """Whether a subject has a contrast CT from which enhancement can be taken; a quick look, before `read_subject`."""
+    if files.ct is None:
+        return False
+    turned, names = _map(files)
+    ct, _ = canonical(read(files.ct))
+    if ct.shape != turned.shape:
+        return False
+    codes = structures_of(files.name, turned.hu.astype(np.int32), names)
+    return not is_native(codes, ct.hu) and contrast_phase(codes, ct.hu) is not None
+
+
+def _map(files: SubjectFiles) -> tuple[Volume, dict[int, str]]:
+    """A subject's label map, its axes along the patient's, and the labels' names."""
+    if files.names is not None:
+        volume = read(files.maps[0])
+        names = {int(key): str(value) for key, value in json.loads(files.names.read_text(encoding="utf-8")).items()}
+    else:
+        volume, names = _combined(files.maps)
+    return canonical(volume)[0], names
+
+
+def _native_hu(name: str, native: tuple[Path, Path], names: dict[int, str]) -> dict[str, float]:
+    scan, label_map = (read(path) for path in native)
+    if scan.shape != label_map.shape:
+        raise TrainError(
+            "anatomy_grid",
+            f"{native[0]} is not on the grid of {native[1]}.",
+            "Resample one of them, or move them away.",
+        )
+    return measured_native(structures_of(name, label_map.hu.astype(np.int32), names), scan.hu)
 
 
 def _combined(masks: tuple[Path, ...]) -> tuple[Volume, dict[int, str]]:
@@ -191,30 +209,14 @@ def _combined(masks: tuple[Path, ...]) -> tuple[Volume, dict[int, str]]:
     total: Volume | None = None
     names = {}
     for value, path in enumerate(masks, start=1):
-        mask = _read(path)
+        mask = read(path)
         if total is None:
             total = mask.with_hu(np.zeros(mask.shape, np.float32))
         if mask.shape != total.shape:
             raise TrainError(
-                "ANATOMY_GRID", f"{path} has another grid than {masks[0]}.", "Write all masks of a subject on one grid."
+                "anatomy_grid", f"{path} has another grid than {masks[0]}.", "Write all masks of a subject on one grid."
             )
         total.hu[mask.hu > 0.5] = value
-        names[value] = _stem(path)
+        names[value] = stem(path)
     assert total is not None  # noqa: S101 - a subject has at least one mask
     return total, names
-
-
-def _read(path: Path) -> Volume:
-    """An image of any pixel type; `s2ldm_core.io` takes Hounsfield units only."""
-    import SimpleITK as sitk
-
-    try:
-        image = sitk.ReadImage(str(path))
-        affine = np.eye(4)
-        affine[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
-        affine[:3, 3] = image.GetOrigin()
-        return Volume(hu=sitk.GetArrayFromImage(image).astype(np.float32), affine=affine)
-    except (RuntimeError, ValueError, VolumeError) as error:
-        raise TrainError(
-            "ANATOMY_UNREADABLE", f"{path} cannot be read as a volume.", "Write it again as a three-dimensional NIfTI."
-        ) from error

@@ -22,6 +22,7 @@ _SURFACE = {
     "bladder": "bladder_wall",
     "vertebra": "cortical_bone",
     "pelvic_bone": "cortical_bone",
+    "dense": "cortical_bone",
     "rib": "cortical_bone",
     "long_bone": "cortical_bone",
     "ivc": "ivc_suprarenal",
@@ -32,6 +33,7 @@ _SURFACE = {
 _MARROW = {
     "vertebra": ("vertebral_marrow", 1.1),
     "pelvic_bone": ("pelvic_marrow", 1.6),
+    "dense": ("pelvic_marrow", 1.6),
     "rib": ("rib_marrow", 1.2),
     "long_bone": ("pelvic_marrow", 2.6),
 }

@@ -35,6 +35,7 @@ COMPOSITES: Final[Mapping[str, int]] = MappingProxyType(
                 "soft",
                 "strand",
                 "inside",
+                "dense",
             )
         )
     }
@@ -46,7 +47,18 @@ CODES: Final[Mapping[str, int]] = MappingProxyType({**ORGANS, **COMPOSITES})
 # First match wins. `{side}` is replaced by the side the name gives.
 _RULES: Final = (
     (r"\bcyst\b|kidney cyst", "cyst"),
-    (r"calcif", "calcification"),
+    (r"calcif|urinary contrast", "calcification"),
+    (r"oral contrast", "oral_contrast"),
+    (r"kidney sinus|renal sinus", "renal_sinus_fat"),
+    (r"portal branches", "portal_vein"),
+    (r"small abdominal vessels", "mesenteric_vein"),
+    (r"other thoracic vessels", "jugular_vein"),
+    (r"heart blood pool", "left_ventricle"),
+    (r"mediastinal tissue", "lymph_node"),
+    (r"atelecta|consolidation", "consolidation"),
+    (r"visceral or intermuscular fat", "visceral_fat"),
+    (r"^fluid$|ascites", "ascites"),
+    (r"dense unlabelled", "dense"),
     (r"tumou?r|lesion", "hypovascular_lesion"),
     (r"\bgas\b", "bowel_gas"),
     (r"bone or metal|dense", "pelvic_bone"),
@@ -100,7 +112,7 @@ _RULES: Final = (
     (r"thyroid", "thyroid"),
     (r"colon|rectum|sigmoid|c(a)?ecum|large bowel|large intestine", "colon"),
     (r"stomach", "stomach"),
-    (r"small bowel|small intestine|duodenum|jejunum|ileum", "small_bowel"),
+    (r"small bowel|small intestine|duodenum|jejunum|ileum|^bowel$", "small_bowel"),
     (r"gallbladder", "gallbladder"),
     (r"pancreas", "pancreas"),
     (r"spleen", "spleen"),
@@ -153,14 +165,14 @@ def structure(name: str) -> str:
     Raises
     ------
     AnatomyError
-        ``LABEL_UNKNOWN`` for a name that no rule knows.
+        ``label_unknown`` for a name that no rule knows.
     """
     plain = re.sub(r"[\s_\-]+", " ", re.sub(r"\(.*?\)", " ", name)).strip().lower()
     for pattern, found in _RULES:
         if re.search(pattern, plain):
             return found.format(side="left" if re.search(r"\bleft\b", plain) else "right")
     raise AnatomyError(
-        "LABEL_UNKNOWN",
+        "label_unknown",
         f"No anatomical structure is known by the name {name!r}.",
         "Use TotalSegmentator's class names or plain anatomical English in labels.json, or leave the label out.",
     )

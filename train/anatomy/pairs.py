@@ -10,14 +10,14 @@ import numpy as np
 
 from s2ldm_core.body import body_box
 from s2ldm_core.phantom import PHASE_SECONDS
-from train.anatomy.files import SubjectFiles, find_subjects, read_subject
+from train.anatomy.files import SubjectFiles, find_subjects, is_enhanced, read_subject
 from train.anatomy.scan import AnatomyScan, Mode, organ_ids
 from train.errors import TrainError
 from train.phantoms import PhantomGrid
 from train.processes import in_processes
 from train.store import has_case, write_case
 
-Modes = Literal["both", "painted", "simulated"]
+Modes = Literal["both", "painted", "simulated", "unenhanced"]
 _SIMULATED_SHARE = 0.6
 
 
@@ -39,24 +39,27 @@ def make_anatomy_store(
     """Make the missing cases of ``seeds`` in ``workers`` processes; yields the name of each as it is complete.
 
     subjects : names of the subjects to use; one named twice comes twice as often. Empty: all of them.
-    modes : ``simulated`` pairs need a subject with a native CT; ``both`` makes them of six in ten of such a subject's cases.
+    modes : ``simulated`` pairs need a subject with a native CT; ``both`` makes them of six in ten of such a subject's cases;
+        ``unenhanced`` pairs are made of the subjects with a contrast CT, and of no other.
 
     Raises
     ------
     TrainError
-        ``ANATOMY_MISSING``, ``SUBJECT_UNKNOWN``, ``PHASE_UNKNOWN`` or ``ANATOMY_UNREADABLE``.
+        ``no_contrast_ct``, ``anatomy_missing``, ``subject_unknown``, ``phase_unknown`` or ``anatomy_unreadable``.
     """
     known = {files.name: files for files in find_subjects(anatomy)}
     unknown = [name for name in subjects if name not in known]
     if unknown:
         raise TrainError(
-            "SUBJECT_UNKNOWN", f"{anatomy} has no subject {', '.join(unknown)}.", f"It has: {', '.join(sorted(known))}."
+            "subject_unknown", f"{anatomy} has no subject {', '.join(unknown)}.", f"It has: {', '.join(sorted(known))}."
         )
     chosen = tuple(known[name] for name in subjects) or tuple(known.values())
+    if modes == "unenhanced":
+        chosen = _enhanced(chosen, named=bool(subjects))
     wrong = [phase for phase in phases if phase not in PHASE_SECONDS or phase == "native"]
     if wrong or not phases:
         raise TrainError(
-            "PHASE_UNKNOWN",
+            "phase_unknown",
             f"There is no contrast phase {', '.join(wrong)!r}.",
             "Choose from arterial, venous, delayed.",
         )
@@ -67,6 +70,19 @@ def make_anatomy_store(
     return (
         name for _, name in in_processes(make, [(seed, chosen[_pick(seed, len(chosen))]) for seed in ordered], workers)
     )
+
+
+def _enhanced(chosen: tuple[SubjectFiles, ...], *, named: bool) -> tuple[SubjectFiles, ...]:
+    """The subjects with a contrast CT; one that was asked for by name must have it."""
+    with_scan = {files.name for files in set(chosen) if is_enhanced(files)}
+    without = sorted({files.name for files in chosen} - with_scan)
+    if not with_scan or (named and without):
+        raise TrainError(
+            "no_contrast_ct",
+            f"There is no contrast CT on the grid of the label map of {', '.join(without)}.",
+            "Give subjects with a CT in which the labelled arteries are bright, or choose another of --modes.",
+        )
+    return tuple(files for files in chosen if files.name in with_scan)
 
 
 def _pick(seed: int, count: int) -> int:
@@ -84,11 +100,15 @@ def _make_case(
     mode: Mode = "painted"
     if subject.ct_hu is not None and (modes == "simulated" or (modes == "both" and draw < _SIMULATED_SHARE)):
         mode = "simulated"
+    elif modes == "unenhanced":
+        mode = "unenhanced"
     scan = AnatomyScan(subject, seed=seed, mode=mode, shape=(slices, *grid.matrix), spacing_mm=grid.spacing_mm)
     native = scan.native_hu()
     box = body_box(native, grid.spacing_mm)
     noise = scan.noise_hu()
+    valid = scan.valid()
     name = case_name(seed)
+    real = {} if mode != "unenhanced" else {"real_phase": subject.scan_phase}
     write_case(
         folder,
         name,
@@ -97,15 +117,16 @@ def _make_case(
         changes={phase: scan.change_hu(phase)[box] for phase in phases},
         noise=None if noise is None else noise[box],
         labels=scan.labels[box],
+        valid=None if valid is None else valid[box],
         organs=organ_ids([scan.labels[box]]),
-        patient=f"anatomy-of-{files.name}",
-        about={"anatomy": files.name, "licence": files.licence, "mode": mode, "seed": seed},
+        patient=f"anatomy-of-{files.patient or files.name}",
+        about={"anatomy": files.name, "licence": files.licence, "mode": mode, "seed": seed, **real},
     )
     return name
 
 
 def sources(store: Path) -> list[dict[str, object]]:
-    """What a pair store was made from: each subject's folder name, licence, and number of painted and simulated cases."""
+    """What a pair store was made from: each subject's folder name, licence, and number of cases of each mode."""
     found: dict[tuple[str, str], dict[str, int]] = {}
     for path in sorted(store.glob("*/case.json")):
         about = json.loads(path.read_text(encoding="utf-8")).get("about", {})

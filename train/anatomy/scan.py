@@ -1,4 +1,4 @@
-"""One made-up patient with a real patient's anatomy: painted, or real native CT with simulated enhancement."""
+"""One made-up patient with a real patient's anatomy: painted, real native CT with simulated enhancement, or real contrast CT without it."""
 
 import math
 from collections.abc import Iterable
@@ -22,11 +22,12 @@ from train.anatomy.findings import paint_findings, paint_surroundings
 from train.anatomy.growth import grow_vessels
 from train.anatomy.habitus import field_of_view, refit_fat
 from train.anatomy.interiors import divide_organs
+from train.anatomy.real import RealScan
 from train.anatomy.simulated import enhanced_share
 from train.anatomy.subject import Subject
 
-Mode = Literal["painted", "simulated"]
-_SHARPNESS: Final = {"painted": 2.4, "simulated": 1.5}
+Mode = Literal["painted", "simulated", "unenhanced"]
+_SHARPNESS: Final = {"painted": 2.4, "simulated": 1.5, "unenhanced": 1.5}
 # A voxel of a few millimetres and a smooth kernel: what the real CT's own resolution does to a change.
 _CT_SIGMA_MM = 1.1
 # Around the body, for what a thicker layer of fat, arms and couch take.
@@ -41,7 +42,8 @@ class AnatomyScan:
     subject : whose anatomy.
     seed : which deformation, circulation, findings and scanner.
     mode : ``painted`` makes every HU from the tissue tables; ``simulated`` keeps the subject's own native CT with its noise and adds the
-        enhancement and what grows inside organs.
+        enhancement and what grows inside organs; ``unenhanced`` keeps the subject's own contrast CT as the target and takes its enhancement
+        out of it for the native image.
     spacing_mm, shape : the grid, (dz, dy, dx) and (D, H, W); fewer slices where the subject ends.
     strength : of the deformation, 1 in training.
 
@@ -53,7 +55,7 @@ class AnatomyScan:
     Raises
     ------
     AnatomyError
-        ``NO_NATIVE_CT`` when a simulated scan is asked of a subject without one; ``PHASE_UNKNOWN`` by `change_hu`.
+        ``no_native_ct`` or ``no_contrast_ct`` when a mode is asked of a subject without the CT for it; ``phase_unknown`` by `change_hu`.
     """
 
     def __init__(
@@ -68,12 +70,18 @@ class AnatomyScan:
     ) -> None:
         if mode == "simulated" and subject.ct_hu is None:
             raise AnatomyError(
-                "NO_NATIVE_CT", f"{subject.name} has no native CT on the grid of its label map.", "Paint it instead."
+                "no_native_ct", f"{subject.name} has no native CT on the grid of its label map.", "Paint it instead."
+            )
+        if mode == "unenhanced" and subject.scan_phase is None:
+            raise AnatomyError(
+                "no_contrast_ct",
+                f"{subject.name} has no contrast CT on the grid of its label map.",
+                "Paint it instead.",
             )
         self.subject, self.seed, self.mode, self.spacing_mm = subject, seed, mode, spacing_mm
         rng = stream(seed, "anatomy view")
         patient = Patient.draw(seed)
-        self.patient = replace(patient, arms_up=patient.arms_up or mode == "simulated")
+        self.patient = replace(patient, arms_up=patient.arms_up or mode != "painted")
         self.scanner = Scanner.draw(seed)
         deformation = Deformation(seed, strength=strength)
         self.axes = axes = _axes(subject, deformation, rng, shape=shape, spacing_mm=spacing_mm)
@@ -88,9 +96,12 @@ class AnatomyScan:
         divide_organs(self._canvas, seed=seed)
         if mode == "painted":
             self._paint()
-        else:
+        elif mode == "simulated":
             assert subject.ct_hu is not None  # noqa: S101 - refused above
             self._simulate(sample_ct(subject.ct_hu, indices))
+        else:
+            self._real = RealScan(subject, self._canvas, indices, seed=seed, strength=strength)
+            self._native = self._real.native_hu
         radius = subject.known_radius_mm
         if radius is not None:
             radius /= float(np.abs(deformation.matrix[1:, 1:]).max())
@@ -129,7 +140,11 @@ class AnatomyScan:
         return self._within(self._native, -1024.0)
 
     def noise_hu(self) -> np.ndarray | None:
-        """A scan's noise to add, (D, H, W) float32; None for some simulated scans, whose CT has enough of its own."""
+        """A scan's noise to add, (D, H, W) float32; None for some simulated scans, whose CT has enough of its own, and
+        for unenhanced ones, whose target stays the real scan.
+        """
+        if self.mode == "unenhanced":
+            return None
         if self.mode == "painted":
             return self._within(image.scanner_noise(self._canvas, self.scanner, seed=self.seed), 0.0)
         rng = stream(self.seed, "anatomy noise")
@@ -142,15 +157,33 @@ class AnatomyScan:
         """CECT minus NCCT without noise, (D, H, W) float32, HU; phase: a name in `PHASE_SECONDS` or seconds after the injection's start."""
         if isinstance(phase, str) and phase not in PHASE_SECONDS:
             raise AnatomyError(
-                "PHASE_UNKNOWN",
+                "phase_unknown",
                 f"There is no phase {phase!r}.",
                 f"Choose one of {', '.join(PHASE_SECONDS)} or seconds.",
             )
+        if self.mode == "unenhanced":
+            return self._within(self._unenhanced_change(phase), 0.0)
         seconds = phase_seconds(self.patient, phase) if isinstance(phase, str) else float(phase)
         change = image.change_hu(self._canvas, self._kinetics, self._texture, seconds=seconds)
         if self.mode == "simulated":
             change *= self._enhanced
         return self._within(self._blurred(change), 0.0)
+
+    def _unenhanced_change(self, phase: str | float) -> np.ndarray:
+        """The real gain in the scan's own phase; in another the kinetics', by the circulation that explains the real one."""
+        real = self._real
+        if phase == real.phase:
+            return real.gain_hu
+        then = phase_seconds(self.patient, real.phase)
+        dose, late = real.circulation(self._kinetics, then)
+        seconds = (phase_seconds(self.patient, phase) if isinstance(phase, str) else float(phase)) + 0.5 * late
+        change = image.change_hu(real.canvas, self._kinetics, self._texture, seconds=seconds)
+        change *= np.float32(dose)
+        return real.shared(self._blurred(change))
+
+    def valid(self) -> np.ndarray | None:
+        """(D, H, W) bool: where the change is to be believed; None: everywhere."""
+        return self._real.valid if self.mode == "unenhanced" else None
 
     def _within(self, hu: np.ndarray, outside_hu: float) -> np.ndarray:
         return hu if self._field is None else np.where(self._field, hu, np.float32(outside_hu))

@@ -40,12 +40,12 @@ def make_bundle(
     PackageError
         The package was changed.
     TrainError
-        ``OUTPUT_EXISTS``.
+        ``output_exists``.
     """
     import torch
 
     if folder.exists() and any(folder.iterdir()):
-        raise TrainError("OUTPUT_EXISTS", f"{folder} is not empty.", "Name another folder or empty that one.")
+        raise TrainError("output_exists", f"{folder} is not empty.", "Name another folder or empty that one.")
     system = package.build()
     for name in ("configs", "docs", "scripts", _PACKAGE):
         (folder / name).mkdir(parents=True, exist_ok=True)

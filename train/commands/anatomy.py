@@ -27,12 +27,12 @@ def anatomy_pairs(
     Raises
     ------
     TrainError
-        ``MODES_UNKNOWN``, and those of `train.anatomy.make_anatomy_store`.
+        ``modes_unknown``, and those of `train.anatomy.make_anatomy_store`.
     """
     console = console or Console(stderr=True)
     if modes not in get_args(Modes):
         raise TrainError(
-            "MODES_UNKNOWN", f"There is no mode {modes!r}.", f"Choose one of {', '.join(get_args(Modes))}."
+            "modes_unknown", f"There is no mode {modes!r}.", f"Choose one of {', '.join(get_args(Modes))}."
         )
     made = 0
     seeds = range(first, first + count)

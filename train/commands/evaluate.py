@@ -56,14 +56,14 @@ def evaluate(
     from train.evaluation import Evaluation, HeldOut, Report, Sampling, StoreCases, candidates
 
     if samples == 1:
-        raise TrainError("SAMPLES_TOO_FEW", "One sample has no standard deviation.", "Use --samples 2 or more, or 0.")
+        raise TrainError("samples_too_few", "One sample has no standard deviation.", "Use --samples 2 or more, or 0.")
     if not window[0] < window[1]:
         raise TrainError(
-            "WINDOW_EMPTY", f"The window {window[0]:g} {window[1]:g} is empty.", "Give the lower HU first."
+            "window_empty", f"The window {window[0]:g} {window[1]:g} is empty.", "Give the lower HU first."
         )
     named = dict(_labelled(item) for item in packages)
     if len(named) < len(packages):
-        raise TrainError("LABEL_TWICE", "Two packages have the same label.", "Give each its own: LABEL=FOLDER.")
+        raise TrainError("label_twice", "Two packages have the same label.", "Give each its own: LABEL=FOLDER.")
     loaded = {label: ModelPackage.load(folder) for label, folder in named.items()}
     phases = tuple(dict.fromkeys(phase for package in loaded.values() for phase in package.metadata.phases))
     phantoms = HeldOut.first(seeds, slices=slices, phases=phases)

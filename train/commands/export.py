@@ -51,10 +51,10 @@ def _json(path: Path | None) -> dict[str, object] | None:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:
         raise TrainError(
-            "METRICS_UNREADABLE", f"{path} cannot be read: {error}", "Name the JSON that evaluate --output wrote."
+            "metrics_unreadable", f"{path} cannot be read: {error}", "Name the JSON that evaluate --output wrote."
         ) from error
     if not isinstance(found, dict):
         raise TrainError(
-            "METRICS_UNREADABLE", f"{path} holds no metrics.", "Name the JSON that evaluate --output wrote."
+            "metrics_unreadable", f"{path} holds no metrics.", "Name the JSON that evaluate --output wrote."
         )
     return found

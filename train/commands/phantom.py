@@ -30,7 +30,9 @@ def phantom(
         ),
     ] = None,
     subjects: Annotated[str, typer.Option(help="With --anatomy: only these subjects' folders, comma-separated.")] = "",
-    modes: Annotated[str, typer.Option(help="With --anatomy: painted, simulated or both.")] = "both",
+    modes: Annotated[
+        str, typer.Option(help="With --anatomy: painted, simulated, both, or unenhanced (from contrast CTs).")
+    ] = "both",
 ) -> None:
     """Make training pairs from the digital torso phantom or from label maps of real anatomy; continues where it stopped.
 
@@ -42,7 +44,7 @@ def phantom(
 
         if dicom:
             raise TrainError(
-                "DICOM_OF_ANATOMY", "Pairs from label maps are written as a pair store only.", "Leave --dicom out."
+                "dicom_of_anatomy", "Pairs from label maps are written as a pair store only.", "Leave --dicom out."
             )
         anatomy_pairs(
             output,
@@ -60,7 +62,7 @@ def phantom(
 
     if breathing and not dicom:
         raise TrainError(
-            "BREATHING_IN_STORE", "A pair store holds registered pairs.", "Add --dicom, then run s2ldm-train prepare."
+            "breathing_in_store", "A pair store holds registered pairs.", "Add --dicom, then run s2ldm-train prepare."
         )
     make = partial(write_dicom, breathing_mm=breathing) if dicom else make_store
     made = 0

@@ -28,7 +28,7 @@ def plausibility(
     from train.evaluation.plausibility import examine, labelled_regions, placed_regions, table
 
     if labels is None and regions is None:
-        raise TrainError("NO_REGIONS", "Nothing says where the organs are.", "Give --labels, --regions or both.")
+        raise TrainError("no_regions", "Nothing says where the organs are.", "Give --labels, --regions or both.")
     volume = canonical(read_volume(scan))[0]
     wanted = [
         *([] if labels is None else labelled_regions(labels, volume)),
@@ -36,7 +36,7 @@ def plausibility(
     ]
     if not wanted:
         raise TrainError(
-            "NO_REGIONS",
+            "no_regions",
             f"No label in {labels} names a known organ.",
             "Use TotalSegmentator's class names in labels.json.",
         )

@@ -118,7 +118,7 @@ class StoreCases:
         self._phases = phases
         if not self.names:
             raise TrainError(
-                "PHASES_MISSING",
+                "phases_missing",
                 f"No case of {folder} has any of the phases {', '.join(phases)}.",
                 "Evaluate models of the phases that the store holds.",
             )

@@ -44,7 +44,7 @@ class Evaluation:
         Raises
         ------
         TrainError
-            ``EVALUATION_DIFFERS``, ``RECORD_DAMAGED``.
+            ``evaluation_differs``, ``record_damaged``.
         TranslationError
             A system cannot translate a case.
         """

@@ -11,11 +11,11 @@ from types import MappingProxyType
 from typing import Annotated, Final
 
 import numpy as np
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from s2ldm_core import Translator, Volume
 from s2ldm_core.body import body_mask
+from s2ldm_core.documents import read_document, validate
 from s2ldm_core.errors import S2LDMError
 from s2ldm_core.phantom import ORGANS
 from train.anatomy.names import structure
@@ -126,13 +126,17 @@ class _Sphere(BaseModel):
     radius_mm: float = Field(gt=0, le=200)
 
 
+class _Spheres(RootModel[tuple[_Sphere, ...]]):
+    """What a reader placed."""
+
+
 def labelled_regions(path: Path, scan: Volume) -> list[Region]:
     """The organs of a label map, off their outlines; names that stand for no structure are left out.
 
     Raises
     ------
     TrainError
-        ``LABELS_UNREADABLE``.
+        ``labels_unreadable``.
     """
     labels = read_labels(path)
     cores = organ_cores(labels.on(scan), spacing_mm=scan.spacing_mm, fewest=_FEWEST_VOXELS)
@@ -152,16 +156,16 @@ def placed_regions(path: Path, scan: Volume) -> list[Region]:
     Raises
     ------
     TrainError
-        ``REGIONS_UNREADABLE``: not such a list, or a region outside the scan.
+        ``regions_unreadable``: not such a list, or a region outside the scan.
     """
     try:
-        spheres = [_Sphere.model_validate(item) for item in yaml.safe_load(path.read_text(encoding="utf-8"))]
+        spheres = validate(_Spheres, read_document(path), name=path.name).root
         for sphere in spheres:
             _known(sphere.structure)
-    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError, ValidationError, S2LDMError) as error:
+    except (OSError, S2LDMError) as error:
         raise TrainError(
-            "REGIONS_UNREADABLE",
-            f"{path} is not a list of regions: {str(error).splitlines()[0]}",
+            "regions_unreadable",
+            f"{path} is not a list of regions: {error.sentence if isinstance(error, S2LDMError) else error}",
             "Write a YAML list of {name: …, structure: aorta, centre_mm: [x, y, z], radius_mm: 5}, LPS millimetres.",
         ) from error
     grid = np.stack(np.meshgrid(*(np.arange(n) for n in scan.shape), indexing="ij"), axis=-1)[..., ::-1]
@@ -171,7 +175,7 @@ def placed_regions(path: Path, scan: Volume) -> list[Region]:
         inside = np.linalg.norm(place - np.asarray(sphere.centre_mm), axis=-1) <= sphere.radius_mm
         if inside.sum() < _FEWEST_VOXELS:
             raise TrainError(
-                "REGIONS_UNREADABLE",
+                "regions_unreadable",
                 f"The region {sphere.name!r} holds {inside.sum()} voxels of the scan, fewer than {_FEWEST_VOXELS}.",
                 "Give its centre in LPS millimetres, and a larger radius.",
             )

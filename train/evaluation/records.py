@@ -1,12 +1,12 @@
 """What is kept of every scan: one JSON file each, written when its systems are all scored, so that an interrupted evaluation continues."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from s2ldm_core.files import replace_text
 from train.errors import TrainError
 from train.evaluation.uncertainty import Calibration
 from train.evaluation.viewer import Sheet
@@ -59,7 +59,7 @@ class RecordFolder:
     Raises
     ------
     TrainError
-        ``EVALUATION_DIFFERS`` when the folder holds scores of other data, systems or settings.
+        ``evaluation_differs`` when the folder holds scores of other data, systems or settings.
     """
 
     def __init__(self, folder: Path, *, settings: dict[str, Any]) -> None:
@@ -70,11 +70,11 @@ class RecordFolder:
         path = folder / _SETTINGS
         if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != plain:
             raise TrainError(
-                "EVALUATION_DIFFERS",
+                "evaluation_differs",
                 f"{folder} holds an evaluation of other data, systems or settings (see {_SETTINGS} there).",
                 "Name another output folder, or remove that one.",
             )
-        _write(path, json.dumps(plain, indent=1))
+        replace_text(path, json.dumps(plain, indent=1))
 
     def load(self, case: str, phase: str) -> ScanRecord | None:
         """The record of a scan; ``None`` when it is still to be scored.
@@ -82,7 +82,7 @@ class RecordFolder:
         Raises
         ------
         TrainError
-            ``RECORD_DAMAGED``.
+            ``record_damaged``.
         """
         path = self._path(case, phase)
         if not path.is_file():
@@ -91,11 +91,11 @@ class RecordFolder:
             return ScanRecord.model_validate_json(path.read_text(encoding="utf-8"))
         except (ValidationError, UnicodeDecodeError) as error:
             raise TrainError(
-                "RECORD_DAMAGED", f"{path} cannot be read.", "Remove this file; its scan is then scored again."
+                "record_damaged", f"{path} cannot be read.", "Remove this file; its scan is then scored again."
             ) from error
 
     def save(self, record: ScanRecord) -> None:
-        _write(self._path(record.case, record.phase), record.model_dump_json(indent=1))
+        replace_text(self._path(record.case, record.phase), record.model_dump_json(indent=1))
 
     def pictures(self, case: str, phase: str) -> Path:
         """Folder of a scan's pictures; write them before the record."""
@@ -108,9 +108,3 @@ class RecordFolder:
 def scan_pictures(folder: Path, case: str, phase: str) -> Path:
     """Where an evaluation's ``folder`` keeps the pictures of a scan."""
     return folder / _SCANS / f"{case}.{phase}"
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_suffix(".part")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)

@@ -10,10 +10,11 @@ from typing import Literal
 
 import numpy as np
 import torch
-import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from s2ldm_core.documents import read_document
+from s2ldm_core.errors import DocumentError
 from s2ldm_core.package import ModelPackage, sha256_of
 from s2ldm_core.systems import System, build_system
 from s2ldm_core.systems.s2ldm import S2LDM
@@ -89,7 +90,7 @@ def candidates(
     Raises
     ------
     TrainError
-        ``CEILING_UNKNOWN``, ``CEILING_MISSING``, ``CEILING_DIFFERS``.
+        ``ceiling_unknown``, ``ceiling_missing``, ``ceiling_differs``.
     PackageError
         A package is damaged.
     """
@@ -97,7 +98,7 @@ def candidates(
     for label in ceilings:
         if label not in packages:
             raise TrainError(
-                "CEILING_UNKNOWN",
+                "ceiling_unknown",
                 f"--ceiling names {label!r}, which is none of the packages ({', '.join(packages)}).",
                 "Use the label of the package that was trained in that run.",
             )
@@ -125,7 +126,7 @@ def candidates(
             table.append(_autoencoder(label, package, system, ceilings.get(label), translator.device))
         elif label in ceilings:
             raise TrainError(
-                "CEILING_DIFFERS", f"{label} has no autoencoder: it is a {package.metadata.system}.", "Leave it out."
+                "ceiling_differs", f"{label} has no autoencoder: it is a {package.metadata.system}.", "Leave it out."
             )
     return table
 
@@ -141,26 +142,26 @@ def stage_one(run: Path, like: S2LDM) -> S2LDM:
     Raises
     ------
     TrainError
-        ``CEILING_MISSING`` when the run keeps no such weights, ``CEILING_DIFFERS`` when they are of another network.
+        ``ceiling_missing`` when the run keeps no such weights, ``ceiling_differs`` when they are of another network.
     """
     path = run / STAGE_ONE
     if not path.is_file() or not (run / "config.yaml").is_file():
         raise TrainError(
-            "CEILING_MISSING",
+            "ceiling_missing",
             f"{run} has no {STAGE_ONE}: the autoencoder as stage 1 left it.",
             "Name the run's folder; runs keep these weights when stage 1 ends.",
         )
     try:
-        config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+        config = read_document(run / "config.yaml").values
         system = build_system(config["system"], config["network"])
         system.load_state_dict(load_file(path))
-    except (yaml.YAMLError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+    except (DocumentError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise TrainError(
-            "CEILING_DIFFERS", f"{path} cannot be loaded: {error}", "Name the run that wrote both."
+            "ceiling_differs", f"{path} cannot be loaded: {error}", "Name the run that wrote both."
         ) from error
     if not isinstance(system, S2LDM) or system.config.autoencoder != like.config.autoencoder:
         raise TrainError(
-            "CEILING_DIFFERS",
+            "ceiling_differs",
             f"The autoencoder of {run} is another one than the package's.",
             "Name the run that the package came from.",
         )
@@ -172,7 +173,7 @@ def stage_one(run: Path, like: S2LDM) -> S2LDM:
 def _autoencoder(
     label: str, package: ModelPackage, shipped: S2LDM, run: Path | None, device: torch.device
 ) -> Candidate:
-    """The stage-1 autoencoder where it is known to be one; else the shipped one under a name that promises nothing."""
+    """The stage-1 autoencoder where it is known to be one; else the shipped one under a name that claims no bound."""
     if run is not None:
         return Candidate(
             label=f"{label}: autoencoder ceiling",

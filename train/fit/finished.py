@@ -15,16 +15,16 @@ def finished_system(run: Path) -> tuple[FitConfig, System]:
     Raises
     ------
     TrainError
-        ``RUN_MISSING`` or ``RUN_UNFINISHED``.
+        ``run_missing`` or ``run_unfinished``.
     """
     found = load_checkpoint(run)
     if found is None or not (run / CONFIG).is_file():
-        raise TrainError("RUN_MISSING", f"There is no training run in {run}.", "Train one: s2ldm-train fit CONFIG.")
+        raise TrainError("run_missing", f"There is no training run in {run}.", "Train one: s2ldm-train fit CONFIG.")
     position, state = found
     config = resolved_config(run)
     if position.stage < len(config.stages):
         raise TrainError(
-            "RUN_UNFINISHED",
+            "run_unfinished",
             f"The run in {run} stopped in stage {config.stages[position.stage].name} at step {position.step}.",
             "Run the same fit command again; it continues there.",
         )

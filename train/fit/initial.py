@@ -15,14 +15,14 @@ def start_from(system: System, *, name: str, init: str) -> dict[str, Any]:
     PackageError
         There is no such package, or it is damaged.
     TrainError
-        ``INIT_DIFFERS``.
+        ``init_differs``.
     """
     package = ModelPackage.load(init)
     meta = package.metadata
     built = package.build()
     if meta.system != name or built.config.phases != system.config.phases:
         raise TrainError(
-            "INIT_DIFFERS",
+            "init_differs",
             f"The package {init} is a {meta.system} for {', '.join(meta.phases)}, the run a {name} for {', '.join(system.config.phases)}.",
             "Start from a package of the same system and phases, in the same order.",
         )
@@ -30,7 +30,7 @@ def start_from(system: System, *, name: str, init: str) -> dict[str, Any]:
         system.load_state_dict(built.state_dict())
     except RuntimeError as error:
         raise TrainError(
-            "INIT_DIFFERS",
+            "init_differs",
             f"The package {init} belongs to another network than the configuration's.",
             "Take the keys under network from its network.yaml.",
         ) from error

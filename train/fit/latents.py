@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
@@ -19,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from s2ldm_core.files import atomic_file
 from s2ldm_core.networks.autoencoder import FACTOR
 from s2ldm_core.systems.s2ldm import S2LDM
 from s2ldm_core.tiling import Triple, pad_to_multiple, tiled
@@ -158,10 +158,8 @@ class LatentCache:
     @staticmethod
     def _save(path: Path, array: np.ndarray) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".part")
-        with temporary.open("wb") as file:
+        with atomic_file(path, durable=False) as file:
             np.save(file, array, allow_pickle=False)
-        os.replace(temporary, path)
 
 
 def _fingerprint(system: S2LDM) -> str:

@@ -77,7 +77,7 @@ class Fit:
         Raises
         ------
         TrainError
-            ``RUN_BUSY``, ``DATA_CHANGED``, ``CHECKPOINT_DAMAGED``, ``CHECKPOINT_DIFFERS``, ``LOSS_NOT_FINITE``, ``BATCH_UNEVEN``.
+            ``run_busy``, ``data_changed``, ``checkpoint_damaged``, ``checkpoint_differs``, ``loss_not_finite``, ``batch_uneven``.
         """
         self.run.mkdir(parents=True, exist_ok=True)
         with self._alone():
@@ -93,7 +93,7 @@ class Fit:
             lock = FileLock(self.run / ".lock", timeout=0).acquire()
         except Timeout:
             raise TrainError(
-                "RUN_BUSY",
+                "run_busy",
                 f"Another process is training {self.run}.",
                 "Wait until it has ended, end it, or give this run another name.",
             ) from None
@@ -302,7 +302,7 @@ class Fit:
             self.system.load_state_dict(state["system"])
         except RuntimeError as error:
             raise TrainError(
-                "CHECKPOINT_DIFFERS",
+                "checkpoint_differs",
                 f"The checkpoint in {self.run} belongs to another network.",
                 "Give the run another name, or move the old folder away.",
             ) from error
@@ -312,7 +312,7 @@ class Fit:
     def _require_one_folder(self, position: tuple[int, int]) -> None:
         if self.accelerator.num_processes > 1 and len(set(gather_object([position]))) > 1:
             raise TrainError(
-                "CHECKPOINT_UNSEEN",
+                "checkpoint_unseen",
                 f"The processes do not find the same checkpoint in {self.run}.",
                 "Put the output folder on storage that all machines see.",
             )

@@ -10,7 +10,6 @@
 """
 
 import json
-import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +20,8 @@ import yaml
 from pydantic import ValidationError
 from torch.utils.tensorboard import SummaryWriter
 
+from s2ldm_core.documents import read_document
+from s2ldm_core.files import replace_text
 from s2ldm_core.systems import System
 from train.config import FitConfig
 from train.errors import TrainError
@@ -36,12 +37,12 @@ def check_data(run: Path, *, digest: str) -> None:
     Raises
     ------
     TrainError
-        ``DATA_CHANGED``.
+        ``data_changed``.
     """
     before = read_record(run).get("data", {})
     if before and before["digest"] != digest:
         raise TrainError(
-            "DATA_CHANGED",
+            "data_changed",
             f"The training split of {before['store']} is not the one that the run in {run} began with "
             f"(digest {digest[:12]}…, recorded {before['digest'][:12]}…; {before['cases']} cases then).",
             "Bring the data back, or give the new run another name.",
@@ -69,7 +70,7 @@ def write_record(
     """Write configuration and provenance of this start of the run; returns what differs from the configuration before."""
     resolved = {**config.model_dump(mode="json"), "network": system.config.model_dump(mode="json")}
     changed = _differences(run, config)
-    _write(run / CONFIG, yaml.safe_dump(resolved, sort_keys=False))
+    replace_text(run / CONFIG, yaml.safe_dump(resolved, sort_keys=False))
     record = read_record(run)
     data = {"store": str(store.folder), "digest": digest, "spacing_mm": list(store.spacing_mm), **describe_data(store)}
     record.setdefault("data", data if started_from is None else {**data, "started_from": started_from})
@@ -82,13 +83,13 @@ def write_record(
         "processes": processes,
         "config_changed": changed,
     }
-    _write(run / RECORD, json.dumps({**record, "starts": [*record.get("starts", []), start]}, indent=1))
+    replace_text(run / RECORD, json.dumps({**record, "starts": [*record.get("starts", []), start]}, indent=1))
     return changed
 
 
 def resolved_config(run: Path) -> FitConfig:
     """The configuration that a run was last started with."""
-    return FitConfig.model_validate(yaml.safe_load((run / CONFIG).read_text(encoding="utf-8")))
+    return FitConfig.model_validate(read_document(run / CONFIG).values)
 
 
 class History:
@@ -133,7 +134,7 @@ class History:
         lines = [
             line for line in self._path.read_text(encoding="utf-8").splitlines() if _before(line, self._stage, step)
         ]
-        _write(self._path, "".join(line + "\n" for line in lines))
+        replace_text(self._path, "".join(line + "\n" for line in lines))
 
 
 def stage_done(run: Path, *, stage: str, steps: int, minutes: float) -> None:
@@ -142,7 +143,7 @@ def stage_done(run: Path, *, stage: str, steps: int, minutes: float) -> None:
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     lines = [line for line in lines if json.loads(line).get("stage") != stage]
     lines.append(json.dumps({"stage": stage, "steps": steps, "minutes": round(minutes, 2)}))
-    _write(path, "".join(line + "\n" for line in lines))
+    replace_text(path, "".join(line + "\n" for line in lines))
 
 
 def _before(line: str, stage: str, step: int) -> bool:
@@ -174,9 +175,3 @@ def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
     for key, value in items:
         flat |= _flat(value, f"{prefix}.{key}" if prefix else str(key))
     return flat
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f"{path.name}.part")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)

@@ -65,7 +65,7 @@ class OptimiserStep:
         self.rounds, rest = divmod(batch, self._micro * accelerator.num_processes)
         if rest or not self.rounds:
             raise TrainError(
-                "BATCH_UNEVEN",
+                "batch_uneven",
                 f"A batch of {batch} cannot be shared by {accelerator.num_processes} processes in micro-batches of {self._micro} "
                 f"(stage {self._stage.name}).",
                 "Set data.batch to a multiple of processes × data.micro_batch.",
@@ -83,7 +83,7 @@ class OptimiserStep:
         Raises
         ------
         TrainError
-            ``LOSS_NOT_FINITE``; the weights are as they were before the step then.
+            ``loss_not_finite``; the weights are as they were before the step then.
         """
         for group in self._optimiser.param_groups:
             group["lr"] = lr

@@ -35,7 +35,7 @@ class Validation:
         try:
             store = PairStore(folder, split="validation")
         except TrainError as error:
-            if error.code != "SPLIT_EMPTY":
+            if error.code != "split_empty":
                 raise
             self.cases: list[Case] = []
         else:

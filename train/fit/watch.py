@@ -83,7 +83,7 @@ def require_finite(loss: float, norm: float, *, parts: Mapping[str, float], stag
     Raises
     ------
     TrainError
-        ``LOSS_NOT_FINITE``, naming stage, step and the parts that are not finite.
+        ``loss_not_finite``, naming stage, step and the parts that are not finite.
     """
     if math.isfinite(loss) and math.isfinite(norm):
         return
@@ -92,7 +92,7 @@ def require_finite(loss: float, norm: float, *, parts: Mapping[str, float], stag
         f"parts {', '.join(guilty)}" if guilty else ("the loss itself" if not math.isfinite(loss) else "its gradient")
     )
     raise TrainError(
-        "LOSS_NOT_FINITE",
+        "loss_not_finite",
         f"The loss is not finite at step {step} of stage {stage}: {where}.",
         f"The last good checkpoint is in {run}; lower the stage's lr or use precision fp32, then run the same command.",
     )

@@ -1,13 +1,13 @@
 """Image metrics of a synthetic phase against the acquired one. Arrays are ``(D, H, W)`` HU of one grid.
 
 The range is fixed by the window and never taken from an image; values are clipped to the window before PSNR, SSIM, NMAE and NMSE, and SSIM
-sees data on [0, R]. Needs NumPy only.
+sees data on [0, R].
 """
 
 from train.metrics.gradient import gradient_error
 from train.metrics.noise_power import NoisePower, Regions, homogeneous_regions, noise_power, noise_power_distance
 from train.metrics.organs import enhancement, organ_cores, organ_means, organ_voxels, recovery
-from train.metrics.structure import StructuralSimilarity, ssim_axial, ssim_volume, structural_similarity
+from train.metrics.structure import StructuralSimilarity, structural_similarity
 from train.metrics.voxelwise import VoxelErrors, mae_hu, psnr, voxel_errors
 from train.metrics.window import PAPER_WINDOW_HU, Window
 
@@ -29,8 +29,6 @@ __all__ = [
     "organ_voxels",
     "psnr",
     "recovery",
-    "ssim_axial",
-    "ssim_volume",
     "structural_similarity",
     "voxel_errors",
 ]

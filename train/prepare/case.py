@@ -1,7 +1,6 @@
 """One case from its series: read, register, check, crop, store."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 
 from s2ldm_core.body import body_box, body_mask
 from s2ldm_core.errors import S2LDMError
+from s2ldm_core.files import replace_text
 from s2ldm_core.resample import resample
 from s2ldm_core.volume import Volume
 from train.errors import TrainError
@@ -99,11 +99,11 @@ def make_case(task: CaseTask) -> bool:
         if refused is None:
             accepted[phase] = one
         else:
-            rejections.append(_rejected(candidate, phase, *refused))
+            rejections.append(_rejected(candidate, phase, refused.code, refused.sentence))
     run = _common_slices(native, [one.covered for one in accepted.values()])
     if accepted and run.stop - run.start < _MIN_SLICES:
         reason = f"the phases have {run.stop - run.start} slices in common"
-        rejections += [_rejected(pairing.contrasts[phase], phase, "NO_COMMON_SLICES", reason) for phase in accepted]
+        rejections += [_rejected(pairing.contrasts[phase], phase, "no_common_slices", reason) for phase in accepted]
         accepted = {}
     _write_rejections(task, rejections, nothing_left=not accepted)
     if accepted:
@@ -252,7 +252,5 @@ def _write_rejections(task: CaseTask, rejections: list[Rejection], *, nothing_le
     if not rejections:
         path.unlink(missing_ok=True)
         return
-    partial = path.with_suffix(".part")
     record = {"nothing_left": nothing_left, "series": [asdict(one) for one in rejections]}
-    partial.write_text(json.dumps(record, indent=1), encoding="utf-8")
-    os.replace(partial, path)
+    replace_text(path, json.dumps(record, indent=1))

@@ -52,7 +52,7 @@ def read_labels(path: Path) -> LabelMap:
     Raises
     ------
     TrainError
-        ``LABELS_UNREADABLE`` when image or names cannot be read or hold more than 255 labels.
+        ``labels_unreadable`` when image or names cannot be read or hold more than 255 labels.
     """
     try:
         image = sitk.ReadImage(str(path), sitk.sitkInt32)
@@ -60,7 +60,7 @@ def read_labels(path: Path) -> LabelMap:
         organs = _organs(named)
     except (RuntimeError, OSError, ValueError, TypeError, AttributeError) as error:
         raise TrainError(
-            "LABELS_UNREADABLE",
+            "labels_unreadable",
             f"The labels beside the study cannot be read ({type(error).__name__}).",
             f"Put {NAMES} with id: name, or name: id, beside {path.name}; or take the label map away.",
         ) from error
@@ -68,7 +68,7 @@ def read_labels(path: Path) -> LabelMap:
     present = [int(value) for value in np.unique(values) if value]
     if len(present) > _MOST_LABELS:
         raise TrainError(
-            "LABELS_UNREADABLE", f"The label map holds {len(present)} labels; a store keeps {_MOST_LABELS}."
+            "labels_unreadable", f"The label map holds {len(present)} labels; a store keeps {_MOST_LABELS}."
         )
     organs = {name: value for name, value in organs.items() if value in present}
     if present and max(present) > _MOST_LABELS:

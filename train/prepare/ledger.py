@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from s2ldm_core.files import replace_text
 from train.errors import TrainError
 from train.store import Split
 
@@ -44,7 +44,7 @@ class Ledger:
         Raises
         ------
         TrainError
-            ``LEDGER_UNREADABLE`` when it is damaged.
+            ``ledger_unreadable`` when it is damaged.
         """
         path = folder / FILE
         if not path.is_file():
@@ -54,7 +54,7 @@ class Ledger:
             return cls(path=path, patients={key: Entry(**entry) for key, entry in held.items()})
         except (OSError, ValueError, TypeError, AttributeError) as error:
             raise TrainError(
-                "LEDGER_UNREADABLE",
+                "ledger_unreadable",
                 f"{path} cannot be read.",
                 "Restore it from a backup, or prepare into a new folder: without it patients would change names and splits.",
             ) from error
@@ -77,7 +77,7 @@ class Ledger:
         fixed
             Patients whose split a table names.
         keep_names
-            Use the patients' keys as names: for phantoms, which are nobody.
+            Use the patients' keys as names: for phantoms, which are no patients.
         """
         wanted = sorted(set(studies))
         new = by_hash({patient for patient, _ in wanted} - set(self.patients), seed=seed)
@@ -100,11 +100,7 @@ class Ledger:
     def _write(self) -> None:
         record = {key: vars(entry) for key, entry in self.patients.items()}
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_suffix(".part")
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(record, file, indent=1)
-        os.replace(partial, self.path)
+        replace_text(self.path, json.dumps(record, indent=1), mode=0o600)
 
 
 def by_hash(patients: Iterable[str], *, seed: int) -> list[str]:

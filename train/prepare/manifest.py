@@ -1,8 +1,8 @@
 """What a store holds and how it came to be: ``manifest.yaml``, and ``rejected.csv`` for what it does not hold."""
 
 import csv
+import io
 import json
-import os
 import platform
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import yaml
 
+from s2ldm_core.files import replace_text
 from train.errors import TrainError
 from train.prepare.options import PrepareOptions
 from train.prepare.pairing import Rejection
@@ -30,7 +31,7 @@ def keep_options(folder: Path, options: PrepareOptions) -> None:
     Raises
     ------
     TrainError
-        ``STORE_OPTIONS`` naming what differs.
+        ``store_options`` naming what differs.
     """
     path = folder / OPTIONS
     record = options.record()
@@ -40,13 +41,13 @@ def keep_options(folder: Path, options: PrepareOptions) -> None:
         if differing:
             told = ", ".join(f"{key} was {held.get(key)}, is {record.get(key)}" for key in differing)
             raise TrainError(
-                "STORE_OPTIONS",
+                "store_options",
                 f"The store {folder} was begun with other options: {told}.",
                 "Give the same options, or prepare into a new folder.",
             )
         return
     folder.mkdir(parents=True, exist_ok=True)
-    _replace(path, json.dumps(record, indent=1))
+    replace_text(path, json.dumps(record, indent=1))
 
 
 def write_manifest(
@@ -69,18 +70,17 @@ def write_manifest(
         "rejected": dict(sorted(Counter(one.code for one in rejections).items())),
         "cases": cases,
     }
-    _replace(folder / MANIFEST, yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True, width=120))
+    replace_text(folder / MANIFEST, yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True, width=120))
     return manifest
 
 
 def write_rejected(folder: Path, rejections: Iterable[Rejection]) -> None:
     """Write ``rejected.csv``; it names folders as the user named them, so it is as private as those are."""
-    partial = folder / f"{REJECTED}.part"
-    with partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(_COLUMNS)
-        writer.writerows(sorted({(one.place, one.phase, one.code, one.reason) for one in rejections}))
-    os.replace(partial, folder / REJECTED)
+    table = io.StringIO(newline="")
+    writer = csv.writer(table)
+    writer.writerow(_COLUMNS)
+    writer.writerows(sorted({(one.place, one.phase, one.code, one.reason) for one in rejections}))
+    replace_text(folder / REJECTED, table.getvalue())
 
 
 def _case(folder: Path, name: str) -> dict[str, Any] | None:
@@ -103,11 +103,5 @@ def _case(folder: Path, name: str) -> dict[str, Any] | None:
         }
     except (ValueError, KeyError, TypeError) as error:
         raise TrainError(
-            "CASE_UNREADABLE", f"{path} is damaged.", f"Remove the folder {path.parent} and run the command again."
+            "case_unreadable", f"{path} is damaged.", f"Remove the folder {path.parent} and run the command again."
         ) from error
-
-
-def _replace(path: Path, text: str) -> None:
-    partial = path.with_name(f"{path.name}.part")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)

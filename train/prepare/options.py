@@ -43,23 +43,23 @@ class PrepareOptions:
     spacing_mm: tuple[float, float, float] = (3.0, 1.5, 1.5)
 
     def __post_init__(self) -> None:
-        _one_of("layout", self.layout, LAYOUTS)
-        _one_of("registration", self.registration, METHODS)
+        _one_of("option_layout", f"There is no layout {self.layout}.", self.layout, LAYOUTS)
+        _one_of("option_registration", f"There is no registration {self.registration}.", self.registration, METHODS)
         if not self.phases:
-            raise TrainError("OPTION_PHASES", "No phase was asked for.", f"Choose from {', '.join(PHASES[1:])}.")
+            raise TrainError("option_phases", "No phase was asked for.", f"Choose from {', '.join(PHASES[1:])}.")
         for phase in self.phases:
-            _one_of("phase", phase, PHASES[1:])
+            _one_of("option_phase", f"There is no phase {phase}.", phase, PHASES[1:])
         if min(self.shares) < 0 or not math.isclose(sum(self.shares), 1.0, abs_tol=1e-6) or self.shares[0] == 0:
             raise TrainError(
-                "OPTION_SPLIT",
+                "option_split",
                 f"The split {'/'.join(f'{share:g}' for share in self.shares)} does not add up to 1 with a share for training.",
                 "Give train/validation/test, such as 0.7/0.15/0.15.",
             )
         if not self.window_hu[0] < self.window_hu[1]:
-            raise TrainError("OPTION_WINDOW", f"The window {self.window_hu} is empty.", "Give the lower end first.")
+            raise TrainError("option_window", f"The window {self.window_hu} is empty.", "Give the lower end first.")
         if min(self.spacing_mm) <= 0:
             raise TrainError(
-                "OPTION_SPACING", f"The spacing {self.spacing_mm} is not positive.", "Give dz dy dx in mm."
+                "option_spacing", f"The spacing {self.spacing_mm} is not positive.", "Give dz dy dx in mm."
             )
 
     @classmethod
@@ -79,7 +79,7 @@ class PrepareOptions:
         Raises
         ------
         TrainError
-            ``OPTION_…`` naming the option and what it may be.
+            ``option_…`` naming the option and what it may be.
         """
         paper = layout == "mp-act"
         return cls(
@@ -102,9 +102,9 @@ class PrepareOptions:
         return record
 
 
-def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+def _one_of(code: str, sentence: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
-        raise TrainError(f"OPTION_{name.upper()}", f"There is no {name} {value}.", f"Choose from {', '.join(allowed)}.")
+        raise TrainError(code, sentence, f"Choose from {', '.join(allowed)}.")
 
 
 def _shares(split: str) -> tuple[float, float, float]:
@@ -112,7 +112,7 @@ def _shares(split: str) -> tuple[float, float, float]:
         train, validation, test = (float(part) for part in split.split("/"))
     except ValueError as error:
         raise TrainError(
-            "OPTION_SPLIT",
+            "option_split",
             f"The split {split} is not three numbers.",
             "Give train/validation/test, such as 0.7/0.15/0.15.",
         ) from error

@@ -75,13 +75,13 @@ def _pair_group(
     for candidate, verdict in members:
         fault = _fault(candidate.series, verdict, phases)
         if fault is not None:
-            rejections.append(_reject(candidate.series, verdict.phase, *fault))
+            rejections.append(fault)
         elif verdict.phase is not None:
             by_phase.setdefault(verdict.phase, []).append((candidate, verdict))
     natives = by_phase.pop("native", [])
     contrasts = [one for group in by_phase.values() for one, _ in group]
     if not natives or not contrasts:
-        code, what = ("NO_NATIVE", "native") if not natives else ("NO_CONTRAST", "contrast")
+        code, what = ("no_native", "native") if not natives else ("no_contrast", "contrast")
         for phase, group in (("native", natives), *by_phase.items()):
             rejections += [
                 _reject(one.series, phase, code, f"the patient's study has no {what} series to pair it with")
@@ -91,7 +91,7 @@ def _pair_group(
     native, verdict = min(natives, key=lambda item: _native_rank(item[0].series, [one.series for one in contrasts]))
     rejections += [
         _reject(
-            one.series, "native", "NOT_CHOSEN", "another native series of the study fits the contrast series better"
+            one.series, "native", "not_chosen", "another native series of the study fits the contrast series better"
         )
         for one, _ in natives
         if one is not native
@@ -101,7 +101,7 @@ def _pair_group(
     for phase, group in sorted(by_phase.items()):
         fitting = [(one, why) for one, why in group if overlaps(native.series, one.series)]
         rejections += [
-            _reject(one.series, phase, "NO_OVERLAP", "it shows another region than the native series")
+            _reject(one.series, phase, "no_overlap", "it shows another region than the native series")
             for one, _ in group
             if not overlaps(native.series, one.series)
         ]
@@ -110,28 +110,41 @@ def _pair_group(
         best, why = min(fitting, key=lambda item: _contrast_rank(item[0].series, native.series))
         chosen[phase], verdicts[phase] = best, why
         rejections += [
-            _reject(one.series, phase, "NOT_CHOSEN", f"another {phase} series of the study fits the native one better")
+            _reject(one.series, phase, "not_chosen", f"another {phase} series of the study fits the native one better")
             for one, _ in fitting
             if one is not best
         ]
     if not chosen:
-        rejections.append(_reject(native.series, "native", "NO_CONTRAST", "no contrast series shows the same region"))
+        rejections.append(_reject(native.series, "native", "no_contrast", "no contrast series shows the same region"))
         return None, rejections
     return Pairing(patient=patient, study=study, native=native, contrasts=chosen, verdicts=verdicts), rejections
 
 
-def _fault(series: Series, verdict: Verdict, phases: Sequence[Phase]) -> tuple[str, str] | None:
-    """Why a series cannot be part of any case: code and reason."""
+def _fault(series: Series, verdict: Verdict, phases: Sequence[Phase]) -> Rejection | None:
+    """Why a series cannot be part of any case."""
     if series.fault:
-        return "NOT_A_VOLUME", series.fault
+        return _reject(series, verdict.phase, "not_a_volume", series.fault)
     if series.shape is not None and not series.axial:
-        return "NOT_AXIAL", "its slices are not axial, so it is a reformat of another series"
+        return _reject(
+            series, verdict.phase, "not_axial", "its slices are not axial, so it is a reformat of another series"
+        )
     if series.spacing_mm is not None and series.spacing_mm[0] > _MAX_SLICE_MM:
-        return "SLICES_TOO_THICK", f"its slices are {series.spacing_mm[0]:.1f} mm apart"
+        return _reject(series, verdict.phase, "slices_too_thick", f"its slices are {series.spacing_mm[0]:.1f} mm apart")
     if verdict.phase is None:
-        return "PHASE_UNKNOWN", f"its phase cannot be told: {verdict.reason or 'neither tags nor image say it'}"
+        why = verdict.reason or "neither tags nor image say it"
+        return _reject(
+            series,
+            verdict.phase,
+            "phase_unknown",
+            f"its phase cannot be told: {why}",
+        )
     if verdict.phase != "native" and verdict.phase not in phases:
-        return "PHASE_NOT_ASKED", f"it is {verdict.phase}, which was not asked for ({verdict.reason})"
+        return _reject(
+            series,
+            verdict.phase,
+            "phase_not_asked",
+            f"it is {verdict.phase}, which was not asked for ({verdict.reason})",
+        )
     return None
 
 

@@ -1,12 +1,13 @@
 """One picture per pair: native, contrast before and after registration, checkerboard and differences, in three planes."""
 
-import os
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from s2ldm_core.files import atomic_file
 
 _DIFFERENCE_HU: Final = 150.0
 _SQUARE_MM: Final = 30.0
@@ -63,9 +64,8 @@ def picture(
                 axis.set_title(_COLUMNS[column], color="white", fontsize=9)
     figure.suptitle(title, color="white", fontsize=10)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".part.png")
-    figure.savefig(partial, facecolor="black", bbox_inches="tight")
-    os.replace(partial, path)
+    with atomic_file(path, durable=False) as file:
+        figure.savefig(file, format="png", facecolor="black", bbox_inches="tight")
 
 
 def _middle(native: np.ndarray) -> tuple[int, int, int]:

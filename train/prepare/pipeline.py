@@ -76,10 +76,10 @@ def prepare(
     Raises
     ------
     TrainError
-        ``STUDIES_EMPTY``, ``NOTHING_PAIRED``, ``STORE_OPTIONS``, ``LEDGER_UNREADABLE``, ``WORKER_DIED`` and those of the table.
+        ``studies_empty``, ``nothing_paired``, ``store_options``, ``ledger_unreadable``, ``worker_died`` and those of the table.
     """
     if not studies.is_dir():
-        raise TrainError("STUDIES_MISSING", f"There is no folder {studies}.", "Give the folder that holds the studies.")
+        raise TrainError("studies_missing", f"There is no folder {studies}.", "Give the folder that holds the studies.")
     keep_options(output, options)
     series = _found(studies, listener)
     layout, candidates, rejections = _candidates(series, studies, options, table)
@@ -98,7 +98,7 @@ def prepare(
     write_rejected(output, rejections)
     if not any((output / task.name / "case.json").is_file() for task in tasks):
         raise TrainError(
-            "NOTHING_PAIRED",
+            "nothing_paired",
             f"No pair of native and contrast series in {studies} can be used: {_most(rejections)}.",
             f"See {output / 'rejected.csv'}; --pairs names phases by hand, --layout how folders are laid out.",
         )
@@ -121,7 +121,7 @@ def _found(studies: Path, listener: Listener) -> list[Series]:
     listener("reading headers", seen, seen)
     if not series:
         raise TrainError(
-            "STUDIES_EMPTY",
+            "studies_empty",
             f"There is no CT series below {studies}.",
             "Give a folder with DICOM, NIfTI or MetaImage files.",
         )

@@ -11,6 +11,7 @@ import numpy as np
 from scipy import ndimage
 
 from s2ldm_core.body import body_mask
+from s2ldm_core.problem import Problem
 
 _CLIP_HU: Final = (-200.0, 300.0)
 _BINS: Final = 32
@@ -150,32 +151,31 @@ def boundary_error_mm(one: np.ndarray, other: np.ndarray, *, spacing_mm: tuple[f
     return float((ways[0].sum() + ways[1].sum()) / (ways[0].size + ways[1].size))
 
 
-def refusal(quality: Quality) -> tuple[str, str] | None:
-    """Code and reason why a pair is no training data, or ``None`` when it is."""
+def refusal(quality: Quality) -> Problem | None:
+    """Why a pair is no training data, or ``None`` when it is."""
     after, before = quality.after, quality.before
     if quality.covered < _LEAST_COVERED:
-        return "SHORT_COVERAGE", f"the contrast scan covers {quality.covered:.0%} of the native one"
+        return Problem("short_coverage", f"the contrast scan covers {quality.covered:.0%} of the native one")
     if quality.folding > _MOST_FOLDING:
-        return "FOLDING", f"the deformation folds over in {quality.folding:.1%} of the body"
+        return Problem("folding", f"the deformation folds over in {quality.folding:.1%} of the body")
     if after.fat_hu > _WORST_FAT_HU:
-        return (
-            "MISALIGNED_FAT",
+        return Problem(
+            "misaligned_fat",
             f"fat differs by {after.fat_hu:.0f} HU after registration (at most {_WORST_FAT_HU:.0f})",
         )
     if after.bone_edge_hu > _WORST_BONE_EDGE_HU:
-        reason = (
-            f"bone edges differ by {after.bone_edge_hu:.0f} HU after registration (at most {_WORST_BONE_EDGE_HU:.0f})"
+        return Problem(
+            "misaligned_bone",
+            f"bone edges differ by {after.bone_edge_hu:.0f} HU after registration (at most {_WORST_BONE_EDGE_HU:.0f})",
         )
-        return "MISALIGNED_BONE", reason
     lost = before.mutual_information - after.mutual_information
     worse = max(after.fat_hu - before.fat_hu, 0.5 * (after.bone_edge_hu - before.bone_edge_hu))
     if lost > _MI_TOLERANCE and worse > _WORSE_HU:
         fell = f"mutual information fell from {before.mutual_information:.2f} to {after.mutual_information:.2f}"
-        reason = f"{fell}, and fat and bone lie worse"
-        return "REGISTRATION_WORSE", reason
+        return Problem("registration_worse", f"{fell}, and fat and bone lie worse")
     if quality.enhanced_hu < _LEAST_ENHANCED_HU:
-        return (
-            "NOT_ENHANCED",
+        return Problem(
+            "not_enhanced",
             f"nothing is enhanced: 98 % of the body changes by less than {quality.enhanced_hu:.0f} HU",
         )
     return None

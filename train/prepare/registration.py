@@ -97,7 +97,7 @@ def register(fixed: Volume, moving: Volume, *, method: Method, seed: int = 0, th
     Raises
     ------
     TrainError
-        ``REGISTRATION_FAILED`` when the images do not overlap or have too little body to compare.
+        ``registration_failed`` when the images do not overlap or have too little body to compare.
     """
     with _itk_threads(threads):
         return _register(Pair.of(fixed, moving, seed=seed, threads=threads), method)
@@ -127,7 +127,7 @@ def _register(pair: Pair, method: Method) -> Registration:
         free, stage = _bspline(pair, linear) if method == "bspline" else _demons(pair, linear)
     except RuntimeError as error:  # SimpleITK raises nothing else
         raise TrainError(
-            "REGISTRATION_FAILED",
+            "registration_failed",
             f"The series cannot be registered: {str(error).strip().splitlines()[-1].strip()}.",
             "Look at the pair: the series may show different regions or hardly overlap.",
         ) from error

@@ -31,7 +31,7 @@ def read_scan(series: Series, *, root: Path) -> Volume:
     s2ldm_core.errors.S2LDMError
         As `s2ldm_core.io.read_volume` does.
     TrainError
-        ``GEOMETRY_UNKNOWN`` or ``ARRAYS_UNREADABLE`` for NumPy slices.
+        ``geometry_unknown`` or ``arrays_unreadable`` for NumPy slices.
     """
     if series.is_arrays:
         volume = _read_arrays(series, root)
@@ -67,7 +67,7 @@ def aligned_by_name(contrast: Volume, native: Volume) -> Volume:
     Raises
     ------
     TrainError
-        ``NAMES_DISAGREE`` when fewer than eight names are common or the names do not run alike in both.
+        ``names_disagree`` when fewer than eight names are common or the names do not run alike in both.
     """
     places = {record.path.name: index for index, record in enumerate(native.slices) if record.path is not None}
     pairs = [
@@ -79,7 +79,7 @@ def aligned_by_name(contrast: Volume, native: Volume) -> Volume:
     step, own_step = native.spacing_mm[0], contrast.spacing_mm[0]
     if len(pairs) < _MIN_COMMON_NAMES or len(offsets) != 1 or abs(own_step / step - 1) > _SAME_STEP:
         raise TrainError(
-            "NAMES_DISAGREE",
+            "names_disagree",
             f"The slices cannot be paired by name: {len(pairs)} of {len(contrast.slices)} names are common, "
             f"at {len(offsets)} offsets, {own_step:.2f} mm apart instead of {step:.2f} mm.",
             "Use the layout phase-folders, which goes by position.",
@@ -98,10 +98,10 @@ def _read_arrays(series: Series, root: Path) -> Volume:
         stack = parts[0] if len(parts) == 1 else np.stack(parts)
     except (OSError, ValueError) as error:
         raise TrainError(
-            "ARRAYS_UNREADABLE", f"The arrays in {series.place} cannot be read as slices of one size ({error})."
+            "arrays_unreadable", f"The arrays in {series.place} cannot be read as slices of one size ({error})."
         ) from error
     if stack.ndim != 3:
-        raise TrainError("ARRAYS_UNREADABLE", f"The arrays in {series.place} make no volume: shape {stack.shape}.")
+        raise TrainError("arrays_unreadable", f"The arrays in {series.place} make no volume: shape {stack.shape}.")
     # Slices are named from the head downwards, as scanners number them.
     hu = stack[::-1].astype(np.float32) + np.float32(_ARRAY_OFFSET_HU)
     affine = np.diag([dx, dy, dz, 1.0])
@@ -122,14 +122,14 @@ def _array_spacing(series: Series, root: Path) -> tuple[float, float, float]:
                 dz, dy, dx = (float(value) for value in json.loads(file.read_text(encoding="utf-8"))["spacing_mm"])
             except (ValueError, KeyError, TypeError) as error:
                 raise TrainError(
-                    "GEOMETRY_UNKNOWN", f"{GEOMETRY_FILE} of {series.place} holds no spacing_mm of three numbers."
+                    "geometry_unknown", f"{GEOMETRY_FILE} of {series.place} holds no spacing_mm of three numbers."
                 ) from error
             if min(dz, dy, dx) > 0:
                 return dz, dy, dx
         if place == root:
             break
     raise TrainError(
-        "GEOMETRY_UNKNOWN",
+        "geometry_unknown",
         f"The NumPy slices in {series.place} carry no geometry.",
         f'Put a {GEOMETRY_FILE} beside or above them: {{"spacing_mm": [dz, dy, dx]}}.',
     )

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -14,8 +14,9 @@ from pydicom.multival import MultiValue
 
 from s2ldm_core.errors import S2LDMError
 from s2ldm_core.geometry import GEOMETRY_KEYWORDS, series_geometry
-from s2ldm_core.io.header import PARSE_ERRORS, read_header
+from s2ldm_core.io.header import PARSE_ERRORS
 from s2ldm_core.io.image import IMAGE_SUFFIXES
+from s2ldm_core.io.series import SeriesFiles, group_by_series
 
 #: What phase detection and pairing look at, beside geometry.
 FACT_KEYWORDS: Final[tuple[str, ...]] = (
@@ -109,6 +110,8 @@ class _Plane:
     """What one DICOM slice contributes; small, because a tree may hold a hundred thousand of them."""
 
     path: Path
+    instance: str
+    """SOP Instance UID, or the path where there is none."""
     SOPClassUID: str
     FrameOfReferenceUID: str
     ImageOrientationPatient: Any
@@ -117,15 +120,6 @@ class _Plane:
     Rows: Any
     Columns: Any
     NumberOfFrames: Any
-
-
-@dataclass
-class _Found:
-    facts: dict[str, str]
-    identity: dict[str, str]
-    planes: list[_Plane] = field(default_factory=list)
-    seen: set[str] = field(default_factory=set)
-    copies: list[Path] = field(default_factory=list)
 
 
 def files_below(root: Path) -> list[Path]:
@@ -147,48 +141,41 @@ def find_series(root: Path, *, on_file: Callable[[], object] | None = None) -> l
 
     Series whose slices form no regular stack are returned with their ``fault``; files that are no image are passed over.
     """
-    found: dict[str, _Found] = {}
     images: list[Series] = []
     arrays: dict[Path, list[Path]] = {}
-    for path in files_below(root):
-        if on_file is not None:
-            on_file()
-        name = path.name.lower()
-        if name == LABELS or name.endswith((".json", ".csv", ".txt", ".md", ".png")):
-            continue
-        if name.endswith(IMAGE_SUFFIXES):
-            images.append(_image(root, path))
-        elif name.endswith(_SLICE_ARRAYS):
-            arrays.setdefault(path.parent, []).append(path)
-        else:
-            _sort_in(found, path)
-    dicom = [series for uid, one in found.items() for series in (_stack(root, uid, one), *_copies(root, one))]
-    stacks = [_arrays(root, folder, paths) for folder, paths in arrays.items()]
-    return sorted([*dicom, *images, *stacks], key=lambda one: (one.place, one.uid))
+
+    def dicom() -> Iterator[Path]:
+        for path in files_below(root):
+            if on_file is not None:
+                on_file()
+            name = path.name.lower()
+            if name == LABELS or name.endswith((".json", ".csv", ".txt", ".md", ".png")):
+                continue
+            if name.endswith(IMAGE_SUFFIXES):
+                images.append(_image(root, path))
+            elif name.endswith(_SLICE_ARRAYS):
+                arrays.setdefault(path.parent, []).append(path)
+            else:
+                yield path
+
+    found = group_by_series(
+        dicom(),
+        keep=_plane,
+        unusable=lambda _path, _error: None,
+        without_uid=lambda path: f"no UID in {path.parent}",
+        keywords=(*_IDENTITY, *FACT_KEYWORDS, *GEOMETRY_KEYWORDS),
+    )
+    stacks = [series for uid, one in found.items() for series in _stacks(root, uid, one)]
+    loose = [_arrays(root, folder, paths) for folder, paths in arrays.items()]
+    return sorted([*stacks, *images, *loose], key=lambda one: (one.place, one.uid))
 
 
-def _sort_in(found: dict[str, _Found], path: Path) -> None:
-    """Add a DICOM CT file to its series; anything else is passed over."""
-    try:
-        header = read_header(path, keywords=(*_IDENTITY, *FACT_KEYWORDS, *GEOMETRY_KEYWORDS))
-    except S2LDMError:
-        return
-    if header is None or text(header, "Modality") != "CT":
-        return
-    uid = text(header, "SeriesInstanceUID") or f"no UID in {path.parent}"
-    one = found.get(uid)
-    if one is None:
-        facts = {keyword: text(header, keyword) for keyword in FACT_KEYWORDS}
-        one = found[uid] = _Found(
-            facts={keyword: value for keyword, value in facts.items() if value},
-            identity={keyword: text(header, keyword) for keyword in _IDENTITY},
-        )
+def _plane(path: Path, header: Dataset) -> _Plane | None:
+    """What is kept of a slice; nothing of what is no CT."""
+    if text(header, "Modality") != "CT":
+        return None
     instance = text(header, "SOPInstanceUID") or str(path)
-    if instance in one.seen:
-        one.copies.append(path)
-    else:
-        one.seen.add(instance)
-        one.planes.append(_Plane(path, *(_plain(header, keyword) for keyword in GEOMETRY_KEYWORDS)))
+    return _Plane(path, instance, *(_plain(header, keyword) for keyword in GEOMETRY_KEYWORDS))
 
 
 def _plain(header: Dataset, keyword: str) -> Any:
@@ -212,22 +199,33 @@ def text(header: Dataset, keyword: str) -> str:
     return "\\".join(str(one).strip() for one in value) if isinstance(value, MultiValue) else str(value).strip()
 
 
-def _stack(root: Path, uid: str, found: _Found) -> Series:
-    files = tuple(plane.path for plane in found.planes)
+def _stacks(root: Path, uid: str, found: SeriesFiles[_Plane]) -> list[Series]:
+    """The series, and behind it the files that hold one of its instances once more."""
+    planes: dict[str, _Plane] = {}
+    copies: dict[Path, list[Path]] = {}
+    for plane in found.files:
+        if planes.setdefault(plane.instance, plane) is not plane:
+            copies.setdefault(plane.path.parent, []).append(plane.path)
+    return [_stack(root, uid, found.first, list(planes.values())), *_copies(root, found.files[0].path, copies)]
+
+
+def _stack(root: Path, uid: str, first: Dataset, planes: list[_Plane]) -> Series:
+    files = tuple(plane.path for plane in planes)
     folder = Path(os.path.commonpath([path.parent for path in files]))
+    facts = {keyword: value for keyword in FACT_KEYWORDS if (value := text(first, keyword))}
     common: dict[str, Any] = {
         "place": folder.relative_to(root).as_posix(),
         "files": files,
         "uid": uid,
-        "study": found.identity["StudyInstanceUID"],
-        "patient": found.identity["PatientID"],
-        "facts": found.facts,
+        "study": text(first, "StudyInstanceUID"),
+        "patient": text(first, "PatientID"),
+        "facts": facts,
     }
-    kinds = set(found.facts.get("ImageType", "").upper().split("\\"))
+    kinds = set(facts.get("ImageType", "").upper().split("\\"))
     if "LOCALIZER" in kinds or len(files) < _MIN_SLICES:
         return Series(**common, fault=f"{len(files)} images, which is a localizer or too few for a volume")
     try:
-        geometry = series_geometry(found.planes)
+        geometry = series_geometry(planes)
     except S2LDMError as error:
         return Series(**common, fault=error.sentence)
     lowest, highest = _corners(geometry.affine, geometry.shape)
@@ -241,19 +239,16 @@ def _stack(root: Path, uid: str, found: _Found) -> Series:
     )
 
 
-def _copies(root: Path, found: _Found) -> list[Series]:
+def _copies(root: Path, first: Path, copies: Mapping[Path, list[Path]]) -> list[Series]:
     """Files that hold an instance of the series once more, by folder: never read, but told."""
-    folders: dict[Path, list[Path]] = {}
-    for path in found.copies:
-        folders.setdefault(path.parent, []).append(path)
-    first = found.planes[0].path.parent.relative_to(root).as_posix()
+    origin = first.parent.relative_to(root).as_posix()
     return [
         Series(
             place=folder.relative_to(root).as_posix(),
             files=tuple(files),
-            fault=f"{len(files)} images are copies of those in {first}",
+            fault=f"{len(files)} images are copies of those in {origin}",
         )
-        for folder, files in folders.items()
+        for folder, files in copies.items()
     ]
 
 

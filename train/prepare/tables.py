@@ -43,7 +43,7 @@ def read_table(path: Path, series: Sequence[Series], *, root: Path) -> tuple[lis
     Raises
     ------
     TrainError
-        ``TABLE_UNREADABLE`` or ``TABLE_COLUMNS``.
+        ``table_unreadable`` or ``table_columns``.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -52,7 +52,7 @@ def read_table(path: Path, series: Sequence[Series], *, root: Path) -> tuple[lis
             names = [name for name in reader.fieldnames or () if name]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise TrainError(
-            "TABLE_UNREADABLE", f"{path} cannot be read as CSV: {error}.", "Save it as UTF-8 CSV."
+            "table_unreadable", f"{path} cannot be read as CSV: {error}.", "Save it as UTF-8 CSV."
         ) from error
     columns = _columns(names)
     wide = {name: phase for name in names if (phase := _phase_of_column(name)) is not None}
@@ -61,7 +61,7 @@ def read_table(path: Path, series: Sequence[Series], *, root: Path) -> tuple[lis
     rejections: list[Rejection] = []
     if "phase" not in columns and "native" not in wide.values():
         raise TrainError(
-            "TABLE_COLUMNS",
+            "table_columns",
             f"{path.name} has neither a column phase nor a column native; its columns are {', '.join(names)}.",
             "Use patient, phase and path (or SeriesInstanceUID), or patient, native, arterial, venous.",
         )
@@ -73,14 +73,14 @@ def read_table(path: Path, series: Sequence[Series], *, root: Path) -> tuple[lis
             entries = [(value, phase, name) for name, phase in wide.items() if (value := (row.get(name) or "").strip())]
         for which, phase, written in entries:
             found = known.find(which)
-            if found is None or phase is None:
-                code = "SERIES_MISSING" if found is None else "PHASE_UNKNOWN"
-                reason = (
-                    f"row {number}: no series {which}" if found is None else f"row {number}: no phase called {written}"
-                )
-                rejections.append(Rejection(place=which, phase=phase or "", code=code, reason=reason))
-                continue
-            candidates.append(_candidate(found, cell, phase, path.name))
+            if found is None:
+                reason = f"row {number}: no series {which}"
+                rejections.append(Rejection(place=which, phase=phase or "", code="series_missing", reason=reason))
+            elif phase is None:
+                reason = f"row {number}: no phase called {written}"
+                rejections.append(Rejection(place=which, phase="", code="phase_unknown", reason=reason))
+            else:
+                candidates.append(_candidate(found, cell, phase, path.name))
     return candidates, rejections
 
 

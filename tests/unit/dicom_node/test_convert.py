@@ -68,7 +68,7 @@ def test_output_in_the_way_is_refused_before_any_work(series: Path, package: str
 def test_phase_the_model_does_not_know_is_named(series: Path, package: str, tmp_path: Path) -> None:
     with pytest.raises(S2LDMError) as caught:
         translate_path(series, tmp_path / "out", phase="delayed", model=package, device="cpu")
-    assert caught.value.code == "UNKNOWN_PHASE"
+    assert caught.value.code == "unknown_phase"
     assert not (tmp_path / "out").exists()
 
 

@@ -70,56 +70,56 @@ def test_oblique_positions_rounded_to_a_tenth_of_a_millimetre_are_not_tilted() -
 
 def test_a_change_of_increment_is_irregular_and_named() -> None:
     error = _code(_headers([0.0, 4.0, 8.0, 12.0, 19.0, 23.0]))
-    assert error.code == "IRREGULAR_SPACING"
+    assert error.code == "irregular_spacing"
     assert "7.00 mm between 12.00 and 19.00 mm" in error.sentence
 
 
 def test_missing_slices_are_counted_in_the_remedy() -> None:
     error = _code(_headers([0.0, 2.0, 4.0, 10.0, 12.0, 14.0]))
-    assert error.code == "IRREGULAR_SPACING"
+    assert error.code == "irregular_spacing"
     assert "2 slices seem to be missing" in error.remedy
 
 
 def test_a_slowly_growing_increment_is_irregular() -> None:
     along = np.cumsum(np.linspace(1.9, 2.1, 60)).tolist()
-    assert _code(_headers(along)).code == "IRREGULAR_SPACING"
+    assert _code(_headers(along)).code == "irregular_spacing"
 
 
 def test_two_images_at_one_place_are_duplicates() -> None:
     error = _code(_headers([0.0, 2.0, 2.0, 4.0]))
-    assert error.code == "DUPLICATE_POSITIONS"
+    assert error.code == "duplicate_positions"
     assert "1 of 4 images" in error.sentence
 
 
 def test_a_leaning_stack_is_a_gantry_tilt() -> None:
     error = _code(_headers([0.0, 2.0, 4.0], lean=(0.0, np.tan(np.radians(15)), 0.0)))
-    assert error.code == "GANTRY_TILT"
+    assert error.code == "gantry_tilt"
     assert "15.0 degrees" in error.sentence
 
 
 def test_one_slice_pushed_sideways_is_found() -> None:
     headers = _headers([0.0, 2.0, 4.0, 6.0, 8.0])
     headers[2].ImagePositionPatient = [5.0, 0.0, 4.0]
-    assert _code(headers).code == "SHIFTED_SLICES"
+    assert _code(headers).code == "shifted_slices"
 
 
 def test_a_turned_image_is_a_mixed_orientation() -> None:
     headers = _headers([0.0, 2.0, 4.0])
     headers[1].ImageOrientationPatient = [1, 0, 0, 0, 0, -1]
-    assert _code(headers).code == "MIXED_ORIENTATION"
+    assert _code(headers).code == "mixed_orientation"
 
 
 @pytest.mark.parametrize(
     ("keyword", "value", "code"),
     [
-        ("Rows", 32, "MIXED_MATRIX"),
-        ("PixelSpacing", [0.9, 0.9], "MIXED_PIXEL_SPACING"),
-        ("FrameOfReferenceUID", "1.2.4", "MIXED_FRAME_OF_REFERENCE"),
-        ("NumberOfFrames", 2, "MULTI_FRAME"),
-        ("SOPClassUID", "1.2.840.10008.5.1.4.1.1.2.1", "MULTI_FRAME"),
-        ("ImagePositionPatient", None, "GEOMETRY_MISSING"),
-        ("ImageOrientationPatient", [1, 0, 0, 0, 1], "GEOMETRY_INVALID"),
-        ("PixelSpacing", None, "GEOMETRY_MISSING"),
+        ("Rows", 32, "mixed_matrix"),
+        ("PixelSpacing", [0.9, 0.9], "mixed_pixel_spacing"),
+        ("FrameOfReferenceUID", "1.2.4", "mixed_frame_of_reference"),
+        ("NumberOfFrames", 2, "multi_frame"),
+        ("SOPClassUID", "1.2.840.10008.5.1.4.1.1.2.1", "multi_frame"),
+        ("ImagePositionPatient", None, "geometry_missing"),
+        ("ImageOrientationPatient", [1, 0, 0, 0, 1], "geometry_invalid"),
+        ("PixelSpacing", None, "geometry_missing"),
     ],
 )
 def test_one_image_that_differs_is_refused(keyword: str, value: object, code: str) -> None:
@@ -135,15 +135,46 @@ def test_impossible_geometry_is_invalid(keyword: str, value: object) -> None:
     headers = _headers([0.0, 2.0, 4.0])
     for header in headers:
         setattr(header, keyword, value)
-    assert _code(headers).code == "GEOMETRY_INVALID"
+    assert _code(headers).code == "geometry_invalid"
+
+
+def test_a_frame_of_reference_for_each_slice_says_nothing_and_the_positions_decide() -> None:
+    headers = _headers([0.0, 2.0, 4.0])
+    for number, header in enumerate(headers):
+        header.FrameOfReferenceUID = f"1.2.{number}"
+
+    geometry = series_geometry(headers)
+
+    assert geometry.frame_of_reference_uid is None
+    assert geometry.spacing_mm[0] == 2.0
+
+
+def test_two_acquisitions_of_the_same_places_are_named_as_that_and_not_as_holes() -> None:
+    error = _code(_headers([place for k in range(10) for place in (2.0 * k, 2.0 * k + 0.02)]))
+
+    assert error.code == "duplicate_positions"
+    assert "10 of 20 images lie within 0.02 mm of another" in error.sentence
+
+
+def test_a_change_of_increment_is_named_with_both_spacings_and_its_place() -> None:
+    error = _code(_headers([*(5.0 * k for k in range(8)), *(35.0 + 1.25 * k for k in range(1, 13))]))
+
+    assert error.code == "irregular_spacing"
+    assert "two spacings: 5.00 mm up to 35.00 mm" in error.sentence
+    assert "1.25 mm from there on" in error.sentence
+    assert "missing" not in f"{error.sentence} {error.remedy}"
+
+
+def test_overlapping_slices_are_a_volume() -> None:
+    assert series_geometry(_headers([1.25 * k for k in range(5)])).spacing_mm[0] == 1.25
 
 
 def test_one_image_is_no_volume() -> None:
-    assert _code(_headers([0.0])).code == "SINGLE_SLICE"
+    assert _code(_headers([0.0])).code == "single_slice"
 
 
 def test_no_image_is_no_volume() -> None:
-    assert _code([]).code == "NO_SLICES"
+    assert _code([]).code == "no_slices"
 
 
 def test_text_that_is_no_number_is_invalid_not_a_crash() -> None:
@@ -153,7 +184,7 @@ def test_text_that_is_no_number_is_invalid_not_a_crash() -> None:
                 return ["1.0", "2.0", "abc"]
             raise AttributeError(keyword)
 
-    with pytest.raises(GeometryError, match="GEOMETRY_INVALID"):
+    with pytest.raises(GeometryError, match="geometry_invalid"):
         series_geometry([Header(), Header()])
 
 
@@ -167,11 +198,11 @@ def test_every_error_says_what_to_do(make_ct_slice: Callable[..., Dataset]) -> N
 @pytest.mark.parametrize(
     ("folder", "code"),
     [
-        ("series/ncct-head-ge-tilt", "GANTRY_TILT"),
-        ("odd/duplicate-position", "DUPLICATE_POSITIONS"),
-        ("odd/same-position-2x", "DUPLICATE_POSITIONS"),
-        ("odd/tiny-study-98892001/CT2N", "MIXED_ORIENTATION"),
-        ("odd/philips-phantom-nonaxial", "GEOMETRY_MISSING"),
+        ("series/ncct-head-ge-tilt", "gantry_tilt"),
+        ("odd/duplicate-position", "duplicate_positions"),
+        ("odd/same-position-2x", "duplicate_positions"),
+        ("odd/tiny-study-98892001/CT2N", "mixed_orientation"),
+        ("odd/philips-phantom-nonaxial", "geometry_missing"),
     ],
 )
 def test_real_series_that_are_no_volume(real_data: Path, folder: str, code: str) -> None:

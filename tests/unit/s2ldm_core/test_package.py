@@ -47,14 +47,14 @@ def test_one_changed_byte_in_the_weights_is_refused(package: Any) -> None:
     weights.write_bytes(data)
     with pytest.raises(PackageError) as caught:
         ModelPackage.load(package.path).build()
-    assert caught.value.code == "PACKAGE_CHANGED"
+    assert caught.value.code == "package_changed"
     assert "model.safetensors" in caught.value.sentence
 
 
 def test_a_changed_network_file_is_refused(package: Any) -> None:
     network = package.path / "network.yaml"
     network.write_text(network.read_text().replace("latent: 3", "latent: 4"))
-    with pytest.raises(PackageError, match="PACKAGE_CHANGED"):
+    with pytest.raises(PackageError, match="package_changed"):
         ModelPackage.load(package.path).verify()
 
 
@@ -64,7 +64,7 @@ def test_invalid_metadata_name_the_key(package: Any, field: Any) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **field}))
     with pytest.raises(PackageError, match=next(iter(field))) as caught:
         ModelPackage.load(package.path)
-    assert caught.value.code == "PACKAGE_INVALID"
+    assert caught.value.code == "package_invalid"
 
 
 @pytest.mark.parametrize("file", ["metadata.json", "network.yaml", "model.safetensors"])
@@ -77,7 +77,7 @@ def test_a_missing_file_is_named(package: Any, file: str) -> None:
 def test_an_unknown_name_lists_the_known_ones(package: Any) -> None:
     with pytest.raises(PackageError, match="tiny") as caught:
         ModelPackage.load("nonexistent", directories=[package.path.parent])
-    assert caught.value.code == "PACKAGE_NOT_FOUND"
+    assert caught.value.code == "package_not_found"
 
 
 def test_packages_of_further_directories_are_listed(package: Any) -> None:

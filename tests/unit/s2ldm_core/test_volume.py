@@ -89,12 +89,12 @@ def test_with_hu_keeps_the_grid() -> None:
 @pytest.mark.parametrize(
     ("parts", "code"),
     [
-        ({"hu": np.zeros((2, 2))}, "VOLUME_SHAPE"),
-        ({"hu": np.zeros((0, 2, 2))}, "VOLUME_SHAPE"),
-        ({"affine": np.zeros((4, 4))}, "VOLUME_AFFINE"),
-        ({"affine": np.full((4, 4), np.nan)}, "VOLUME_AFFINE"),
-        ({"slices": (SliceRecord(position_mm=(0, 0, 0)),)}, "VOLUME_SHAPE"),
-        ({"padding": np.zeros((1, 1, 1), dtype=bool)}, "VOLUME_SHAPE"),
+        ({"hu": np.zeros((2, 2))}, "volume_shape"),
+        ({"hu": np.zeros((0, 2, 2))}, "volume_shape"),
+        ({"affine": np.zeros((4, 4))}, "volume_affine"),
+        ({"affine": np.full((4, 4), np.nan)}, "volume_affine"),
+        ({"slices": (SliceRecord(position_mm=(0, 0, 0)),)}, "volume_shape"),
+        ({"padding": np.zeros((1, 1, 1), dtype=bool)}, "volume_shape"),
     ],
 )
 def test_parts_that_do_not_fit_are_refused(parts: dict[str, object], code: str) -> None:
@@ -104,5 +104,5 @@ def test_parts_that_do_not_fit_are_refused(parts: dict[str, object], code: str) 
 
 
 def test_with_hu_refuses_another_shape() -> None:
-    with pytest.raises(VolumeError, match="VOLUME_SHAPE"):
+    with pytest.raises(VolumeError, match="volume_shape"):
         Volume(hu=np.zeros((2, 2, 2)), affine=np.eye(4)).with_hu(np.zeros((2, 2, 3)))

@@ -112,7 +112,7 @@ def test_verify_refuses_a_changed_package_and_names_the_file(package: Any, file:
     result = CliRunner().invoke(models, ["verify", str(package.path)])
     assert result.exit_code != 0
     assert isinstance(result.exception, PackageError)
-    assert result.exception.code == "PACKAGE_CHANGED"
+    assert result.exception.code == "package_changed"
     assert file in result.exception.sentence
 
 

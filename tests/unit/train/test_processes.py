@@ -52,7 +52,7 @@ def test_results_come_with_their_tasks_and_errors_as_they_are(workers: int) -> N
 def test_a_worker_that_was_killed_is_named() -> None:
     with pytest.raises(TrainError) as caught:
         list(in_processes(fall, [1, 2], 2))
-    assert caught.value.code == "WORKER_DIED"
+    assert caught.value.code == "worker_died"
 
 
 def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:

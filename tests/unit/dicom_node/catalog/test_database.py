@@ -1,7 +1,6 @@
 """The database under the catalog."""
 
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,22 +8,11 @@ import pytest
 from sqlalchemy import Engine, event, insert, select
 from sqlalchemy.dialects import sqlite
 
-from dicom_node.catalog import Catalog, JobState
+from dicom_node.catalog import Catalog, JobState, Verdict
 from dicom_node.catalog.prepared import Prepared
 from dicom_node.catalog.schema import associations
 from dicom_node.errors import CatalogError
 from tests.catalog_jobs import Clock, instance, job_in
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def catalog(tmp_path: Path, clock: Clock) -> Iterator[Catalog]:
-    with Catalog(tmp_path / "catalog.sqlite", clock=clock) as catalog:
-        yield catalog
 
 
 def test_commit_is_flushed_and_readers_do_not_block(catalog: Catalog, tmp_path: Path) -> None:
@@ -39,7 +27,7 @@ def test_catalog_of_a_newer_node_is_refused(tmp_path: Path) -> None:
     location = tmp_path / "catalog.sqlite"
     Catalog(location).close()
     with sqlite3.connect(location) as raw:
-        raw.execute("INSERT INTO schema_version VALUES (99, '2026-01-01 00:00:00')")
+        raw.execute("UPDATE alembic_version SET version_num = '9999'")
 
     with pytest.raises(CatalogError) as raised:
         Catalog(location)
@@ -67,13 +55,15 @@ def test_frequent_queries_search_by_index(catalog: Catalog, clock: Clock, tmp_pa
 
     event.listen(Engine, "checkout", trace)
     try:
-        catalog.series_due(clock(), 20.0)
+        catalog.series_evidence()
+        catalog.sweep_leases()
         catalog.claim_job(JobState.QUEUED, JobState.TRANSLATING, "test")
-        catalog.get_delivery(1)
+        delivery = catalog.get_delivery(1)
+        catalog.renew(delivery)
         catalog.list_deliveries(job_id=job_id)
         catalog.job_instances(job_id)
         catalog.delivery_instances(1)
-        catalog.set_instance_status(1, "2.25.0", 0x0000)
+        catalog.set_answer(delivery, "2.25.0", Verdict.ACCEPTED)
         catalog.add_instances([instance(7)])
     finally:
         event.remove(Engine, "checkout", trace)

@@ -1,41 +1,31 @@
 """The catalog: deliveries, quarantine, rejected peers and retention."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from dicom_node.catalog import Catalog, DeliveryState, JobState, Reason
+from dicom_node.catalog import Catalog, DeliveryState, JobState, Verdict
 from dicom_node.catalog.quarantine import MAX_REJECTED_PEERS
+from dicom_node.deliver.destinations.dicom.status import verdict
 from dicom_node.errors import CatalogError
-from tests.catalog_jobs import Clock, deliver, derive, instance, job_in
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def catalog(tmp_path: Path, clock: Clock) -> Iterator[Catalog]:
-    with Catalog(tmp_path / "catalog.sqlite", clock=clock) as catalog:
-        yield catalog
+from s2ldm_core.problem import Problem
+from tests.catalog_jobs import Clock, deliver, derive, instance, job_in, run_out
 
 
 def test_delivery_is_done_only_when_every_instance_is_accepted(catalog: Catalog, clock: Clock) -> None:
     job_id = job_in(catalog, clock, JobState.DELIVERING)
     delivery = catalog.claim_delivery(clock())
     assert delivery is not None
-    catalog.set_instance_status(delivery.id, "2.25.0", 0x0000)
-    catalog.set_instance_status(delivery.id, "2.25.1", 0xB000)
-    catalog.set_instance_status(delivery.id, "2.25.2", 0xA700)
+    catalog.set_answer(delivery, "2.25.0", verdict(0x0000), status=0x0000)
+    catalog.set_answer(delivery, "2.25.1", verdict(0xB000), status=0xB000)
+    catalog.set_answer(delivery, "2.25.2", verdict(0xA700), status=0xA700)
 
     with pytest.raises(CatalogError, match="1 of 3 instances"):
-        catalog.finish_delivery(delivery.id)
+        catalog.finish_delivery(delivery)
 
-    catalog.set_instance_status(delivery.id, "2.25.2", 0x0000)
-    catalog.finish_delivery(delivery.id)
+    catalog.set_answer(delivery, "2.25.2", verdict(0x0000), status=0x0000)
+    catalog.finish_delivery(delivery)
     assert catalog.get_job(job_id).state is JobState.DONE
 
 
@@ -43,9 +33,9 @@ def test_delivery_waits_until_its_time(catalog: Catalog, clock: Clock) -> None:
     job_in(catalog, clock, JobState.DELIVERING)
     delivery = catalog.claim_delivery(clock())
     assert delivery is not None
-    reason = Reason(code="no_connection", sentence="Not reached.")
+    reason = Problem("no_connection", "Not reached.")
 
-    catalog.retry_delivery(delivery.id, at=clock() + timedelta(seconds=10), reason=reason)
+    catalog.retry_delivery(delivery, at=clock() + timedelta(seconds=10), reason=reason)
 
     assert catalog.claim_delivery(clock()) is None
     clock.advance(10)
@@ -58,13 +48,13 @@ def test_job_says_why_its_delivery_waits_until_it_is_done(catalog: Catalog, cloc
     job_id = job_in(catalog, clock, JobState.DELIVERING)
     delivery = catalog.claim_delivery(clock())
     assert delivery is not None
-    reason = Reason(code="no_connection", sentence="Not reached.", remedy="Start it.")
+    reason = Problem("no_connection", "Not reached.", "Start it.")
 
-    catalog.retry_delivery(delivery.id, at=clock() + timedelta(seconds=10), reason=reason)
+    catalog.retry_delivery(delivery, at=clock() + timedelta(seconds=10), reason=reason)
 
     job = catalog.get_job(job_id)
     assert job.state is JobState.DELIVERING
-    assert job.reason == Reason(
+    assert job.reason == Problem(
         code="delivery_waits", sentence="Delivery to pacs is tried again: Not reached.", remedy="Start it."
     )
     clock.advance(10)
@@ -78,9 +68,7 @@ def test_waiting_delivery_is_due_at_once_when_asked_for_by_hand(catalog: Catalog
     assert delivery is not None
     with pytest.raises(CatalogError, match="being delivered at this moment"):
         catalog.retry_job(job_id)
-    catalog.retry_delivery(
-        delivery.id, at=clock() + timedelta(hours=1), reason=Reason(code="no_connection", sentence="Not reached.")
-    )
+    catalog.retry_delivery(delivery, at=clock() + timedelta(hours=1), reason=Problem("no_connection", "Not reached."))
 
     assert catalog.retry_job(job_id).state is JobState.DELIVERING
 
@@ -118,10 +106,8 @@ def test_failed_delivery_fails_the_job_and_retry_resumes_at_what_is_missing(cata
     job_id = job_in(catalog, clock, JobState.DELIVERING)
     delivery = catalog.claim_delivery(clock())
     assert delivery is not None
-    catalog.set_instance_status(delivery.id, "2.25.0", 0x0000)
-    catalog.finish_delivery(
-        delivery.id, state=DeliveryState.FAILED, reason=Reason(code="refused", sentence="The PACS said no.")
-    )
+    catalog.set_answer(delivery, "2.25.0", verdict(0x0000), status=0x0000)
+    catalog.finish_delivery(delivery, reason=Problem("refused", "The PACS said no."))
     job = catalog.get_job(job_id)
     assert job.state is JobState.FAILED
     assert job.reason is not None
@@ -135,7 +121,7 @@ def test_failed_delivery_fails_the_job_and_retry_resumes_at_what_is_missing(cata
 
 
 def test_unreadable_objects_of_one_association_show_as_one_refused_job(catalog: Catalog) -> None:
-    reason = Reason(code="not_dicom", sentence="Not DICOM.", remedy="Look at the sender.")
+    reason = Problem("not_dicom", "Not DICOM.", "Look at the sender.")
     for number in range(3):
         catalog.quarantine_object(
             route="CECT_ART",
@@ -164,7 +150,7 @@ def test_conflicting_object_is_listed_with_its_series(catalog: Catalog) -> None:
         sop_instance_uid="1.2.3.1",
         path=None,
         size=1,
-        reason=Reason(code="conflict", sentence="Other content."),
+        reason=Problem("conflict", "Other content."),
         series_instance_uid="1.2.3",
     )
 
@@ -173,7 +159,7 @@ def test_conflicting_object_is_listed_with_its_series(catalog: Catalog) -> None:
 
 
 def test_rejected_peers_are_counted_and_bounded(catalog: Catalog, clock: Clock) -> None:
-    reason = Reason(code="unknown_called_ae", sentence="No such route.")
+    reason = Problem("unknown_called_ae", "No such route.")
     for number in range(MAX_REJECTED_PEERS + 5):
         clock.advance(1)
         catalog.note_rejected_peer(calling_ae=f"P{number}", called_ae="X", peer="h", reason=reason)
@@ -193,22 +179,24 @@ def test_files_of_a_series_with_an_unfinished_job_do_not_expire(catalog: Catalog
 
 def test_files_expire_by_how_their_job_ended(catalog: Catalog, clock: Clock) -> None:
     job_id = job_in(catalog, clock, JobState.SELECTING)
-    catalog.refuse_job(job_id, code="x", sentence="No.")
+    catalog.refuse_job(catalog.get_job(job_id), Problem("x", "No."))
 
     assert catalog.expired_sources(done_before=clock(), refused_before=None) == []
     assert len(catalog.expired_sources(done_before=None, refused_before=clock())) == 3
 
 
-def test_delivery_without_answers_for_long_is_given_back(catalog: Catalog, clock: Clock) -> None:
+def test_delivery_of_a_killed_node_is_given_back_and_keeps_what_was_answered(catalog: Catalog, clock: Clock) -> None:
     job_in(catalog, clock, JobState.DELIVERING)
-    delivery = catalog.claim_delivery(clock())
-    assert delivery is not None
-    clock.advance(800)
-    catalog.set_instance_status(delivery.id, "2.25.0", 0x0000)
-    clock.advance(800)
-    assert catalog.requeue_stale_deliveries(timedelta(seconds=900)) == 0
+    lost = catalog.claim_delivery(clock())
+    assert lost is not None
+    catalog.set_answer(lost, "2.25.0", Verdict.ACCEPTED, status=0x0000)
 
-    clock.advance(100)
+    assert run_out(catalog, clock) == 1
 
-    assert catalog.requeue_stale_deliveries(timedelta(seconds=900)) == 1
-    assert catalog.claim_delivery(clock()) is not None
+    again = catalog.claim_delivery(clock())
+    assert again is not None
+    assert again.accepted_count == 1
+    assert not catalog.set_answer(lost, "2.25.1", Verdict.ACCEPTED, status=0x0000)
+    assert not catalog.finish_delivery(lost, reason=Problem("late", "Late."))
+    assert not catalog.retry_delivery(lost, at=clock(), reason=Problem("late", "Late."))
+    assert catalog.get_delivery(again.id).state is DeliveryState.SENDING

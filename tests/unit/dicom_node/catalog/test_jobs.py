@@ -1,27 +1,17 @@
 """The catalog: jobs claimed, finished, failed, retried, and taken up after a restart."""
 
 import threading
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from dicom_node.catalog import Catalog, JobState, Outcome, Reason
-from dicom_node.catalog.job_control import MAX_INTERRUPTIONS
+from dicom_node.catalog import Catalog, JobState, Outcome
+from dicom_node.catalog.database import LEASE_SECONDS
+from dicom_node.catalog.leases import MAX_INTERRUPTIONS
 from dicom_node.errors import CatalogError
-from tests.catalog_jobs import QUIET, Clock, complete, instance, job_in
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def catalog(tmp_path: Path, clock: Clock) -> Iterator[Catalog]:
-    with Catalog(tmp_path / "catalog.sqlite", clock=clock) as catalog:
-        yield catalog
+from s2ldm_core.problem import Problem
+from tests.catalog_jobs import QUIET, Clock, complete, due, instance, job_in, run_out
 
 
 def test_only_one_of_many_claims_gets_the_job(catalog: Catalog, clock: Clock) -> None:
@@ -43,27 +33,27 @@ def test_only_one_of_many_claims_gets_the_job(catalog: Catalog, clock: Clock) ->
 def test_set_aside_objects_are_no_slices_of_the_job(catalog: Catalog, clock: Clock) -> None:
     job_id = job_in(catalog, clock, JobState.SELECTING)
 
-    catalog.accept_job(job_id, details={}, set_aside=["1.2.3.1"])
+    catalog.accept_job(catalog.get_job(job_id), details={}, set_aside=["1.2.3.1"])
 
     assert [row.sop_instance_uid for row in catalog.job_instances(job_id)] == ["1.2.3.0", "1.2.3.2"]
     assert len(catalog.job_instances(job_id, all_instances=True)) == 3
 
 
-def test_refused_job_keeps_its_reason_in_lower_case_and_its_details(catalog: Catalog, clock: Clock) -> None:
+def test_refused_job_keeps_its_reason_and_its_details(catalog: Catalog, clock: Clock) -> None:
     job_id = job_in(catalog, clock, JobState.SELECTING)
 
-    catalog.refuse_job(job_id, code="GANTRY_TILT", sentence="Tilted.", remedy="Do not.", details={"slices": 3})
+    catalog.refuse_job(catalog.get_job(job_id), Problem("gantry_tilt", "Tilted.", "Do not."), details={"slices": 3})
 
     job = catalog.get_job(job_id)
     assert job.state is JobState.REFUSED
-    assert job.reason == Reason(code="gantry_tilt", sentence="Tilted.", remedy="Do not.")
+    assert job.reason == Problem("gantry_tilt", "Tilted.", "Do not.")
     assert job.details == {"slices": 3}
 
 
 def test_failed_translation_waits_in_the_queue_until_its_time(catalog: Catalog, clock: Clock) -> None:
     job_id = job_in(catalog, clock, JobState.TRANSLATING)
 
-    catalog.fail_job(job_id, code="worker_died", sentence="Died.", retry_at=clock() + timedelta(seconds=30))
+    catalog.fail_job(catalog.get_job(job_id), Problem("worker_died", "Died."), retry_at=clock() + timedelta(seconds=30))
 
     assert catalog.get_job(job_id).state is JobState.QUEUED
     assert catalog.claim_job(JobState.QUEUED, JobState.TRANSLATING, "w") is None
@@ -85,7 +75,7 @@ def test_retry_goes_back_to_where_the_job_failed(
     catalog: Catalog, clock: Clock, failed_in: JobState, goes_to: JobState
 ) -> None:
     job_id = job_in(catalog, clock, failed_in)
-    catalog.fail_job(job_id, code="x", sentence="Failed.")
+    catalog.fail_job(catalog.get_job(job_id), Problem("x", "Failed."))
     assert catalog.get_job(job_id).state is JobState.FAILED
 
     assert catalog.retry_job(job_id).state is goes_to
@@ -93,7 +83,7 @@ def test_retry_goes_back_to_where_the_job_failed(
 
 def test_retry_of_a_refused_job_selects_again(catalog: Catalog, clock: Clock) -> None:
     job_id = job_in(catalog, clock, JobState.SELECTING)
-    catalog.refuse_job(job_id, code="x", sentence="No.")
+    catalog.refuse_job(catalog.get_job(job_id), Problem("x", "No."))
 
     job = catalog.retry_job(job_id)
 
@@ -141,31 +131,70 @@ def test_cancelled_job_takes_its_deliveries_along(catalog: Catalog, clock: Clock
     assert catalog.claim_delivery(clock()) is None
 
 
-def test_restart_requeues_what_was_interrupted(catalog: Catalog, clock: Clock) -> None:
+def test_what_a_killed_node_held_is_given_back(catalog: Catalog, clock: Clock) -> None:
     job_id = job_in(catalog, clock, JobState.TRANSLATING)
+    assert catalog.sweep_leases() == 0
 
-    assert catalog.requeue_interrupted() == 1
+    assert run_out(catalog, clock) == 1
 
     assert catalog.get_job(job_id).state is JobState.QUEUED
 
 
-def test_restart_closes_lost_associations_so_that_their_series_complete(catalog: Catalog, clock: Clock) -> None:
+def test_associations_of_a_killed_node_are_lost_so_that_their_series_complete(catalog: Catalog, clock: Clock) -> None:
     catalog.open_association("a", called_ae="CECT_ART", calling_ae="PACS", peer="127.0.0.1")
     catalog.add_instance(instance(1, association_id="a"))
     clock.advance(QUIET)
 
-    catalog.requeue_interrupted()
+    run_out(catalog, clock)
 
-    assert len(catalog.series_due(clock(), QUIET)) == 1
+    assert len(due(catalog, clock)) == 1
 
 
-def test_worker_that_met_a_fault_gives_its_jobs_back(catalog: Catalog, clock: Clock) -> None:
+def test_renewed_claim_is_not_given_back(catalog: Catalog, clock: Clock) -> None:
+    job_id = job_in(catalog, clock, JobState.TRANSLATING)
+    claim = catalog.get_job(job_id)
+    clock.advance(LEASE_SECONDS - 1)
+    assert catalog.renew(claim)
+    clock.advance(LEASE_SECONDS - 1)
+
+    assert catalog.sweep_leases() == 0
+
+    assert catalog.get_job(job_id).state is JobState.TRANSLATING
+
+
+def test_what_a_step_records_after_it_lost_its_claim_does_not_count(catalog: Catalog, clock: Clock) -> None:
+    job_id = job_in(catalog, clock, JobState.TRANSLATING)
+    lost = catalog.get_job(job_id)
+    run_out(catalog, clock)
+    held = catalog.claim_job(JobState.QUEUED, JobState.TRANSLATING, "another node")
+    assert held is not None
+
+    assert not catalog.renew(lost)
+    assert not catalog.set_progress(lost, stage="late", fraction=0.5)
+    assert not catalog.fail_job(lost, Problem("late", "Late."))
+    assert not catalog.refuse_job(lost, Problem("late", "Late."))
+    assert not catalog.finish_translation(lost, result_path=Path("/late"), details={})
+    catalog.release(lost)
+
+    assert catalog.get_job(job_id) == held
+    assert catalog.finish_translation(held, result_path=Path("/r"), details={})
+
+
+def test_job_that_is_selected_is_not_claimed_by_a_second_node(catalog: Catalog, clock: Clock) -> None:
+    job_in(catalog, clock, JobState.SELECTING)
+
+    assert catalog.claim_job(JobState.SELECTING, JobState.SELECTING, "one") is not None
+    assert catalog.claim_job(JobState.SELECTING, JobState.SELECTING, "two") is None
+
+
+def test_released_claim_is_taken_at_once(catalog: Catalog, clock: Clock) -> None:
     job_id = job_in(catalog, clock, JobState.TRANSLATING)
 
-    assert catalog.requeue_worker("another") == 0
-    assert catalog.requeue_worker("w") == 1
+    catalog.release(catalog.get_job(job_id))
 
-    assert catalog.get_job(job_id).state is JobState.QUEUED
+    again = catalog.claim_job(JobState.QUEUED, JobState.TRANSLATING, "w")
+    assert again is not None
+    assert again.attempts == 0
 
 
 def test_job_that_ends_the_node_again_and_again_fails(catalog: Catalog, clock: Clock) -> None:
@@ -173,7 +202,7 @@ def test_job_that_ends_the_node_again_and_again_fails(catalog: Catalog, clock: C
     for _ in range(MAX_INTERRUPTIONS):
         assert catalog.get_job(job_id).state is JobState.SELECTING
         assert catalog.claim_job(JobState.SELECTING, JobState.SELECTING, "select") is not None
-        catalog.requeue_interrupted()
+        run_out(catalog, clock)
 
     job = catalog.get_job(job_id)
     assert job.state is JobState.FAILED
@@ -185,6 +214,6 @@ def test_job_that_ends_the_node_again_and_again_fails(catalog: Catalog, clock: C
 def test_job_that_only_waits_at_a_restart_counts_no_attempt(catalog: Catalog, clock: Clock) -> None:
     job_id = job_in(catalog, clock, JobState.SELECTING)
     for _ in range(MAX_INTERRUPTIONS + 1):
-        catalog.requeue_interrupted()
+        run_out(catalog, clock)
 
     assert catalog.get_job(job_id).state is JobState.SELECTING

@@ -1,25 +1,11 @@
 """The catalog: received instances, complete series, and the jobs that follow."""
 
 import threading
-from collections.abc import Iterator
 from multiprocessing import get_context
 from pathlib import Path
 
-import pytest
-
 from dicom_node.catalog import Catalog, JobState, Outcome, SeriesState
-from tests.catalog_jobs import QUIET, Clock, complete, instance, job_in
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def catalog(tmp_path: Path, clock: Clock) -> Iterator[Catalog]:
-    with Catalog(tmp_path / "catalog.sqlite", clock=clock) as catalog:
-        yield catalog
+from tests.catalog_jobs import QUIET, Clock, complete, due, instance, job_in
 
 
 def test_first_copy_is_new_second_is_same_other_content_is_conflict(catalog: Catalog) -> None:
@@ -92,18 +78,18 @@ def test_series_is_not_due_before_the_quiet_time(catalog: Catalog, clock: Clock)
     catalog.add_instance(instance(1))
     clock.advance(QUIET - 1)
 
-    assert catalog.series_due(clock(), QUIET) == []
+    assert due(catalog, clock) == []
 
 
 def test_series_is_not_due_while_its_association_is_open(catalog: Catalog, clock: Clock) -> None:
     catalog.open_association("a", called_ae="CECT_ART", calling_ae="PACS", peer="127.0.0.1")
     catalog.add_instance(instance(1, association_id="a"))
     clock.advance(QUIET)
-    assert catalog.series_due(clock(), QUIET) == []
+    assert due(catalog, clock) == []
 
     catalog.close_association("a", outcome="released")
 
-    assert [signal for _, signal in catalog.series_due(clock(), QUIET)] == ["released"]
+    assert [signal for _, signal in due(catalog, clock)] == ["released"]
 
 
 def test_series_is_due_when_an_open_association_is_silent_for_long(catalog: Catalog, clock: Clock) -> None:
@@ -111,9 +97,9 @@ def test_series_is_due_when_an_open_association_is_silent_for_long(catalog: Cata
     catalog.add_instance(instance(1, association_id="a"))
     clock.advance(300)
 
-    due = catalog.series_due(clock(), QUIET, open_association_seconds=300)
+    found = due(catalog, clock)
 
-    assert [signal for _, signal in due] == ["quiet"]
+    assert [signal for _, signal in found] == ["quiet"]
 
 
 def test_an_association_that_sends_other_series_does_not_hold_this_one(catalog: Catalog, clock: Clock) -> None:
@@ -121,7 +107,7 @@ def test_an_association_that_sends_other_series_does_not_hold_this_one(catalog: 
     catalog.add_instances([instance(1), instance(1, series="9.9", association_id="a")])
     clock.advance(QUIET)
 
-    assert [series.series_instance_uid for series, _ in catalog.series_due(clock(), QUIET)] == ["1.2.3"]
+    assert [series.series_instance_uid for series, _ in due(catalog, clock)] == ["1.2.3"]
 
 
 def test_completion_makes_a_job_of_all_instances_and_records_the_signal(catalog: Catalog, clock: Clock) -> None:
@@ -139,7 +125,7 @@ def test_completion_makes_a_job_of_all_instances_and_records_the_signal(catalog:
 def test_completion_decided_before_another_instance_came_does_nothing(catalog: Catalog, clock: Clock) -> None:
     catalog.add_instance(instance(1))
     clock.advance(QUIET)
-    ((series, signal),) = catalog.series_due(clock(), QUIET)
+    ((series, signal),) = due(catalog, clock)
     catalog.add_instance(instance(2))
 
     job_id = catalog.complete_series(
@@ -181,6 +167,7 @@ def test_late_instances_make_a_new_job_of_the_whole_series(catalog: Catalog, clo
 
 def test_late_instances_overtake_a_job_that_is_still_in_the_node(catalog: Catalog, clock: Clock) -> None:
     first = job_in(catalog, clock, JobState.TRANSLATING)
+    claim = catalog.get_job(first)
     catalog.add_instance(instance(3))
 
     complete(catalog, clock)
@@ -189,7 +176,7 @@ def test_late_instances_overtake_a_job_that_is_still_in_the_node(catalog: Catalo
     assert overtaken.state is JobState.CANCELLED
     assert overtaken.reason is not None
     assert overtaken.reason.code == "superseded"
-    assert not catalog.finish_translation(first, result_path=Path("/r"), details={})
+    assert not catalog.finish_translation(claim, result_path=Path("/r"), details={})
 
 
 def test_late_instances_are_ignored_where_the_route_says_so(catalog: Catalog, clock: Clock) -> None:

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import yaml
 
-from dicom_node.catalog import Catalog, Reason
+from dicom_node.catalog import Catalog
 from dicom_node.cli import main
 from dicom_node.service.lock import DataDirLock
+from s2ldm_core.problem import Problem
 from tests.tiny_model import add_series, write_tiny_package
 
 Writer = Callable[..., list[Path]]
@@ -65,7 +66,7 @@ def add_job(config: Path, paths: list[Path]) -> None:
         catalog.complete_series(
             series.key, signal="released", phase="arterial", model="demo", seen_at=series.last_received_at
         )
-        catalog.refuse_job(1, code="too_few_slices", sentence="The series has 3 slices.", remedy="Send more.")
+        catalog.refuse_job(catalog.get_job(1), Problem("too_few_slices", "The series has 3 slices.", "Send more."))
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
@@ -75,12 +76,19 @@ def test_help_has_an_example(command: list[str], capsys: pytest.CaptureFixture[s
     assert f"Example: s2ldm-node {' '.join(command)}" in " ".join(capsys.readouterr().out.split())
 
 
-def test_help_does_not_load_torch_or_a_dicom_library() -> None:
-    program = (
-        "import sys, dicom_node.cli\n"
-        "loaded = {'torch', 'pydicom', 'pynetdicom', 'fastapi', 'sqlalchemy'} & set(sys.modules)\n"
-        "sys.exit(', '.join(loaded) or 0)"
-    )
+@pytest.mark.parametrize(
+    ("modules", "heavy"),
+    [
+        (
+            "dicom_node.cli, s2ldm_core",
+            ("torch", "monai", "SimpleITK", "pydicom", "pynetdicom", "fastapi", "sqlalchemy"),
+        ),
+        ("dicom_node.service.node", ("torch", "monai")),
+    ],
+    ids=("help", "the node's own process"),
+)
+def test_what_is_heavy_is_loaded_where_it_is_used(modules: str, heavy: tuple[str, ...]) -> None:
+    program = f"import sys, {modules}\nsys.exit(', '.join(set({heavy}) & set(sys.modules)) or 0)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
 
     assert done.returncode == 0, done.stderr
@@ -206,7 +214,7 @@ def test_jobs_list_without_jobs_says_so(config: Path, capsys: pytest.CaptureFixt
             called_ae="CECT_X",
             calling_ae="CT1",
             peer="10.0.0.9",
-            reason=Reason(code="called_ae_unknown", sentence="No."),
+            reason=Problem("called_ae_unknown", "No."),
         )
 
     assert run("jobs", "list", "--config", config) == 0

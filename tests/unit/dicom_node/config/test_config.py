@@ -1,5 +1,7 @@
 """The configuration: defaults, overrides, and mistakes that name their key."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import yaml
 from pydantic import BaseModel
 
 from dicom_node.config import Settings, default_config_path, load_settings, parse_settings
+from dicom_node.deliver.destinations.dicom import DicomSettings
 from dicom_node.errors import ConfigError
 from tests.paths import ROOT
 
@@ -109,6 +112,14 @@ def test_default_file_is_the_checkouts() -> None:
             {"destinations": {"pacs": {"ae_title": "CECT_ART", "host": "127.0.0.1", "port": 11112}}},
             "destinations.pacs is this node's own route CECT_ART",
         ),
+        (
+            {"destinations": {"a": {"type": "dicm"}}},
+            "destinations.a.type: Input should be 'dicom'",
+        ),
+        ({"destinations": {"a": {"type": "dicm"}}}, "(did you mean 'dicom'?)"),
+        ({"compute": {"executor": "locl"}}, "compute.executor: Input should be 'local'"),
+        ({"destinations": {"a": {"hots": "h"}}}, "unknown key destinations.a.hots (did you mean 'host'?)"),
+        ({"destinations": {"a": {"type": "dicom", "prot": 1}}}, "destinations.a.prot (did you mean 'port'?)"),
     ],
 )
 def test_mistake_is_named_with_its_place(document: dict[str, Any], named: str) -> None:
@@ -117,6 +128,21 @@ def test_mistake_is_named_with_its_place(document: dict[str, Any], named: str) -
 
     assert raised.value.code == "config_invalid"
     assert named in raised.value.sentence
+
+
+def test_destination_without_a_type_is_a_dicom_peer() -> None:
+    peer = {"ae_title": "PEER", "host": "10.0.0.1", "port": 104}
+    settings = parse_settings({"routes": {"A": {"phase": "venous"}}, "destinations": {"a": peer}})
+
+    assert settings.destinations["a"] == DicomSettings(type="dicom", **peer)
+    assert settings.model_dump()["destinations"]["a"]["port"] == 104
+
+
+def test_commands_load_no_heavy_package_for_the_configuration() -> None:
+    heavy = "{'numpy', 'pydicom', 'pynetdicom', 'sqlalchemy', 'torch'}"
+    program = f"import sys, dicom_node.cli.app, dicom_node.config; sys.exit(' '.join({heavy} & set(sys.modules)))"
+
+    assert subprocess.run([sys.executable, "-c", program], stderr=subprocess.PIPE).stderr.strip() == b""
 
 
 def test_all_mistakes_are_named_at_once() -> None:

@@ -4,8 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from dicom_node.deliver import CircuitBreaker, Verdict, backoff_seconds, verdict
-from dicom_node.deliver.status import status_sentence
+from dicom_node.catalog import Verdict
+from dicom_node.deliver.destinations.dicom.status import status_sentence, verdict
+from dicom_node.deliver.retry import CircuitBreaker, backoff_seconds
 
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
 PACE = {"first_seconds": 10.0, "longest_seconds": 100.0}

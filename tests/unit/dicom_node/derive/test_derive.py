@@ -17,9 +17,11 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
-from dicom_node.derive import DerivationInfo, OutputForm, write_derived_series
-from dicom_node.derive.info import DEFAULT_WINDOW_HU
+from dicom_node.derive.info import DerivationInfo
+from dicom_node.derive.series import write_derived_series
 from dicom_node.errors import DeriveError
+from dicom_node.phases import PHASES
+from s2ldm_core.translation import Translation
 
 SHA256 = "ab" * 32
 
@@ -27,14 +29,16 @@ SHA256 = "ab" * 32
 @pytest.fixture
 def info() -> DerivationInfo:
     return DerivationInfo(
-        phase="arterial",
-        model_name="demo",
-        model_version="1.0",
-        weights_sha256=SHA256,
-        seed=7,
-        steps=2,
+        translation=Translation(
+            phase="arterial",
+            model_name="demo",
+            model_version="1.0",
+            weights_sha256=SHA256,
+            training_statement="digital phantom only",
+            seed=7,
+            steps=2,
+        ),
         route="CECT_ART",
-        training_statement="digital phantom only",
         software_version="9.9",
         created_at=datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC),
     )
@@ -234,7 +238,7 @@ def test_window_is_the_phase_s_unless_the_route_sets_one(
 ) -> None:
     sources = write_ct_series(hu)
     one = derive(sources, hu, info, tmp_path / "default")[0]
-    assert (one.WindowCenter, one.WindowWidth) == DEFAULT_WINDOW_HU["arterial"]
+    assert (one.WindowCenter, one.WindowWidth) == PHASES["arterial"].window_hu
     two = derive(sources, hu, replace(info, window_hu=(40.0, 350.5)), tmp_path / "set")[0]
     assert (two.WindowCenter, two.WindowWidth) == (40.0, 350.5)
 
@@ -326,7 +330,7 @@ def test_image_type_value_3_is_constant_over_the_series(
 def test_ct_output_is_a_derived_ct_series(
     write_ct_series: Any, hu: np.ndarray, info: DerivationInfo, tmp_path: Path
 ) -> None:
-    derived = derive(write_ct_series(hu, KVP="120"), hu, replace(info, output=OutputForm.CT), tmp_path / "out")
+    derived = derive(write_ct_series(hu, KVP="120"), hu, replace(info, output="ct"), tmp_path / "out")
     assert {one.SOPClassUID for one in derived} == {CTImageStorage}
     assert {tuple(one.ImageType) for one in derived} == {("DERIVED", "SECONDARY", "AXIAL")}
     assert derived[0].KVP == 120
@@ -338,7 +342,7 @@ def test_multiframe_output_is_one_instance_with_a_position_per_frame(
     write_ct_series: Any, hu: np.ndarray, info: DerivationInfo, tmp_path: Path
 ) -> None:
     sources = write_ct_series(hu)
-    form = replace(info, output=OutputForm.MULTIFRAME_SECONDARY_CAPTURE)
+    form = replace(info, output="multiframe-sc")
     (one,) = derive(sources, hu, form, tmp_path / "out")
     assert one.SOPClassUID == MultiFrameGrayscaleWordSecondaryCaptureImageStorage
     assert one.NumberOfFrames == 3

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
-from dicom_node.catalog import Catalog, JobState
+from dicom_node.catalog import Catalog, JobRow, JobState
 from dicom_node.config import Settings, parse_settings
-from dicom_node.derive import DeriveStep
+from dicom_node.derive.step import DeriveStep
 from dicom_node.errors import CatalogError
+from tests.peers import wait_until
 from tests.tiny_model import translated_job
 
 
@@ -91,11 +92,12 @@ def test_interrupted_derivation_starts_again_and_gives_the_same_uids(
     settings: Settings, catalog: Any, sources: list[Path], hu: np.ndarray
 ) -> None:
     job_id = translated_job(catalog, sources, hu, route="CECT_ART", folder=settings.work_dir)
-    catalog.claim_job(JobState.TRANSLATED, JobState.DERIVING, "killed")
-    leftover = settings.derived_dir / str(job_id) / "99999.dcm"
+    with Catalog(settings.catalog_location, lease_seconds=0.0) as killed:
+        killed.claim_job(JobState.TRANSLATED, JobState.DERIVING, "killed")
+    leftover = settings.derived_dir / f"{job_id}.killed" / "99999.dcm"
     leftover.parent.mkdir(parents=True)
     leftover.write_bytes(b"half")
-    catalog.requeue_interrupted()
+    catalog.sweep_leases()
     assert DeriveStep(settings, catalog).run_once()
     first = [one.sop_instance_uid for one in catalog.derived_instances(job_id)]
     assert not leftover.exists()
@@ -161,7 +163,7 @@ def test_cancelled_meanwhile_leaves_nothing_behind(
     monkeypatch.setattr(catalog, "finish_derivation", cancel_first)
     DeriveStep(settings, catalog).run_once()
     assert catalog.get_job(job_id).state is JobState.CANCELLED
-    assert not (settings.derived_dir / str(job_id)).exists()
+    assert not list(settings.derived_dir.glob("*"))
 
 
 def test_catalog_that_cannot_record_the_end_gets_the_job_again(
@@ -169,16 +171,39 @@ def test_catalog_that_cannot_record_the_end_gets_the_job_again(
 ) -> None:
     job_id = translated_job(catalog, sources, hu, route="CECT_ART", folder=settings.work_dir)
     step = DeriveStep(settings, catalog)
+    monkeypatch.setattr(catalog, "lease_seconds", 0.1)
     with monkeypatch.context() as broken:
         for name in ("finish_derivation", "fail_job"):
             broken.setattr(catalog, name, _raise_catalog_error)
         with pytest.raises(CatalogError):
             step.run_once()
     assert catalog.get_job(job_id).state is JobState.DERIVING
-    step.run_once()
-    job = catalog.get_job(job_id)
-    assert (job.state, job.reason.code) == (JobState.TRANSLATED, "end_not_recorded")
+    wait_until(lambda: catalog.sweep_leases() == 1, seconds=10, what="the claim to run out")
+    assert step.run_once()
+    assert catalog.get_job(job_id).state is JobState.DELIVERING
 
 
 def _raise_catalog_error(*_: object, **__: object) -> None:
     raise CatalogError("catalog_unusable", "The catalog does not answer.")
+
+
+def test_node_that_lost_its_claim_while_writing_leaves_the_series_of_the_next_alone(
+    settings: Settings, catalog: Any, sources: list[Path], hu: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = translated_job(catalog, sources, hu, route="CECT_ART", folder=settings.work_dir)
+    slow = DeriveStep(settings, catalog)
+    finish = catalog.finish_derivation
+
+    def overtaken(claim: JobRow, **what: Any) -> bool:
+        monkeypatch.setattr(catalog, "finish_derivation", finish)
+        catalog.release(claim)  # as the sweep does when the claim has run out
+        assert DeriveStep(settings, catalog).run_once()
+        return finish(claim, **what)
+
+    monkeypatch.setattr(catalog, "finish_derivation", overtaken)
+    slow.run_once()
+
+    written = catalog.derived_instances(job_id)
+    assert len(written) == 2
+    assert all(one.path.is_file() for one in written)
+    assert [folder.name for folder in settings.derived_dir.iterdir()] == [written[0].path.parent.name]

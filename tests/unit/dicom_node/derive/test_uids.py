@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 from pydicom.uid import UID
 
-from dicom_node.derive.info import DerivationInfo, OutputForm
+from dicom_node.derive.info import DerivationInfo
 from dicom_node.derive.uids import series_instance_uid, sop_instance_uid, uid_from
+from s2ldm_core.translation import Translation
 
 SOURCES = [("1.2.3.1", "aa"), ("1.2.3.2", "bb")]
 
@@ -14,12 +15,9 @@ SOURCES = [("1.2.3.1", "aa"), ("1.2.3.2", "bb")]
 @pytest.fixture
 def info() -> DerivationInfo:
     return DerivationInfo(
-        phase="arterial",
-        model_name="demo",
-        model_version="1.0",
-        weights_sha256="0" * 64,
-        seed=0,
-        steps=1,
+        translation=Translation(
+            phase="arterial", model_name="demo", model_version="1.0", weights_sha256="0" * 64, seed=0, steps=1
+        ),
         route="CECT_ART",
     )
 
@@ -49,16 +47,20 @@ def test_texts_dates_and_window_do_not_change_the_series_uid(info: DerivationInf
 @pytest.mark.parametrize(
     "change",
     [
-        {"route": "CECT_VEN"},
         {"phase": "venous"},
         {"model_version": "1.1"},
         {"weights_sha256": "1" * 64},
         {"seed": 1},
         {"steps": 4},
-        {"output": OutputForm.CT},
     ],
 )
-def test_another_route_model_or_sampling_gives_another_series_uid(info: DerivationInfo, change: dict) -> None:
+def test_another_phase_model_or_sampling_gives_another_series_uid(info: DerivationInfo, change: dict) -> None:
+    other = replace(info, translation=replace(info.translation, **change))
+    assert series_instance_uid(SOURCES, info=info) != series_instance_uid(SOURCES, info=other)
+
+
+@pytest.mark.parametrize("change", [{"route": "CECT_VEN"}, {"output": "ct"}])
+def test_another_route_or_form_gives_another_series_uid(info: DerivationInfo, change: dict) -> None:
     assert series_instance_uid(SOURCES, info=info) != series_instance_uid(SOURCES, info=replace(info, **change))
 
 

@@ -1,7 +1,6 @@
 """The completion and selection steps: from received instances to a job, and from a job to a decision."""
 
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,30 +9,10 @@ import pytest
 from dicom_node.catalog import Catalog, JobState, SeriesState
 from dicom_node.config import Settings, parse_settings
 from dicom_node.series import CompletionStep, SelectStep
+from tests.catalog_jobs import Clock
 from tests.tiny_model import add_series
 
 Writer = Callable[..., list[Path]]
-
-
-class Clock:
-    """A clock that only moves when told to."""
-
-    def __init__(self) -> None:
-        self.time = datetime(2026, 1, 1, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.time
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def catalog(tmp_path: Path, clock: Clock) -> Iterator[Catalog]:
-    with Catalog(tmp_path / "catalog.sqlite", clock=clock) as catalog:
-        yield catalog
 
 
 @pytest.fixture
@@ -49,7 +28,7 @@ def test_series_becomes_a_job_with_its_routes_phase_and_model(
     settings: Settings, catalog: Catalog, clock: Clock, write_ct_series: Writer
 ) -> None:
     add_series(catalog, write_ct_series(np.zeros((3, 8, 8))), route="CECT_VEN")
-    clock.time += timedelta(seconds=20)
+    clock.advance(20)
 
     assert completion(settings, catalog).run_once()
 
@@ -61,7 +40,7 @@ def test_nothing_is_due_before_the_quiet_time(
     settings: Settings, catalog: Catalog, clock: Clock, write_ct_series: Writer
 ) -> None:
     add_series(catalog, write_ct_series(np.zeros((3, 8, 8))), route="CECT_VEN")
-    clock.time += timedelta(seconds=19)
+    clock.advance(19)
 
     assert not completion(settings, catalog).run_once()
     assert catalog.list_series()[0].state is SeriesState.RECEIVING
@@ -71,7 +50,7 @@ def test_series_of_a_route_that_left_the_configuration_is_refused_with_the_reaso
     settings: Settings, catalog: Catalog, clock: Clock, write_ct_series: Writer
 ) -> None:
     add_series(catalog, write_ct_series(np.zeros((3, 8, 8))), route="OLD_ROUTE")
-    clock.time += timedelta(seconds=20)
+    clock.advance(20)
 
     completion(settings, catalog).run_once()
     SelectStep(settings, catalog).run_once()
@@ -82,7 +61,7 @@ def test_series_of_a_route_that_left_the_configuration_is_refused_with_the_reaso
 
 
 def select(settings: Settings, catalog: Catalog, clock: Clock, **more: Callable[[str], int]) -> JobState:
-    clock.time += timedelta(seconds=20)
+    clock.advance(20)
     completion(settings, catalog).run_once()
     SelectStep(settings, catalog, **more).run_once()
     return catalog.list_jobs()[0].state

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -10,8 +10,11 @@ from pydicom import Dataset, dcmread
 from pydicom.sequence import Sequence
 from pydicom.uid import CTImageStorage, MRImageStorage, SecondaryCaptureImageStorage
 
+from dicom_node.config import Route
 from dicom_node.series import Decision, examine_series
 from dicom_node.series.enhancement import Enhancement
+from dicom_node.series.rules import RULES, Rule
+from dicom_node.series.rules.enhanced_by_hu import NotEnhancedByHU
 
 Writer = Callable[..., list[Path]]
 ENHANCED_CT = "1.2.840.10008.5.1.4.1.1.2.1"
@@ -23,8 +26,21 @@ def native(write_ct_series: Writer) -> list[Path]:
     return write_ct_series(np.full((10, 16, 16), 40.0))
 
 
+def route(enhancement_check: Literal["hu", "tags"] = "hu") -> Route:
+    return Route(phase="arterial", enhancement_check=enhancement_check)
+
+
+def measuring(measure: Callable[..., Enhancement]) -> tuple[Rule, ...]:
+    """The rules, with ``measure`` in place of looking at pixels."""
+    return (*RULES[:-1], NotEnhancedByHU(measure=measure))
+
+
+def unreachable(*_: object) -> Enhancement:
+    raise AssertionError
+
+
 def select(paths: list[Path], *, min_slices: int = 8) -> Decision:
-    return examine_series(paths, min_slices=min_slices, check_hu=False)
+    return examine_series(paths, route=route("tags"), min_slices=min_slices)
 
 
 def change(paths: list[Path], **attributes: Any) -> None:
@@ -79,8 +95,8 @@ def test_series_is_refused_for(native: list[Path], attributes: dict[str, Any], c
 
     assert not decision.accepted
     assert decision.code == code
-    assert decision.sentence.endswith(".")
-    assert decision.remedy
+    assert decision.problem.sentence.endswith(".")
+    assert decision.problem.remedy
 
 
 @pytest.mark.parametrize(
@@ -108,7 +124,7 @@ def test_series_is_accepted_with(native: list[Path], attributes: dict[str, Any])
     assert select(native).accepted
 
 
-def test_description_that_smells_of_contrast_is_noted(native: list[Path]) -> None:
+def test_description_by_which_enhancement_is_suspected_is_noted(native: list[Path]) -> None:
     change(native, SeriesDescription="Thorax ARTERIAL 1.0")
 
     assert select(native).details["description_hint"] == "SeriesDescription: ARTERIAL"
@@ -123,7 +139,7 @@ def test_synthesizing_equipment_makes_a_series_synthetic(native: list[Path]) -> 
     decision = select(native)
 
     assert decision.code == "synthetic"
-    assert "1 of 10" in decision.sentence
+    assert "1 of 10" in decision.problem.sentence
 
 
 def test_acquisition_equipment_does_not_make_a_series_synthetic(native: list[Path]) -> None:
@@ -144,15 +160,15 @@ def test_own_uid_root_alone_does_not_make_a_series_synthetic(native: list[Path])
 def test_one_enhanced_image_among_many_is_enough(native: list[Path]) -> None:
     change(native[4:5], ContrastBolusAgent="ULTRAVIST")
 
-    assert "1 of 10" in select(native).sentence
+    assert "1 of 10" in select(native).problem.sentence
 
 
 def test_too_few_slices_says_how_many_are_needed(native: list[Path]) -> None:
     decision = select(native[:1], min_slices=8)
 
     assert decision.code == "too_few_slices"
-    assert "1 slice" in decision.sentence
-    assert "8" in decision.sentence
+    assert "1 slice" in decision.problem.sentence
+    assert "8" in decision.problem.sentence
 
 
 def test_localizer_in_an_axial_series_is_set_aside(native: list[Path]) -> None:
@@ -177,7 +193,7 @@ def test_missing_slice_in_the_middle_is_refused_with_its_place(native: list[Path
     decision = select(native)
 
     assert decision.code == "irregular_spacing"
-    assert "4.00 mm between" in decision.sentence
+    assert "4.00 mm between" in decision.problem.sentence
 
 
 def test_unreadable_file_is_refused_with_its_number(native: list[Path]) -> None:
@@ -186,7 +202,7 @@ def test_unreadable_file_is_refused_with_its_number(native: list[Path]) -> None:
     decision = select(native)
 
     assert decision.code == "unreadable_instances"
-    assert "1 of 10" in decision.sentence
+    assert "1 of 10" in decision.problem.sentence
 
 
 def test_sop_class_emptied_by_deidentification_is_found_in_the_file_meta(native: list[Path]) -> None:
@@ -202,34 +218,28 @@ def test_sop_class_emptied_by_deidentification_is_found_in_the_file_meta(native:
 def test_enhanced_hu_without_tags_is_refused_and_explained(native: list[Path]) -> None:
     found = Enhancement(volume_ml=50, area_cm2=5, slice_fraction=0.9, mean_hu=310)
 
-    decision = examine_series(native, min_slices=8, measure=lambda _paths, _spacing: found)
+    decision = examine_series(native, route=route(), min_slices=8, rules=measuring(lambda _paths, _spacing: found))
 
     assert decision.code == "enhanced_by_hu"
-    assert "310 HU" in decision.sentence
-    assert "enhancement_check" in decision.remedy
+    assert "310 HU" in decision.problem.sentence
+    assert "enhancement_check" in decision.problem.remedy
 
 
 def test_enhanced_hu_is_not_looked_for_where_the_route_says_tags(native: list[Path]) -> None:
-    def fail(*_: object) -> Enhancement:
-        raise AssertionError
-
-    assert examine_series(native, min_slices=8, check_hu=False, measure=fail).accepted
+    assert examine_series(native, route=route("tags"), min_slices=8, rules=measuring(unreachable)).accepted
 
 
 def test_headers_that_refuse_spare_the_pixels(native: list[Path]) -> None:
     change(native, ContrastBolusAgent="ULTRAVIST")
 
-    def fail(*_: object) -> Enhancement:
-        raise AssertionError
-
-    assert examine_series(native, min_slices=8, measure=fail).code == "enhanced"
+    assert examine_series(native, route=route(), min_slices=8, rules=measuring(unreachable)).code == "enhanced"
 
 
 def test_pixels_that_cannot_be_decoded_are_refused(native: list[Path]) -> None:
     path = native[0]
     path.write_bytes(path.read_bytes()[:-100])
 
-    assert examine_series(native, min_slices=8).code == "pixels_unreadable"
+    assert examine_series(native, route=route(), min_slices=8).code == "pixels_unreadable"
 
 
 @pytest.mark.real_data
@@ -249,7 +259,7 @@ def test_pixels_that_cannot_be_decoded_are_refused(native: list[Path]) -> None:
 def test_real_series(real_data: Path, folder: str, code: str) -> None:
     paths = sorted(path for path in (real_data / folder).iterdir() if path.is_file() and path.suffix != ".txt")
 
-    assert examine_series(paths, min_slices=2).code == code
+    assert examine_series(paths, route=route(), min_slices=2).code == code
 
 
 @pytest.mark.real_data
@@ -263,4 +273,4 @@ def test_real_enhanced_series_is_recognised_without_its_tags(real_data: Path, tm
         paths.append(tmp_path / f"{number}.dcm")
         dataset.save_as(paths[-1])
 
-    assert examine_series(paths, min_slices=2).code == "enhanced_by_hu"
+    assert examine_series(paths, route=route(), min_slices=2).code == "enhanced_by_hu"

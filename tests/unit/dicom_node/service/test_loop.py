@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from dicom_node import loop
+from dicom_node.service import loop
 from dicom_node.service.loop import StepLoop
 
 SECONDS = 10.0
@@ -74,17 +74,13 @@ def test_reports_every_piece_of_work(start: Callable[..., StepLoop]) -> None:
     assert seen == ["step", "step"]
 
 
-def test_outlives_a_fault_and_recovers_before_the_next_try(
-    start: Callable[..., StepLoop], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_outlives_a_fault(start: Callable[..., StepLoop], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "_FAULT_WAIT_SECONDS", 0.0)
-    recovered = threading.Event()
     step = Step(OSError("disk full"), True)
 
-    running = start(step, recover=recovered.set)
+    running = start(step)
 
     assert step.used_up.wait(SECONDS)
-    assert recovered.is_set()
     assert running.fault is None
 
 

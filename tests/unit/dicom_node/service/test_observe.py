@@ -61,7 +61,7 @@ def test_of_a_warning_only_kind_and_place_reach_the_log(stream: io.StringIO) -> 
         warnings.warn("Invalid value 'Doe^John'", UserWarning, stacklevel=1)
 
     (line,) = lines(stream)
-    assert str(line["event"]).startswith("UserWarning at unit/test_observe.py:")
+    assert str(line["event"]).startswith("UserWarning at service/test_observe.py:")
     assert "Doe" not in stream.getvalue()
 
 

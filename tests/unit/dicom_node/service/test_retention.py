@@ -1,27 +1,16 @@
 """Retention: files go when their time is over, and never sooner."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from dicom_node.catalog import Catalog, JobState, Reason
+from dicom_node.catalog import Catalog, JobState
 from dicom_node.config import Settings, parse_settings
 from dicom_node.service.retention import RetentionStep
+from s2ldm_core.problem import Problem
 from tests.catalog_jobs import Clock, instance, job_in
 
 DAY = 86_400.0
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def catalog(tmp_path: Path, clock: Clock) -> Iterator[Catalog]:
-    with Catalog(tmp_path / "catalog.sqlite", clock=clock) as catalog:
-        yield catalog
 
 
 @pytest.fixture
@@ -55,7 +44,7 @@ def test_source_of_a_done_job_goes_after_its_days(
 def test_source_of_a_failed_job_stays(settings: Settings, catalog: Catalog, clock: Clock, tmp_path: Path) -> None:
     file = add_file(catalog, tmp_path / "0.dcm")
     job_id = job_in(catalog, clock, JobState.TRANSLATING)
-    catalog.fail_job(job_id, code="x", sentence="Failed.")
+    catalog.fail_job(catalog.get_job(job_id), Problem("x", "Failed."))
     clock.advance(1000 * DAY)
 
     RetentionStep(settings, catalog).run_once()
@@ -99,7 +88,7 @@ def test_quarantined_object_goes_and_its_row_stays(
         sop_instance_uid="1",
         path=file,
         size=9,
-        reason=Reason(code="not_dicom", sentence="Not DICOM."),
+        reason=Problem("not_dicom", "Not DICOM."),
     )
     clock.advance(91 * DAY)
 
@@ -111,7 +100,7 @@ def test_quarantined_object_goes_and_its_row_stays(
 
 def test_work_folder_goes_when_its_job_has_ended(settings: Settings, catalog: Catalog, clock: Clock) -> None:
     job_id = job_in(catalog, clock, JobState.TRANSLATING)
-    at_work, left = settings.work_dir / str(job_id), settings.work_dir / "99"
+    at_work, left = settings.work_dir / f"{job_id}.abc", settings.work_dir / "99.abc"
     at_work.mkdir(parents=True)
     left.mkdir()
 

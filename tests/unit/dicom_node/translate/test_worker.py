@@ -9,7 +9,8 @@ from pydicom import dcmread
 
 from dicom_node.translate.messages import Disposition, Failed, Load, Loaded, Progress, Translate, Translated
 from dicom_node.translate.worker import Worker
-from dicom_node.translation import TranslationRecord, training_statement
+from dicom_node.translation import TranslationRecord
+from s2ldm_core.translation import training_statement
 from tests.tiny_model import write_tiny_package
 
 
@@ -59,7 +60,8 @@ def test_result_is_on_disk_on_the_source_s_grid(
     assert result.dtype == np.int16
     assert padding is None
     assert np.array_equal(result[:, :4], hu[:, :4])  # air keeps its values
-    assert (record.model_name, record.phase, record.seed, record.training_statement) == (
+    made = record.translation
+    assert (made.model_name, made.phase, made.seed, made.training_statement) == (
         "tiny",
         "arterial",
         0,
@@ -112,8 +114,8 @@ def test_irregular_series_is_refused_with_the_core_s_reason(
     answer = worker.answer(request([*paths[:2], *paths[3:]], tmp_path / "work", package))
     assert isinstance(answer, Failed)
     assert answer.disposition is Disposition.REFUSE
-    assert answer.code == "irregular_spacing"
-    assert answer.sentence
+    assert answer.problem.code == "irregular_spacing"
+    assert answer.problem.sentence
 
 
 def test_too_few_slices_for_the_model_are_refused(
@@ -122,13 +124,13 @@ def test_too_few_slices_for_the_model_are_refused(
     package = write_tiny_package(tmp_path / "tiny", min_slices=7)
     answer = worker.answer(request(write_ct_series(hu), tmp_path / "work", package))
     assert isinstance(answer, Failed)
-    assert (answer.disposition, answer.code) == (Disposition.REFUSE, "too_few_slices")
+    assert (answer.disposition, answer.problem.code) == (Disposition.REFUSE, "too_few_slices")
 
 
 def test_unknown_model_fails_for_good(worker: Worker, write_ct_series: Any, hu: np.ndarray, tmp_path: Path) -> None:
     answer = worker.answer(request(write_ct_series(hu), tmp_path / "work", tmp_path / "nowhere"))
     assert isinstance(answer, Failed)
-    assert (answer.disposition, answer.code) == (Disposition.FAIL, "package_not_found")
+    assert (answer.disposition, answer.problem.code) == (Disposition.FAIL, "package_not_found")
 
 
 def test_changed_weights_fail_for_good(worker: Worker, write_ct_series: Any, hu: np.ndarray, tmp_path: Path) -> None:
@@ -137,7 +139,7 @@ def test_changed_weights_fail_for_good(worker: Worker, write_ct_series: Any, hu:
         file.write(b"\0")
     answer = worker.answer(request(write_ct_series(hu), tmp_path / "work", package))
     assert isinstance(answer, Failed)
-    assert (answer.disposition, answer.code) == (Disposition.FAIL, "package_changed")
+    assert (answer.disposition, answer.problem.code) == (Disposition.FAIL, "package_changed")
 
 
 def test_result_folder_that_cannot_be_written_may_pass(
@@ -146,7 +148,7 @@ def test_result_folder_that_cannot_be_written_may_pass(
     (tmp_path / "work").write_text("a file where the folder should be")
     answer = worker.answer(request(write_ct_series(hu), tmp_path / "work", package))
     assert isinstance(answer, Failed)
-    assert (answer.disposition, answer.code) == (Disposition.RETRY, "translate_disk")
+    assert (answer.disposition, answer.problem.code) == (Disposition.RETRY, "translate_disk")
 
 
 def test_training_statement_is_the_package_s_own_or_its_facts() -> None:

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from dicom_node.catalog import Catalog, DerivedInstance, JobState, NewInstance, Reason
+from dicom_node.catalog import Catalog, DerivedInstance, JobState, NewInstance, Verdict
 from dicom_node.config import Settings
 from dicom_node.errors import NodeError
 from dicom_node.service.health import HealthCheck, disk_problem, run_checks
 from dicom_node.service.observe import Metrics
 from dicom_node.web.app import create_app
 from dicom_node.web.server import WebServer
+from s2ldm_core.problem import Problem
 
 
 class Health:
@@ -76,12 +77,14 @@ def add_job(catalog: Catalog, number: int = 1) -> int:
 
 def add_delivery(catalog: Catalog) -> int:
     job_id = add_job(catalog)
-    catalog.accept_job(job_id, details={})
+    catalog.accept_job(catalog.get_job(job_id), details={})
     catalog.claim_job(JobState.QUEUED, JobState.TRANSLATING, "w")
-    catalog.finish_translation(job_id, result_path=Path("/r"), details={})
+    catalog.finish_translation(catalog.get_job(job_id), result_path=Path("/r"), details={})
     catalog.claim_job(JobState.TRANSLATED, JobState.DERIVING, "w")
     one = DerivedInstance(sop_instance_uid="2.25.1", sop_class_uid="1", path=Path("/d/1"))
-    catalog.finish_derivation(job_id, series_instance_uid="2.25.9", instances=[one], destinations=["pacs"])
+    catalog.finish_derivation(
+        catalog.get_job(job_id), series_instance_uid="2.25.9", instances=[one], destinations=["pacs"]
+    )
     return catalog.list_deliveries()[0].id
 
 
@@ -109,7 +112,7 @@ def test_readyz_is_503_and_names_the_part_that_is_not(client: TestClient, health
 
 def test_job_is_listed_with_its_state_and_reason(client: TestClient, catalog: Catalog) -> None:
     job_id = add_job(catalog)
-    catalog.refuse_job(job_id, code="gantry_tilt", sentence="Tilted.", remedy="Do not.")
+    catalog.refuse_job(catalog.get_job(job_id), Problem("gantry_tilt", "Tilted.", "Do not."))
 
     (job,) = client.get("/api/jobs").json()["items"]
 
@@ -132,7 +135,7 @@ def test_list_is_paged_newest_first(client: TestClient, catalog: Catalog) -> Non
 
 
 def test_list_is_filtered_by_state(client: TestClient, catalog: Catalog) -> None:
-    catalog.refuse_job(add_job(catalog, 1), code="x", sentence="No.")
+    catalog.refuse_job(catalog.get_job(add_job(catalog, 1)), Problem("x", "No."))
     add_job(catalog, 2)
 
     assert [job["id"] for job in client.get("/api/jobs", params={"state": "refused"}).json()["items"]] == [1]
@@ -154,7 +157,7 @@ def test_job_shows_its_deliveries(client: TestClient, catalog: Catalog) -> None:
 
 def test_delivery_shows_the_status_of_every_instance(client: TestClient, catalog: Catalog) -> None:
     delivery_id = add_delivery(catalog)
-    catalog.set_instance_status(delivery_id, "2.25.1", 0xA700, comment="full")
+    catalog.set_answer(catalog.get_delivery(delivery_id), "2.25.1", Verdict.RETRIABLE, status=0xA700, comment="full")
 
     delivery = client.get(f"/api/deliveries/{delivery_id}").json()
 
@@ -185,7 +188,7 @@ def test_routes_are_listed(client: TestClient) -> None:
 
 
 def test_rejected_peers_are_listed(client: TestClient, catalog: Catalog) -> None:
-    reason = Reason(code="unknown_called_ae", sentence="No such route.")
+    reason = Problem("unknown_called_ae", "No such route.")
     catalog.note_rejected_peer(calling_ae="PACS", called_ae="CECT_AR", peer="10.0.0.5", reason=reason)
 
     (peer,) = client.get("/api/rejected-peers").json()
@@ -226,7 +229,7 @@ def test_overview_counts_series_still_being_received(client: TestClient, catalog
 
 
 def test_overview_shows_what_a_peer_wrote_as_text(client: TestClient, catalog: Catalog) -> None:
-    reason = Reason(code="x", sentence="No.")
+    reason = Problem("x", "No.")
     catalog.note_rejected_peer(calling_ae="<b>PACS</b>", called_ae="X", peer="h", reason=reason)
 
     assert "&lt;b&gt;PACS&lt;/b&gt;" in client.get("/").text
@@ -257,6 +260,14 @@ def test_metrics_show_the_catalogs_state(client: TestClient, catalog: Catalog) -
     assert 's2ldm_series{state="complete"} 1.0' in text
     assert 's2ldm_deliveries{destination="pacs",state="pending"} 1.0' in text
     assert "s2ldm_disk_free_bytes" in text
+
+
+def test_metrics_show_the_process_and_its_python(client: TestClient) -> None:
+    text = client.get("/metrics").text
+
+    assert "process_resident_memory_bytes " in text
+    assert "process_open_fds " in text
+    assert "python_info{" in text
 
 
 def test_two_sets_of_metrics_do_not_meet(catalog: Catalog, tmp_path: Path) -> None:

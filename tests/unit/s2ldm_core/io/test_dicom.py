@@ -80,10 +80,10 @@ def test_several_series_need_a_choice(write_ct_series: CTSeriesWriter, tmp_path:
     first = write_ct_series(HU, folder="both/a".replace("/", "-"))
     second = write_ct_series(HU + 1, folder="b")
     both = [*first, *second]
-    assert _code(both) == "SEVERAL_SERIES"
+    assert _code(both) == "several_series"
     chosen = dcmread(second[0]).SeriesInstanceUID
     assert np.array_equal(read_volume(both, series_uid=chosen).hu, HU + 1)
-    assert _code(both, series_uid="1.2.3") == "SERIES_NOT_FOUND"
+    assert _code(both, series_uid="1.2.3") == "series_not_found"
 
 
 def test_rescale_is_applied_slice_by_slice(make_ct_slice: SliceMaker, tmp_path: Path) -> None:
@@ -174,15 +174,15 @@ def test_headers_with_gaps_and_oddities_are_read(
 @pytest.mark.parametrize(
     ("attributes", "code"),
     [
-        ({"RescaleType": "US"}, "NOT_HU"),
-        ({"RescaleSlope": None}, "NOT_HU"),
-        ({"RescaleSlope": 0}, "NOT_HU"),
-        ({"SamplesPerPixel": 3}, "NOT_HU"),
-        ({"Modality": "MR"}, "NO_CT_FILES"),
-        ({"NumberOfFrames": 2}, "MULTI_FRAME"),
-        ({"PixelSpacing": None}, "GEOMETRY_MISSING"),
-        ({"PixelData": b"\0\0"}, "PIXELS_UNREADABLE"),
-        ({"Rows": 65535, "Columns": 65535}, "VOLUME_TOO_LARGE"),
+        ({"RescaleType": "US"}, "not_hu"),
+        ({"RescaleSlope": None}, "not_hu"),
+        ({"RescaleSlope": 0}, "not_hu"),
+        ({"SamplesPerPixel": 3}, "not_hu"),
+        ({"Modality": "MR"}, "no_ct_files"),
+        ({"NumberOfFrames": 2}, "multi_frame"),
+        ({"PixelSpacing": None}, "geometry_missing"),
+        ({"PixelData": b"\0\0"}, "pixels_unreadable"),
+        ({"Rows": 65535, "Columns": 65535}, "volume_too_large"),
     ],
 )
 def test_a_series_that_cannot_be_used_says_why(
@@ -192,26 +192,26 @@ def test_a_series_that_cannot_be_used_says_why(
 
 
 def test_an_empty_folder_has_no_ct(tmp_path: Path) -> None:
-    assert _code(tmp_path) == "NO_CT_FILES"
+    assert _code(tmp_path) == "no_ct_files"
 
 
 def test_an_empty_list_has_no_ct() -> None:
-    assert _code([]) == "NO_CT_FILES"
+    assert _code([]) == "no_ct_files"
 
 
 def test_a_path_that_is_not_there(tmp_path: Path) -> None:
-    assert _code(tmp_path / "nothing") == "FILE_NOT_FOUND"
+    assert _code(tmp_path / "nothing") == "file_not_found"
 
 
 def test_a_listed_file_that_is_not_dicom_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("notes")
-    assert _code([tmp_path / "notes.txt"]) == "NOT_DICOM"
+    assert _code([tmp_path / "notes.txt"]) == "not_dicom"
 
 
 def test_a_file_cut_short_says_so(write_ct_series: CTSeriesWriter) -> None:
     path = write_ct_series(HU)[2]
     path.write_bytes(path.read_bytes()[:-100])
-    assert _code(path.parent) == "PIXELS_UNREADABLE"
+    assert _code(path.parent) == "pixels_unreadable"
 
 
 def test_damage_in_the_header_is_an_error_not_a_crash(tmp_path: Path, write_ct_series: CTSeriesWriter) -> None:
@@ -231,10 +231,10 @@ def test_an_element_of_unknown_type_makes_the_file_unreadable(write_ct_series: C
     modality = b"\x08\x00\x60\x00CS"
     assert content.count(modality) == 1
     path.write_bytes(content.replace(modality, b"\x08\x00\x60\x00ES"))
-    assert _code(path.parent) == "FILE_UNREADABLE"
+    assert _code(path.parent) == "file_unreadable"
 
 
-@pytest.mark.parametrize(("text", "code"), [(b"1..5", "GEOMETRY_INVALID"), (b"1e99", "GANTRY_TILT")])
+@pytest.mark.parametrize(("text", "code"), [(b"1..5", "geometry_invalid"), (b"1e99", "gantry_tilt")])
 def test_an_impossible_position_is_a_reason_not_a_crash(
     write_ct_series: CTSeriesWriter, text: bytes, code: str
 ) -> None:
@@ -281,19 +281,19 @@ def test_real_series_are_read(
 @pytest.mark.parametrize(
     ("path", "code"),
     [
-        ("series/ncct-head-ge-tilt", "GANTRY_TILT"),
-        ("odd/J2K_pixelrep_mismatch.dcm", "SINGLE_SLICE"),
-        ("odd/duplicate-position", "DUPLICATE_POSITIONS"),
-        ("odd/enhanced", "SEVERAL_SERIES"),
-        ("odd/enhanced/eCT_Supplemental.dcm", "MULTI_FRAME"),
-        ("odd/enhanced/23x38x3/mf.dcm", "MULTI_FRAME"),
-        ("odd/nonsquare-oriented", "NOT_HU"),
-        ("odd/philips-phantom-nonaxial", "SEVERAL_SERIES"),
-        ("odd/philips-phantom-nonaxial/examsummary_S4010_I40", "GEOMETRY_MISSING"),
-        ("odd/philips-phantom-nonaxial/localizer_S1000_I10", "SINGLE_SLICE"),
-        ("odd/same-position-2x", "DUPLICATE_POSITIONS"),
-        ("odd/tiny-study-98892001", "SEVERAL_SERIES"),
-        ("odd/tiny-study-98892001/CT2N", "MIXED_ORIENTATION"),
+        ("series/ncct-head-ge-tilt", "gantry_tilt"),
+        ("odd/J2K_pixelrep_mismatch.dcm", "single_slice"),
+        ("odd/duplicate-position", "duplicate_positions"),
+        ("odd/enhanced", "several_series"),
+        ("odd/enhanced/eCT_Supplemental.dcm", "multi_frame"),
+        ("odd/enhanced/23x38x3/mf.dcm", "multi_frame"),
+        ("odd/nonsquare-oriented", "not_hu"),
+        ("odd/philips-phantom-nonaxial", "several_series"),
+        ("odd/philips-phantom-nonaxial/examsummary_S4010_I40", "geometry_missing"),
+        ("odd/philips-phantom-nonaxial/localizer_S1000_I10", "single_slice"),
+        ("odd/same-position-2x", "duplicate_positions"),
+        ("odd/tiny-study-98892001", "several_series"),
+        ("odd/tiny-study-98892001/CT2N", "mixed_orientation"),
     ],
 )
 def test_real_files_that_are_no_volume_say_why(real_data: Path, path: str, code: str) -> None:

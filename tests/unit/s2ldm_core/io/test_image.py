@@ -43,20 +43,20 @@ def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
     target = tmp_path / "volume.mha"
     target.mkdir()
     (target / "old").touch()
-    with pytest.raises(VolumeError, match="FILE_UNWRITABLE"):
+    with pytest.raises(VolumeError, match="file_unwritable"):
         write_volume(_volume(), target)
     assert [path.name for path in tmp_path.iterdir()] == ["volume.mha"]
 
 
 def test_an_unknown_ending_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(VolumeError, match="UNKNOWN_FORMAT"):
+    with pytest.raises(VolumeError, match="unknown_format"):
         write_volume(_volume(), tmp_path / "volume.png")
 
 
 def test_a_sheared_grid_is_refused(tmp_path: Path) -> None:
     affine = np.eye(4)
     affine[1, 2] = 0.3
-    with pytest.raises(VolumeError, match="SHEARED_AFFINE"):
+    with pytest.raises(VolumeError, match="sheared_affine"):
         write_volume(Volume(hu=np.zeros((2, 2, 2)), affine=affine), tmp_path / "volume.nii")
 
 
@@ -81,11 +81,11 @@ def test_a_single_time_point_is_a_volume(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("array", "vector", "code"),
     [
-        (np.full((3, 4, 5), 40, dtype=np.uint8), False, "NOT_HU"),
-        (np.full((3, 4, 5), 40, dtype=np.int16), False, "NOT_HU"),
-        (np.full((3, 4, 5, 3), -40, dtype=np.int16), True, "NOT_HU"),
-        (np.full((4, 5), -40, dtype=np.int16), False, "NOT_3D"),
-        (np.full((1, 4, 5), -40, dtype=np.int16), False, "NOT_3D"),
+        (np.full((3, 4, 5), 40, dtype=np.uint8), False, "not_hu"),
+        (np.full((3, 4, 5), 40, dtype=np.int16), False, "not_hu"),
+        (np.full((3, 4, 5, 3), -40, dtype=np.int16), True, "not_hu"),
+        (np.full((4, 5), -40, dtype=np.int16), False, "not_3d"),
+        (np.full((1, 4, 5), -40, dtype=np.int16), False, "not_3d"),
     ],
 )
 def test_images_that_are_no_ct_volume_say_why(tmp_path: Path, array: np.ndarray, vector: bool, code: str) -> None:
@@ -98,13 +98,13 @@ def test_images_that_are_no_ct_volume_say_why(tmp_path: Path, array: np.ndarray,
 def test_several_time_points_are_refused(tmp_path: Path) -> None:
     image = sitk.GetImageFromArray(np.full((3, 4, 5), -50, dtype=np.int16))
     sitk.WriteImage(sitk.JoinSeries([image, image]), str(tmp_path / "volume.mha"))
-    with pytest.raises(VolumeError, match="NOT_3D"):
+    with pytest.raises(VolumeError, match="not_3d"):
         read_volume(tmp_path / "volume.mha")
 
 
 def test_a_damaged_file_is_unreadable(tmp_path: Path) -> None:
     (tmp_path / "volume.nii.gz").write_bytes(b"\x1f\x8b not a gzip")
-    with pytest.raises(VolumeError, match="FILE_UNREADABLE"):
+    with pytest.raises(VolumeError, match="file_unreadable"):
         read_volume(tmp_path / "volume.nii.gz")
 
 
@@ -126,5 +126,5 @@ def test_real_volumes_are_read(real_data: Path, name: str, shape: tuple[int, int
 
 @pytest.mark.real_data
 def test_a_real_image_in_grey_levels_is_refused(real_data: Path) -> None:
-    with pytest.raises(VolumeError, match="NOT_HU"):
+    with pytest.raises(VolumeError, match="not_hu"):
         read_volume(real_data / "volumes" / "CT_pitch_oblique_uint8.nii.gz")

@@ -276,5 +276,5 @@ def test_impossible_phantom_is_refused(arguments: dict[str, object]) -> None:
 
 
 def test_unknown_phase_is_refused(fine: Phantom) -> None:
-    with pytest.raises(PhantomError, match="PHANTOM_PHASE"):
+    with pytest.raises(PhantomError, match="phantom_phase"):
         fine.hu("portal-ish")

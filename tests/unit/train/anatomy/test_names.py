@@ -92,6 +92,17 @@ def test_all_117_classes_of_totalsegmentator_are_known() -> None:
         ("Sacrum-L5-IntervertebralDisc", "disc"),
         ("left external oblique muscle", "oblique_muscles"),
         ("autochthon_right", "paraspinal"),
+        ("oral_contrast_or_dense_bowel_content", "oral_contrast"),
+        ("portal_branches_in_liver", "portal_vein"),
+        ("kidney_sinus", "renal_sinus_fat"),
+        ("heart_blood_pool", "left_ventricle"),
+        ("bowel", "small_bowel"),
+        ("visceral_or_intermuscular_fat", "visceral_fat"),
+        ("dense_unlabelled (derived, > 180 HU: bone OR contrast-filled vessel/vein)", "dense"),
+        ("other_bone_or_metal", "pelvic_bone"),
+        ("atelectatic_lung_base", "consolidation"),
+        ("urinary_contrast", "calcification"),
+        ("enhancing_mediastinal_tissue", "lymph_node"),
     ],
 )
 def test_a_name_leads_to_its_tissue(name: str, expected: str) -> None:
@@ -101,4 +112,4 @@ def test_a_name_leads_to_its_tissue(name: str, expected: str) -> None:
 def test_an_unknown_name_is_refused_by_name() -> None:
     with pytest.raises(AnatomyError, match="flux capacitor") as refusal:
         structure("flux capacitor")
-    assert refusal.value.code == "LABEL_UNKNOWN"
+    assert refusal.value.code == "label_unknown"

@@ -102,7 +102,7 @@ def test_a_simulated_scan_needs_a_native_ct() -> None:
     without = prepare("a", label_map(8), NAMES, spacing_mm=SPACING_MM)
     with pytest.raises(AnatomyError) as refusal:
         AnatomyScan(without, seed=1, mode="simulated", shape=SHAPE, spacing_mm=GRID_MM)
-    assert refusal.value.code == "NO_NATIVE_CT"
+    assert refusal.value.code == "no_native_ct"
 
 
 def test_the_same_seed_gives_the_same_pair(subject: Any, painted: Any) -> None:

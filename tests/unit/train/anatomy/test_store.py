@@ -77,10 +77,10 @@ def test_only_painted_pairs_when_so_asked(anatomy: Any, tmp_path: Path) -> None:
 def test_an_unknown_subject_and_an_empty_folder_are_refused(anatomy: Any, tmp_path: Path) -> None:
     with pytest.raises(TrainError, match="nobody") as unknown:
         make_anatomy_store(tmp_path, anatomy=anatomy, seeds=[0], phases=("venous",), subjects=("nobody",))
-    assert unknown.value.code == "SUBJECT_UNKNOWN"
+    assert unknown.value.code == "subject_unknown"
     with pytest.raises(TrainError) as empty:
         find_subjects(tmp_path)
-    assert empty.value.code == "ANATOMY_MISSING"
+    assert empty.value.code == "anatomy_missing"
 
 
 def test_a_ct_on_another_grid_is_refused_by_name(tmp_path: Path) -> None:
@@ -88,4 +88,4 @@ def test_a_ct_on_another_grid_is_refused_by_name(tmp_path: Path) -> None:
     write_image(np.zeros((24, 56, 70), np.int16), tmp_path / "one" / "ct.nii.gz")
     with pytest.raises(TrainError, match=r"ct\.nii\.gz") as refusal:
         read_subject(find_subjects(tmp_path)[0])
-    assert refusal.value.code == "ANATOMY_GRID"
+    assert refusal.value.code == "anatomy_grid"

@@ -52,9 +52,9 @@ def test_slices_above_a_liver_without_lungs_are_left_out() -> None:
 @pytest.mark.parametrize(
     ("change", "code"),
     [
-        (lambda ids: {"ids": ids, "names": {**NAMES, 4: "zaphod"}}, "LABEL_UNKNOWN"),
-        (lambda ids: {"ids": np.where(ids == 4, 99, ids), "names": NAMES}, "LABEL_UNNAMED"),
-        (lambda ids: {"ids": np.zeros_like(ids), "names": NAMES}, "ANATOMY_EMPTY"),
+        (lambda ids: {"ids": ids, "names": {**NAMES, 4: "zaphod"}}, "label_unknown"),
+        (lambda ids: {"ids": np.where(ids == 4, 99, ids), "names": NAMES}, "label_unnamed"),
+        (lambda ids: {"ids": np.zeros_like(ids), "names": NAMES}, "anatomy_empty"),
     ],
 )
 def test_a_wrong_map_is_refused_with_its_reason(change: Any, code: str) -> None:

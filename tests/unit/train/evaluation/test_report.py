@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from test_evaluation import Cylinders, _systems
 
 from s2ldm_core.volume import Volume
+from tests.unit.train.evaluation.test_evaluation import Cylinders, _systems
 from train.evaluation import Candidate, Evaluation, Report
 from train.evaluation.page import viewer_data
 from train.evaluation.scores import METRICS

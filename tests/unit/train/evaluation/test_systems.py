@@ -127,10 +127,10 @@ def test_without_fine_tuning_the_shipped_autoencoder_is_the_ceiling(tmp_path: Pa
 @pytest.mark.parametrize(
     ("label", "network", "code"),
     [
-        ("else", {}, "CEILING_UNKNOWN"),
-        ("S2LDM", {"autoencoder": {**NETWORK["autoencoder"], "latent": 3}}, "CEILING_DIFFERS"),
-        ("U-Net", {}, "CEILING_DIFFERS"),
-        ("S2LDM", None, "CEILING_MISSING"),
+        ("else", {}, "ceiling_unknown"),
+        ("S2LDM", {"autoencoder": {**NETWORK["autoencoder"], "latent": 3}}, "ceiling_differs"),
+        ("U-Net", {}, "ceiling_differs"),
+        ("S2LDM", None, "ceiling_missing"),
     ],
 )
 def test_a_run_that_is_not_the_packages_own_is_refused(
@@ -198,9 +198,9 @@ def test_the_command_evaluates_a_store_and_writes_its_report(
 @pytest.mark.parametrize(
     ("options", "code"),
     [
-        (("--samples", "1"), "SAMPLES_TOO_FEW"),
-        (("--window", "200", "-200"), "WINDOW_EMPTY"),
-        (("a=demo", "a=demo"), "LABEL_TWICE"),
+        (("--samples", "1"), "samples_too_few"),
+        (("--window", "200", "-200"), "window_empty"),
+        (("a=demo", "a=demo"), "label_twice"),
     ],
 )
 def test_the_command_refuses_what_makes_no_sense(options: Any, code: str) -> None:

@@ -44,7 +44,7 @@ def test_what_is_wrong_is_named(tmp_path: Path, change: Any, named: str) -> None
     path.write_text(yaml.safe_dump(_plain(values)))
     with pytest.raises(TrainError, match=named) as caught:
         load_config(path)
-    assert caught.value.code == "CONFIG_INVALID"
+    assert caught.value.code == "config_invalid"
 
 
 def _plain(value: Any):
@@ -101,7 +101,7 @@ def test_a_wrong_override_is_named(tmp_path: Path, override: str, named: str) ->
 
 def test_a_missing_file_and_one_without_keys_are_told_apart(tmp_path: Path) -> None:
     _files(tmp_path, empty="")
-    for name, code in (("none", "CONFIG_MISSING"), ("empty", "CONFIG_INVALID")):
+    for name, code in (("none", "config_missing"), ("empty", "config_invalid")):
         with pytest.raises(TrainError) as caught:
             load_config(tmp_path / f"{name}.yaml")
         assert caught.value.code == code

@@ -118,7 +118,7 @@ def test_a_run_that_another_process_trains_is_refused(store: Any, tmp_path: Path
     fit.run.mkdir(parents=True)
     with FileLock(fit.run / ".lock"), pytest.raises(TrainError, match="Another process is training") as caught:
         fit.fit()
-    assert caught.value.code == "RUN_BUSY"
+    assert caught.value.code == "run_busy"
 
 
 def test_two_processes_take_the_steps_of_one_with_twice_the_batch(store: Any, tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ def test_other_data_than_the_run_began_with_are_refused(tmp_path: Path) -> None:
     write_pair(tmp_path / "store", 1)
     with pytest.raises(TrainError, match="is not the one that the run") as caught:
         Fit(config).fit()
-    assert caught.value.code == "DATA_CHANGED"
+    assert caught.value.code == "data_changed"
 
 
 def test_cases_of_the_other_splits_are_not_trained_on(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def test_embeddings_spread_evenly_have_a_spread_of_one() -> None:
 def test_what_is_not_finite_is_named_with_its_step(loss: Any, norm: Any, parts: Any, named: str) -> None:
     with pytest.raises(TrainError, match=f"step 7 of stage diffusion: {named}") as caught:
         require_finite(loss, norm, parts=parts, stage="diffusion", step=7, run="runs/x")
-    assert caught.value.code == "LOSS_NOT_FINITE"
+    assert caught.value.code == "loss_not_finite"
 
 
 def test_finite_numbers_pass() -> None:

@@ -187,7 +187,7 @@ def test_coltea_names_that_do_not_run_alike_are_refused(phases: dict[str, Path],
     native, arterial = (read_scan(candidates[phase].series, root=tmp_path) for phase in ("native", "arterial"))
     with pytest.raises(TrainError) as caught:
         aligned_by_name(arterial, native)
-    assert caught.value.code == "NAMES_DISAGREE"
+    assert caught.value.code == "names_disagree"
 
 
 def test_coltea_arrays_are_hu_plus_1024_with_the_spacing_beside_them(phases: dict[str, Path], tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_coltea_arrays_are_hu_plus_1024_with_the_spacing_beside_them(phases: dic
     (series,) = find_series(tmp_path)
     with pytest.raises(TrainError) as caught:
         read_scan(series, root=tmp_path)
-    assert caught.value.code == "GEOMETRY_UNKNOWN"
+    assert caught.value.code == "geometry_unknown"
     (tmp_path / "geometry.json").write_text(json.dumps({"spacing_mm": list(volume.spacing_mm)}), encoding="utf-8")
     read = read_scan(series, root=tmp_path)
     assert np.abs(read.hu - volume.hu).max() <= 1.0
@@ -224,7 +224,7 @@ def test_a_table_in_vindr_columns_names_the_phases(phases: dict[str, Path], tmp_
     (pairing,), _ = _by_names(candidates)
     assert pairing.patient == "1.2.3"
     assert _paired_places(pairing) == {phase: f"1.2.3/{phase[::-1]}" for phase in phases}
-    assert [(one.code, one.place) for one in missing] == [("SERIES_MISSING", "1.2.3.999")]
+    assert [(one.code, one.place) for one in missing] == [("series_missing", "1.2.3.999")]
 
 
 def test_a_table_with_a_column_per_phase_takes_paths_and_splits(phases: dict[str, Path], tmp_path: Path) -> None:
@@ -242,7 +242,7 @@ def test_a_table_without_phases_is_refused_naming_its_columns(tmp_path: Path) ->
     table.write_text("who,what\na,b\n", encoding="utf-8")
     with pytest.raises(TrainError, match="who, what") as caught:
         read_table(table, [], root=tmp_path)
-    assert caught.value.code == "TABLE_COLUMNS"
+    assert caught.value.code == "table_columns"
 
 
 def test_what_goes_into_no_case_is_listed_with_its_reason(
@@ -261,10 +261,10 @@ def test_what_goes_into_no_case_is_listed_with_its_reason(
     pairings, rejected = _by_names(lay_out(find_series(root), layout="phase-folders", root=root))
     assert [one.patient for one in pairings] == ["A"]
     assert {(one.place, one.code) for one in rejected} == {
-        ("A/native again", "NOT_CHOSEN"),
-        ("A/native scout", "NOT_A_VOLUME"),
-        ("A/delayed", "PHASE_NOT_ASKED"),
-        ("B/venous", "NO_NATIVE"),
+        ("A/native again", "not_chosen"),
+        ("A/native scout", "not_a_volume"),
+        ("A/delayed", "phase_not_asked"),
+        ("B/venous", "no_native"),
     }
     assert all(one.reason for one in rejected)
 
@@ -279,7 +279,7 @@ def test_series_of_different_regions_are_not_paired(phases: dict[str, Path], tmp
         dataset.save_as(file)
     pairings, rejected = _by_names(lay_out(find_series(tmp_path), layout="phase-folders", root=tmp_path))
     assert pairings == []
-    assert {one.code for one in rejected} == {"NO_OVERLAP", "NO_CONTRAST"}
+    assert {one.code for one in rejected} == {"no_overlap", "no_contrast"}
 
 
 def test_a_copy_of_a_series_is_told_and_not_read_twice(phases: dict[str, Path], tmp_path: Path) -> None:

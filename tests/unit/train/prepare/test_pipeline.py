@@ -150,25 +150,25 @@ def test_the_command_tells_what_was_made_and_how_well_it_fits(studies: Path, sto
 def test_other_options_into_the_same_store_are_refused(studies: Path, store: Path) -> None:
     with pytest.raises(TrainError, match="registration was none, is rigid") as caught:
         prepare(studies, store, options=PrepareOptions(registration="rigid", phases=("venous",), spacing_mm=GRID))
-    assert caught.value.code == "STORE_OPTIONS"
+    assert caught.value.code == "store_options"
 
 
 def test_a_tree_without_ct_says_so(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     with pytest.raises(TrainError) as caught:
         prepare(tmp_path / "in", tmp_path / "out", options=PLAIN)
-    assert caught.value.code == "STUDIES_EMPTY"
+    assert caught.value.code == "studies_empty"
 
 
 @pytest.mark.parametrize(
     ("words", "code"),
     [
-        ({"phases": "arterial,late"}, "OPTION_PHASE"),
-        ({"layout": "nested"}, "OPTION_LAYOUT"),
-        ({"registration": "elastic"}, "OPTION_REGISTRATION"),
-        ({"split": "0.7/0.7/0"}, "OPTION_SPLIT"),
-        ({"split": "most"}, "OPTION_SPLIT"),
-        ({"window_hu": (200.0, -200.0)}, "OPTION_WINDOW"),
+        ({"phases": "arterial,late"}, "option_phase"),
+        ({"layout": "nested"}, "option_layout"),
+        ({"registration": "elastic"}, "option_registration"),
+        ({"split": "0.7/0.7/0"}, "option_split"),
+        ({"split": "most"}, "option_split"),
+        ({"window_hu": (200.0, -200.0)}, "option_window"),
     ],
 )
 def test_options_that_cannot_be_are_refused_by_name(words: dict[str, object], code: str) -> None:

@@ -75,18 +75,18 @@ def test_less_mutual_information_alone_is_interpolation_and_no_reason() -> None:
 @pytest.mark.parametrize(
     ("code", "change"),
     [
-        ("MISALIGNED_FAT", {"after": replace(GOOD.after, fat_hu=60.0)}),
-        ("MISALIGNED_BONE", {"after": replace(GOOD.after, bone_edge_hu=250.0)}),
-        ("REGISTRATION_WORSE", {"after": replace(GOOD.after, mutual_information=0.7, fat_hu=42.0)}),
-        ("FOLDING", {"folding": 0.05}),
-        ("SHORT_COVERAGE", {"covered": 0.3}),
-        ("NOT_ENHANCED", {"enhanced_hu": 10.0}),
+        ("misaligned_fat", {"after": replace(GOOD.after, fat_hu=60.0)}),
+        ("misaligned_bone", {"after": replace(GOOD.after, bone_edge_hu=250.0)}),
+        ("registration_worse", {"after": replace(GOOD.after, mutual_information=0.7, fat_hu=42.0)}),
+        ("folding", {"folding": 0.05}),
+        ("short_coverage", {"covered": 0.3}),
+        ("not_enhanced", {"enhanced_hu": 10.0}),
     ],
 )
 def test_a_bad_pair_is_refused_with_its_reason(code: str, change: dict[str, object]) -> None:
     refused = refusal(replace(GOOD, **change))  # type: ignore[arg-type]
     assert refused is not None
-    assert refused[0] == code
+    assert refused.code == code
 
 
 def test_the_record_says_by_how_much_boundary_errors_fall_and_has_no_nan() -> None:

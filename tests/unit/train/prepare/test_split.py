@@ -71,4 +71,4 @@ def test_a_damaged_ledger_is_an_error_not_a_new_split(tmp_path: Path) -> None:
     (tmp_path / "ledger.json").write_text("{", encoding="utf-8")
     with pytest.raises(TrainError) as caught:
         Ledger.open(tmp_path)
-    assert caught.value.code == "LEDGER_UNREADABLE"
+    assert caught.value.code == "ledger_unreadable"

@@ -1,19 +1,22 @@
-"""The node's handle on its translation worker: start, ask, wait with a deadline, and notice when it dies."""
+"""``local``: one warm worker process on this machine, started, asked, watched and ended."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from multiprocessing import connection as mp_connection
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
+from typing import ClassVar
 
 from dicom_node.errors import TranslateError
-from dicom_node.translate.messages import Failed, Loaded, Progress, Request, Translated
-from dicom_node.translate.worker import serve
+from dicom_node.section import Section
+from dicom_node.translate.messages import Disposition, Failed, Load, Loaded, Progress, Request, Translate, Translated
+from s2ldm_core.problem import Problem
 
 _POLL_SECONDS = 0.25
 _STOP_SECONDS = 5.0
+_LOAD_TIMEOUT_SECONDS = 600.0
 
 
 class WorkerDiedError(TranslateError):
@@ -26,6 +29,82 @@ class WorkerTimeoutError(TranslateError):
 
 class WorkerInterruptedError(TranslateError):
     """The node wanted the worker to stop."""
+
+
+class LocalExecutor:
+    """Translates in a worker process, which is started again when it died or hung."""
+
+    settings_type: ClassVar[type[Section] | None] = None
+
+    def __init__(self, settings: None = None) -> None:
+        self._worker = WorkerProcess()
+        self._warm = False
+
+    @property
+    def ready(self) -> bool:
+        """See `dicom_node.translate.executors.Executor`."""
+        return self._warm and self._worker.alive
+
+    @property
+    def worker_pid(self) -> int | None:
+        """The worker's process ID, while it runs."""
+        return self._worker.pid if self._worker.alive else None
+
+    def warm_up(self, models: Sequence[Load], *, should_stop: Callable[[], bool]) -> dict[str, Problem]:
+        """See `dicom_node.translate.executors.Executor`."""
+        self._warm = False
+        problems: dict[str, Problem] = {}
+        for load in models:
+            try:
+                answer = self._ask(load, should_stop=should_stop, timeout_seconds=_LOAD_TIMEOUT_SECONDS)
+            except WorkerInterruptedError:
+                return problems
+            except TranslateError as error:
+                problems[load.model] = error.problem
+                continue
+            if isinstance(answer, Failed):
+                problems[load.model] = answer.problem
+        self._warm = not problems
+        return problems
+
+    def translate(
+        self,
+        request: Translate,
+        *,
+        on_progress: Callable[[Progress], None],
+        should_stop: Callable[[], bool],
+        timeout_seconds: float,
+    ) -> Translated | Failed | None:
+        """See `dicom_node.translate.executors.Executor`."""
+        try:
+            answer = self._ask(
+                request, on_progress=on_progress, should_stop=should_stop, timeout_seconds=timeout_seconds
+            )
+        except WorkerInterruptedError:
+            return None
+        except TranslateError as error:
+            died = isinstance(error, WorkerDiedError)
+            return Failed(problem=error.problem, disposition=Disposition.RETRY if died else Disposition.FAIL)
+        return None if isinstance(answer, Loaded) else answer
+
+    def stop(self) -> None:
+        """See `dicom_node.translate.executors.Executor`."""
+        self._warm = False
+        self._worker.stop()
+
+    def _ask(
+        self,
+        request: Request,
+        *,
+        on_progress: Callable[[Progress], None] = lambda _: None,
+        should_stop: Callable[[], bool],
+        timeout_seconds: float,
+    ) -> Loaded | Translated | Failed:
+        self._warm = self._warm and self._worker.alive
+        self._worker.start()
+        return self._worker.ask(
+            request, timeout_seconds=timeout_seconds, on_progress=on_progress, should_stop=should_stop
+        )
 
 
 class WorkerProcess:
@@ -51,6 +130,8 @@ class WorkerProcess:
 
     def start(self) -> None:
         """Start the process unless it runs."""
+        from dicom_node.translate.worker import serve
+
         if self.alive:
             return
         self.kill()

@@ -1,18 +1,12 @@
 """What a peer's answers mean for a delivery: stored, try again, or never (PS3.4 B.2.3, PS3.7 C, PS3.8 9.3.4)."""
 
-from enum import StrEnum
+from dicom_node.states import Verdict
 
-from dicom_node.catalog import is_accepted
-
-
-class Verdict(StrEnum):
-    """What to do after one C-STORE response."""
-
-    ACCEPTED = "accepted"
-    RETRIABLE = "retriable"
-    PERMANENT = "permanent"
-
-
+#: The peer has the object: success and the Storage warnings (PS3.4 B.2.3: 0xB000 coercion, 0xB006 elements discarded,
+#: 0xB007 data set does not match SOP class), and duplicate SOP Instance (PS3.7 C.5). The last is what some peers answer
+#: when a lost response made us send again: the UIDs of derived instances are the node's own and stand for one content,
+#: so what the peer holds under them is the object.
+_ACCEPTED = frozenset({0x0000, 0x0111, 0xB000, 0xB006, 0xB007})
 #: Failures that say nothing about the object: processing failure, resource limitation (PS3.7 C.5).
 _PASSING = frozenset({0x0110, 0x0213})
 
@@ -23,7 +17,7 @@ def verdict(status: int | None) -> Verdict:
     Out of resources (0xA7xx) may pass. Wrong SOP class (0xA9xx), cannot understand (0xCxxx), not authorised (0x0124)
     and every other refusal will not, until somebody changes something.
     """
-    if is_accepted(status):
+    if status in _ACCEPTED:
         return Verdict.ACCEPTED
     if status is None or status in _PASSING or status & 0xFF00 == 0xA700:
         return Verdict.RETRIABLE

@@ -4,13 +4,14 @@ import socket
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 from pydicom.uid import UID
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.events import Event
 
+from dicom_node.deliver.destinations.dicom.destination import DicomSettings
 from dicom_node.errors import DeliverError, RetriableDeliverError
 
 #: Largest PDU offered to the peer, in bytes; what we send is cut to what the peer offers.
@@ -18,28 +19,9 @@ MAX_PDU_BYTES = 262_144
 _TRANSIENT_REJECTION = 0x02
 
 
-class Peer(Protocol):
-    """A destination, as in the configuration."""
-
-    @property
-    def ae_title(self) -> str: ...
-
-    @property
-    def host(self) -> str: ...
-
-    @property
-    def port(self) -> int: ...
-
-    @property
-    def connect_timeout_seconds(self) -> float: ...
-
-    @property
-    def response_timeout_seconds(self) -> float: ...
-
-
 @contextmanager
 def open_association(
-    destination: Peer, *, calling_ae: str, contexts: Sequence[tuple[UID, tuple[UID, ...]]]
+    destination: DicomSettings, *, calling_ae: str, contexts: Sequence[tuple[UID, tuple[UID, ...]]]
 ) -> Iterator[Association]:
     """An established association, released at the end (aborted after an error)."""
     entity = AE(ae_title=calling_ae)
@@ -98,7 +80,7 @@ def _tune(event: Event, connected: threading.Event, timeout_seconds: float) -> N
         connection.socket.settimeout(timeout_seconds)
 
 
-def _not_established(association: Association, destination: Peer, *, connected: bool) -> DeliverError:
+def _not_established(association: Association, destination: DicomSettings, *, connected: bool) -> DeliverError:
     where = name_of(destination)
     if association.is_rejected:
         answer = association.acceptor.primitive
@@ -135,13 +117,13 @@ def _not_established(association: Association, destination: Peer, *, connected: 
     )
 
 
-def no_answer(destination: Peer) -> RetriableDeliverError:
+def no_answer(destination: DicomSettings) -> RetriableDeliverError:
     """The error of a peer that leaves a request unanswered."""
     return RetriableDeliverError(
         "no_answer", f"{name_of(destination)} did not answer in time.", "Check that it is well."
     )
 
 
-def name_of(destination: Peer) -> str:
+def name_of(destination: DicomSettings) -> str:
     """What sentences call the peer."""
     return f"The peer {destination.ae_title}"

@@ -1,28 +1,15 @@
-"""The rules about single headers: what an instance is, and whether its tags say contrast."""
+"""No tag says that contrast reached the blood."""
 
 import re
+from collections import Counter
 
 from pydicom import Dataset
 
-from dicom_node.series.headers import items, text, texts
-
-CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
-#: Enhanced CT and Legacy Converted Enhanced CT (PS3.3 A.38, A.70).
-MULTI_FRAME_CT = frozenset({"1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"})
-#: Secondary Capture and its multi-frame forms (PS3.3 A.8).
-SECONDARY_CAPTURE_PREFIX = "1.2.840.10008.5.1.4.1.1.7"
-
-#: DCM 109100, CID 7005: the equipment made up the image.
-_SYNTHESIZING_EQUIPMENT = ("109100", "DCM")
-
-# Values of Image Type (PS3.3 C.7.6.1.1.2) behind the first two that name maps and projections: their numbers are not
-# the HU of a slice. Reformats (MPR) are slices in HU and pass; so does plain DERIVED, which PACS write when they
-# compress.
-_MAPS = re.compile(
-    r"PERFUSION|CBF|CBV|CBP|MTT|TTP|TMAX|PERMEABILITY|MIP|MINIP|MINMIP|AVIP|PROJECTION|VRT|VOLUME.?REND|SSD|SHADED|IODINE|"
-    r"EFF.?Z|ZEFF|RHO|OVERLAY|FUSION|MATERIAL|SUBTRACT|DIFFERENCE|SCREEN|DOSE"
-)
-_LOCALIZERS = frozenset({"LOCALIZER", "SCOUT", "TOPOGRAM", "SURVIEW", "SCANOGRAM"})
+from dicom_node.series.candidate import Candidate
+from dicom_node.series.headers import items
+from dicom_node.series.rules.rule import Finding
+from s2ldm_core.io.header import text
+from s2ldm_core.problem import Problem
 
 # What people and devices write into Contrast/Bolus Agent or Route when none was given.
 _NO_CONTRAST = re.compile(
@@ -44,33 +31,29 @@ _HINT = re.compile(
 )
 
 
-def is_synthetic(header: Dataset) -> bool:
-    """Whether an instance was synthesised, by this node or another one.
+class NotEnhancedByTags:
+    """Refuses a series of which one image states contrast; what the descriptions hint at is only recorded."""
 
-    By Synthetic Data (0008,001C) or a Contributing Equipment item with the purpose "Synthesizing Equipment"; never by
-    description text, which anybody may write.
-    """
-    if text(header, "SyntheticData").upper() == "YES":
-        return True
-    for equipment in items(header, "ContributingEquipmentSequence"):
-        for purpose in items(equipment, "PurposeOfReferenceCodeSequence"):
-            if (text(purpose, "CodeValue"), text(purpose, "CodingSchemeDesignator")) == _SYNTHESIZING_EQUIPMENT:
-                return True
-    return False
-
-
-def is_localizer(header: Dataset) -> bool:
-    """Whether a CT image is a localizer (PS3.3 C.8.2.1.1.1)."""
-    return any(value.upper() in _LOCALIZERS for value in texts(header, "ImageType"))
-
-
-def is_map(header: Dataset) -> bool:
-    """Whether a CT image is a projection or parameter map, whose numbers are not the HU of a slice."""
-    values = [value.upper() for value in texts(header, "ImageType")]
-    return any(_MAPS.search(value) for value in values[2:])
+    def examine(self, series: Candidate) -> Finding:
+        """See `dicom_node.series.rules.Rule`."""
+        headers = series.slice_headers
+        hint = next(filter(None, map(_description_hint, headers)), None)
+        details = {"description_hint": hint} if hint else {}
+        stated = [keyword for header in headers if (keyword := _contrast_statement(header))]
+        if not stated:
+            return Finding(details=details)
+        return Finding(
+            problem=Problem(
+                "enhanced",
+                f"The series is contrast-enhanced already: {Counter(stated).most_common(1)[0][0]} says so in "
+                f"{len(stated)} of {len(headers)} images.",
+                "Send the non-contrast series of the study.",
+            ),
+            details=details,
+        )
 
 
-def contrast_statement(header: Dataset) -> str | None:
+def _contrast_statement(header: Dataset) -> str | None:
     """Which tag says that contrast reached the blood: its keyword, or None.
 
     A text such as NONE is no contrast; oral or rectal contrast alone is none in the blood either.
@@ -91,8 +74,8 @@ def contrast_statement(header: Dataset) -> str | None:
     return None
 
 
-def description_hint(header: Dataset) -> str | None:
-    """A word in the descriptions that smells of contrast; a hint for the record, never a decision."""
+def _description_hint(header: Dataset) -> str | None:
+    """A word in the descriptions by which enhancement is suspected; a hint for the record, never a decision."""
     for keyword in ("SeriesDescription", "ProtocolName"):
         value = text(header, keyword).upper()
         if found := _HINT.search(value):

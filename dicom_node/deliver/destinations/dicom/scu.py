@@ -11,23 +11,15 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom.association import Association
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
-from dicom_node.deliver.association import Peer, name_of, no_answer, open_association
-from dicom_node.deliver.status import Verdict, status_sentence, verdict
+from dicom_node.deliver.destinations.destination import Answer
+from dicom_node.deliver.destinations.dicom.association import name_of, no_answer, open_association
+from dicom_node.deliver.destinations.dicom.destination import DicomSettings
+from dicom_node.deliver.destinations.dicom.status import status_sentence, verdict
 from dicom_node.errors import DeliverError
+from dicom_node.states import Verdict
 
 #: An association carries at most 128 presentation contexts (PS3.8 9.3.2.2: odd numbers 1 to 255).
 _MAX_CONTEXTS = 128
-
-
-@dataclass(frozen=True, kw_only=True)
-class SendStatus:
-    """The peer's answer for one file; ``status`` is None when no answer came or none could be asked for."""
-
-    path: Path
-    sop_instance_uid: str
-    status: int | None
-    verdict: Verdict
-    comment: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +37,7 @@ class _Outgoing:
         return tuple(dict.fromkeys([self.transfer_syntax_uid, ExplicitVRLittleEndian, ImplicitVRLittleEndian]))
 
 
-def echo(destination: Peer, *, calling_ae: str, storage: Sequence[UID] = ()) -> tuple[UID, ...]:
+def echo(destination: DicomSettings, *, calling_ae: str, storage: Sequence[UID] = ()) -> tuple[UID, ...]:
     """Verify a destination with C-ECHO.
 
     Parameters
@@ -88,28 +80,13 @@ def echo(destination: Peer, *, calling_ae: str, storage: Sequence[UID] = ()) -> 
 
 def send_files(
     paths: Sequence[Path],
-    destination: Peer,
+    destination: DicomSettings,
     *,
     calling_ae: str,
-    on_status: Callable[[SendStatus], None] | None = None,
+    on_answer: Callable[[Answer], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
-) -> list[SendStatus]:
-    """Store DICOM files at a destination over one association.
-
-    Goes on after an object that the peer refuses for good; stops at the first failure that may pass, as the rest would
-    most likely meet it too.
-
-    Parameters
-    ----------
-    on_status
-        Called after every answer, in order, before the next object is sent.
-    should_stop
-        Asked before every object; true ends the association in order.
-
-    Returns
-    -------
-    list of SendStatus
-        For every object that was tried; shorter than ``paths`` when sending stopped.
+) -> list[Answer]:
+    """Store DICOM files at a destination over one association; see `dicom_node.deliver.destinations.Destination.send`.
 
     Raises
     ------
@@ -126,8 +103,8 @@ def send_files(
             f"The files hold {len(contexts)} kinds of objects, more than one association can carry.",
             "Send fewer files at a time.",
         )
-    report = on_status or (lambda _: None)
-    sent: list[SendStatus] = []
+    report = on_answer or (lambda _: None)
+    sent: list[Answer] = []
     with open_association(destination, calling_ae=calling_ae, contexts=contexts) as peer:
         for one in outgoing:
             if should_stop is not None and should_stop():
@@ -140,9 +117,9 @@ def send_files(
     return sent
 
 
-def _send(peer: Association, one: _Outgoing, destination: Peer) -> SendStatus:
-    def answer(status: int | None, judged: Verdict, comment: str = "") -> SendStatus:
-        return SendStatus(
+def _send(peer: Association, one: _Outgoing, destination: DicomSettings) -> Answer:
+    def answer(status: int | None, judged: Verdict, comment: str = "") -> Answer:
+        return Answer(
             path=one.path, sop_instance_uid=one.sop_instance_uid, status=status, verdict=judged, comment=comment
         )
 

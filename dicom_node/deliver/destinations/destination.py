@@ -1,0 +1,98 @@
+"""What every kind of destination offers: its section of the configuration, sending, and a check."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from pydantic import Field
+
+from dicom_node.section import PositiveSeconds, Section
+from dicom_node.states import Verdict
+
+if TYPE_CHECKING:
+    from pydicom.uid import UID
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a destination answered for one file.
+
+    ``status`` is the answer in the protocol's own numbers, for people; None when no answer came or none could be asked
+    for. ``comment`` says in words, without a full stop, why an instance was not accepted.
+    """
+
+    path: Path
+    sop_instance_uid: str
+    status: int | None
+    verdict: Verdict
+    comment: str = ""
+
+
+class Destination(Protocol):
+    """Somewhere that derived series go to. Made for one delivery or one look, by one thread."""
+
+    @property
+    def name(self) -> str:
+        """What sentences call it, such as an AE title."""
+
+    def check(self, sop_classes: Sequence["UID"] = ()) -> str:
+        """Say what was found: that it is there, and takes objects of these SOP classes. Nothing is stored.
+
+        Raises
+        ------
+        DeliverError
+            With the reason; ``RetriableDeliverError`` when it may pass.
+        """
+
+    def send(
+        self, files: Sequence[Path], *, on_answer: Callable[[Answer], None], should_stop: Callable[[], bool]
+    ) -> list[Answer]:
+        """Send DICOM files, in order.
+
+        Goes on after an object that is refused for good; stops at the first failure that may pass, as the rest would
+        most likely meet it too.
+
+        Parameters
+        ----------
+        on_answer
+            Called after every answer, in order, before the next object is sent.
+        should_stop
+            Asked before every object; true ends sending in order.
+
+        Returns
+        -------
+        list of Answer
+            For every object that was tried; shorter than ``files`` when sending stopped.
+
+        Raises
+        ------
+        DeliverError
+            Nothing can be sent; ``RetriableDeliverError`` when that may pass.
+        """
+
+
+class DestinationSettings(Section):
+    """What the section of every kind has: how patient the node is with it. A kind adds its ``type`` and its keys."""
+
+    #: By the keys of a destination, the section of its kind; set where the kinds are known.
+    kind_of: ClassVar[Callable[[Mapping[str, Any]], "type[DestinationSettings]"]]
+
+    type: str
+    max_attempts: int = Field(default=20, ge=1)
+    retry_seconds: PositiveSeconds = 10.0
+    retry_max_seconds: PositiveSeconds = 3600.0
+
+    @property
+    @abstractmethod
+    def answer_seconds(self) -> float:
+        """Longest that it may take from one answer to the next, and to the first; longer silence is a sender that hangs."""
+
+    @abstractmethod
+    def open(self, *, own_ae_title: str) -> Destination:
+        """The destination. ``own_ae_title`` is the node's, for kinds that say who calls."""
+
+    def called_at(self, port: int) -> str | None:
+        """The AE title that it calls on this very machine's ``port``, which may be a route of this node; else None."""
+        return None

@@ -1,0 +1,79 @@
+"""A DICOM peer as a destination."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from dicom_node.deliver.destinations.destination import Answer, DestinationSettings
+from dicom_node.errors import DeliverError
+from dicom_node.section import AETitle, Port, PositiveSeconds
+
+if TYPE_CHECKING:
+    from pydicom.uid import UID
+
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost", "0.0.0.0"})  # noqa: S104 (compared with, not bound to)
+
+
+class DicomSettings(DestinationSettings):
+    """One peer that derived series go to, and how patient the node is with it."""
+
+    type: Literal["dicom"] = "dicom"
+    ae_title: AETitle
+    host: str = Field(min_length=1)
+    port: Port
+    calling_ae_title: AETitle | None = None
+    connect_timeout_seconds: PositiveSeconds = 10.0
+    response_timeout_seconds: PositiveSeconds = 60.0
+
+    @property
+    def answer_seconds(self) -> float:
+        """Connecting, the association's answer, and that to the first object."""
+        return self.connect_timeout_seconds + 2 * self.response_timeout_seconds
+
+    def open(self, *, own_ae_title: str) -> "DicomDestination":
+        """See `dicom_node.deliver.destinations.DestinationSettings`."""
+        return DicomDestination(self, own_ae_title=own_ae_title)
+
+    def called_at(self, port: int) -> str | None:
+        """See `dicom_node.deliver.destinations.DestinationSettings`."""
+        return self.ae_title if self.host in _LOOPBACK and self.port == port else None
+
+
+class DicomDestination:
+    """A peer, called as a Service Class User; see `dicom_node.deliver.destinations.Destination`."""
+
+    def __init__(self, settings: DicomSettings, *, own_ae_title: str) -> None:
+        self._settings = settings
+        self._calling_ae = settings.calling_ae_title or own_ae_title
+
+    @property
+    def name(self) -> str:
+        """Its AE title."""
+        return self._settings.ae_title
+
+    def check(self, sop_classes: Sequence["UID"] = ()) -> str:
+        """C-ECHO, and negotiate the SOP classes beside it."""
+        from dicom_node.deliver.destinations.dicom.scu import echo
+
+        where = f"{self.name} at {self._settings.host}:{self._settings.port}"
+        refused = echo(self._settings, calling_ae=self._calling_ae, storage=sop_classes)
+        if refused:
+            raise DeliverError(
+                "no_context",
+                f"{where} answers, but does not take {', '.join(uid.name for uid in refused)} from {self._calling_ae}.",
+                "Enable it there, or choose another output for the routes.",
+            )
+        taken = ", ".join(sorted(uid.name for uid in sop_classes))
+        return f"{where} answers" + (f" and takes {taken} from {self._calling_ae}" if taken else "")
+
+    def send(
+        self, files: Sequence[Path], *, on_answer: Callable[[Answer], None], should_stop: Callable[[], bool]
+    ) -> list[Answer]:
+        """C-STORE over one association."""
+        from dicom_node.deliver.destinations.dicom.scu import send_files
+
+        return send_files(
+            files, self._settings, calling_ae=self._calling_ae, on_answer=on_answer, should_stop=should_stop
+        )

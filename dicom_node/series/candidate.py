@@ -1,0 +1,80 @@
+"""A series on one route, as the rules of selection see it."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from pydicom import Dataset
+
+from dicom_node.config import Route
+from dicom_node.series.headers import SeriesHeaders
+from dicom_node.series.instances import kind_of
+from s2ldm_core.geometry import SeriesGeometry, series_geometry
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A series that may be translated. What follows from its headers is worked out once, when the first rule asks.
+
+    Attributes
+    ----------
+    read
+        The headers of all its files, and the files that have none.
+    route
+        The route that it came in on, with its settings.
+    min_slices
+        Fewest slices that are translated: what the route, the series settings and the model ask for.
+    """
+
+    read: SeriesHeaders
+    route: Route
+    min_slices: int
+
+    @cached_property
+    def slices(self) -> tuple[tuple[Path, Dataset], ...]:
+        """Files and headers of what could be the volume; empty if there is nothing but multi-frame images.
+
+        Some scanners put the localizer, and some PACS a dose report, into the axial series; these have no place in the
+        volume. A multi-frame image beside single frames may hold the very same slices, so it is not left out.
+        """
+        kinds = {kind for kind, _, _ in self._instances}
+        wanted = {"slice", "multi_frame"} if "slice" in kinds else set()
+        return tuple((path, header) for kind, path, header in self._instances if kind in wanted)
+
+    @cached_property
+    def set_aside(self) -> tuple[tuple[str, Dataset], ...]:
+        """Kind and header of what is in the series but not part of the volume."""
+        return tuple((kind, header) for kind, _, header in self._instances if kind not in ("slice", "multi_frame"))
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What each readable instance is; see `dicom_node.series.instances.kind_of`."""
+        return tuple(kind for kind, _, _ in self._instances)
+
+    @property
+    def slice_headers(self) -> tuple[Dataset, ...]:
+        """The headers of `slices`."""
+        return tuple(header for _, header in self.slices)
+
+    @cached_property
+    def geometry(self) -> SeriesGeometry:
+        """Order, spacing and place of `slices`.
+
+        Raises
+        ------
+        GeometryError
+            They form no regular stack; the rule `dicom_node.series.rules.regular_stack` refuses such a series, so that
+            those behind it need not mind.
+        """
+        return series_geometry(self.slice_headers)
+
+    @property
+    def ordered_paths(self) -> tuple[Path, ...]:
+        """The files of `slices` in order along the slice normal; errors as in `geometry`."""
+        return tuple(self.slices[index][0] for index in self.geometry.order)
+
+    @cached_property
+    def _instances(self) -> tuple[tuple[str, Path, Dataset], ...]:
+        return tuple(
+            (kind_of(header), path, header) for path, header in zip(self.read.paths, self.read.headers, strict=True)
+        )

@@ -1,0 +1,13 @@
+"""Completion signals: what may say that a series is complete, one file each.
+
+A new one: its file, and its line in `SIGNALS` (``docs/add-a-signal.md``).
+"""
+
+from dicom_node.series.signals.quiet import Quiet
+from dicom_node.series.signals.released import Released
+from dicom_node.series.signals.signal import Signal
+
+#: In the order in which they are asked; the first that holds is recorded as the one that decided.
+SIGNALS: tuple[Signal, ...] = (Released(), Quiet())
+
+__all__ = ["SIGNALS", "Signal"]

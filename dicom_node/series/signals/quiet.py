@@ -1,0 +1,17 @@
+"""``quiet``: an association is still open, but nothing of the series has come for long."""
+
+from datetime import datetime, timedelta
+
+from dicom_node.catalog import Evidence
+from dicom_node.config import SeriesSettings
+
+
+class Quiet:
+    """Nothing of the series has arrived for ``open_association_seconds``: some senders keep associations for hours."""
+
+    name = "quiet"
+
+    def holds(self, evidence: Evidence, now: datetime, settings: SeriesSettings) -> bool:
+        """See `dicom_node.series.signals.Signal`."""
+        patience_seconds = max(settings.open_association_seconds, settings.quiet_seconds)
+        return evidence.series.last_received_at <= now - timedelta(seconds=patience_seconds)

@@ -1,0 +1,47 @@
+"""How a synthetic volume came about, as one value from the translator to the last object that tells of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Translation:
+    """What was made, by which model and how.
+
+    Attributes
+    ----------
+    phase
+        Contrast phase synthesised, as the model calls it.
+    model_name, model_version, weights_sha256
+        The model package; the checksum is 64 hexadecimal digits.
+    training_statement
+        What the model was trained on, from its package. May be empty.
+    seed, steps
+        Of the sampler.
+    seconds
+        Wall time of each part of the work, in its order.
+    """
+
+    phase: str
+    model_name: str
+    model_version: str
+    weights_sha256: str
+    training_statement: str = ""
+    seed: int
+    steps: int
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def model(self) -> str:
+        """Name and version."""
+        return f"{self.model_name} {self.model_version}"
+
+
+def training_statement(training_data: Mapping[str, Any]) -> str:
+    """One sentence on what a model was trained on: the package's own, or its facts strung together."""
+    for key in ("statement", "source", "description"):
+        if isinstance(training_data.get(key), str):
+            return str(training_data[key])
+    facts = [f"{key}: {value}" for key, value in training_data.items() if isinstance(value, str | int | float)]
+    return "; ".join(facts)

@@ -1,0 +1,71 @@
+"""A catalog that an earlier version wrote is opened by this one, with everything in it."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from dicom_node.catalog import Catalog, DeliveryState, JobState, Verdict
+from dicom_node.catalog.schema import metadata
+from s2ldm_core.problem import Problem
+from tests.catalog_jobs import Clock
+from tests.paths import ROOT
+
+#: What the first version wrote: a job in every state, the claimed ones as a kill left them (``Connection.iterdump``).
+FIRST = ROOT / "tests" / "data" / "catalog_0001.sql"
+
+
+@pytest.fixture
+def location(tmp_path: Path) -> Path:
+    location = tmp_path / "catalog.sqlite"
+    with sqlite3.connect(location) as raw:
+        raw.executescript(FIRST.read_text())
+    return location
+
+
+def test_tables_of_a_new_catalog_are_those_of_the_schema(tmp_path: Path) -> None:
+    with Catalog(tmp_path / "catalog.sqlite") as catalog, catalog.read() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_tables_of_a_migrated_catalog_are_those_of_the_schema(location: Path) -> None:
+    with Catalog(location) as catalog, catalog.read() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_jobs_of_the_first_version_go_on_where_they_were(location: Path) -> None:
+    with Catalog(location) as catalog:
+        before = {job.id: job.state for job in catalog.list_jobs()}
+        assert set(before.values()) == set(JobState) - {JobState.FAILED, JobState.CANCELLED}
+
+        assert catalog.sweep_leases() == 4  # selecting, translating, deriving, sending
+
+        after = {job.id: job for job in catalog.list_jobs()}
+        moved = {before[key]: job.state for key, job in after.items() if job.state is not before[key]}
+        assert moved == {JobState.TRANSLATING: JobState.QUEUED, JobState.DERIVING: JobState.TRANSLATED}
+        assert catalog.claim_job(JobState.SELECTING, JobState.SELECTING, "select") is not None
+        assert after[8].reason == Problem("not_dicom", "Not DICOM.", "Look at the sender.")
+        assert after[4].details == {"slices": 3}
+        assert after[4].result_path == Path("/r")
+        assert catalog.open_associations() == []
+
+
+def test_what_a_peer_had_accepted_is_not_sent_again(location: Path) -> None:
+    with Catalog(location) as catalog:
+        catalog.sweep_leases()
+        (waiting,) = catalog.list_deliveries(state=DeliveryState.PENDING)
+        first, *rest = catalog.delivery_instances(waiting.id)
+
+    assert (first.verdict, first.status) == (Verdict.ACCEPTED, 0xB000)
+    assert [(one.accepted, one.status) for one in rest] == [(False, 0xA700), (False, None)]
+
+
+def test_migrated_catalog_is_opened_again_and_written(location: Path) -> None:
+    Catalog(location).close()
+    with Catalog(location, clock=Clock()) as catalog:
+        assert len(catalog.list_jobs()) == 8
+        assert len(catalog.list_quarantine()) == 1
+        assert catalog.rejected_peers()[0].reason.code == "called_ae_unknown"
+        catalog.check()
