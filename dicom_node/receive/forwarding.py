@@ -47,6 +47,9 @@ class Forwarder(logging.Handler):
         if record.exc_info:
             record.exc_text = "".join(traceback.format_tb(record.exc_info[2]))
             record.exc_info = None
+        if record.args and not isinstance(record.msg, dict):
+            # What a library's record speaks of, a migration's module for instance, need not go through a pipe.
+            record.msg, record.args = record.getMessage(), None
         if isinstance(record.msg, dict) and record.msg.pop("exc_info", None):
             record.msg["exception"] = "".join(traceback.format_tb(sys.exc_info()[2]))
         self._events.append((_LOG, {"record": record}))
