@@ -1,4 +1,4 @@
-"""Who may open an association, for what, and with which presentation contexts."""
+"""Who may open an association, and for what."""
 
 import difflib
 import socket
@@ -7,17 +7,13 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from uuid import uuid4
 
-from pydicom.uid import UID
-from pynetdicom.presentation import PresentationContext
-from pynetdicom.service_class import ServiceClass, StorageServiceClass, VerificationServiceClass
-from pynetdicom.sop_class import Verification, uid_to_service_class  # type: ignore[attr-defined]
-
 from dicom_node.config import Peer
+from dicom_node.streaming import Refusal
 from s2ldm_core.problem import Problem
 
-# A-ASSOCIATE-RJ (PS3.8 9.3.4): result, source, reason.
-REJECT_CALLED = (0x01, 0x01, 0x07)
-REJECT_CALLING = (0x01, 0x01, 0x03)
+# PS3.8 table 9-21: rejected for good by the service user; called, calling AE title not recognised.
+REJECT_CALLED = Refusal(result=0x01, source=0x01, reason=0x07)
+REJECT_CALLING = Refusal(result=0x01, source=0x01, reason=0x03)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +40,7 @@ class Admission:
 class Rejection:
     """An association that was turned away: the answer to the peer and the reason for the administrator."""
 
-    answer: tuple[int, int, int]
+    answer: Refusal
     reason: Problem
 
 
@@ -93,44 +89,6 @@ class Gatekeeper:
             )
         route = called_ae if called_ae in self._routes else None
         return Admission(id=self._tag + uuid4().hex, route=route, called_ae=called_ae, calling_ae=calling_ae, peer=peer)
-
-
-def supported_contexts(proposed: Sequence[PresentationContext]) -> list[PresentationContext]:
-    """The presentation contexts to support, given those that the peer proposes.
-
-    Every storage SOP class, private and unknown ones included, with every transfer syntax, the peer's order of
-    preference kept; and Verification. Nothing else is stored here, and what cannot be decoded is refused with a reason
-    when the series is looked at, not hidden in a failed negotiation.
-    """
-    syntaxes: dict[UID, dict[UID, None]] = {}
-    for context in proposed:
-        if context.abstract_syntax is not None and _is_served(context.abstract_syntax):
-            syntaxes.setdefault(context.abstract_syntax, {}).update(dict.fromkeys(context.transfer_syntax))
-    supported = []
-    for abstract_syntax, transfer_syntaxes in syntaxes.items():
-        context = PresentationContext()
-        context.abstract_syntax = abstract_syntax
-        context.transfer_syntax = list(transfer_syntaxes)
-        supported.append(context)
-    return supported
-
-
-def asks_to_store(proposed: Sequence[PresentationContext]) -> bool:
-    """Whether the peer proposes anything but Verification that we serve."""
-    return any(
-        context.abstract_syntax != Verification and _is_served(context.abstract_syntax)
-        for context in proposed
-        if context.abstract_syntax is not None
-    )
-
-
-def _is_served(uid: UID) -> bool:
-    service = uid_to_service_class(uid)
-    if issubclass(service, StorageServiceClass | VerificationServiceClass):
-        return True
-    # pynetdicom's base class stands for UIDs that it does not know: retired, private and new storage SOP classes, but
-    # also things of the standard that are no SOP class at all or not for storage.
-    return service is ServiceClass and (uid.is_private or uid.name == str(uid) or "Storage" in uid.name)
 
 
 def _is(known: Peer, calling_ae: str, address: str) -> bool:

@@ -1,8 +1,12 @@
 """Files written past the page cache, in large aligned pieces.
 
 What is received is forced to the disk before it is acknowledged, so the page cache could only add to the work: a copy,
-pages to be found for it, and their write-back. For a CT image of 512 KiB that is most of the processor time that its
-file costs. Whoever reads the file reads it from the disk, once.
+pages to be found for it, and their write-back. Whoever reads the file reads it from the disk, once.
+
+What it is worth in receiving 300 images of 512 x 512 from storescu on two cores, by the median ratio of interleaved pairs:
+against gathering 128 KiB at a time for the page cache, on cores that other work kept busy, 17 % of the rate with one
+association and 7 % with four, and 9 and 3 % of the processor time (ten pairs); against writing each fragment by itself,
+on calmer cores, 2 % of the rate (twenty pairs).
 """
 
 import errno

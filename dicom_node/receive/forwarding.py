@@ -9,7 +9,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
-from dicom_node.receive.storage import ReceiveObserver
+from dicom_node.receive.observer import ReceiveObserver
 
 # Beside the names of the observer's methods.
 _LOG = "log"
@@ -18,7 +18,7 @@ _Event = tuple[str, dict[str, Any]]
 
 
 class Forwarder(logging.Handler):
-    """A `dicom_node.receive.storage.ReceiveObserver` and log handler that hands on to the parent process.
+    """A `dicom_node.receive.observer.ReceiveObserver` and log handler that hands on to the parent process.
 
     An image wakes nobody: what counts it is only put down, and fetched twice a second.
     """
@@ -31,15 +31,12 @@ class Forwarder(logging.Handler):
         self._finished = False
 
     def stored(self, *, route: str, outcome: str, size: int) -> None:
-        """See `ReceiveObserver`."""
         self._events.append(("stored", {"route": route, "outcome": outcome, "size": size}))
 
     def rejected(self, *, reason: str) -> None:
-        """See `ReceiveObserver`."""
         self._events.append(("rejected", {"reason": reason}))
 
     def associations(self, *, opened: int) -> None:
-        """See `ReceiveObserver`."""
         self._events.append(("associations", {"opened": opened}))
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -50,6 +47,9 @@ class Forwarder(logging.Handler):
         if record.exc_info:
             record.exc_text = "".join(traceback.format_tb(record.exc_info[2]))
             record.exc_info = None
+        if record.args and not isinstance(record.msg, dict):
+            # What a library's record speaks of, a migration's module for instance, need not go through a pipe.
+            record.msg, record.args = record.getMessage(), None
         if isinstance(record.msg, dict) and record.msg.pop("exc_info", None):
             record.msg["exception"] = "".join(traceback.format_tb(sys.exc_info()[2]))
         self._events.append((_LOG, {"record": record}))

@@ -1,17 +1,11 @@
 """Catalog rows for received instances, many in one transaction."""
 
 import threading
+from concurrent.futures import Future
 
 from dicom_node.catalog import Catalog, NewInstance, Outcome
 
-
-class _Pending:
-    """One instance that waits to be durable."""
-
-    def __init__(self, instance: NewInstance) -> None:
-        self.instance = instance
-        self.outcome: Outcome | None = None
-        self.error: Exception | None = None
+_Pending = tuple[NewInstance, Future[Outcome]]
 
 
 class GroupCommit:
@@ -36,30 +30,26 @@ class GroupCommit:
         CatalogError
             If the catalog could not be written; there is no row then.
         """
-        pending = _Pending(instance)
+        recorded: Future[Outcome] = Future()
         with self._waiting_lock:
-            self._waiting.append(pending)
+            self._waiting.append((instance, recorded))
         with self._commit_lock:
-            if pending.outcome is None and pending.error is None:
+            if not recorded.done():
                 with self._waiting_lock:
                     batch, self._waiting = self._waiting, []
                 self._commit(batch)
-        if pending.error is not None:
-            raise pending.error
-        if pending.outcome is None:
-            raise RuntimeError("an instance was neither committed nor refused")
-        return pending.outcome
+        return recorded.result(timeout=0)
 
     def _commit(self, batch: list[_Pending]) -> None:
         try:
-            outcomes = self._catalog.add_instances([pending.instance for pending in batch])
+            outcomes = self._catalog.add_instances([instance for instance, _ in batch])
         except Exception as error:  # noqa: BLE001 - raised again to whoever waits for it
             if len(batch) == 1:
-                batch[0].error = error
+                batch[0][1].set_exception(error)
                 return
             # One instance must not take those of other associations down with it.
             for pending in batch:
                 self._commit([pending])
             return
-        for pending, outcome in zip(batch, outcomes, strict=True):
-            pending.outcome = outcome
+        for (_, recorded), outcome in zip(batch, outcomes, strict=True):
+            recorded.set_result(outcome)

@@ -27,8 +27,8 @@ from dicom_node.config import Settings
 from dicom_node.errors import NodeError, ReceiveError
 from dicom_node.receive.forwarding import Forwarder, replay
 from dicom_node.receive.listener import Listener, open_port, prepare_spool
+from dicom_node.receive.observer import ReceiveObserver
 from dicom_node.receive.spool import Spool
-from dicom_node.receive.storage import ReceiveObserver
 from dicom_node.service.observe import configure_logging
 
 _log = structlog.get_logger(__name__)
@@ -217,7 +217,7 @@ def _serve(connection: Connection, port: socket.socket, settings: Settings, tag:
     configure_logging(settings.log)
     logging.getLogger().handlers[:] = [forwarder]
     # An association request may hold a thousand UIDs, each of which would be validated several times over. Those that
-    # count are checked where they are read (`dicom_node.receive.header`).
+    # count are checked where they are read (`dicom_node.receive.identifiers`).
     pydicom_settings.reading_validation_mode = IGNORE
     try:
         with Catalog(settings.catalog_location) as catalog:

@@ -13,7 +13,7 @@ from uuid import uuid4
 from dicom_node.errors import ReceiveError
 from dicom_node.receive.direct_file import BufferPool, DirectFile
 from dicom_node.receive.file_meta import Provenance, file_meta
-from dicom_node.receive.header import HEAD_BYTES
+from dicom_node.receive.identifiers import HEAD_BYTES
 
 _SHARD_COUNT = 256
 _PART = ".part"
@@ -55,6 +55,7 @@ class SpoolFile:
 
     def __init__(self, path: Path, provenance: Provenance, *, synchroniser: Executor, buffers: BufferPool) -> None:
         meta = file_meta(provenance)
+        self.provenance = provenance
         self._synchroniser = synchroniser
         self.path = path
         self._part = path.with_suffix(_PART)

@@ -29,7 +29,7 @@ from pynetdicom.dsutils import encode
 from dicom_node.catalog import Catalog, JobState
 from dicom_node.config import NodeSettings, Settings
 from dicom_node.receive import Listener
-from dicom_node.receive.association import ReceivingAssociation
+from dicom_node.streaming.association import ReceivingAssociation
 from tests import peers
 from tests.ct_series import ct_slice
 

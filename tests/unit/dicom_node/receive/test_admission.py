@@ -1,20 +1,6 @@
 """Who may open an association, and for what."""
 
 import pytest
-from pydicom.uid import (
-    CTImageStorage,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    JPEG2000Lossless,
-    JPEGLSLossless,
-)
-from pynetdicom.presentation import PresentationContext, build_context
-from pynetdicom.sop_class import (
-    ModalityWorklistInformationFind,
-    StorageCommitmentPushModel,
-    StudyRootQueryRetrieveInformationModelFind,
-    Verification,
-)
 
 from dicom_node.config import Peer
 from dicom_node.receive.admission import (
@@ -23,11 +9,7 @@ from dicom_node.receive.admission import (
     Admission,
     Gatekeeper,
     Rejection,
-    asks_to_store,
-    supported_contexts,
 )
-
-PRIVATE_STORAGE = "1.3.12.2.1107.5.9.1"  # Siemens CSA Non-Image Storage
 
 
 def decide(*, called: str = "CECT_ART", calling: str = "SCANNER", peer: str = "10.0.0.7", peers: tuple[Peer, ...] = ()):
@@ -80,44 +62,3 @@ def test_the_allow_list_asks_for_title_and_host(known: Peer, admitted: bool) -> 
 
 def test_an_ipv4_peer_on_an_ipv6_socket_is_recognised() -> None:
     assert isinstance(decide(peer="::ffff:10.0.0.7", peers=(Peer(ae_title="SCANNER", host="10.0.0.7"),)), Admission)
-
-
-def test_every_transfer_syntax_of_a_storage_class_is_supported_in_the_peers_order() -> None:
-    proposed = [
-        build_context(CTImageStorage, [JPEGLSLossless, JPEG2000Lossless]),
-        build_context(CTImageStorage, [ExplicitVRLittleEndian, ImplicitVRLittleEndian]),
-    ]
-    (context,) = supported_contexts(proposed)
-    assert context.abstract_syntax == CTImageStorage
-    assert context.transfer_syntax == [
-        JPEGLSLossless,
-        JPEG2000Lossless,
-        ExplicitVRLittleEndian,
-        ImplicitVRLittleEndian,
-    ]
-
-
-@pytest.mark.parametrize("uid", [PRIVATE_STORAGE, "1.2.840.10008.5.1.4.1.1.77.1", Verification])
-def test_private_retired_and_verification_classes_are_supported(uid: str) -> None:
-    assert [context.abstract_syntax for context in supported_contexts([build_context(uid)])] == [uid]
-
-
-@pytest.mark.parametrize(
-    "uid",
-    [
-        StudyRootQueryRetrieveInformationModelFind,
-        ModalityWorklistInformationFind,
-        StorageCommitmentPushModel,
-        "1.2.840.10008.5.1.4.1.2.1.2",
-        "1.2.840.10008.3.1.1.1",
-    ],
-)
-def test_services_that_are_not_offered_are_not_supported(uid: str) -> None:
-    proposed: list[PresentationContext] = [build_context(uid)]
-    assert supported_contexts(proposed) == []
-    assert not asks_to_store(proposed)
-
-
-def test_an_echo_does_not_ask_to_store() -> None:
-    assert not asks_to_store([build_context(Verification)])
-    assert asks_to_store([build_context(Verification), build_context(CTImageStorage)])

@@ -115,3 +115,15 @@ def test_of_an_exception_the_frames_go_along_and_not_its_text(root: logging.Logg
     assert __file__ in ours_.msg["exception"]
     assert __file__ in (library.exc_text or "")
     assert value not in str(ours_.msg) + str(library.exc_text) + library.getMessage()
+
+
+def test_what_a_log_record_speaks_of_need_not_be_picklable(root: logging.Logger) -> None:
+    ours, theirs = Pipe()
+    forwarder, records = Forwarder(theirs), Records()
+    configure_logging(LogSettings())
+    root.handlers[:] = [forwarder]
+    logging.getLogger("library").warning("running %s", threading.Lock())
+    root.handlers[:] = [records]
+    pass_on(forwarder, ours, None)
+    (record,) = records.records
+    assert record.getMessage().startswith("running <unlocked")

@@ -17,7 +17,7 @@ from pydicom.uid import (
 )
 
 from dicom_node.errors import ReceiveError
-from dicom_node.receive.header import HEAD_BYTES, read_identifiers
+from dicom_node.receive.identifiers import HEAD_BYTES, read_identifiers
 
 NO_FILE = Path("/nonexistent")
 
@@ -59,6 +59,15 @@ def test_identifiers_are_read_in_every_encoding(syntax: str) -> None:
     assert identifiers.sop_instance_uid == "1.2.3.4"
     assert identifiers.study_instance_uid == "1.2.3"
     assert identifiers.series_instance_uid == "1.2.3.1"
+
+
+@pytest.mark.parametrize(
+    ("syntax", "agreed"),
+    [(ExplicitVRLittleEndian, ImplicitVRLittleEndian), (ImplicitVRLittleEndian, ExplicitVRLittleEndian)],
+)
+def test_identifiers_are_read_in_the_other_form_of_vr_than_was_agreed(syntax: str, agreed: str) -> None:
+    identifiers = read_identifiers(encode(make_dataset(), syntax), transfer_syntax_uid=agreed, path=NO_FILE, offset=0)
+    assert (identifiers.sop_instance_uid, identifiers.series_instance_uid) == ("1.2.3.4", "1.2.3.1")
 
 
 def test_identifiers_beyond_the_head_are_found_in_the_file(tmp_path: Path) -> None:

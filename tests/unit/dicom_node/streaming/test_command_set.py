@@ -8,7 +8,7 @@ from pynetdicom.dimse_messages import C_ECHO_RQ, C_STORE_RQ
 from pynetdicom.dimse_primitives import C_ECHO, C_STORE
 from pynetdicom.dsutils import decode, encode
 
-from dicom_node.receive.command_set import decode_command, encode_store_response
+from dicom_node.streaming.command_set import decode_command, encode_store_response
 
 
 def encoded_store_request(sop_instance_uid: str = "1.2.3.45") -> bytes:

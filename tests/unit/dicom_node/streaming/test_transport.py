@@ -11,7 +11,7 @@ import pytest
 from pynetdicom import AE
 from pynetdicom.association import Association
 
-from dicom_node.receive.transport import ReceivingSocket
+from dicom_node.streaming.transport import ReceivingSocket
 
 
 class Line:

@@ -2,8 +2,7 @@
 
 pynetdicom runs two threads for each association, the upper layer (sockets, PDUs, state machine) and the service user
 (DIMSE). Both poll once a millisecond, the socket is read in pieces of 4 KiB, and each PDU is copied some six times.
-This module, `dicom_node.receive.transport` and `dicom_node.receive.association` keep its state machine and
-negotiation, and replace only that:
+This package keeps its state machine and negotiation, and replaces only that:
 
 * both threads sleep until there is something to do (a waker beside the socket, an event beside the queues);
 * a P-DATA-TF PDU (PS3.8 9.3.5) is read in one piece, into memory used again for the next one, and its fragments are
@@ -11,8 +10,8 @@ negotiation, and replace only that:
 * a C-STORE is served in the upper layer's thread, its fragments going to disk as they arrive, so that an image needs no
   hand-over between threads and memory stays bounded by one PDU, and its answer goes straight to the socket.
 
-They touch pynetdicom names with a leading underscore: ``pyproject.toml`` holds pynetdicom below its next major version,
-and ``tests/unit/test_receive_association.py`` fails if one of them goes.
+It touches pynetdicom names with a leading underscore: ``pyproject.toml`` holds pynetdicom below its next major version,
+and ``tests/unit/dicom_node/streaming/test_association.py`` fails if one of them goes.
 """
 
 import queue
@@ -20,15 +19,14 @@ import select
 import socket
 import struct
 import threading
-from collections.abc import Iterable
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import structlog
 from pynetdicom.association import Association
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.pdu_primitives import P_DATA
 
-from dicom_node.receive.transport import ReceivingSocket, SignallingQueue, Waker
+from dicom_node.streaming.transport import ReceivingSocket, SignallingQueue, Waker
 
 # What a peer can make us hold in one piece. 128 presentation contexts with every transfer syntax make an
 # A-ASSOCIATE-RQ of some 200 KiB; a P-DATA-TF PDU may be as long as the maximum that we announce.
@@ -71,12 +69,6 @@ class _PDataPDU:
 
     def to_primitive(self) -> P_DATA:
         return self._primitive
-
-
-class _FragmentReceiver(Protocol):
-    """What takes the fragments of P-DATA-TF PDUs: the association's DIMSE service provider."""
-
-    def receive_fragments(self, fragments: Iterable[Fragment]) -> None: ...
 
 
 class ReceivingUpperLayer(DULServiceProvider):
@@ -237,7 +229,7 @@ class ReceivingUpperLayer(DULServiceProvider):
         if pdu_type == _P_DATA_TF:
             if self._is_calm:
                 # Action DT-2, "issue P-DATA indication", which stays in Sta6 (PS3.8 9.2.3), without the queues.
-                cast(_FragmentReceiver, self.assoc.dimse).receive_fragments(pdu)
+                cast(Any, self.assoc.dimse).receive_fragments(pdu)
                 return
             pdu = _PDataPDU(pdu)
         self._recv_pdu.put(pdu)

@@ -1,0 +1,89 @@
+"""What the node answers to associations: who is let in, and where the objects of each go."""
+
+import structlog
+
+from dicom_node.catalog import Catalog
+from dicom_node.errors import ReceiveError
+from dicom_node.receive.admission import Admission, Gatekeeper, Rejection
+from dicom_node.receive.file_meta import Provenance
+from dicom_node.receive.observer import ReceiveObserver
+from dicom_node.receive.storage import StorageService
+from dicom_node.receive.stored_object import RefusedObject, StoredObject
+from dicom_node.streaming import Command, End, Refusal, Request, Sink
+
+_log = structlog.get_logger(__name__)
+
+
+class Reception:
+    """Lets associations in and keeps the catalog's list of them (a `dicom_node.streaming.Service`).
+
+    Parameters
+    ----------
+    gate
+        Decides.
+    catalog
+        Where associations that store, and peers that were turned away, are listed.
+    storage
+        Where objects go.
+    observer
+        Told who comes and goes.
+    """
+
+    def __init__(
+        self, gate: Gatekeeper, catalog: Catalog, *, storage: StorageService, observer: ReceiveObserver | None
+    ) -> None:
+        self._gate = gate
+        self._catalog = catalog
+        self._storage = storage
+        self._observer = observer
+
+    def admit(self, request: Request) -> "AdmittedAssociation | Refusal":
+        """Let in or turn away, and record it."""
+        who = {"called_ae": request.called_ae, "calling_ae": request.calling_ae, "peer": request.peer}
+        decision = self._gate.decide(**who)
+        if isinstance(decision, Rejection):
+            reason = decision.reason
+            self._catalog.note_rejected_peer(**who, reason=reason)
+            _log.warning("association_rejected", **who, reason=reason.code)
+            if self._observer is not None:
+                self._observer.rejected(reason=reason.code)
+            return decision.answer
+        if decision.route is not None and request.stores:
+            # Before the first instance, so that completion never sees one whose association it does not know.
+            self._catalog.open_association(decision.id, **who)
+        if self._observer is not None:
+            self._observer.associations(opened=1)
+        return AdmittedAssociation(decision, self._catalog, storage=self._storage, observer=self._observer)
+
+
+class AdmittedAssociation:
+    """An association that was let in (a `dicom_node.streaming.Session`)."""
+
+    def __init__(
+        self, admission: Admission, catalog: Catalog, *, storage: StorageService, observer: ReceiveObserver | None
+    ) -> None:
+        self._admission = admission
+        self._catalog = catalog
+        self._storage = storage
+        self._observer = observer
+
+    def begin(self, command: Command, *, transfer_syntax_uid: str) -> Sink:
+        """Where the data set that follows `command` goes."""
+        provenance = Provenance(
+            sop_class_uid=command.sop_class_uid,
+            sop_instance_uid=command.sop_instance_uid,
+            transfer_syntax_uid=transfer_syntax_uid,
+            calling_ae=self._admission.calling_ae,
+            called_ae=self._admission.called_ae,
+        )
+        try:
+            file = self._storage.create(provenance, self._admission)
+        except ReceiveError as refusal:
+            return RefusedObject(self._storage, self._admission, refusal)
+        return StoredObject(self._storage, self._admission, file)
+
+    def end(self, how: End) -> None:
+        """Record that it is over."""
+        self._catalog.close_association(self._admission.id, outcome=how)
+        if self._observer is not None:
+            self._observer.associations(opened=-1)

@@ -1,0 +1,128 @@
+"""An association that a peer has opened: admitted by a service, C-ECHO by pynetdicom, C-STORE streamed."""
+
+import queue
+import threading
+from typing import Any, cast
+
+from pynetdicom import AE, evt
+from pynetdicom.association import Association
+from pynetdicom.pdu_primitives import A_ASSOCIATE
+
+from dicom_node.streaming.contexts import asks_to_store, supported_contexts
+from dicom_node.streaming.dimse import StreamingDIMSE
+from dicom_node.streaming.service import End, Refusal, Request, Service
+from dicom_node.streaming.upper_layer import IDLE_SECONDS, ReceivingUpperLayer
+
+
+class ReceivingAssociation(Association):
+    """An association as acceptor.
+
+    Parameters
+    ----------
+    ae
+        The local application entity.
+    service
+        Decides whether it is let in, and what to do with C-STORE requests.
+
+    Attributes
+    ----------
+    activity
+        Set whenever a message, a primitive from the peer or the end of the upper layer waits to be handled.
+    """
+
+    def __init__(self, ae: AE, *, service: Service) -> None:
+        self.activity = threading.Event()
+        self._connection_lost = False
+        self._service = service
+        super().__init__(ae, "acceptor")
+        self.dul = ReceivingUpperLayer(self, activity=self.activity)
+        self._streaming = StreamingDIMSE(self, activity=self.activity)
+        self.dimse = self._streaming
+        # The setters hand the timeouts on to the upper layer, which has just been replaced.
+        self.acse_timeout = ae.acse_timeout
+        self.network_timeout = ae.network_timeout
+        self.bind(evt.EVT_REQUESTED, self._requested)
+
+    def run_reactor(self) -> None:
+        """Negotiate, serve, and leave nothing behind of a message that was cut off."""
+        self.dul.start()
+        self._started_dul = True
+        try:
+            # A connection that closes without a word (a load balancer's health check) ends here and at once, a silent
+            # one when the upper layer's ARTIM timer closes it (PS3.8 9.1.5).
+            while self.dul.is_alive() and self.dul.peek_next_pdu() is None:
+                self._await_activity()
+            if self.dul.peek_next_pdu() is not None:
+                super().run_reactor()
+            elif self.dul.socket is not None and self.dul.socket.socket is not None:
+                self.dul.socket.socket.close()
+        finally:
+            self.dul.kill_dul()
+            self.dul.join()
+            self._streaming.discard()
+            if self._streaming.session is not None:
+                how: End = "lost" if self._connection_lost else "released" if self.is_released else "aborted"
+                self._streaming.session.end(how)
+
+    def _requested(self, event: evt.Event) -> None:
+        request = cast(A_ASSOCIATE, self.requestor.primitive)
+        proposed = request.presentation_context_definition_list
+        self.acceptor.supported_contexts = supported_contexts(proposed)
+        decision = self._service.admit(
+            Request(
+                called_ae=request.called_ae_title.strip(),
+                calling_ae=request.calling_ae_title.strip(),
+                peer=self.requestor.address,
+                stores=asks_to_store(proposed),
+            )
+        )
+        if isinstance(decision, Refusal):
+            self.acse.send_reject(*decision)
+            # Returns when the answer has left and the connection is closed.
+            self.kill()
+        else:
+            self._streaming.session = decision
+
+    def _bind_defaults(self) -> None:
+        """Bind pynetdicom's default handlers, but not those that write each message to its log."""
+        for event in evt._INTERVENTION_EVENTS:
+            self.bind(event, evt.get_default_handler(event))
+
+    def _await_activity(self) -> None:
+        self.activity.wait(IDLE_SECONDS)
+        self.activity.clear()
+
+    def _run_reactor(self) -> None:
+        """Serve DIMSE messages until the peer releases, aborts or falls silent (PS3.8 7.2 to 7.4)."""
+        self._is_paused = False
+        while not self._kill:
+            self._await_activity()
+            self._serve_messages()
+            if self.is_established and self.acse.is_release_requested():
+                self.acse.send_release(is_response=True)
+                self.is_released = True
+                self.is_established = False
+                evt.trigger(self, evt.EVT_RELEASED, {})
+                self.kill()
+            elif self.acse.is_aborted():
+                self._connection_lost = self.acse.is_aborted("a-p-abort")
+                self.dul.receive_pdu(wait=False)
+                self.is_aborted = True
+                self.is_established = False
+                evt.trigger(self, evt.EVT_ABORTED, {})
+                self.kill()
+            elif not self.dul.is_alive():
+                self.kill()
+            elif self.dul.idle_timer_expired():
+                self.abort()
+                self.kill()
+
+    def _serve_messages(self) -> None:
+        while not self._kill:
+            try:
+                context_id, message = cast(tuple[Any, Any], self.dimse.msg_queue.get_nowait())
+            except queue.Empty:
+                return
+            # The state machine queues a message that is none when the connection is gone.
+            if message is not None:
+                self._serve_request(message, context_id)

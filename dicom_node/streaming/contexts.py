@@ -1,0 +1,46 @@
+"""The presentation contexts that are accepted: storage, whatever the class and the transfer syntax, and Verification."""
+
+from collections.abc import Sequence
+
+from pydicom.uid import UID
+from pynetdicom.presentation import PresentationContext
+from pynetdicom.service_class import ServiceClass, StorageServiceClass, VerificationServiceClass
+from pynetdicom.sop_class import Verification, uid_to_service_class  # type: ignore[attr-defined]
+
+
+def supported_contexts(proposed: Sequence[PresentationContext]) -> list[PresentationContext]:
+    """The presentation contexts to support, given those that the peer proposes.
+
+    Every storage SOP class, private and unknown ones included, with every transfer syntax, the peer's order of
+    preference kept; and Verification. Nothing else is stored here, and what cannot be decoded is refused with a reason
+    when the series is looked at, not hidden in a failed negotiation.
+    """
+    syntaxes: dict[UID, dict[UID, None]] = {}
+    for context in proposed:
+        if context.abstract_syntax is not None and _is_served(context.abstract_syntax):
+            syntaxes.setdefault(context.abstract_syntax, {}).update(dict.fromkeys(context.transfer_syntax))
+    supported = []
+    for abstract_syntax, transfer_syntaxes in syntaxes.items():
+        context = PresentationContext()
+        context.abstract_syntax = abstract_syntax
+        context.transfer_syntax = list(transfer_syntaxes)
+        supported.append(context)
+    return supported
+
+
+def asks_to_store(proposed: Sequence[PresentationContext]) -> bool:
+    """Whether the peer proposes anything but Verification that we serve."""
+    return any(
+        context.abstract_syntax != Verification and _is_served(context.abstract_syntax)
+        for context in proposed
+        if context.abstract_syntax is not None
+    )
+
+
+def _is_served(uid: UID) -> bool:
+    service = uid_to_service_class(uid)
+    if issubclass(service, StorageServiceClass | VerificationServiceClass):
+        return True
+    # pynetdicom's base class stands for UIDs that it does not know: retired, private and new storage SOP classes, but
+    # also things of the standard that are no SOP class at all or not for storage.
+    return service is ServiceClass and (uid.is_private or uid.name == str(uid) or "Storage" in uid.name)

@@ -1,0 +1,73 @@
+"""What the acceptor asks of its owner: a `Service` admits associations, its `Session` takes each object by a `Sink`.
+
+An association's calls, in this order and from its own threads:
+
+    session = service.admit(request)                     # or a Refusal, and nothing more
+    sink = session.begin(command, transfer_syntax_uid=…)  # for each C-STORE request
+    sink.write(fragment)                                 # as the fragments arrive
+    status, comment = sink.finish()                      # or discard(), if the data set was cut off
+    session.end("released")
+"""
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
+
+from dicom_node.streaming.command_set import Command
+
+#: How an association ended; ``lost`` is without release or abort.
+End = Literal["released", "aborted", "lost"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a peer asks for: AE titles without padding, its IP address, and whether it proposes to store."""
+
+    called_ae: str
+    calling_ae: str
+    peer: str
+    stores: bool
+
+
+class Refusal(NamedTuple):
+    """A-ASSOCIATE-RJ (PS3.8 9.3.4)."""
+
+    result: int
+    source: int
+    reason: int
+
+
+class Answer(NamedTuple):
+    """Status and error comment of a C-STORE-RSP; the comment is for a failure or a warning (PS3.7 9.3.1.2)."""
+
+    status: int
+    comment: str = ""
+
+
+class Sink(Protocol):
+    """Where the data set of one C-STORE request goes."""
+
+    def write(self, fragment: memoryview) -> None:
+        """Take the next fragment, which is only valid during the call. Must not raise for what the disk does."""
+
+    def finish(self) -> Answer:
+        """Keep the data set, which is complete, and say how it went."""
+
+    def discard(self) -> None:
+        """Forget the data set: it will never be complete."""
+
+
+class Session(Protocol):
+    """An association that was admitted."""
+
+    def begin(self, command: Command, *, transfer_syntax_uid: str) -> Sink:
+        """Where the data set that follows `command` goes."""
+
+    def end(self, how: End) -> None:
+        """The association is over; told once."""
+
+
+class Service(Protocol):
+    """Decides on associations."""
+
+    def admit(self, request: Request) -> Session | Refusal:
+        """Let in or turn away."""
