@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any, Self
 from uuid import uuid4
 
-from sqlalchemy import Connection, Table, update
+from sqlalchemy import Connection, Table, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from dicom_node.catalog.database import Database, reason_values, unclaimed
@@ -65,13 +65,13 @@ class Leases(Database):
             connection.execute(mine.values(**values))
 
     def renew_associations(self, prefix: str) -> None:
-        """Keep the open associations whose numbers begin so, which are those of one listener process."""
+        """Keep the open associations whose identifiers begin so, which are those of one listener process."""
+        mine = (associations.c.closed_at.is_(None), associations.c.id.startswith(prefix, autoescape=True))
+        with self.read() as connection:  # most often there is none, and the writers need not be held up
+            if connection.scalar(select(associations.c.id).where(*mine).limit(1)) is None:
+                return
         with self.write() as connection:
-            connection.execute(
-                update(associations)
-                .where(associations.c.id.startswith(prefix, autoescape=True), associations.c.closed_at.is_(None))
-                .values(claimed_until=self._lease())
-            )
+            connection.execute(update(associations).where(*mine).values(claimed_until=self._lease()))
 
     def sweep_leases(self) -> int:
         """Give back every claim that has run out; returns the number of jobs and deliveries that go on.

@@ -1,13 +1,17 @@
 """The DICOM listener: C-ECHO and C-STORE for every route of the node."""
 
 import socket
+import threading
+from contextlib import suppress
+from uuid import uuid4
 
 import structlog
 from pynetdicom import AE
+from sqlalchemy.exc import SQLAlchemyError
 
 from dicom_node.catalog import Catalog
 from dicom_node.config import Settings
-from dicom_node.errors import ReceiveError
+from dicom_node.errors import CatalogError, ReceiveError
 from dicom_node.receive.admission import Gatekeeper
 from dicom_node.receive.observer import ReceiveObserver
 from dicom_node.receive.reception import Reception
@@ -26,14 +30,14 @@ class Listener:
     settings
         The node's settings; ``node`` and ``routes`` are used.
     catalog
-        Where received instances are recorded; associations that the last run left open have been closed there.
+        Where received instances are recorded, and open associations, which the listener renews while they last.
     observer
         Told what happens, for metrics.
     port
         A socket that listens already, shared with other listeners, which have a spool that is prepared and swept.
         None: the listener opens the port of the settings, and is the only one.
     tag
-        What the identifiers of this listener's associations begin with.
+        What the identifiers of this listener's associations begin with, and of no other's; None: it chooses.
     """
 
     def __init__(
@@ -43,14 +47,18 @@ class Listener:
         *,
         observer: ReceiveObserver | None = None,
         port: socket.socket | None = None,
-        tag: str = "",
+        tag: str | None = None,
     ) -> None:
         node = settings.node
         self._port = port
         self._settings = settings
+        self._catalog = catalog
+        self._tag = tag or f"{uuid4().hex[:8]}-"
+        self._ended = threading.Event()
+        self._renewal = threading.Thread(target=self._renew, name="associations", daemon=True)
         self._spool = Spool(node.data_dir, min_free_bytes=node.min_free_mib * 2**20)
         storage = StorageService(settings, catalog, spool=self._spool, observer=observer)
-        gate = Gatekeeper(own_ae=node.ae_title, routes=settings.routes, peers=node.peers, tag=tag)
+        gate = Gatekeeper(own_ae=node.ae_title, routes=settings.routes, peers=node.peers, tag=self._tag)
         ae = AE(node.ae_title)
         ae.maximum_associations = node.max_associations
         ae.maximum_pdu_size = node.max_pdu_bytes
@@ -76,6 +84,7 @@ class Listener:
         if self._port is None:
             prepare_spool(self._spool)
         self._acceptor.start(self._port or open_port(self._settings))
+        self._renewal.start()
         _log.info(
             "listening", host=node.host, port=node.port, ae_title=node.ae_title, routes=sorted(self._settings.routes)
         )
@@ -86,7 +95,16 @@ class Listener:
         What has been acknowledged is in the catalog; a sender that is aborted knows what has not.
         """
         self._acceptor.stop(grace_seconds=grace_seconds)
+        self._ended.set()
+        if self._renewal.ident is not None:
+            self._renewal.join()
         self._spool.close()
+
+    def _renew(self) -> None:
+        """Keep the records of open associations; those of a listener that died run out, and their series complete."""
+        while not self._ended.wait(self._catalog.lease_seconds / 3):
+            with suppress(CatalogError, SQLAlchemyError):  # cannot be written at present; tried again
+                self._catalog.renew_associations(self._tag)
 
 
 def open_port(settings: Settings) -> socket.socket:

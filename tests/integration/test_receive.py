@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.dsutils import encode
 
 from dicom_node.catalog import Catalog, JobState
+from dicom_node.catalog.database import LEASE_SECONDS
 from dicom_node.config import NodeSettings, Settings
 from dicom_node.receive import Listener
 from dicom_node.streaming.association import ReceivingAssociation
@@ -39,11 +41,11 @@ SECONDS = 10.0
 class Receiver:
     """A listener in this process, with its catalog and folders."""
 
-    def __init__(self, folder: Path, **node: object) -> None:
+    def __init__(self, folder: Path, *, lease_seconds: float = LEASE_SECONDS, **node: object) -> None:
         values = {"host": peers.HOST, "port": peers.free_port(), "data_dir": folder, "min_free_mib": 0}
         self.settings = Settings(node=NodeSettings.model_validate(values | node))
         self.folder = folder
-        self.catalog = Catalog(self.settings.catalog_location)
+        self.catalog = Catalog(self.settings.catalog_location, lease_seconds=lease_seconds)
         self.listener = Listener(self.settings, self.catalog)
         self.port = self.settings.node.port
 
@@ -65,7 +67,7 @@ class Receiver:
 def start(tmp_path: Path) -> Iterator[Callable[..., Receiver]]:
     started: list[Receiver] = []
 
-    def run(**node: object) -> Receiver:
+    def run(**node: Any) -> Receiver:
         receiver = Receiver(tmp_path / "var", **node)
         started.append(receiver)
         receiver.listener.start()
@@ -193,6 +195,20 @@ def test_compressed_images_are_kept_compressed(receiver: Receiver, syntax: str) 
     assert stored.file_meta.TransferSyntaxUID == syntax
     assert stored.PixelData == dataset.PixelData
     assert np.array_equal(stored.pixel_array, np.full((64, 64), 1000))
+
+
+def test_an_open_association_outlasts_its_lease(start: Callable[..., Receiver]) -> None:
+    receiver = start(lease_seconds=0.3)
+    with associate(receiver):
+        (opened,) = receiver.catalog.open_associations()
+        first = opened.claimed_until
+        assert first is not None
+        peers.wait_until(
+            lambda: (receiver.catalog.now() - first).total_seconds() > 0.6, seconds=20, what="two leases to pass"
+        )
+        receiver.catalog.sweep_leases()
+        assert [one.id for one in receiver.catalog.open_associations()] == [opened.id]
+    peers.wait_until(receiver.all_closed, seconds=20, what="the association to end")
 
 
 @pytest.mark.real_data
