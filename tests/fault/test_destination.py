@@ -132,7 +132,7 @@ def job_id(make_job: Callable[..., int]) -> int:
     return make_job()
 
 
-def delivery(catalog: Catalog, job_id: int):
+def delivery(catalog: Catalog, job_id: int) -> Any:
     (one,) = catalog.list_deliveries(job_id=job_id)
     return one
 

@@ -363,7 +363,7 @@ def test_a_sender_that_breaks_off_leaves_no_file(receiver: Receiver) -> None:
     assert receiver.catalog.list_series()[0].instance_count == 1
 
 
-def peers_message(request: C_STORE):
+def peers_message(request: C_STORE) -> Any:
     from pynetdicom.dimse_messages import C_STORE_RQ
 
     message = C_STORE_RQ()

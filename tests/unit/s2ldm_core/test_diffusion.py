@@ -11,7 +11,7 @@ SHAPE = (2, 3, 2, 4, 4)
 
 
 @pytest.fixture
-def latents():
+def latents() -> Any:
     g = torch.Generator().manual_seed(0)
     return {name: torch.randn(SHAPE, generator=g) for name in ("z_n", "z_c", "noise")}
 
@@ -29,7 +29,7 @@ def test_flow_sampler_is_exact_on_a_linear_field(latents: Any, steps: int) -> No
 def test_flow_sampler_takes_euler_steps(latents: Any) -> None:
     seen = []
 
-    def field(x: Any, t: Any):
+    def field(x: Any, t: Any) -> Any:
         seen.append(t[0].item())
         return torch.ones_like(x)
 

@@ -27,7 +27,7 @@ METADATA = {
 
 
 @pytest.fixture
-def package(tmp_path: Path):
+def package(tmp_path: Path) -> Any:
     torch.manual_seed(0)
     return save_package(tmp_path / "tiny", system=build_system("s2ldm", CONFIG), metadata=METADATA)
 

@@ -14,7 +14,7 @@ ONE, STEM = (1, 1, 1), (2, 2, 2)
 SMALL = {"channels": (4, 6), "blocks": (1, 2), "latent": 3}
 
 
-def _wake(module: Any):
+def _wake(module: Any) -> Any:
     """Zero-initialised layers would hide differences: give every weight a value."""
     torch.manual_seed(1)
     for parameter in module.parameters():
@@ -27,7 +27,7 @@ def test_encoder_tiles_exactly() -> None:
     encoder = _wake(Encoder(**SMALL))
     x = torch.randn(1, 1, 32, 64, 48)
 
-    def parts(part: Any):
+    def parts(part: Any) -> Any:
         z, features = encoder(part)
         return z, features.stem, features.latent
 
@@ -43,7 +43,7 @@ def test_decoder_tiles_exactly(source_conditioned: bool) -> None:
     decoder = _wake(Decoder(**SMALL, source_conditioned=source_conditioned))
     z, stem, latent = torch.randn(1, 3, 16, 16, 12), torch.randn(1, 4, 32, 32, 24), torch.randn(1, 6, 16, 16, 12)
 
-    def decode(a: Any, b: Any, c: Any):
+    def decode(a: Any, b: Any, c: Any) -> Any:
         return (decoder(a, Features(b, c)),)
 
     (whole,) = decode(z, stem, latent)
@@ -63,7 +63,7 @@ def test_denoiser_tiles_exactly_with_its_halo_and_not_without() -> None:
     denoiser = _wake(Denoiser(in_channels=2, out_channels=2, channels=(4, 4, 6), phases=2))
     x, t, phase = torch.randn(1, 2, 64, 8, 8), torch.tensor([0.4]), torch.tensor([1])
 
-    def step(part: Any):
+    def step(part: Any) -> Any:
         return (denoiser(part, t=t, phase=phase),)
 
     (whole,) = step(x)
@@ -121,7 +121,7 @@ def test_blended_tiles_of_a_pointwise_function_are_the_whole() -> None:
     x = torch.randn(1, 1, 20, 30, 44)
     seen = []
 
-    def twice(part: Any):
+    def twice(part: Any) -> Any:
         seen.append(tuple(part.shape[2:]))
         return 2 * part
 
@@ -146,7 +146,7 @@ def test_tiles_that_disagree_fade_into_each_other() -> None:
 def test_tiles_of_one_slice_do_not_overlap() -> None:
     seen = []
 
-    def note(part: Any):
+    def note(part: Any) -> Any:
         seen.append(part.shape)
         return part
 

@@ -18,7 +18,7 @@ CONFIG = {
 
 
 @pytest.fixture(scope="module")
-def translator(tmp_path_factory: pytest.TempPathFactory):
+def translator(tmp_path_factory: pytest.TempPathFactory) -> Any:
     torch.manual_seed(0)
     system = build_system("s2ldm", CONFIG)
     for parameter in system.parameters():
@@ -38,7 +38,7 @@ def translator(tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.fixture
-def volume():
+def volume() -> Any:
     rng = np.random.default_rng(0)
     _, y, x = np.mgrid[:12, :70, :90]
     hu = np.full((12, 70, 90), -1000.0)

@@ -28,7 +28,7 @@ METRICS = {
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory):
+def run(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("run")
     for seed in range(2):
         write_pair(folder / "store", seed)
@@ -38,7 +38,7 @@ def run(tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.fixture
-def package(run: Any, tmp_path: Path):
+def package(run: Any, tmp_path: Path) -> Any:
     return export(run, tmp_path / "package", name="tiny", version="1.2", metrics=METRICS)
 
 

@@ -39,7 +39,7 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def catalog(settings: Settings):
+def catalog(settings: Settings) -> Any:
     with Catalog(settings.catalog_location) as catalog:
         yield catalog
 

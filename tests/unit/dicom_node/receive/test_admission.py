@@ -1,5 +1,7 @@
 """Who may open an association, and for what."""
 
+from typing import Any
+
 import pytest
 
 from dicom_node.config import Peer
@@ -12,7 +14,9 @@ from dicom_node.receive.admission import (
 )
 
 
-def decide(*, called: str = "CECT_ART", calling: str = "SCANNER", peer: str = "10.0.0.7", peers: tuple[Peer, ...] = ()):
+def decide(
+    *, called: str = "CECT_ART", calling: str = "SCANNER", peer: str = "10.0.0.7", peers: tuple[Peer, ...] = ()
+) -> Any:
     gate = Gatekeeper(own_ae="S2LDM", routes=["CECT_ART", "CECT_VEN"], peers=peers)
     return gate.decide(called_ae=called, calling_ae=calling, peer=peer)
 

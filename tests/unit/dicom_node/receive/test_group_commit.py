@@ -36,7 +36,7 @@ class CountingCatalog(Catalog):
         self.proceed = threading.Event()
         self.poison: str | None = None
 
-    def add_instances(self, batch: Any):
+    def add_instances(self, batch: Any) -> Any:
         self.batches.append(len(batch))
         self.entered.set()
         assert self.proceed.wait(10)
@@ -46,7 +46,7 @@ class CountingCatalog(Catalog):
 
 
 @pytest.fixture
-def catalog(tmp_path: Path):
+def catalog(tmp_path: Path) -> Any:
     with CountingCatalog(tmp_path / "catalog.sqlite") as catalog:
         yield catalog
 

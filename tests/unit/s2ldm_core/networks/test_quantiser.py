@@ -8,7 +8,7 @@ import torch
 from s2ldm_core.networks.quantiser import VectorQuantiser
 
 
-def _batch(step: Any, spread: Any = 0.1):
+def _batch(step: Any, spread: Any = 0.1) -> Any:
     g = torch.Generator().manual_seed(step)
     centres = torch.randn(64, 8, generator=torch.Generator().manual_seed(999))
     index = torch.randint(64, (4 * 4 * 8 * 8,), generator=g)

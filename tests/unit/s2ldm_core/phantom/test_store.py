@@ -34,7 +34,7 @@ def test_dicom_studies_hold_every_phase_on_one_frame_of_reference(tmp_path: Path
 
 
 def test_breathing_moves_the_contrast_phases_and_not_the_native_one(tmp_path: Path) -> None:
-    def stack(name: Any, phase: Any):
+    def stack(name: Any, phase: Any) -> Any:
         files = [dcmread(path) for path in (tmp_path / name / case_name(3) / phase).glob("*.dcm")]
         return np.stack(
             [file.pixel_array for file in sorted(files, key=lambda file: float(file.ImagePositionPatient[2]))]

@@ -13,7 +13,7 @@ from s2ldm_core.systems import Batch, Condition, How, Turn, build_system
 NETWORK = {"channels": (4, 6), "blocks": (1, 1), "latent": 3}
 
 
-def _system(**config: Any):
+def _system(**config: Any) -> Any:
     torch.manual_seed(0)
     ae = {**NETWORK, "kind": "plain", **config.pop("autoencoder", {})}
     diffusion = {"channels": (4, 6), **config.pop("diffusion", {})}
@@ -21,7 +21,7 @@ def _system(**config: Any):
 
 
 @pytest.fixture
-def batch():
+def batch() -> Any:
     g = torch.Generator().manual_seed(0)
     source = torch.rand(2, 1, 8, 32, 32, generator=g) * 1.6 - 0.8
     images = {"source": source, "change": 0.5 * torch.rand(source.shape, generator=g)}
@@ -126,7 +126,7 @@ class _Judge(torch.nn.Module):
         super().__init__()
         self.judged = judged
 
-    def forward(self, image: Any):
+    def forward(self, image: Any) -> Any:
         self.judged.append(image)
         return torch.tensor(-7.0)
 
@@ -223,7 +223,7 @@ def test_one_step_is_deterministic_and_more_steps_follow_the_seed() -> None:
         torch.nn.init.normal_(parameter, std=0.2)
     x, phase = torch.rand(1, 1, 8, 32, 32), Condition(phase=torch.tensor([0]))
 
-    def run(steps: Any, seed: Any):
+    def run(steps: Any, seed: Any) -> Any:
         return system.predict_change(x, phase, How(steps=steps, generator=torch.Generator().manual_seed(seed)))
 
     assert torch.equal(run(1, 0), run(1, 1))

@@ -74,7 +74,7 @@ def test_a_run_is_another_when_what_it_trains_changes_and_the_same_without_a_swi
 ) -> None:
     plan = load_plan(plan_path)
 
-    def digest(*changes: Any):
+    def digest(*changes: Any) -> Any:
         row = plan.rows[0].model_copy(update={"set": changes})
         return plan.digest(row, 0, beside=plan_path.parent)
 
@@ -143,10 +143,10 @@ def test_missing_runs_are_trained_once_and_all_end_in_one_table(plan_path: Path,
 
 
 @pytest.fixture
-def sheet_of(plan_path: Path, tmp_path: Path):
+def sheet_of(plan_path: Path, tmp_path: Path) -> Any:
     """The sheet in the test's folder for the plan with some keys changed, and the plan's runs."""
 
-    def sheet_of(**changes: Any):
+    def sheet_of(**changes: Any) -> Any:
         plan_path.write_text(yaml.safe_dump({**yaml.safe_load(plan_path.read_text()), **changes}))
         plan = load_plan(plan_path)
         every = runs(plan, beside=plan_path.parent)
@@ -177,7 +177,7 @@ def test_a_run_whose_scores_are_kept_is_not_made_again_unless_the_plan_changes_i
     sheet.add(_scored(load_plan(plan_path), every[1]))
     rows = yaml.safe_load(plan_path.read_text())["rows"]
 
-    def kept(**changes: Any):
+    def kept(**changes: Any) -> Any:
         found, now = sheet_of(**changes)
         return [run.label for run in now if found.has(run)]
 

@@ -10,12 +10,12 @@ from train.anatomy.deformation import Deformation, sample_ct, sample_linear, sam
 from train.anatomy.names import CODES
 
 
-def _subject(slices: Any = 10):
+def _subject(slices: Any = 10) -> Any:
     labels = label_map(slices)
     return prepare("a", labels, NAMES, spacing_mm=SPACING_MM, ct_hu=native_ct(labels))
 
 
-def _own_axes(subject: Any):
+def _own_axes(subject: Any) -> Any:
     return tuple(
         (np.arange(n) - c) * s for n, c, s in zip(subject.codes.shape, subject.centre, subject.spacing_mm, strict=True)
     )

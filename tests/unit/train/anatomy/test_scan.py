@@ -16,22 +16,22 @@ SHAPE, GRID_MM = (12, 60, 84), (4.0, 4.0, 4.0)
 
 
 @pytest.fixture(scope="module")
-def subject():
+def subject() -> Any:
     labels = label_map(20)
     return prepare("a", labels, NAMES, spacing_mm=SPACING_MM, ct_hu=native_ct(labels))
 
 
 @pytest.fixture(scope="module")
-def painted(subject: Any):
+def painted(subject: Any) -> Any:
     return AnatomyScan(subject, seed=4, mode="painted", shape=SHAPE, spacing_mm=GRID_MM)
 
 
 @pytest.fixture(scope="module")
-def simulated(subject: Any):
+def simulated(subject: Any) -> Any:
     return AnatomyScan(subject, seed=4, mode="simulated", shape=SHAPE, spacing_mm=GRID_MM)
 
 
-def _inside(scan: Any, *organs: Any):
+def _inside(scan: Any, *organs: Any) -> Any:
     return binary_erosion(np.isin(scan.labels, [ORGANS[name] for name in organs]), iterations=1)
 
 

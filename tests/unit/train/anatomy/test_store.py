@@ -17,7 +17,7 @@ GRID = PhantomGrid(spacing_mm=(8.0, 6.0, 6.0), matrix=(40, 56), slices=(6, 8))
 
 
 @pytest.fixture(scope="module")
-def anatomy(tmp_path_factory: pytest.TempPathFactory):
+def anatomy(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("anatomy")
     write_subject(folder / "one")
     write_masks(folder / "two")

@@ -23,7 +23,7 @@ PIXEL_MM = (2.0, 0.8, 0.8)
 
 
 @pytest.fixture(scope="module")
-def subject():
+def subject() -> Any:
     labels = label_map(20)
     return prepare("a", labels, NAMES, spacing_mm=SPACING_MM, ct_hu=contrast_ct(labels))
 

@@ -21,12 +21,12 @@ from train.errors import TrainError
 
 
 @pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory):
+def package(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return ModelPackage.load(write_tiny_package(tmp_path_factory.mktemp("package") / "tiny"))
 
 
 @pytest.fixture
-def bundle(package: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def bundle(package: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     folder = make_bundle(package, tmp_path / "bundle")
     monkeypatch.syspath_prepend(str(folder))  # as MONAI does for the bundle it runs
     yield folder

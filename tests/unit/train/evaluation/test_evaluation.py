@@ -18,7 +18,7 @@ SPACING = (3.0, 1.5, 1.5)
 ORGANS = {"aorta": 1, "liver": 2, "subcutaneous_fat": 3}
 
 
-def _body(depth: Any = 12, size: Any = 64):
+def _body(depth: Any = 12, size: Any = 64) -> Any:
     """HU and labels of a fat cylinder with a liver half and an aorta in it, in air."""
     z, y, x = np.mgrid[:depth, :size, :size]
     radius = np.hypot(y - size / 2, x - size / 2)
@@ -36,13 +36,13 @@ class Cylinders:
         self.names = tuple(f"cylinder-{number}" for number in range(count))
         self.loaded = []
 
-    def phases_of(self, name: Any):
+    def phases_of(self, name: Any) -> Any:
         return ("arterial",)
 
-    def describe(self):
+    def describe(self) -> Any:
         return {"data": "cylinders"}
 
-    def load(self, name: Any):
+    def load(self, name: Any) -> Any:
         self.loaded.append(name)
         rng = np.random.default_rng(self.names.index(name))
         hu, labels = _body()
@@ -60,11 +60,11 @@ class Cylinders:
         )
 
 
-def half(source: Any, target: Any, phase: Any):
+def half(source: Any, target: Any, phase: Any) -> Any:
     return Prediction(hu=source.hu + 0.5 * (target.hu - source.hu))
 
 
-def samples(source: Any, target: Any, phase: Any):
+def samples(source: Any, target: Any, phase: Any) -> Any:
     """A mean that is off by 10 HU where it is uncertain by 10 HU, and right where it is certain."""
     uncertain = target.hu - source.hu > 1
     return Prediction(
@@ -72,7 +72,7 @@ def samples(source: Any, target: Any, phase: Any):
     )
 
 
-def _systems():
+def _systems() -> Any:
     return [
         identity(),
         Candidate(label="half", kind="model", answer=half, identity="half 1"),
@@ -81,14 +81,14 @@ def _systems():
 
 
 @pytest.fixture(scope="module")
-def evaluated(tmp_path_factory: pytest.TempPathFactory):
+def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("evaluation")
     evaluation = Evaluation(cases=Cylinders(), systems=_systems(), viewer_cases=1)
     records = evaluation.run(folder)
     return folder, evaluation, records
 
 
-def _row(evaluated: Any, label: Any):
+def _row(evaluated: Any, label: Any) -> Any:
     _, evaluation, records = evaluated
     return Report.of(evaluation, records).summaries[0].row(label)
 

@@ -26,7 +26,7 @@ class Steps:
     class metadata:
         phases = ("arterial", "venous")
 
-    def translate(self, scan: Any, *, phase: Any):
+    def translate(self, scan: Any, *, phase: Any) -> Any:
         class Result:
             volume = scan.with_hu(scan.hu + np.float32(self.change_hu[phase]))
 
@@ -34,7 +34,7 @@ class Steps:
 
 
 @pytest.fixture
-def scan():
+def scan() -> Any:
     hu = np.full((10, 40, 40), 40, np.float32)
     affine = np.diag([*SPACING[::-1], 1.0])
     affine[:3, 3] = (-30.0, -50.0, 100.0)

@@ -20,7 +20,7 @@ from train.evaluation.viewer import Layout, byte_hu, picture, to_bytes
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory):
+def report(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("report")
     hostile = Candidate(
         label="a|b <script>alert(1)</script>", kind="model", answer=_systems()[1].answer, identity="x 1"

@@ -28,7 +28,7 @@ NETWORK = {
 }
 
 
-def _s2ldm(seed: Any, **network: Any):
+def _s2ldm(seed: Any, **network: Any) -> Any:
     torch.manual_seed(seed)
     system = build_system("s2ldm", {**NETWORK, **network})
     with torch.no_grad():  # heads start at zero, which would answer the same whatever the weights are
@@ -37,7 +37,7 @@ def _s2ldm(seed: Any, **network: Any):
     return system.eval()
 
 
-def _save(folder: Any, system: Any):
+def _save(folder: Any, system: Any) -> Any:
     metadata = {
         "name": "tiny",
         "version": "1",
@@ -51,7 +51,7 @@ def _save(folder: Any, system: Any):
     return save_package(folder, system=system, metadata=metadata)
 
 
-def _write_run(folder: Any, system: Any):
+def _write_run(folder: Any, system: Any) -> Any:
     folder.mkdir()
     save_file(system.state_dict(), folder / "autoencoder.safetensors")
     config = {"system": "s2ldm", "network": system.config.model_dump(mode="json")}
@@ -60,7 +60,7 @@ def _write_run(folder: Any, system: Any):
 
 
 @pytest.fixture(scope="module")
-def packages(tmp_path_factory: pytest.TempPathFactory):
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("packages")
     return {
         "S2LDM": _save(folder / "s2ldm", _s2ldm(1)),
@@ -69,12 +69,12 @@ def packages(tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.fixture(scope="module")
-def stage_one_run(tmp_path_factory: pytest.TempPathFactory):
+def stage_one_run(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return _write_run(tmp_path_factory.mktemp("runs") / "run", _s2ldm(2))
 
 
 @pytest.fixture(scope="module")
-def scan():
+def scan() -> Any:
     rng = np.random.default_rng(0)
     source = Volume(hu=rng.normal(40, 20, (8, 24, 24)).astype(np.float32), affine=np.diag([1.5, 1.5, 3.0, 1.0]))
     return source, source.with_hu(source.hu + 60)
@@ -145,7 +145,7 @@ def test_a_run_that_is_not_the_packages_own_is_refused(
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory):
+def store(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("store")
     rng = np.random.default_rng(0)
     for number in range(2):
@@ -162,7 +162,7 @@ def store(tmp_path_factory: pytest.TempPathFactory):
     return folder
 
 
-def _invoke(*arguments: Any):
+def _invoke(*arguments: Any) -> Any:
     app = typer.Typer()
     app.command()(evaluate)
     return CliRunner().invoke(app, [str(argument) for argument in arguments])

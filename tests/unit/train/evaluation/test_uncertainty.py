@@ -21,7 +21,7 @@ def test_one_sample_has_no_deviation() -> None:
 
 
 @pytest.fixture(scope="module")
-def honest():
+def honest() -> Any:
     """Deviations from 1 to 40 HU and errors drawn with exactly that deviation."""
     rng = np.random.default_rng(0)
     deviation = rng.uniform(1, 40, (8, 64, 64)).astype(np.float32)

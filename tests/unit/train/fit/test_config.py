@@ -48,7 +48,7 @@ def test_what_is_wrong_is_named(tmp_path: Path, change: Any, named: str) -> None
     assert caught.value.code == "config_invalid"
 
 
-def _plain(value: Any):
+def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
@@ -137,7 +137,7 @@ def test_the_documented_switches_apply_to_the_ablation(override: Any) -> None:
 
 
 def test_the_ablation_switches_encoder_similarity_and_mask_one_by_one() -> None:
-    def switches(row: Any):
+    def switches(row: Any) -> Any:
         network = build_system("s2ldm", load_config(FOLDER / f"ablation_{row}.yaml").network).config
         return network.syncretic, network.loss.sim > 0, network.mask.enabled
 

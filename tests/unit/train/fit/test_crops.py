@@ -16,7 +16,7 @@ from train.store import PairStore, write_case
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory):
+def store(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("store")
     for seed in range(2):
         write_pair(folder, seed)
@@ -80,7 +80,7 @@ def test_organs_are_cropped_with_the_images_and_cases_without_have_none(store: A
         update={"crop": (4, 8, 8), "offset_hu": 0.0, "smooth_share": 0.0}
     )
 
-    def batch():
+    def batch() -> Any:
         return CropSampler(PairStore(tmp_path), config, phases=("arterial",), seed=0).batch(
             stage=0, step=0, items=range(8)
         )
@@ -102,7 +102,7 @@ def test_a_share_of_the_crops_is_drawn_around_organs(store: Any, tmp_path: Path)
     write_case(tmp_path, "labelled", **arrays, labels=labels, organs={"aorta": 5})
     data = fit_config(store, tmp_path).data
 
-    def seen(**focus: Any):
+    def seen(**focus: Any) -> Any:
         config = data.model_validate({**data.model_dump(), "crop": (8, 16, 16), "focus": focus or None})
         organs = (
             CropSampler(PairStore(tmp_path), config, phases=("arterial",), seed=0)
@@ -128,7 +128,7 @@ def test_organs_are_moved_in_groups_in_both_phases_where_a_case_has_labels(store
     plain = fit_config(store, tmp_path).data.model_dump() | {"crop": (8, 32, 32), "offset_hu": 0.0, "smooth_share": 0.0}
     organs = {"renal_cortex": 1, "renal_medulla": 2}
 
-    def offsets(case: Any, groups: Any):
+    def offsets(case: Any, groups: Any) -> Any:
         config = DataConfig.model_validate(plain | {"organ_offset": {"hu": 8.0, "organs": groups}})
         batch = CropSampler(PairStore(tmp_path / case), config, phases=("arterial",), seed=0).batch(
             stage=0, step=0, items=range(50)
@@ -166,13 +166,13 @@ def test_the_anatomy_of_a_crop_is_zoomed_and_its_noise_is_not(store: Any, tmp_pa
     write_case(tmp_path, "a", spacing_mm=(3, 1.5, 1.5), noise=noise, **case)
     plain = fit_config(store, tmp_path).data.model_dump() | {"crop": (8, 48, 48), "offset_hu": 0.0, "smooth_share": 0.0}
 
-    def drawn(**changes: Any):
+    def drawn(**changes: Any) -> Any:
         sampler = CropSampler(
             PairStore(tmp_path), DataConfig.model_validate(plain | changes), phases=("arterial",), seed=0
         )
         return sampler.batch(stage=0, step=0, items=range(40))
 
-    def size(batch: Any):  # voxels of the organ in a row, where the crop holds it whole
+    def size(batch: Any) -> Any:  # voxels of the organ in a row, where the crop holds it whole
         rows = (batch.organs[:, 0, 4, :, :] == 1).any(1)
         return rows[~rows[:, 0] & ~rows[:, -1]].sum(1).float()
 
@@ -233,7 +233,7 @@ def _write_level_case(folder: Any, number: int, *, slices: int) -> None:
     )
 
 
-def _level_sampler(folder: Any):
+def _level_sampler(folder: Any) -> Any:
     for number, slices in enumerate((20, 40)):
         _write_level_case(folder, number, slices=slices)
     quiet = {"offset_hu": 0.0, "smooth_share": 0.0}
@@ -250,7 +250,7 @@ def test_unpaired_crops_are_of_independent_cases_at_the_same_level_of_the_body(t
     assert {(a, b) for a, b in zip(own, others, strict=True)} == {(0, 0), (0, 1), (1, 0), (1, 1)}
     slices = torch.tensor([20, 40])
 
-    def level(image: Any, case: Any, change_hu: float):
+    def level(image: Any, case: Any, change_hu: float) -> Any:
         hu = (image[:, 0, 0, 0, 0] + 1) * 350 - 200 - change_hu
         return hu / 100 * (slices[case] - 1) / (slices[case] - 8)
 

@@ -34,18 +34,18 @@ Fit(load_config(Path(sys.argv[1]))).fit()
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory):
+def store(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("store")
     for seed in range(2):
         write_pair(folder, seed)
     return folder
 
 
-def _same(a: Any, b: Any):
+def _same(a: Any, b: Any) -> Any:
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
 
 
-def _history(run: Any, kind: Any = "train"):
+def _history(run: Any, kind: Any = "train") -> Any:
     whole, _, _ = (run / "history.jsonl").read_text().rpartition("\n")  # the last line may be being written
     lines = [json.loads(line) for line in whole.splitlines()]
     return [line for line in lines if line["kind"] == kind]
@@ -67,7 +67,7 @@ def test_a_killed_run_resumes_to_the_weights_of_an_uninterrupted_one(
     expected = Fit(fit_config(store, tmp_path / "whole", **changes)).fit().state_dict()
     step = OptimiserStep.__call__
 
-    def dying(self, draw: Any, **where: Any):
+    def dying(self, draw: Any, **where: Any) -> Any:
         if (self._index, where["step"]) == kill_at:
             raise _KilledError
         return step(self, draw, **where)
@@ -80,14 +80,14 @@ def test_a_killed_run_resumes_to_the_weights_of_an_uninterrupted_one(
     assert _same(resumed, expected)
 
 
-def _start(config: Any, path: Any, *, environment: Any = None):
+def _start(config: Any, path: Any, *, environment: Any = None) -> Any:
     path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
     return subprocess.Popen(
         [sys.executable, "-c", FIT, str(path)], env={**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})}
     )
 
 
-def _kill_in(process: Any, run: Any, stage: Any, *, step: Any):
+def _kill_in(process: Any, run: Any, stage: Any, *, step: Any) -> Any:
     """SIGKILL the process once ``stage`` has taken ``step`` steps."""
     deadline = time.monotonic() + 200
     while time.monotonic() < deadline and process.poll() is None:
@@ -197,7 +197,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(
     run = Fit(fit_config(store, tmp_path))
     loss = run.system.loss
 
-    def poisoned(*arguments: Any):
+    def poisoned(*arguments: Any) -> Any:
         value, parts = loss(*arguments)
         return (value * float("nan") if run.position.step == 2 else value), parts
 

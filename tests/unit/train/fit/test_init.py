@@ -14,21 +14,21 @@ from train.fit import Fit
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory):
+def store(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("store")
     write_pair(folder, 0)
     return folder
 
 
 @pytest.fixture(scope="module")
-def package(store: Any, tmp_path_factory: pytest.TempPathFactory):
+def package(store: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("first")
     run = Fit(fit_config(store, folder, steps=1))
     run.fit()
     return export(run.run, folder / "package", name="first", version="3")
 
 
-def _last_stage(store: Any, output: Any, package: Any, **changes: Any):
+def _last_stage(store: Any, output: Any, package: Any, **changes: Any) -> Any:
     stages = ({"name": "finetune", "steps": 1, "lr": 1e-3},)
     return fit_config(store, output, name="second", init=str(package.path), stages=stages, **changes)
 

@@ -18,19 +18,19 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def store(tmp_path: Path):
+def store(tmp_path: Path) -> Any:
     for seed in range(2):
         write_pair(tmp_path / "store", seed)
     return PairStore(tmp_path / "store")
 
 
 @pytest.fixture
-def system():
+def system() -> Any:
     torch.manual_seed(0)
     return build_system("s2ldm", PLAIN).eval()
 
 
-def _cache(store: Any, folder: Any, *, variants: Any = 1):
+def _cache(store: Any, folder: Any, *, variants: Any = 1) -> Any:
     data = fit_config(store.folder, folder).data
     return LatentCache(
         folder / "latents", store=store, config=data, phases=("arterial", "venous"), seed=0, variants=variants

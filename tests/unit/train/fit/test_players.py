@@ -33,14 +33,14 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def store(tmp_path: Path):
+def store(tmp_path: Path) -> Any:
     for seed in range(2):
         write_pair(tmp_path / "store", seed)
     write_pair(tmp_path / "store", 2, split="validation")
     return tmp_path / "store"
 
 
-def _config(store: Any, output: Any, *, steps: int = 4, **changes: Any):
+def _config(store: Any, output: Any, *, steps: int = 4, **changes: Any) -> Any:
     stages = tuple({"name": name, "steps": steps, "lr": 2e-3} for name in ("copy", "gan"))
     return fit_config(store, output, **{**CHANGES, "stages": stages, **changes})
 
@@ -72,7 +72,7 @@ def test_each_player_has_its_optimiser_and_moves_only_its_own_parameters_from_it
     seen = []
     step = OptimiserStep.__call__
 
-    def watched(self: Any, draw: Any, **where: Any):
+    def watched(self: Any, draw: Any, **where: Any) -> Any:
         values = step(self, draw, **where)
         if self._index == 1:
             same = torch.equal(
@@ -100,7 +100,7 @@ def test_a_killed_run_resumes_to_the_weights_of_an_uninterrupted_one(store: Any,
     expected = Fit(_config(store, tmp_path / "whole")).fit().state_dict()
     step = OptimiserStep.__call__
 
-    def dying(self: Any, draw: Any, **where: Any):
+    def dying(self: Any, draw: Any, **where: Any) -> Any:
         if (self._index, where["step"]) == kill_at:
             raise _KilledError
         return step(self, draw, **where)

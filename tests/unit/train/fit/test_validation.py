@@ -16,7 +16,7 @@ from train.fit.validation import Validation, summary
 
 
 @pytest.fixture
-def store(tmp_path: Path):
+def store(tmp_path: Path) -> Any:
     write_pair(tmp_path / "store", 0)
     write_pair(tmp_path / "store", 1, split="validation", labels=True)
     return tmp_path / "store"
@@ -25,7 +25,7 @@ def store(tmp_path: Path):
 class _Half(torch.nn.Module):
     """Predicts half of a change of 120 HU wherever the source is soft tissue."""
 
-    def view(self, stage: Any, batch: Any, how: Any):
+    def view(self, stage: Any, batch: Any, how: Any) -> Any:
         return torch.where(batch.source > -0.55, 60.0 / 350.0, 0.0)
 
 

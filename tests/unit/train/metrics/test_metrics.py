@@ -23,14 +23,14 @@ from train.metrics import (
 
 
 @pytest.fixture(scope="module")
-def pair():
+def pair() -> Any:
     """A prediction and a target with values well outside the window on both sides."""
     rng = np.random.default_rng(0)
     target = rng.uniform(-1000, 900, (6, 24, 20)).astype(np.float32)
     return target + rng.normal(0, 60, target.shape).astype(np.float32), target
 
 
-def _unit(hu: Any, low: Any = -200.0, high: Any = 200.0):
+def _unit(hu: Any, low: Any = -200.0, high: Any = 200.0) -> Any:
     return (np.clip(hu, low, high).astype(np.float64) - low) / (high - low)
 
 

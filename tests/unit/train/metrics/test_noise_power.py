@@ -12,12 +12,12 @@ SPACING = (3.0, 0.8, 0.8)
 
 
 @pytest.fixture(scope="module")
-def noise():
+def noise() -> Any:
     return np.random.default_rng(0).normal(40, 12, (12, 128, 128)).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
-def regions():
+def regions() -> Any:
     """Every place of the grid: the most homogeneous of them would have less noise than there is."""
     return Regions(
         corners=np.array([(k, y, x) for k in range(12) for y in range(0, 128, 32) for x in range(0, 128, 32)]), side=32

@@ -16,7 +16,7 @@ KNOWN = (0.8926498070164911, 0.9242621625979895, 0.9040640189861687, 0.926251994
 
 
 @pytest.fixture(scope="module")
-def pair():
+def pair() -> Any:
     """More slices than are filtered at a time, and not a multiple of them; edges, noise, and values outside the window."""
     rng = np.random.default_rng(1)
     z, y, x = np.mgrid[:31, :61, :47]
@@ -26,7 +26,7 @@ def pair():
     return (target + rng.normal(0, 15, z.shape)).astype(np.float32), target.astype(np.float32)
 
 
-def _shifted(hu: Any, low: Any = -200.0, high: Any = 200.0):
+def _shifted(hu: Any, low: Any = -200.0, high: Any = 200.0) -> Any:
     return np.clip(hu, low, high).astype(np.float64) - low
 
 
