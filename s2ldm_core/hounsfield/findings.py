@@ -9,7 +9,7 @@ _GAS_BELOW = -500.0
 # Fat -130 to -70, water 0, tissue 20 to 80, enhanced organs up to 300.
 _TISSUE_PEAK = (-150.0, 300.0)
 # Enhanced vessels fill a small field of view; there is fat or lung too, which lies below zero in HU alone.
-_VESSEL_PEAK = 700.0
+_VESSEL_PEAK = 800.0
 _BELOW_ZERO = -50.0
 # Nothing below zero, and a background no wider than this part of the range: the air of pictures, MR and PET.
 _AT_ZERO = -20.0
@@ -21,7 +21,7 @@ _NOTHING_BELOW = 100.0
 _BLACK = (0.0, 2.0)
 _WHITE = (150.0, 255.0)
 # Fat lies 110 to 160 HU below soft tissue.
-_FAT_PEAK = (-150.0, -50.0)
+_FAT_BELOW = -50.0
 _LEAST_FAT_TO_SOFT = 90.0
 # All there is within so much of zero: HU divided by 16, or water alone.
 _WATER = (-66.0, 130.0)
@@ -97,7 +97,7 @@ def _starts_at_zero(values: SliceValues) -> bool:
 
 def _squeezed(peaks: tuple[float, ...]) -> bool:
     """Whether the background lies where fat should, and the next peak too near for soft tissue."""
-    if len(peaks) < 2 or not _FAT_PEAK[0] <= peaks[0] <= _FAT_PEAK[1]:
+    if len(peaks) < 2 or not _TISSUE_PEAK[0] <= peaks[0] <= _FAT_BELOW:
         return False
     return peaks[1] - peaks[0] < _LEAST_FAT_TO_SOFT
 

@@ -16,6 +16,8 @@ TORSO = frozenset({"shoulder", "thorax", "upper_abdomen", "lower_abdomen", "pelv
 
 # Regions do not change within so many mm: what a slice shows is judged with its neighbours.
 _SMOOTH_MM = 10.0
+# Thinner slices than this are looked at every so many mm, and those between judged by the nearest.
+_LOOK_MM = 5.0
 # From this probability on (or below its opposite) the image decides; between, it is doubtful.
 _SURE = 0.75
 # A chest begins in the neck and a pelvis ends in the thighs: so much of a series may lie outside the torso.
@@ -88,8 +90,9 @@ def judge_regions(
     classifier
         Instead of the bundled one.
     """
-    features = slice_features(hu, spacing_mm)
-    single = (classifier or bundled()).probabilities(features)
+    stride = max(1, round(_LOOK_MM / spacing_mm[0]))
+    seen = (classifier or bundled()).probabilities(slice_features(hu[::stride], spacing_mm))
+    single = seen[np.minimum((np.arange(len(hu)) + stride // 2) // stride, len(seen) - 1)]
     logs = gaussian_filter1d(np.log(single + 1e-4), _SMOOTH_MM / spacing_mm[0], axis=0, mode="nearest")
     probability = np.exp(logs)
     probability /= probability.sum(axis=1, keepdims=True)

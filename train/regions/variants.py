@@ -14,6 +14,8 @@ _HUMERUS = (0.62, 0.85)
 _SHOULDER_TOP_MM = 45.0
 # A body narrower than this is cut by its field of view, and its shoulders with it.
 _LEAST_WIDTH_MM = 330.0
+# With more lung than this in the field it is a half of a chest, which nobody would call a shoulder.
+_MOST_LUNG = 0.1
 
 
 def variants(example: Example, *, count: int, seed: int) -> Iterator[Example]:
@@ -48,7 +50,10 @@ def one_shoulder(example: Example, rng: np.random.Generator, *, side: int) -> Ex
     hu = example.hu[top][:, window[0], window[1]]
     if min(hu.shape[1:]) * example.spacing_mm[1] < 0.6 * field:
         return None
-    regions = np.full(len(top), REGION["extremity"])
+    hu = hu[((hu > -950.0) & (hu < -500.0)).mean(axis=(1, 2)) <= _MOST_LUNG]
+    if not len(hu):
+        return None
+    regions = np.full(len(hu), REGION["extremity"])
     return replace(example, name=f"{example.name}/shoulder{side}", hu=hu, regions=regions)
 
 

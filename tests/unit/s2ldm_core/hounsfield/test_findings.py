@@ -33,7 +33,7 @@ def test_a_slice_in_hu_has_no_finding() -> None:
             replace(CROP, low=-40.0, least=-45.0, peaks=(45.0, 305.0)),
             Finding.PEAK,
         ),
-        (replace(HU, peaks=(45.0, 690.0)), replace(HU, peaks=(45.0, 710.0)), Finding.PEAK),
+        (replace(HU, peaks=(45.0, 790.0)), replace(HU, peaks=(45.0, 810.0)), Finding.PEAK),
         (
             replace(CROP, low=-55.0, peaks=(45.0, 500.0)),
             replace(CROP, low=-45.0, peaks=(45.0, 500.0)),

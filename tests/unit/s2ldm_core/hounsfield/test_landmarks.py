@@ -35,7 +35,7 @@ def test_a_tissue_peak_holds_a_seventh_of_what_is_not_background(rows: int, is_p
     assert values.peaks == pytest.approx((-1000, 45, 300) if is_peak else (-1000, 45), abs=8)
 
 
-@pytest.mark.parametrize(("rows", "background"), [(6, 45), (11, -1000)])
+@pytest.mark.parametrize(("rows", "background"), [(7, 45), (9, -1000)])
 def test_the_background_holds_a_twelfth_of_the_slice(rows: int, background: float) -> None:
     values = slice_values(blocks((-1000, rows), (45, 100 - rows)))
 
@@ -65,6 +65,51 @@ def test_values_above_12_bits_are_counted() -> None:
 
     assert values is not None
     assert values.above == pytest.approx(0.05, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("inside", "outside", "share"),
+    [
+        (-140, -160, "fat"),
+        (-60, -45, "fat"),
+        (-45, -60, "soft"),
+        (150, 170, "soft"),
+        (310, 290, "dense"),
+    ],
+)
+def test_tissues_lie_between_their_limits(inside: float, outside: float, share: str) -> None:
+    plane = np.full((40, 50), -1000.0)
+    plane[:, :10], plane[:, 10:20] = inside, outside
+
+    assert getattr(slice_values(plane), share) == pytest.approx(0.2)
+
+
+def test_values_down_to_1100_below_water_are_measured() -> None:
+    plane = np.full((40, 50), 45.0)
+    plane[:20], plane[:5] = -1090.0, -1110.0
+
+    values = slice_values(plane)
+
+    assert values is not None
+    assert values.air == pytest.approx(15 / 35)
+
+
+def test_the_highest_value_may_differ_by_two_thousandths_of_the_range() -> None:
+    plane = np.full((40, 50), 40.0)
+    plane[0, :11] = 1000.0
+    plane[1, :10], plane[2, :10], plane[3, 0] = 1000 - 1.7, 1000 - 2.2, 0.0
+
+    values = slice_values(plane)
+
+    assert values is not None
+    assert values.saturated == pytest.approx(20 / 2000)
+
+
+def test_tissue_begins_a_seventh_of_the_range_above_the_background() -> None:
+    values = slice_values(blocks((-1000, 50), (-870, 10), (-800, 10), (45, 30)))
+
+    assert values is not None
+    assert values.peaks == pytest.approx((-1000, -800, 45), abs=10)
 
 
 @pytest.mark.parametrize("plane", [np.full((20, 20), -2000.0), np.full((20, 20), 7.0), np.full((20, 20), np.nan)])

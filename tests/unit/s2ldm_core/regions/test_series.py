@@ -78,6 +78,10 @@ def test_a_fifth_of_a_series_may_lie_outside_the_torso(neck: int, code: str | No
     assert (problem and problem.code) == code
 
 
+def test_a_quarter_outside_is_too_much() -> None:
+    assert judge(*["pelvis"] * 12, *["extremity"] * 4).problem.code == "partly_torso"
+
+
 def test_less_than_a_tenth_of_torso_is_none() -> None:
     assert judge(*["thorax"], *["head"] * 9).problem.code == "partly_torso"
     assert judge(*["thorax"], *["head"] * 10).problem.code == "not_torso"
@@ -91,11 +95,26 @@ def test_a_judgement_is_sure_from_three_quarters_on(sure: float, expected: bool)
 def test_a_slice_is_judged_with_its_neighbours() -> None:
     told = Told(*["thorax"] * 3, "head", *["thorax"] * 3, sure=0.6)
 
-    near = judge_regions(np.zeros((7, 8, 8)), (4.0, 4.0, 4.0), classifier=told)
+    near = judge_regions(np.zeros((7, 8, 8)), (5.0, 4.0, 4.0), classifier=told)
     far = judge_regions(np.zeros((7, 8, 8)), (40.0, 4.0, 4.0), classifier=told)
 
     assert near.regions[3] == "thorax"
     assert far.regions[3] == "head"
+
+
+@pytest.mark.parametrize(("step_mm", "region"), [(12.0, "thorax"), (15.0, "head")])
+def test_neighbours_count_within_a_centimetre(step_mm: float, region: str) -> None:
+    told = Told(*["thorax"] * 3, "head", *["thorax"] * 3, sure=0.9)
+
+    assert judge_regions(np.zeros((7, 8, 8)), (step_mm, 4.0, 4.0), classifier=told).regions[3] == region
+
+
+def test_of_thin_slices_every_fifth_millimetre_is_looked_at_and_all_are_judged() -> None:
+    told = Told(*["thorax"] * 10, *["head"] * 10)
+
+    judgement = judge_regions(np.zeros((100, 8, 8)), (1.0, 4.0, 4.0), classifier=told)
+
+    assert judgement.regions == ("thorax",) * 48 + ("head",) * 52
 
 
 def test_features_do_not_depend_on_the_side_or_the_grid(chest: np.ndarray) -> None:
