@@ -11,11 +11,11 @@ _TORSO = [REGION[name] for name in ("shoulder", "thorax", "upper_abdomen", "lowe
 _SHOULDER_FIELD_MM = (140.0, 225.0)
 # The head of the humerus lies so far out, as part of the way from the middle to the side of the body.
 _HUMERUS = (0.62, 0.85)
-_SHOULDER_TOP_MM = 45.0
+_SHOULDER_TOP_MM = 75.0
 # A body narrower than this is cut by its field of view, and its shoulders with it.
 _LEAST_WIDTH_MM = 330.0
 # With more lung than this in the field it is a half of a chest, which nobody would call a shoulder.
-_MOST_LUNG = 0.1
+_MOST_LUNG = 0.25
 
 
 def variants(example: Example, *, count: int, seed: int) -> Iterator[Example]:
