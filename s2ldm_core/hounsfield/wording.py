@@ -33,10 +33,10 @@ def describe_mixed(
     named = ", ".join(str(index + 1) for index in slices[:_NAMED])
     if len(slices) > _NAMED:
         named += f" and {len(slices) - _NAMED} more"
-    which = f"slice {named}" if len(slices) == 1 else f"{len(slices)} slices ({named})"
+    which = f"slice {named} has" if len(slices) == 1 else f"{len(slices)} slices ({named}) have"
     return Problem(
         "mixed_units",
-        f"Of {count} slices along the normal, {which} have other units than the rest: there, {sentence}.",
+        f"Of {count} slices along the normal, {which} other units than the rest: there, {sentence}.",
         "Send the series again from the scanner; do not mix its images with converted ones.",
     )
 
