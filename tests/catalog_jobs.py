@@ -42,7 +42,7 @@ def instance(
         "calling_ae": "PACS",
         "peer": "127.0.0.1",
     }
-    return NewInstance(**(values | more))  # type: ignore[arg-type]
+    return NewInstance(**(values | more))
 
 
 def due(catalog: Catalog, clock: Clock) -> list[tuple[SeriesRow, str]]:

@@ -186,7 +186,7 @@ def test_nagle_is_off_on_the_outgoing_socket(
     original = socket.socket.setsockopt
 
     def spy(self: socket.socket, *arguments: int) -> None:
-        seen.append(arguments)  # type: ignore[arg-type]
+        seen.append(arguments)
         original(self, *arguments)
 
     monkeypatch.setattr(socket.socket, "setsockopt", spy)

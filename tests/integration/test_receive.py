@@ -153,7 +153,7 @@ def test_a_series_from_dcmtk_is_recorded_with_its_bytes(receiver: Receiver, tmp_
         dataset = image(number)
         dataset.save_as(folder / f"{number}.dcm", enforce_file_format=True)
         sent[dataset.SOPInstanceUID] = dataset
-    peer = peers.Peer(name="listener", ae_title="S2LDM", port=receiver.port, folder=tmp_path, process=None)  # type: ignore[arg-type]
+    peer = peers.Peer(name="listener", ae_title="S2LDM", port=receiver.port, folder=tmp_path, process=None)
     peers.send(peer, [folder], called_ae="CECT_VEN", options=("-aet", "MODALITY"))
     peers.wait_until(receiver.all_closed, seconds=SECONDS, what="the association to close")
     (series,) = receiver.catalog.list_series()

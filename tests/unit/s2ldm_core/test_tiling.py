@@ -125,7 +125,7 @@ def test_blended_tiles_of_a_pointwise_function_are_the_whole() -> None:
         seen.append(tuple(part.shape[2:]))
         return 2 * part
 
-    fractions = []
+    fractions: list[float] = []
     result = blended(twice, x, tile=(7, 12, 16), multiple_of=(4, 4, 4), on_tile=fractions.append)
     assert torch.allclose(result, 2 * x, atol=1e-5)
     assert set(seen) == {(8, 12, 16)}

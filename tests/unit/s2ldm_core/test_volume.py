@@ -99,7 +99,7 @@ def test_with_hu_keeps_the_grid() -> None:
 )
 def test_parts_that_do_not_fit_are_refused(parts: dict[str, object], code: str) -> None:
     with pytest.raises(VolumeError) as caught:
-        Volume(**{"hu": np.zeros((2, 2, 2)), "affine": np.eye(4), **parts})  # type: ignore[arg-type]
+        Volume(**{"hu": np.zeros((2, 2, 2)), "affine": np.eye(4), **parts})
     assert caught.value.code == code
 
 

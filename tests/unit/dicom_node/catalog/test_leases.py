@@ -21,7 +21,7 @@ def catalog(tmp_path: Path) -> Iterator[Catalog]:
 @pytest.fixture
 def claim(tmp_path: Path, catalog: Catalog) -> JobRow:
     with Catalog(tmp_path / "catalog.sqlite", clock=Clock()) as early:
-        job_in(early, early.now, JobState.QUEUED)  # type: ignore[arg-type]
+        job_in(early, early.now, JobState.QUEUED)
     claim = catalog.claim_job(JobState.QUEUED, JobState.TRANSLATING, "w")
     assert claim is not None
     return claim

@@ -35,7 +35,7 @@ def start() -> Iterator[Callable[..., StepLoop]]:
     loops = []
 
     def run(step: Step, **options: object) -> StepLoop:
-        made = StepLoop("step", step, poll_seconds=3600, **options)  # type: ignore[arg-type]
+        made = StepLoop("step", step, poll_seconds=3600, **options)
         loops.append(made)
         made.start()
         return made

@@ -16,11 +16,11 @@ from dicom_node.service.observe import configure_logging
 @pytest.fixture
 def stream() -> Iterator[io.StringIO]:
     root = logging.getLogger()
-    handlers, level, filters = root.handlers[:], root.level, warnings.filters[:]  # type: ignore[index]
+    handlers, level, filters = root.handlers[:], root.level, warnings.filters[:]
     yield io.StringIO()
     root.handlers[:] = handlers
     root.setLevel(level)
-    warnings.filters[:] = filters  # type: ignore[index]
+    warnings.filters[:] = filters
     structlog.reset_defaults()
 
 

@@ -143,7 +143,7 @@ def test_list_is_filtered_by_state(client: TestClient, catalog: Catalog) -> None
 
 @pytest.mark.parametrize("query", [{"limit": 0}, {"limit": 100000}, {"offset": -1}, {"state": "nonsense"}])
 def test_wrong_parameters_are_refused(client: TestClient, query: dict[str, object]) -> None:
-    assert client.get("/api/jobs", params=query).status_code == 422  # type: ignore[arg-type]
+    assert client.get("/api/jobs", params=query).status_code == 422
 
 
 def test_job_shows_its_deliveries(client: TestClient, catalog: Catalog) -> None:
@@ -296,7 +296,7 @@ def test_server_says_which_port_is_taken(client: TestClient) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        server = WebServer(client.app, host="127.0.0.1", port=taken.getsockname()[1])  # type: ignore[arg-type]
+        server = WebServer(client.app, host="127.0.0.1", port=taken.getsockname()[1])
 
         with pytest.raises(NodeError) as raised:
             server.start()

@@ -22,7 +22,7 @@ OBLIQUE = (0.8, 0.6, 0.0, 0.0, 0.0, -1.0)
 
 def _code(source: object, **options: str) -> str:
     with pytest.raises(VolumeError) as caught:
-        read_volume(source, **options)  # type: ignore[arg-type]
+        read_volume(source, **options)
     assert caught.value.sentence
     return caught.value.code
 
@@ -98,7 +98,7 @@ def test_rescale_is_applied_slice_by_slice(make_ct_slice: SliceMaker, tmp_path: 
 
 @pytest.mark.parametrize(("kind", "lowest"), [(np.int16, -2000), (np.uint16, 0)])
 def test_signed_and_unsigned_pixels(make_ct_slice: SliceMaker, tmp_path: Path, kind: type, lowest: int) -> None:
-    stored = np.array([[lowest, 1000], [2000, 3000]], dtype=kind)
+    stored: np.ndarray = np.array([[lowest, 1000], [2000, 3000]], dtype=kind)
     path = _save(make_ct_slice(stored, (0, 0, 0)), tmp_path / "a.dcm")
     assert np.array_equal(read_slice(path)[0], stored.astype(np.float32) - 1024)
 

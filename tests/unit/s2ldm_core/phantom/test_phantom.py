@@ -272,7 +272,7 @@ def test_label_ids_are_stable() -> None:
 )
 def test_impossible_phantom_is_refused(arguments: dict[str, object]) -> None:
     with pytest.raises(PhantomError):
-        Phantom(seed=1, **{"matrix": (8, 8), "slices": 1, **arguments})  # type: ignore[arg-type]
+        Phantom(seed=1, **{"matrix": (8, 8), "slices": 1, **arguments})
 
 
 def test_unknown_phase_is_refused(fine: Phantom) -> None:

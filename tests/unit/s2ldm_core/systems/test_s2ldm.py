@@ -104,7 +104,7 @@ def test_fine_tuning_weighs_the_bias_of_organs_only_where_organs_are_known(batch
 
 def test_the_adversarial_term_starts_when_it_is_told_to(batch: Any) -> None:
     system = _system(loss={"adv": 0.1, "adv_start": 0.25})
-    judged = []
+    judged: list[Any] = []
     system.discriminator = _Judge(judged)
     early, _ = system.loss("autoencoder", "autoencoder", batch, Turn(0.2))
     assert judged == []

@@ -34,7 +34,7 @@ class Cylinders:
 
     def __init__(self, count: Any = 3) -> None:
         self.names = tuple(f"cylinder-{number}" for number in range(count))
-        self.loaded = []
+        self.loaded: list[str] = []
 
     def phases_of(self, name: Any) -> Any:
         return ("arterial",)

@@ -67,7 +67,7 @@ def test_a_killed_run_resumes_to_the_weights_of_an_uninterrupted_one(
     expected = Fit(fit_config(store, tmp_path / "whole", **changes)).fit().state_dict()
     step = OptimiserStep.__call__
 
-    def dying(self, draw: Any, **where: Any) -> Any:
+    def dying(self: Any, draw: Any, **where: Any) -> Any:
         if (self._index, where["step"]) == kill_at:
             raise _KilledError
         return step(self, draw, **where)
@@ -247,7 +247,7 @@ def test_a_configuration_changed_between_two_starts_is_recorded(store: Any, tmp_
 
 
 def test_an_unfinished_run_is_no_finished_system(store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def dying(self, draw: Any, **where: Any) -> Never:
+    def dying(self: Any, draw: Any, **where: Any) -> Never:
         raise _KilledError
 
     monkeypatch.setattr(OptimiserStep, "__call__", dying)

@@ -96,7 +96,7 @@ def test_an_agent_says_enhanced_but_oral_contrast_alone_says_nothing() -> None:
 def test_the_image_overrules_tags_that_lie(
     said: str | None, evidence: Evidence, phase: str, contradicted: bool
 ) -> None:
-    verdict = judge(said, "Series Description", evidence)  # type: ignore[arg-type]
+    verdict = judge(said, "Series Description", evidence)
     assert (verdict.phase, verdict.contradicted) == (phase, contradicted)
 
 

@@ -63,8 +63,8 @@ def _cropped_labels(shape: tuple[int, ...], phantom: object) -> np.ndarray:
     """The phantom's labels in the box that the store cropped to."""
     from s2ldm_core.body import body_box
 
-    volume = phantom.volume("native", noise_seed=0)  # type: ignore[attr-defined]
-    labels = phantom.labels[body_box(np.clip(np.rint(volume.hu), -1024, 3071), volume.spacing_mm)]  # type: ignore[attr-defined]
+    volume = phantom.volume("native", noise_seed=0)
+    labels = phantom.labels[body_box(np.clip(np.rint(volume.hu), -1024, 3071), volume.spacing_mm)]
     assert labels.shape == shape
     return labels
 
@@ -182,7 +182,7 @@ def test_a_tree_without_ct_says_so(tmp_path: Path) -> None:
 )
 def test_options_that_cannot_be_are_refused_by_name(words: dict[str, object], code: str) -> None:
     with pytest.raises(TrainError) as caught:
-        PrepareOptions.of(**words)  # type: ignore[arg-type]
+        PrepareOptions.of(**words)
     assert caught.value.code == code
 
 
@@ -201,7 +201,7 @@ def test_registration_takes_sixty_per_cent_of_breathing_off_liver_and_kidneys(me
     moving = Volume(
         hu=phantom.hu(phase, noise_seed=2, breathing=12.0), affine=phantom.affine, frame_of_reference_uid="1.2"
     )
-    found = register(fixed, moving, method=method)  # type: ignore[arg-type]
+    found = register(fixed, moving, method=method)
     assert found.folding < 0.01
     for organ in (("liver",), ("renal_cortex", "renal_medulla")):
         target, moved = organ_mask(phantom, organ), organ_mask(phantom, organ, breathing=12.0)
@@ -226,7 +226,7 @@ def test_where_nothing_moved_the_registration_moves_nothing(method: str) -> None
     phantom = small_phantom(3, slices=16)
     fixed = Volume(hu=phantom.hu("native", noise_seed=1), affine=phantom.affine, frame_of_reference_uid="1.2")
     moving = Volume(hu=phantom.hu("venous", noise_seed=2), affine=phantom.affine, frame_of_reference_uid="1.2")
-    found = register(fixed, moving, method=method)  # type: ignore[arg-type]
+    found = register(fixed, moving, method=method)
     for point in ((0.0, 0.0, 20.0), (80.0, -40.0, 0.0), (-80.0, 30.0, 40.0)):
         assert np.array(found.transform.TransformPoint(point)) == pytest.approx(np.array(point), abs=0.5)
 

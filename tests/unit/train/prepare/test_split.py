@@ -15,18 +15,18 @@ def _splits(folder: Path) -> dict[str, str]:
 
 
 def _enrol(folder: Path, patients: list[str], **options: object) -> None:
-    Ledger.open(folder).enrol([(patient, "") for patient in patients], shares=SHARES, seed=0, **options)  # type: ignore[arg-type]
+    Ledger.open(folder).enrol([(patient, "") for patient in patients], shares=SHARES, seed=0, **options)
 
 
 def test_shares_come_as_near_as_whole_patients_allow() -> None:
     patients = by_hash([f"patient {n}" for n in range(100)], seed=0)
     splits = list(assign(patients, shares=SHARES, held={}).values())
-    assert [splits.count(name) for name in ("train", "validation", "test")] == [70, 15, 15]  # type: ignore[arg-type]
+    assert [splits.count(name) for name in ("train", "validation", "test")] == [70, 15, 15]
 
 
 def test_the_paper_split_of_four_to_one_has_no_test_patients() -> None:
     splits = list(assign([str(n) for n in range(164)], shares=(0.8, 0.2, 0.0), held={}).values())
-    assert [splits.count(name) for name in ("train", "validation", "test")] == [131, 33, 0]  # type: ignore[arg-type]
+    assert [splits.count(name) for name in ("train", "validation", "test")] == [131, 33, 0]
 
 
 def test_three_patients_fill_all_three_splits() -> None:
