@@ -147,7 +147,7 @@ def test_a_store_of_unenhanced_pairs_uses_contrast_scans_only(tree: Path, tmp_pa
     record = json.loads((tmp_path / names[0] / "case.json").read_text())
     assert record["patient"] == "anatomy-of-patient"
     assert record["about"]["real_phase"] == "venous"
-    valid = np.load(tmp_path / names[0] / "valid.npy")
+    valid = np.load(tmp_path / names[0] / "arterial.valid.npy")
     assert valid.dtype == np.bool_
     assert valid.shape == np.load(tmp_path / names[0] / "native.npy").shape
     with pytest.raises(TrainError) as refusal:

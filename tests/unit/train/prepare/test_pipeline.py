@@ -88,7 +88,7 @@ def test_labels_beside_a_study_come_with_the_case(store: Path) -> None:
 def test_another_patients_contrast_scan_is_rejected_with_its_reason(store: Path) -> None:
     with (store / "rejected.csv").open(encoding="utf-8") as file:
         rows = {row["place"]: row for row in csv.DictReader(file)}
-    assert rows["phantom-000008/venous"]["code"].startswith("MISALIGNED")
+    assert rows["phantom-000008/venous"]["code"].startswith("misaligned")
     assert "registration" in rows["phantom-000008/venous"]["reason"]
     assert "phantom-000008" not in PairStore(store).names
 
@@ -153,7 +153,7 @@ def test_the_command_tells_what_was_made_and_how_well_it_fits(studies: Path, sto
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, result.output
     assert "0 made, 3 were there already" in result.output
-    assert "rejected: 1 MISALIGNED" in result.output
+    assert "rejected: 1 misaligned" in result.output
 
 
 def test_other_options_into_the_same_store_are_refused(studies: Path, store: Path) -> None:
