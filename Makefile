@@ -56,6 +56,9 @@ demo: $(STAMP)  ## Start the node, send it a series over DICOM, show the derived
 test: $(STAMP) packages  ## Run every test
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile $(TEST_ARGS)
 
+coverage: $(STAMP) packages  ## Run every test and print how much of each package they reach
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --cov=dicom_node --cov=s2ldm_core --cov=train --cov-report=term:skip-covered $(TEST_ARGS)
+
 lint: $(STAMP)  ## Check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
