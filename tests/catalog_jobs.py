@@ -61,7 +61,9 @@ def run_out(catalog: Catalog, clock: Clock) -> int:
     return catalog.sweep_leases()
 
 
-def complete(catalog: Catalog, clock: Clock, *, model_identity: str = "demo 1", late: str = "rerun") -> int | None:
+def complete(
+    catalog: Catalog, clock: Clock, *, model_identity: str = "demo 1", late: str = "rerun", resend: str = "ignore"
+) -> int | None:
     """Let quiet time pass and complete the one series that is due; the new job or None."""
     clock.advance(QUIET)
     ((series, signal),) = due(catalog, clock)
@@ -72,6 +74,7 @@ def complete(catalog: Catalog, clock: Clock, *, model_identity: str = "demo 1", 
         model="demo",
         model_identity=model_identity,
         late=late,
+        resend=resend,
         seen_at=series.last_received_at,
     )
 

@@ -136,7 +136,7 @@ class JobTable(Leases):
                 state=JobState.REFUSED,
                 updated_at=now,
                 finished_at=now,
-                details=claim.details | dict(details or {}),
+                details=_merged(connection, claim, details or {}),
                 **unclaimed(),
                 **reason_values(problem),
             )
@@ -182,7 +182,7 @@ class JobTable(Leases):
             state=to_state,
             attempts=0,
             updated_at=self.now(),
-            details=claim.details | dict(details),
+            details=_merged(connection, claim, details),
             stage=None,
             progress=None,
             **unclaimed(),
@@ -196,6 +196,12 @@ def job_query() -> Select[Any]:
     """Jobs with the identity of their series."""
     columns = (series.c.series_instance_uid, series.c.study_instance_uid)
     return select(jobs, *columns).outerjoin(series, series.c.id == jobs.c.series_id)
+
+
+def _merged(connection: Connection, claim: JobRow, details: Mapping[str, Any]) -> dict[str, Any]:
+    """A job's details with more: others may have noted something since the claim."""
+    held: dict[str, Any] = connection.scalar(select(jobs.c.details).where(jobs.c.id == claim.id)) or {}
+    return held | dict(details)
 
 
 def _mine(claim: JobRow) -> Update:

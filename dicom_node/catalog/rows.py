@@ -130,11 +130,13 @@ class SeriesRow(Row):
 class Evidence:
     """What is known about the completeness of a series that is being received.
 
-    ``open_associations``: how many of those that sent instances of it are still open.
+    ``open_associations``: how many of those that sent instances of it are still open. ``broken_off``: the association
+    that sent the last of them was aborted or lost, so its sender may not have been through.
     """
 
     series: SeriesRow
     open_associations: int
+    broken_off: bool = False
 
 
 class JobRow(Row):

@@ -8,8 +8,17 @@ from sqlalchemy import Connection, Select, func, insert, select, update
 
 from dicom_node.catalog.database import Database, insert_row, reason_values, unclaimed
 from dicom_node.catalog.rows import Evidence, InstanceRow, SeriesRow
-from dicom_node.catalog.schema import associations, instances, job_instances, jobs, series
-from dicom_node.states import JobState, SeriesState
+from dicom_node.catalog.schema import (
+    associations,
+    deliveries,
+    delivery_instances,
+    derived_instances,
+    instances,
+    job_instances,
+    jobs,
+    series,
+)
+from dicom_node.states import DeliveryState, JobState, SeriesState
 from s2ldm_core.problem import Problem
 
 #: Jobs that late slices can still overtake: nothing of them has left the node.
@@ -21,6 +30,10 @@ _SUPERSEDABLE = (
     JobState.DERIVING,
     JobState.FAILED,
 )
+
+
+#: Outcomes of an association whose sender may not have been through.
+_BROKEN_OFF = ("aborted", "lost")
 
 
 class SeriesTable(Database):
@@ -35,14 +48,27 @@ class SeriesTable(Database):
             .correlate(series)
             .scalar_subquery()
         )
+        last_outcome = (
+            select(associations.c.outcome)
+            .join(instances, instances.c.association_id == associations.c.id)
+            .where(instances.c.series_id == series.c.id)
+            .order_by(instances.c.received_at.desc(), instances.c.id.desc())
+            .limit(1)
+            .correlate(series)
+            .scalar_subquery()
+        )
         query = (
-            select(series, open_associations.label("open_associations"))
+            select(series, open_associations.label("open_associations"), last_outcome.label("last_outcome"))
             .where(series.c.state == SeriesState.RECEIVING)
             .order_by(series.c.last_received_at)
         )
         with self.read() as connection:
             return [
-                Evidence(series=SeriesRow.model_validate(row), open_associations=row["open_associations"])
+                Evidence(
+                    series=SeriesRow.model_validate(row),
+                    open_associations=row["open_associations"],
+                    broken_off=row["last_outcome"] in _BROKEN_OFF,
+                )
                 for row in connection.execute(query).mappings()
             ]
 
@@ -55,6 +81,7 @@ class SeriesTable(Database):
         model: str,
         model_identity: str | None = None,
         late: str = "rerun",
+        resend: str = "ignore",
         seen_at: datetime,
     ) -> int | None:
         """Close a series and open the job that follows from its content.
@@ -69,6 +96,9 @@ class SeriesTable(Database):
             Version and weights of the model, because other weights are another job; default: ``model``.
         late
             What slices after a first job mean: ``rerun`` makes a new job of the whole series, ``ignore`` records them.
+        resend
+            What the very same series sent again means: ``ignore`` notes it with its job, ``redeliver`` also sends the
+            derived series of a job that is done once more.
         seen_at
             The row's ``last_received_at`` when the caller decided; if instances came since, nothing happens.
 
@@ -116,6 +146,8 @@ class SeriesTable(Database):
                     **reason_values(reason),
                 )
             )
+            if same:
+                self._note_sent_again(connection, same[-1], now, redeliver=resend == "redeliver")
             if same or ignored or not content:
                 return None
             job_id = _open_job(
@@ -153,6 +185,39 @@ class SeriesTable(Database):
         query = instance_query().where(instances.c.series_id == series_key)
         with self.read() as connection:
             return [InstanceRow.model_validate(row) for row in connection.execute(query).mappings()]
+
+    def _note_sent_again(self, connection: Connection, job: Any, now: datetime, *, redeliver: bool) -> None:
+        """Note with a job that its series has come again, and deliver it once more if that is wanted."""
+        details = {**job["details"], "sent_again": int(job["details"].get("sent_again", 0)) + 1}
+        connection.execute(update(jobs).where(jobs.c.id == job["id"]).values(details=details, updated_at=now))
+        if not redeliver or job["state"] != JobState.DONE:
+            return
+        mine = deliveries.c.job_id == job["id"]
+        held = select(derived_instances.c.job_id).where(
+            derived_instances.c.job_id == job["id"], derived_instances.c.path.is_(None)
+        )
+        gone = connection.scalar(held.limit(1)) is not None  # retention has removed files: all of it is made anew
+        if not gone:
+            if connection.scalar(select(deliveries.c.id).where(mine).limit(1)) is None:
+                return
+            numbers = select(deliveries.c.id).where(mine)
+            connection.execute(
+                update(delivery_instances)
+                .where(delivery_instances.c.delivery_id.in_(numbers))
+                .values(verdict=None, status=None, comment="")
+            )
+            connection.execute(
+                update(deliveries)
+                .where(mine)
+                .values(state=DeliveryState.PENDING, attempts=0, not_before=None, finished_at=None, updated_at=now)
+            )
+        connection.execute(
+            update(jobs)
+            .where(jobs.c.id == job["id"])
+            .values(
+                state=JobState.SELECTING if gone else JobState.DELIVERING, attempts=0, finished_at=None, **unclaimed()
+            )
+        )
 
     def _supersede(self, connection: Connection, earlier: Any, job_id: int, now: datetime) -> None:
         overtaken = [job["id"] for job in earlier if job["state"] in _SUPERSEDABLE]

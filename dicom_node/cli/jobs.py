@@ -70,7 +70,7 @@ def list_jobs(
                     row.instance_count,
                     time_text(row.updated_at),
                     row.series_instance_uid,
-                    _reason(row.reason),
+                    _remark(row),
                 )
                 for row in rows
             ),
@@ -158,6 +158,12 @@ def _state(job: "JobRow") -> str:
 
 def _reason(reason: "Problem | None") -> str:
     return "" if reason is None else f"{reason.sentence} {reason.remedy}".strip()
+
+
+def _remark(job: "JobRow") -> str:
+    times = int(job.details.get("sent_again", 0))
+    again = f"The same series was sent again{f' ({times} times)' if times > 1 else ''}." if times else ""
+    return f"{_reason(job.reason)} {again}".strip()
 
 
 def _plain(row: "JobRow | DeliveryRow") -> dict[str, Any]:

@@ -79,6 +79,7 @@ class Route(Section):
     window: Window | None = None
     min_slices: int | None = Field(default=None, ge=2)
     late: Literal["rerun", "ignore"] = "rerun"
+    resend: Literal["ignore", "redeliver"] = "ignore"
     enhancement_check: Literal["hu", "tags"] = "hu"
     seed: int = Field(default=0, ge=0)
     steps: int | None = Field(default=None, ge=1)

@@ -59,6 +59,7 @@ class CompletionStep:
             model=route.model,
             model_identity=self._model_identity(route.model),
             late=route.late,
+            resend=route.resend,
             seen_at=series.last_received_at,
         )
         self._log.info(

@@ -1,4 +1,4 @@
-"""``quiet``: an association is still open, but nothing of the series has come for long."""
+"""``quiet``: an association is still open, or was broken off, and nothing of the series has come for long."""
 
 from datetime import datetime, timedelta
 

@@ -4,8 +4,10 @@ import threading
 from multiprocessing import get_context
 from pathlib import Path
 
+import pytest
+
 from dicom_node.catalog import Catalog, JobState, Outcome, SeriesState
-from tests.catalog_jobs import QUIET, Clock, complete, due, instance, job_in
+from tests.catalog_jobs import QUIET, Clock, complete, deliver, due, instance, job_in
 
 
 def test_first_copy_is_new_second_is_same_other_content_is_conflict(catalog: Catalog) -> None:
@@ -102,6 +104,30 @@ def test_series_is_due_when_an_open_association_is_silent_for_long(catalog: Cata
     assert [signal for _, signal in found] == ["quiet"]
 
 
+@pytest.mark.parametrize("outcome", ["aborted", "lost"])
+def test_an_association_that_broke_off_is_no_sign_of_completeness(catalog: Catalog, clock: Clock, outcome: str) -> None:
+    catalog.open_association("a", called_ae="CECT_ART", calling_ae="PACS", peer="127.0.0.1")
+    catalog.add_instance(instance(1, association_id="a"))
+    catalog.close_association("a", outcome=outcome)
+    clock.advance(QUIET)
+    assert due(catalog, clock) == []
+
+    clock.advance(300 - QUIET)
+
+    assert [signal for _, signal in due(catalog, clock)] == ["quiet"]
+
+
+def test_the_rest_sent_after_an_abort_completes_the_series(catalog: Catalog, clock: Clock) -> None:
+    for name, number, outcome in (("a", 1, "aborted"), ("b", 2, "released")):
+        catalog.open_association(name, called_ae="CECT_ART", calling_ae="PACS", peer="127.0.0.1")
+        catalog.add_instance(instance(number, association_id=name))
+        catalog.close_association(name, outcome=outcome)
+        clock.advance(1)
+    clock.advance(QUIET)
+
+    assert [signal for _, signal in due(catalog, clock)] == ["released"]
+
+
 def test_an_association_that_sends_other_series_does_not_hold_this_one(catalog: Catalog, clock: Clock) -> None:
     catalog.open_association("a", called_ae="CECT_ART", calling_ae="PACS", peer="127.0.0.1")
     catalog.add_instances([instance(1), instance(1, series="9.9", association_id="a")])
@@ -142,6 +168,53 @@ def test_same_series_sent_again_makes_no_second_job(catalog: Catalog, clock: Clo
 
     assert complete(catalog, clock) is None
     assert len(catalog.list_jobs()) == 1
+
+
+def test_same_series_sent_again_is_noted_with_its_job(catalog: Catalog, clock: Clock) -> None:
+    job_id = job_in(catalog, clock, JobState.DONE)
+    for _ in range(2):
+        catalog.add_instances([instance(number) for number in range(3)])
+        complete(catalog, clock)
+
+    job = catalog.get_job(job_id)
+    assert (job.state, job.details["sent_again"]) == (JobState.DONE, 2)
+
+
+def test_same_series_sent_again_is_delivered_again_where_the_route_says_so(catalog: Catalog, clock: Clock) -> None:
+    job_id = job_in(catalog, clock, JobState.DONE)
+    catalog.add_instances([instance(number) for number in range(3)])
+
+    assert complete(catalog, clock, resend="redeliver") is None
+
+    assert catalog.get_job(job_id).state is JobState.DELIVERING
+    delivery = catalog.claim_delivery(clock())
+    assert delivery is not None
+    assert (delivery.accepted_count, delivery.instance_count) == (0, 3)
+    catalog.release(delivery)
+    assert deliver(catalog, clock)
+    assert catalog.get_job(job_id).state is JobState.DONE
+
+
+def test_redelivery_of_what_retention_has_removed_makes_it_anew(catalog: Catalog, clock: Clock) -> None:
+    job_id = job_in(catalog, clock, JobState.DONE)
+    catalog.forget_derived(job_id)
+    catalog.add_instances([instance(number) for number in range(3)])
+
+    complete(catalog, clock, resend="redeliver")
+
+    assert catalog.get_job(job_id).state is JobState.SELECTING
+
+
+def test_job_that_is_under_way_is_not_disturbed_by_its_series_sent_again(catalog: Catalog, clock: Clock) -> None:
+    job_id = job_in(catalog, clock, JobState.TRANSLATING)
+    claim = catalog.get_job(job_id)
+    catalog.add_instances([instance(number) for number in range(3)])
+
+    complete(catalog, clock, resend="redeliver")
+
+    assert catalog.get_job(job_id).state is JobState.TRANSLATING
+    assert catalog.finish_translation(claim, result_path=Path("/r"), details={"steps": 1})
+    assert catalog.get_job(job_id).details == {"slices": 3, "sent_again": 1, "steps": 1}
 
 
 def test_same_series_sent_again_after_a_change_of_weights_makes_a_second_job(catalog: Catalog, clock: Clock) -> None:
