@@ -157,11 +157,9 @@ def _legal_number(text: str, *, vr: str) -> str | None:
             return text
         whole = re.fullmatch(r" *([+-]?\d{1,10})\.0* *", text)
         return whole[1] if whole else None
-    if _DECIMAL.fullmatch(text) is None:
+    if _DECIMAL.fullmatch(text) is None or not math.isfinite(float(text)):
         return None
-    if len(text) <= _DS_MAX_CHARACTERS:
-        return text
-    return format_number_as_ds(float(text)) if math.isfinite(float(text)) else None
+    return text if len(text) <= _DS_MAX_CHARACTERS else format_number_as_ds(float(text))
 
 
 def _raw_element(tag: BaseTag, value: bytes) -> RawDataElement:
