@@ -29,7 +29,7 @@ def letterings(text: str, *, shape: tuple[int, int]) -> list[np.ndarray]:
     usual = max(_USUAL_SMALLEST_PX, round(rows / _ROWS_PER_LINE))
     sizes = dict.fromkeys((usual, max(_USUAL_SMALLEST_PX, usual * 3 // 4), _SMALLEST_PX))
     layouts = dict.fromkeys((text.replace(" ", "\n"), text))
-    found = []
+    found: list[np.ndarray] = []
     for size in sizes:
         if size < _USUAL_SMALLEST_PX and found:
             break

@@ -42,7 +42,7 @@ def torso(slices: int = 3, size: int = 128) -> np.ndarray:
 
 
 def derive(sources: list[Path], hu: np.ndarray, folder: Path, told: DerivationInfo, **options: object) -> list[Dataset]:
-    series = write_derived_series(sources, hu, info=told, folder=folder, **options)  # type: ignore[arg-type]
+    series = write_derived_series(sources, hu, info=told, folder=folder, **options)
     return [dcmread(one.path) for one in series.instances]
 
 

@@ -33,7 +33,7 @@ def copied(source: Dataset, keyword: str) -> bytes | None:
     """The bytes that a derived object gets, without padding."""
     target = Dataset()
     copy_verbatim(source, target, [keyword])
-    return target.get_item(keyword).value.rstrip(b" \0") if keyword in target else None  # type: ignore[union-attr]
+    return target.get_item(keyword).value.rstrip(b" \0") if keyword in target else None
 
 
 @pytest.mark.parametrize(
