@@ -7,8 +7,10 @@ from pathlib import Path
 from dicom_node import __version__
 from dicom_node.derive.forms import DEFAULT_FORM, FORM_NAMES
 from dicom_node.derive.info import DerivationInfo
+from dicom_node.derive.marks import Mark
 from dicom_node.derive.series import write_derived_series
 from dicom_node.errors import NodeError, TranslateError
+from dicom_node.phases import OTHER_PHASE, PHASES
 from dicom_node.translation import whole_hu
 from s2ldm_core.translation import Translation
 
@@ -37,6 +39,7 @@ def translate_path(
     seed: int = 0,
     steps: int | None = None,
     series_uid: str | None = None,
+    mark: Mark = Mark.CORNER,
     progress: Callable[[str, float], None] | None = None,
 ) -> Conversion:
     """Translate one series or volume file.
@@ -53,6 +56,8 @@ def translate_path(
         one, else ``sc``. The DICOM forms need a DICOM input.
     series_uid
         Which series to take when the folder holds several.
+    mark
+        What the DICOM forms bear in their pixels.
     progress
         Called with the stage's name and the fraction of it done.
 
@@ -94,6 +99,8 @@ def translate_path(
             translation=result.translation,
             route="s2ldm-node translate",
             output=form,
+            series_number_offset=PHASES.get(phase, OTHER_PHASE).series_number_offset,
+            mark=mark,
             software_version=__version__,
         ),
         folder=target,

@@ -12,7 +12,8 @@ class Phase:
     Attributes
     ----------
     window_hu
-        Window (centre, width) in HU in which it is first shown: wide enough that vessels do not saturate.
+        Window (centre, width) in HU in which it is first shown where the source has none: wide enough that vessels
+        do not saturate.
     series_number_offset
         Added to the source's Series Number; the phases' lie apart, so that those of one study do not meet.
     """
@@ -20,6 +21,40 @@ class Phase:
     window_hu: tuple[float, float] = (50.0, 400.0)
     series_number_offset: int = 1000
 
+    @property
+    def brightest_hu(self) -> float:
+        """Upper end of `window_hu`: what the phase's vessels and organs may reach."""
+        centre, width = self.window_hu
+        return centre + width / 2
+
+    def window_from(self, source_hu: tuple[float, float] | None) -> tuple[float, float]:
+        """Window (centre, width) in HU for a series whose source is shown in ``source_hu``.
+
+        What is black stays black; white moves up as far as the phase needs::
+
+            low = centre - width / 2        high = max(centre + width / 2, brightest_hu)
+
+        so that a soft-tissue window gets room for the vessels, and lung and bone windows stay what they are. Without a
+        window of the source, or with one that shows no tissue, the phase's own.
+
+        Examples
+        --------
+        >>> PHASES["arterial"].window_from((40.0, 400.0))
+        (105.0, 530.0)
+        """
+        if source_hu is None:
+            return self.window_hu
+        centre, width = source_hu
+        if not (_LEAST_WIDTH_HU <= width <= _MOST_WIDTH_HU and _LOWEST_HU < centre < _HIGHEST_HU):
+            return self.window_hu
+        low = centre - width / 2
+        high = max(centre + width / 2, self.brightest_hu)
+        return (low + high) / 2, high - low
+
+
+#: Windows beyond these are defaults of a program, or in other units than HU.
+_LEAST_WIDTH_HU, _MOST_WIDTH_HU = 10.0, 8192.0
+_LOWEST_HU, _HIGHEST_HU = -1100.0, 3100.0
 
 #: By the name that routes and models give them.
 PHASES: Mapping[str, Phase] = MappingProxyType(

@@ -11,6 +11,8 @@ _OPENING_MM = 8.0
 # Arms and legs are bodies of their own beside the trunk; anything smaller is not.
 _SMALLEST_PART = 0.04
 _SMALLEST_BODY_ML = 20.0
+#: Between outside air (-1000 HU) and lung (-900 HU where it is emphysematous).
+_AIR_HU = -950.0
 
 Box = tuple[slice, slice, slice]
 
@@ -67,17 +69,51 @@ def body_mask(
     return mask[: hu.shape[0], : hu.shape[1], : hu.shape[2]]
 
 
+def body_footprint(
+    hu: np.ndarray, spacing_mm: tuple[float, float, float], *, padding: np.ndarray | None = None
+) -> np.ndarray:
+    """``(H, W)`` float32, 0 to 1: in which share of the slices the body is within about 4 mm of a pixel.
+
+    Made for keeping off the body, so what may be body counts: lung that the field of view cuts open, and whatever is
+    dense where no part is large enough to be a body. Arguments as for `body_box`.
+    """
+    factors, spacing = _coarse_grid(spacing_mm)
+    mean = _coarse_mean(hu, padding, factors)
+    body = _body_of(mean, spacing)
+    if not body.any():
+        body = mean > BODY_THRESHOLD_HU
+    for index, plane in enumerate(body):
+        outside, count = ndimage.label(~plane)
+        for part in range(1, count + 1):
+            if np.median(mean[index][outside == part]) > _AIR_HU:
+                body[index] |= outside == part
+    share: np.ndarray = ndimage.maximum_filter(body.mean(axis=0, dtype=np.float32), size=3)
+    fine = np.repeat(np.repeat(share, factors[1], axis=0), factors[2], axis=1)
+    return fine[: hu.shape[1], : hu.shape[2]]
+
+
 def _coarse_body(
     hu: np.ndarray, spacing_mm: tuple[float, float, float], padding: np.ndarray | None
 ) -> tuple[np.ndarray, tuple[int, int, int]]:
     """Body on a grid coarser by whole factors, and those factors."""
+    factors, spacing = _coarse_grid(spacing_mm)
+    return _body_of(_coarse_mean(hu, padding, factors), spacing), factors
+
+
+def _coarse_grid(spacing_mm: tuple[float, float, float]) -> tuple[tuple[int, int, int], tuple[float, ...]]:
+    """Whole factors to a grid of about 4 mm, and its spacing."""
     factors = tuple(max(1, round(_COARSE_MM / spacing)) for spacing in spacing_mm)
     spacing = tuple(factor * size for factor, size in zip(factors, spacing_mm, strict=True))
-    dense = _coarse_mean(hu, padding, factors) > BODY_THRESHOLD_HU
+    return (factors[0], factors[1], factors[2]), spacing
+
+
+def _body_of(mean: np.ndarray, spacing: tuple[float, ...]) -> np.ndarray:
+    """Body on the coarse grid, from its block means."""
+    dense = mean > BODY_THRESHOLD_HU
     core = _opened(dense, spacing)
     parts, count = ndimage.label(core)
     if count == 0:
-        return np.zeros_like(core), (factors[0], factors[1], factors[2])
+        return np.zeros_like(core)
     sizes = np.bincount(parts.ravel())
     sizes[0] = 0
     keep = sizes >= max(_SMALLEST_PART * sizes.max(), _SMALLEST_BODY_ML * 1000.0 / float(np.prod(spacing)))
@@ -86,7 +122,7 @@ def _coarse_body(
     body = _grown(body, spacing) & dense
     for index in range(body.shape[0]):  # lungs and bowel gas are closed in within a slice, not in 3-D
         body[index] = ndimage.binary_fill_holes(body[index])
-    return body, (factors[0], factors[1], factors[2])
+    return body
 
 
 def _coarse_mean(hu: np.ndarray, padding: np.ndarray | None, factors: tuple[int, ...]) -> np.ndarray:

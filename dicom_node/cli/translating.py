@@ -8,6 +8,7 @@ import typer
 
 from dicom_node.cli.output import stage_progress, stdout
 from dicom_node.derive.forms import FORM_NAMES
+from dicom_node.derive.marks import Mark
 from dicom_node.phases import PHASES
 
 # typer takes a choice as an enumeration only; mypy cannot see the members of these.
@@ -37,6 +38,9 @@ def translate(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     seed: Annotated[int, typer.Option(min=0, help="The same input, model, seed and device give the same voxels.")] = 0,
     steps: Annotated[int | None, typer.Option(min=1, help="Sampling steps.", show_default="the model's own")] = None,
+    mark: Annotated[
+        Mark, typer.Option(help="corner: SYNTHETIC and the phase in the pixels of DICOM output, off the body.")
+    ] = Mark.CORNER,
     series: Annotated[
         str | None, typer.Option(help="Series Instance UID, if the folder holds several.", show_default=False)
     ] = None,
@@ -55,6 +59,7 @@ def translate(
             seed=seed,
             steps=steps,
             series_uid=series,
+            mark=mark,
             progress=progress,
         )
     written = done.paths[0] if len(done.paths) == 1 else f"{len(done.paths)} files in {output_path}"

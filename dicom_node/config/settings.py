@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SerializeAsAny, cre
 from dicom_node.deliver.destinations import DestinationSettings
 from dicom_node.deliver.destinations.dicom import DicomSettings
 from dicom_node.derive.forms import DEFAULT_FORM, FORM_NAMES
+from dicom_node.derive.marks import Mark
 from dicom_node.phases import OTHER_PHASE, PHASES
 from dicom_node.section import AETitle, Port, PositiveSeconds, Section, kind_in
 from dicom_node.translate.executors import EXECUTORS
@@ -77,6 +78,7 @@ class Route(Section):
     series_description: str | None = Field(default=None, max_length=64)
     series_number_offset: int = Field(default_factory=_series_number_offset, ge=1)
     window: Window | None = None
+    mark: Mark = Mark.CORNER
     min_slices: int | None = Field(default=None, ge=2)
     late: Literal["rerun", "ignore"] = "rerun"
     resend: Literal["ignore", "redeliver"] = "ignore"

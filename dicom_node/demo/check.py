@@ -9,6 +9,7 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import SecondaryCaptureImageStorage
 
 from dicom_node.demo.source import DemoSource
+from dicom_node.derive.mark import place_of
 
 #: Outside these HU nothing enhances: air and lung below, dense bone above.
 _NEVER_ENHANCES_HU = (-300.0, 500.0)
@@ -53,6 +54,7 @@ def receive_series(paths: Sequence[Path], source: DemoSource, *, phase: str) -> 
     ordered: dict[int, Path] = {}
     wrong_geometry: list[str] = []
     wrong_tags: set[str] = set()
+    marked = np.zeros(source.volume.shape, dtype=bool)
     for path in paths:
         one = dcmread(path)
         index, source_path = sources.get(_source_uid(one), (-1, None))
@@ -62,6 +64,9 @@ def receive_series(paths: Sequence[Path], source: DemoSource, *, phase: str) -> 
         wrong_geometry += [keyword for keyword in _GEOMETRY if one.get(keyword) != original.get(keyword)]
         wrong_tags |= _wrong_tags(one)
         hu[index] = one.pixel_array * float(one.RescaleSlope) + float(one.RescaleIntercept)
+        box = place_of(str(one.get("DerivationDescription", "")))
+        if box is not None:
+            marked[index][box] = True
         ordered[index] = path
     complete = len(paths) == len(source.paths) == len(ordered)
     checks = [
@@ -78,19 +83,21 @@ def receive_series(paths: Sequence[Path], source: DemoSource, *, phase: str) -> 
         Check(
             name="marked as synthetic",
             passed=not wrong_tags,
-            detail=", ".join(sorted(wrong_tags)) or "Secondary Capture, Synthetic Data YES, no contrast attributes",
+            detail=", ".join(sorted(wrong_tags))
+            or "Secondary Capture, Synthetic Data YES, the mark in the pixels, no contrast",
         ),
     ]
     if complete:
-        checks += _check_hu(source, hu)
+        checks += _check_hu(source, hu, marked=marked)
         checks += _check_organs(source, hu, phase=phase)
     return Received(phase=phase, paths=tuple(ordered[index] for index in sorted(ordered)), hu=hu, checks=tuple(checks))
 
 
-def _check_hu(source: DemoSource, hu: np.ndarray) -> list[Check]:
+def _check_hu(source: DemoSource, hu: np.ndarray, *, marked: np.ndarray) -> list[Check]:
+    """``marked`` is ``(D, H, W)`` bool, true under the visible mark, where HU say nothing."""
     low, high = _NEVER_ENHANCES_HU
     volume = source.volume
-    measured = np.ones(volume.shape, dtype=bool) if volume.padding is None else ~volume.padding
+    measured = ~marked if volume.padding is None else ~(volume.padding | marked)
     still = measured & ((volume.hu < low) | (volume.hu > high))
     change = hu - volume.hu
     worst = float(np.abs(change[still]).max(initial=0.0))
@@ -137,6 +144,7 @@ def _wrong_tags(dataset: Dataset) -> set[str]:
     expected = {
         "SOPClassUID": SecondaryCaptureImageStorage,
         "SyntheticData": "YES",
+        "BurnedInAnnotation": "YES",
         "Modality": "CT",
         "RescaleType": "HU",
     }

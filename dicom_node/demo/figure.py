@@ -7,12 +7,14 @@ import numpy as np
 
 from dicom_node.demo.check import Received
 from dicom_node.demo.source import DemoSource
+from s2ldm_core.body import BODY_THRESHOLD_HU
 
 _WINDOW_HU = (-160.0, 340.0)
 _CHANGE_HU = 300.0
 _LEVELS = 3
 #: Gains above this are vessels and kidneys.
 _VESSEL_GAIN_HU = 80.0
+_MOST_GAIN_HU = _CHANGE_HU - _VESSEL_GAIN_HU
 #: Loss in blues, gain from red to white; black where nothing changes.
 _CHANGE_COLOURS = (
     (0.0, "#a8e6ff"),
@@ -115,6 +117,7 @@ def _sections(native: np.ndarray, phases: Sequence[np.ndarray]) -> list[int]:
     gain = np.zeros(native.shape[1])
     for hu in phases:
         for level, plane in zip(hu, native, strict=True):
-            gain += np.clip(level - plane, _VESSEL_GAIN_HU, _CHANGE_HU).sum(axis=1) - _VESSEL_GAIN_HU * plane.shape[1]
+            tissue = plane > BODY_THRESHOLD_HU  # the visible mark lies in air
+            gain += np.where(tissue, np.clip(level - plane - _VESSEL_GAIN_HU, 0, _MOST_GAIN_HU), 0).sum(axis=1)
     coronal = int(np.argmax(gain)) if gain.max(initial=0.0) > 0 else native.shape[1] // 2
     return [*(min(level, depth - 1) for level in levels), coronal]

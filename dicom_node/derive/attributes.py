@@ -1,6 +1,9 @@
 """Attributes that every derived object shares, whatever its SOP class: who, when, where, how derived."""
 
+import math
 import re
+import statistics
+from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 
 import numpy as np
@@ -10,6 +13,8 @@ from pydicom.uid import JPEG2000, UID, JPEGBaseline8Bit, JPEGExtended12Bit, JPEG
 from dicom_node.derive import keywords
 from dicom_node.derive.equipment import contributing_equipment, set_own_equipment
 from dicom_node.derive.info import DerivationInfo
+from dicom_node.derive.mark import PlacedMark
+from dicom_node.derive.marks import Mark
 from dicom_node.derive.pixels import StoredScale
 from dicom_node.derive.references import source_image
 from dicom_node.derive.verbatim import copy_decimals, copy_verbatim, set_empty_if_absent, text_of
@@ -34,10 +39,13 @@ def image_type(source: Dataset) -> list[str]:
 
 
 def complete_identity(target: Dataset, source: Dataset, *, frame_of_reference_uid: str) -> None:
-    """Patient, study and the frame of reference, copied from the source in the source's character set."""
+    """Patient, study and the frame of reference, copied from the source in the source's character set.
+
+    ``frame_of_reference_uid`` is for a source slice that has none.
+    """
     copy_verbatim(source, target, ["SpecificCharacterSet"])
     copy_verbatim(source, target, [*keywords.PATIENT, *keywords.STUDY, *keywords.SERIES])
-    target.FrameOfReferenceUID = frame_of_reference_uid
+    target.FrameOfReferenceUID = text_of(source, "FrameOfReferenceUID") or frame_of_reference_uid
     set_empty_if_absent(target, keywords.TYPE_2)
     if text_of(source, "BodyPartExamined") in keywords.UNPAIRED_BODY_PARTS:
         copy_verbatim(source, target, ["BodyPartExamined"])
@@ -58,15 +66,24 @@ def complete_series(target: Dataset, source: Dataset, *, info: DerivationInfo) -
         setattr(target, f"{prefix}Time", time)
 
 
-def complete_derivation(target: Dataset, source: Dataset, *, info: DerivationInfo, kind: list[str]) -> None:
+def complete_derivation(
+    target: Dataset, source: Dataset, *, info: DerivationInfo, kind: list[str], mark: PlacedMark | None
+) -> None:
     """General Image and SOP Common: derived, synthetic, from which source slice, and nothing about a contrast agent."""
     target.ImageType = kind
     target.SyntheticData = "YES"  # PS3.3 C.12.1.1.16
-    target.DerivationDescription = info.derivation
+    target.DerivationDescription = info.derivation(*_on_the_mark(info, mark))
     target.SourceImageSequence = [source_image(source)]
-    target.ImageComments = IMAGE_COMMENTS
-    target.BurnedInAnnotation = "NO"
+    target.ImageComments = IMAGE_COMMENTS if mark is None else f"{IMAGE_COMMENTS} {mark.warning}".rstrip()
+    target.BurnedInAnnotation = "NO" if mark is None else "YES"
     complete_lossy_history(target, source)
+
+
+def _on_the_mark(info: DerivationInfo, mark: PlacedMark | None) -> tuple[str, ...]:
+    """What the Derivation Description says of the visible mark."""
+    if mark is not None:
+        return mark.place, mark.warning
+    return () if info.mark is Mark.NONE else ("No visible mark: the matrix is too small for one.",)
 
 
 def complete_lossy_history(target: Dataset, source: Dataset) -> None:
@@ -86,15 +103,17 @@ def complete_plane(target: Dataset, source: Dataset) -> None:
     target.PatientOrientation = patient_orientation(source)
 
 
-def complete_grey_scale(target: Dataset, *, scale: StoredScale, info: DerivationInfo) -> None:
+def complete_grey_scale(
+    target: Dataset, *, scale: StoredScale, info: DerivationInfo, window_hu: tuple[float, float]
+) -> None:
     """Modality LUT (C.11.1) to HU, VOI LUT (C.11.2) for the phase, Pixel Padding (C.7.5.1.1.2)."""
-    centre, width = info.window
+    centre, width = window_hu
     target.RescaleIntercept = str(scale.intercept_hu)
     target.RescaleSlope = "1"
     target.RescaleType = "HU"  # viewers show HU for Secondary Capture only when this is there
     target.WindowCenter = f"{centre:g}"
     target.WindowWidth = f"{width:g}"
-    target.WindowCenterWidthExplanation = info.translation.phase.upper()[:64]
+    target.WindowCenterWidthExplanation = f"SYNTHETIC {info.translation.phase.upper()}"[:64]
     if scale.padding is not None:
         target.add_new("PixelPaddingValue", "US", scale.padding)
 
@@ -131,6 +150,22 @@ def instance_number(source: Dataset, *, index: int) -> int:
     return _integer(text_of(source, "InstanceNumber")) or index + 1
 
 
+def source_window_hu(sources: Iterable[Dataset]) -> tuple[float, float] | None:
+    """Window Center and Width (C.11.2.1.2) of a series: each slice's first values, the median where slices differ."""
+    windows = []
+    for source in sources:
+        texts = [text_of(source, keyword).split("\\")[0] for keyword in ("WindowCenter", "WindowWidth")]
+        try:
+            centre, width = map(float, texts)
+        except ValueError:
+            continue
+        if math.isfinite(centre) and math.isfinite(width) and width > 0:
+            windows.append((centre, width))
+    if not windows:
+        return None
+    return statistics.median(centre for centre, _ in windows), statistics.median(width for _, width in windows)
+
+
 def local_moment(source: Dataset, moment: datetime) -> datetime:
     """``moment`` in the source's Timezone Offset From UTC (C.12.1.1.8), else in this machine's zone."""
     match = re.fullmatch(r"([+-])(\d\d)(\d\d)", text_of(source, "TimezoneOffsetFromUTC"))
@@ -141,4 +176,5 @@ def local_moment(source: Dataset, moment: datetime) -> datetime:
 
 
 def _integer(text: str) -> int:
-    return int(text) if re.fullmatch(r"[+-]?\d{1,9}", text) else 0
+    whole = re.fullmatch(r"([+-]?\d{1,9})(\.0*)?", text)  # some write 3.0
+    return int(whole[1]) if whole else 0

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from dicom_node.derive.forms import DEFAULT_FORM
+from dicom_node.derive.marks import Mark
 from dicom_node.phases import OTHER_PHASE, PHASES
 from s2ldm_core.translation import Translation
 
@@ -25,7 +26,9 @@ class DerivationInfo:
     series_description
         Follows the word SYNTHETIC; ``None`` names phase and model.
     window_hu
-        (centre, width) in HU; ``None`` takes the phase's default.
+        (centre, width) in HU; ``None`` starts from the source's.
+    mark
+        What is drawn into the pixels.
     software_version
         Version of this node.
     created_at
@@ -38,13 +41,18 @@ class DerivationInfo:
     series_number_offset: int = 1000
     series_description: str | None = None
     window_hu: tuple[float, float] | None = None
+    mark: Mark = Mark.CORNER
     software_version: str = "0"
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
+    def window(self, source_hu: tuple[float, float] | None) -> tuple[float, float]:
+        """(centre, width) in HU of the whole series, where ``source_hu`` is the source's."""
+        return self.window_hu or PHASES.get(self.translation.phase, OTHER_PHASE).window_from(source_hu)
+
     @property
-    def window(self) -> tuple[float, float]:
-        """(centre, width) in HU."""
-        return self.window_hu or PHASES.get(self.translation.phase, OTHER_PHASE).window_hu
+    def mark_text(self) -> str:
+        """What the visible mark reads."""
+        return f"SYNTHETIC {self.translation.phase}"
 
     @property
     def description(self) -> str:
@@ -53,15 +61,18 @@ class DerivationInfo:
         ascii_text = text.encode("ascii", "replace").decode("ascii").replace("\\", "/")
         return f"SYNTHETIC {ascii_text}"[:64].rstrip()
 
-    @property
-    def derivation(self) -> str:
-        """Derivation Description (0008,2111), at most 1024 characters (ST, PS3.5 6.2)."""
+    def derivation(self, *remarks: str) -> str:
+        """Derivation Description (0008,2111), at most 1024 characters (ST, PS3.5 6.2).
+
+        What ``remarks`` say of this image comes before the statement on the training data, which may be long.
+        """
         made = self.translation
         text = (
             f"Synthetic {made.phase} contrast phase, predicted from non-contrast CT; no contrast agent was given. "
             f"Model {made.model_name} version {made.model_version}, weights sha256 {made.weights_sha256}, "
             f"seed {made.seed}, steps {made.steps}."
         )
+        text = " ".join([text, *filter(None, remarks)])
         if made.training_statement:
             text = f"{text} Training data: {made.training_statement}"
         return text.encode("ascii", "replace").decode("ascii")[:1024]

@@ -15,8 +15,10 @@ from dicom_node.derive import attributes, uids
 from dicom_node.derive.forms import output_form
 from dicom_node.derive.forms.form import SyntheticSeries
 from dicom_node.derive.info import DerivationInfo
+from dicom_node.derive.mark import PlacedMark, place_mark
+from dicom_node.derive.marks import Mark
 from dicom_node.derive.pixels import plan_storage, source_padding_hu
-from dicom_node.derive.verbatim import text_of
+from dicom_node.derive.verbatim import decimals_of, text_of
 from dicom_node.errors import DeriveError
 from s2ldm_core.files import sync_folder
 
@@ -30,6 +32,8 @@ _NEEDED = (
     "ImageOrientationPatient",
     "PixelSpacing",
 )
+#: Taken for slices that lie closer together, or where there is only one.
+_THINNEST_MM = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,12 +85,8 @@ def write_derived_series(
         )
     headers = [_read_header(path, index=index, shape=hu.shape[1:]) for index, path in enumerate(sources)]
     digests = list(source_digests) if source_digests is not None else [_digest(path) for path in sources]
-    first = headers[0]
     series_uid = uids.series_instance_uid(
         zip([text_of(header, "SOPInstanceUID") for header in headers], digests, strict=True), info=info
-    )
-    frame_uid = text_of(first, "FrameOfReferenceUID") or uids.frame_of_reference_uid(
-        text_of(first, "SeriesInstanceUID")
     )
     padding_values = [value for value in map(source_padding_hu, headers) if value is not None]
     kinds = {tuple(attributes.image_type(header)) for header in headers}
@@ -98,12 +98,33 @@ def write_derived_series(
         info=info,
         image_type=list(kinds.pop()) if len(kinds) == 1 else ["DERIVED", "SECONDARY", "AXIAL"],
         series_instance_uid=str(series_uid),
-        frame_of_reference_uid=str(frame_uid),
+        frame_of_reference_uid=_common_frame_of_reference(headers),
+        window_hu=info.window(attributes.source_window_hu(headers)),
+        mark=None if info.mark is Mark.NONE else _placed_mark(hu, headers, info=info, padding=padding),
     )
     folder.mkdir(parents=True, exist_ok=True)
     written = output_form(info.output).write(series, folder, progress=progress or (lambda _: None))
     sync_folder(folder)
     return DerivedSeries(series_instance_uid=str(series_uid), instances=tuple(written))
+
+
+def _common_frame_of_reference(headers: Sequence[Dataset]) -> str:
+    """The frame of reference of slices that do not name theirs: the only one that the others name, else one of ours."""
+    named = {uid for header in headers if (uid := text_of(header, "FrameOfReferenceUID"))}
+    if len(named) == 1:
+        return named.pop()
+    return str(uids.frame_of_reference_uid(text_of(headers[0], "SeriesInstanceUID")))
+
+
+def _placed_mark(
+    hu: np.ndarray, headers: Sequence[Dataset], *, info: DerivationInfo, padding: np.ndarray | None
+) -> PlacedMark | None:
+    """The visible mark, where it is off the body."""
+    rows, columns = decimals_of(headers[0], "PixelSpacing")
+    positions = np.array([decimals_of(header, "ImagePositionPatient") for header in headers])
+    steps = np.linalg.norm(np.diff(positions, axis=0), axis=1)
+    between = float(np.median(steps)) if len(steps) else 0.0
+    return place_mark(info.mark_text, hu, (max(between, _THINNEST_MM), rows, columns), padding=padding)
 
 
 def _read_header(path: Path, *, index: int, shape: tuple[int, ...]) -> Dataset:

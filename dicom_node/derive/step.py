@@ -140,6 +140,7 @@ def derivation_info(record: TranslationRecord, route: Route, *, job: JobRow, cre
         series_number_offset=route.series_number_offset,
         series_description=route.series_description,
         window_hu=None if route.window is None else (route.window.center, route.window.width),
+        mark=route.mark,
         software_version=__version__,
         created_at=created_at,
     )

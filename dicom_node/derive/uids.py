@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pydicom.uid import UID
 
 from dicom_node.derive.info import DerivationInfo
+from dicom_node.derive.marks import Mark
 
 #: Names this program as the writer of a file (0002,0012); a constant UID of our own (PS3.7 D.3.3.2).
 IMPLEMENTATION_CLASS_UID = UID("2.25.124553983964474886355871605055365597772")
@@ -37,7 +38,8 @@ def series_instance_uid(sources: Iterable[tuple[str, str]], *, info: DerivationI
     sources
         (SOP Instance UID, content digest) of every source slice, in any order.
     info
-        Route, model, seed, steps and output form take part; date, texts, window and series number do not.
+        Route, model, seed, steps, output form and visible mark take part, all that pixels depend on; date, texts,
+        window and series number do not.
     """
     made = info.translation
     digest = hashlib.sha256()
@@ -54,6 +56,7 @@ def series_instance_uid(sources: Iterable[tuple[str, str]], *, info: DerivationI
         made.seed,
         made.steps,
         info.output,
+        *([] if info.mark is Mark.NONE else [f"mark {info.mark}"]),
     )
 
 

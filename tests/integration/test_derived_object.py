@@ -12,20 +12,43 @@ from pydicom import dcmread
 
 from dicom_node.derive.forms import DEFAULT_FORM, FORM_NAMES
 from dicom_node.derive.info import DerivationInfo
+from dicom_node.derive.mark import place_mark
+from dicom_node.derive.marks import Mark
 from dicom_node.derive.series import write_derived_series
+from s2ldm_core.body import body_mask
 from s2ldm_core.io import read_volume
 from s2ldm_core.translation import Translation
 
 ALLOWED = Path(__file__).with_name("dciodvfy_allowed.txt")
+#: Every type 1 and 2 attribute that pixels and planes do not bring.
+COMPLETE: dict[str, Any] = {
+    "SliceThickness": "2.5",
+    "PatientBirthDate": "19700101",
+    "PatientSex": "O",
+    "StudyDate": "20240101",
+    "StudyTime": "120000",
+    "StudyID": "1",
+    "SeriesNumber": 2,
+    "AccessionNumber": "",
+    "ReferringPhysicianName": "",
+    "Manufacturer": "SCANNER",
+    "PositionReferenceIndicator": "",
+    "BodyPartExamined": "CHEST",
+    "PatientPosition": "HFS",
+    "AcquisitionNumber": 1,
+    "KVP": "120",
+}
+SERIES = ("ncct-chest-siemens", "cect-chest-ge-lungkernel", "cect-body-siemens-j2k", "ncct-head-ge-tilt")
 
 
-def info(output: str = DEFAULT_FORM) -> DerivationInfo:
+def info(output: str = DEFAULT_FORM, *, mark: Mark = Mark.CORNER) -> DerivationInfo:
     return DerivationInfo(
         translation=Translation(
             phase="venous", model_name="demo", model_version="1.0", weights_sha256="ab" * 32, seed=0, steps=1
         ),
         route="CECT_VEN",
         output=output,
+        mark=mark,
     )
 
 
@@ -49,21 +72,7 @@ def sources(write_ct_series: Any) -> list[Path]:
         rng.integers(-1000, 1500, (4, 12, 10)).astype(np.float32),
         spacing_mm=(2.5, 0.7, 0.9),
         orientation=(0.96, 0.28, 0.0, -0.28, 0.96, 0.0),
-        SliceThickness="2.5",
-        PatientBirthDate="19700101",
-        PatientSex="O",
-        StudyDate="20240101",
-        StudyTime="120000",
-        StudyID="1",
-        SeriesNumber=2,
-        AccessionNumber="",
-        ReferringPhysicianName="",
-        Manufacturer="SCANNER",
-        PositionReferenceIndicator="",
-        BodyPartExamined="CHEST",
-        PatientPosition="HFS",
-        AcquisitionNumber=1,
-        KVP="120",
+        **COMPLETE,
     )
 
 
@@ -74,6 +83,33 @@ def test_dciodvfy_finds_nothing_beyond_the_reviewed_list(sources: list[Path], tm
     series = write_derived_series(sources, hu, info=info(output), folder=tmp_path / "out")
     for one in series.instances:
         assert unexpected(dciodvfy(one.path)) == set()
+
+
+@pytest.mark.dciodvfy
+@pytest.mark.parametrize("output", FORM_NAMES)
+def test_dciodvfy_has_nothing_against_a_visible_mark(write_ct_series: Any, tmp_path: Path, output: str) -> None:
+    sources = write_ct_series(np.full((2, 96, 96), -1000.0, dtype=np.float32), **COMPLETE)
+    series = write_derived_series(sources, read_volume(sources).hu, info=info(output), folder=tmp_path / "out")
+    assert {dcmread(one.path).BurnedInAnnotation for one in series.instances} == {"YES"}
+    for one in series.instances:
+        assert unexpected(dciodvfy(one.path)) == set()
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("name", SERIES)
+def test_mark_is_never_on_the_body_of_a_real_series(real_data: Path, name: str) -> None:
+    """Slices are read one by one: the tilted series is not a volume."""
+    images = sorted(
+        (dcmread(path) for path in (real_data / "series" / name).glob("*")),
+        key=lambda image: float(image.ImagePositionPatient[2]),
+    )
+    hu = np.stack([one.pixel_array * float(one.RescaleSlope) + float(one.RescaleIntercept) for one in images])
+    spacing = (float(images[0].SliceThickness), *(float(value) for value in images[0].PixelSpacing))
+    mark = place_mark("SYNTHETIC arterial", hu, spacing)
+    assert mark is not None
+    assert mark.warning == ""
+    assert not body_mask(hu, spacing)[(slice(None), *mark.box)].any()
+    assert (hu[(slice(None), *mark.box)] < -900).mean() > 0.99
 
 
 @pytest.mark.dciodvfy
@@ -95,7 +131,11 @@ def test_simpleitk_reads_a_real_series_back_onto_the_source_s_grid(real_data: Pa
     folder = real_data / "series" / "ncct-chest-siemens"
     volume = read_volume(folder)
     write_derived_series(
-        [one.path for one in volume.slices], volume.hu, info=info(), folder=tmp_path / "out", padding=volume.padding
+        [one.path for one in volume.slices],
+        volume.hu,
+        info=info(mark=Mark.NONE),
+        folder=tmp_path / "out",
+        padding=volume.padding,
     )
     source, derived = simpleitk(folder), simpleitk(tmp_path / "out")
     assert derived.GetSize() == source.GetSize()
@@ -116,9 +156,7 @@ def test_simpleitk_reads_an_oblique_series_back_onto_the_source_s_grid(sources: 
 
 
 @pytest.mark.real_data
-@pytest.mark.parametrize(
-    "name", ["ncct-chest-siemens", "cect-chest-ge-lungkernel", "cect-body-siemens-j2k", "ncct-head-ge-tilt"]
-)
+@pytest.mark.parametrize("name", SERIES)
 def test_geometry_and_identity_of_real_slices_keep_their_text(real_data: Path, tmp_path: Path, name: str) -> None:
     keywords = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "SliceLocation")
     source = sorted((real_data / "series" / name).glob("*"))[0]

@@ -11,6 +11,7 @@ from pydicom.uid import UID
 
 from dicom_node.catalog import DerivedInstance
 from dicom_node.derive.info import DerivationInfo
+from dicom_node.derive.mark import PlacedMark
 from dicom_node.derive.pixels import StoredScale, to_stored
 
 
@@ -30,6 +31,12 @@ class SyntheticSeries:
         From HU to stored values, the same for the whole series.
     image_type
         Image Type (0008,0008), the same for the whole series.
+    window_hu
+        Window (centre, width) in HU, the same for the whole series.
+    frame_of_reference_uid
+        For source slices that have none.
+    mark
+        Drawn into every slice; None for none.
     """
 
     headers: Sequence[Dataset]
@@ -40,11 +47,16 @@ class SyntheticSeries:
     image_type: list[str]
     series_instance_uid: str
     frame_of_reference_uid: str
+    window_hu: tuple[float, float]
+    mark: PlacedMark | None = None
 
     def stored(self, index: int) -> np.ndarray:
         """``(H, W)`` stored values of one slice, little-endian uint16."""
         mask = None if self.padding is None else self.padding[index]
-        return to_stored(self.hu[index], scale=self.scale, padding=mask).astype("<u2", copy=False)
+        stored = to_stored(self.hu[index], scale=self.scale, padding=mask).astype("<u2", copy=False)
+        if self.mark is not None:
+            self.mark.draw(stored, scale=self.scale)
+        return stored
 
 
 class OutputForm(Protocol):

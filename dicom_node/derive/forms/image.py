@@ -46,8 +46,8 @@ def derived_image(
     image.InstanceNumber = instance_number
     attributes.complete_identity(image, source, frame_of_reference_uid=series.frame_of_reference_uid)
     attributes.complete_series(image, source, info=series.info)
-    attributes.complete_derivation(image, source, info=series.info, kind=series.image_type)
-    attributes.complete_grey_scale(image, scale=series.scale, info=series.info)
+    attributes.complete_derivation(image, source, info=series.info, kind=series.image_type, mark=series.mark)
+    attributes.complete_grey_scale(image, scale=series.scale, info=series.info, window_hu=series.window_hu)
     # Image Pixel (C.7.6.3)
     image.SamplesPerPixel = 1
     image.PhotometricInterpretation = "MONOCHROME2"

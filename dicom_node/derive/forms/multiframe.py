@@ -15,7 +15,7 @@ from dicom_node.derive.files import write_part10
 from dicom_node.derive.forms.form import SyntheticSeries
 from dicom_node.derive.forms.image import derived_image
 from dicom_node.derive.references import source_image
-from dicom_node.derive.verbatim import copy_decimals, set_empty_if_absent
+from dicom_node.derive.verbatim import copy_decimals
 from dicom_node.errors import DeriveError
 
 _SLICE_LOCATION_VECTOR = 0x00182005
@@ -93,7 +93,6 @@ def _shared_groups(source: Dataset) -> Dataset:
     """Pixel Measures (C.7.6.16.2.1) and Plane Orientation (C.7.6.16.2.4), the same for every frame."""
     measures = Dataset()
     copy_decimals(source, measures, ["PixelSpacing", "SliceThickness", "SpacingBetweenSlices"])
-    set_empty_if_absent(measures, ["SliceThickness"])
     orientation = Dataset()
     copy_decimals(source, orientation, ["ImageOrientationPatient"])
     groups = Dataset()

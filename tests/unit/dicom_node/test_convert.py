@@ -8,7 +8,9 @@ import pytest
 from pydicom import dcmread
 
 from dicom_node.convert import translate_path
+from dicom_node.derive.marks import Mark
 from dicom_node.errors import NodeError
+from dicom_node.phases import PHASES
 from s2ldm_core.errors import S2LDMError
 from s2ldm_core.io import read_volume, write_volume
 from tests.tiny_model import write_tiny_package
@@ -36,6 +38,25 @@ def test_dicom_folder_becomes_a_secondary_capture_series(series: Path, package: 
         assert one.ImagePositionPatient == source.ImagePositionPatient
         assert one.SeriesDescription.startswith("SYNTHETIC venous")
         assert np.array_equal(one.pixel_array[:4] + one.RescaleIntercept, np.full((4, 16), -1000.0))
+
+
+def test_phases_of_one_source_get_series_numbers_of_their_own(series: Path, package: str, tmp_path: Path) -> None:
+    numbers = set()
+    for phase in ("arterial", "venous"):
+        done = translate_path(series, tmp_path / phase, phase=phase, model=package, device="cpu")
+        numbers |= {int(dcmread(path).SeriesNumber) for path in done.paths}
+    assert numbers == {PHASES["arterial"].series_number_offset, PHASES["venous"].series_number_offset}
+
+
+@pytest.mark.parametrize(("mark", "burned_in"), [(Mark.CORNER, "YES"), (Mark.NONE, "NO")])
+def test_mark_is_drawn_as_asked_for(
+    write_ct_series: Any, package: str, tmp_path: Path, mark: Mark, burned_in: str
+) -> None:
+    hu = np.full((4, 64, 64), -1000.0, dtype=np.float32)
+    hu[:, 40:] = 40.0
+    series = write_ct_series(hu)[0].parent
+    done = translate_path(series, tmp_path / "out", phase="venous", model=package, device="cpu", mark=mark)
+    assert {dcmread(path).BurnedInAnnotation for path in done.paths} == {burned_in}
 
 
 def test_nifti_input_gives_nifti_on_the_same_grid(series: Path, package: str, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from s2ldm_core.body import body_box, body_mask
+from s2ldm_core.body import body_box, body_footprint, body_mask
 from s2ldm_core.io import read_volume
 
 SPACING = (5.0, 2.0, 2.0)
@@ -91,3 +91,27 @@ def test_a_real_chest_loses_its_table_and_no_skin(real_data: Path) -> None:
     assert 390 <= height.stop <= 410
     assert 25 <= width.start <= 50
     assert 450 <= width.stop <= 480
+
+
+def test_the_footprint_is_the_share_of_slices_with_body_and_a_margin_around_it() -> None:
+    hu = _scan()
+    hu[3:] = -1000.0
+    share = body_footprint(hu, SPACING)
+    assert share.shape == (200, 200)
+    assert share[90, 100] == share[90, 65] == 0.5  # soft tissue, lung
+    assert share[38, 100] > 0  # off the skin, but near
+    assert share[28, 100] == share[0, 0] == share[180, 100] == 0
+
+
+def test_lung_cut_open_by_the_field_of_view_is_in_the_footprint_and_air_is_not() -> None:
+    hu = _scan()[:, :, 60:]
+    assert not body_mask(hu, SPACING)[:, 90, 0].any()
+    assert body_footprint(hu, SPACING)[90, 0] == 1
+    assert body_footprint(hu, SPACING)[10, 0] == 0
+
+
+def test_what_is_dense_is_in_the_footprint_where_nothing_is_large_enough_for_a_body() -> None:
+    hu = np.full((1, 40, 40), -1000.0, dtype=np.float32)
+    hu[0, :12, :12] = 40.0
+    assert body_footprint(hu, SPACING)[4, 4] == 1
+    assert body_footprint(hu, SPACING)[30, 30] == 0

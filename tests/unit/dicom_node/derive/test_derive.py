@@ -241,6 +241,24 @@ def test_window_is_the_phase_s_unless_the_route_sets_one(
     assert (one.WindowCenter, one.WindowWidth) == PHASES["arterial"].window_hu
     two = derive(sources, hu, replace(info, window_hu=(40.0, 350.5)), tmp_path / "set")[0]
     assert (two.WindowCenter, two.WindowWidth) == (40.0, 350.5)
+    assert two.WindowCenterWidthExplanation == "SYNTHETIC ARTERIAL"
+
+
+def test_window_starts_from_the_source_s_and_is_constant_over_the_series(
+    write_ct_series: Any, hu: np.ndarray, info: DerivationInfo, tmp_path: Path
+) -> None:
+    sources = write_ct_series(hu)
+    for path, centre in zip(sources, (30, 40, 60), strict=True):
+        dataset = dcmread(path)
+        dataset.WindowCenter, dataset.WindowWidth = [centre, -600], [400, 1500]
+        dataset.save_as(path)
+    derived = derive(sources, hu, info, tmp_path / "default")
+    assert {(one.WindowCenter, one.WindowWidth) for one in derived} == {(105, 530)}
+    (fixed,) = {
+        (one.WindowCenter, one.WindowWidth)
+        for one in derive(sources, hu, replace(info, window_hu=(1.0, 20.0)), tmp_path / "set")
+    }
+    assert fixed == (1, 20)
 
 
 def test_rescale_is_to_hu_with_slope_1(derived: list[Dataset]) -> None:

@@ -6,6 +6,7 @@ import pytest
 from pydicom.uid import UID
 
 from dicom_node.derive.info import DerivationInfo
+from dicom_node.derive.marks import Mark
 from dicom_node.derive.uids import series_instance_uid, sop_instance_uid, uid_from
 from s2ldm_core.translation import Translation
 
@@ -59,8 +60,8 @@ def test_another_phase_model_or_sampling_gives_another_series_uid(info: Derivati
     assert series_instance_uid(SOURCES, info=info) != series_instance_uid(SOURCES, info=other)
 
 
-@pytest.mark.parametrize("change", [{"route": "CECT_VEN"}, {"output": "ct"}])
-def test_another_route_or_form_gives_another_series_uid(info: DerivationInfo, change: dict) -> None:
+@pytest.mark.parametrize("change", [{"route": "CECT_VEN"}, {"output": "ct"}, {"mark": Mark.NONE}])
+def test_another_route_form_or_mark_gives_another_series_uid(info: DerivationInfo, change: dict) -> None:
     assert series_instance_uid(SOURCES, info=info) != series_instance_uid(SOURCES, info=replace(info, **change))
 
 
