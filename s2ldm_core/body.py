@@ -72,7 +72,7 @@ def body_mask(
 def body_footprint(
     hu: np.ndarray, spacing_mm: tuple[float, float, float], *, padding: np.ndarray | None = None
 ) -> np.ndarray:
-    """``(H, W)`` float32, 0 to 1: in which share of the slices the body is within about 4 mm of a pixel.
+    """``(H, W)`` float32, 0 to 1: in which share of the slices the body is within 4 to 8 mm of a pixel.
 
     Made for keeping off the body, so what may be body counts: lung that the field of view cuts open, and whatever is
     dense where no part is large enough to be a body. Arguments as for `body_box`.
@@ -87,7 +87,8 @@ def body_footprint(
         for part in range(1, count + 1):
             if np.median(mean[index][outside == part]) > _AIR_HU:
                 body[index] |= outside == part
-    share: np.ndarray = ndimage.maximum_filter(body.mean(axis=0, dtype=np.float32), size=3)
+    # Two blocks: what fills its block in part only, such as the skin, may not count as dense.
+    share: np.ndarray = ndimage.maximum_filter(body.mean(axis=0, dtype=np.float32), size=5)
     fine = np.repeat(np.repeat(share, factors[1], axis=0), factors[2], axis=1)
     return fine[: hu.shape[1], : hu.shape[2]]
 
