@@ -14,6 +14,7 @@ from dicom_node.catalog import DerivedInstance
 from dicom_node.derive import attributes, uids
 from dicom_node.derive.forms import output_form
 from dicom_node.derive.forms.form import SyntheticSeries
+from dicom_node.derive.forms.slices import SliceForm
 from dicom_node.derive.info import DerivationInfo
 from dicom_node.derive.pixels import plan_storage, source_padding_hu
 from dicom_node.derive.verbatim import text_of
@@ -101,7 +102,15 @@ def write_derived_series(
         frame_of_reference_uid=str(frame_uid),
     )
     folder.mkdir(parents=True, exist_ok=True)
-    written = output_form(info.output).write(series, folder, progress=progress or (lambda _: None))
+    form = output_form(info.output)
+    written = form.write(series, folder, progress=progress or (lambda _: None))
+    expected = len(sources) if isinstance(form, SliceForm) else 1
+    if len({one.sop_instance_uid for one in written}) != expected:
+        raise DeriveError(
+            "slices_differ",
+            f"{len(written)} derived images were written, {expected} are expected of {len(sources)} source slices.",
+            "Retry the job; if it fails again, report this with the log.",
+        )
     sync_folder(folder)
     return DerivedSeries(series_instance_uid=str(series_uid), instances=tuple(written))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydicom import Dataset
 
 from s2ldm_core.errors import VolumeError
-from s2ldm_core.io.header import HEADER_KEYWORDS, PARSE_ERRORS, lacks_preamble, read_header, text
+from s2ldm_core.io.header import HEADER_KEYWORDS, PARSE_ERRORS, lacks_preamble, read_header
 
 SELECTION_KEYWORDS: tuple[str, ...] = tuple(
     dict.fromkeys(
@@ -65,16 +65,6 @@ def is_dicom(path: Path) -> bool:
         return lacks_preamble(path) is not None
     except OSError:
         return False
-
-
-def sop_class_uid(header: Dataset) -> str:
-    """SOP Class UID; from the file meta information (PS3.10 7.1) where de-identification emptied the data set's."""
-    return text(header, "SOPClassUID") or str(getattr(header.file_meta, "MediaStorageSOPClassUID", ""))
-
-
-def sop_instance_uid(header: Dataset) -> str:
-    """SOP Instance UID, likewise."""
-    return text(header, "SOPInstanceUID") or str(getattr(header.file_meta, "MediaStorageSOPInstanceUID", ""))
 
 
 def items(header: Dataset, keyword: str) -> Sequence[Dataset]:

@@ -7,8 +7,9 @@ from typing import Any
 from dicom_node.config import Route
 from dicom_node.series.candidate import Candidate
 from dicom_node.series.decision import Decision
-from dicom_node.series.headers import read_headers, sop_instance_uid
+from dicom_node.series.headers import read_headers
 from dicom_node.series.rules import RULES, Rule
+from s2ldm_core.io.header import sop_instance_uid
 
 
 def examine_series(paths: Sequence[Path], *, route: Route, min_slices: int, rules: Sequence[Rule] = RULES) -> Decision:
