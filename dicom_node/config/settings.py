@@ -80,6 +80,7 @@ class Route(Section):
     min_slices: int | None = Field(default=None, ge=2)
     late: Literal["rerun", "ignore"] = "rerun"
     enhancement_check: Literal["hu", "tags"] = "hu"
+    anatomy: Literal["torso", "any"] = "torso"
     seed: int = Field(default=0, ge=0)
     steps: int | None = Field(default=None, ge=1)
 

@@ -21,9 +21,17 @@ SELECTION_KEYWORDS: tuple[str, ...] = tuple(
             "ContrastBolusRoute",
             "ContrastBolusVolume",
             "ContrastBolusTotalDose",
+            "PatientID",
+            "PatientName",
+            "StudyInstanceUID",
+            "KVP",
+            "ConvolutionKernel",
             "AcquisitionNumber",
             "SeriesDescription",
             "ProtocolName",
+            "StudyDescription",
+            "BodyPartExamined",
+            "AnatomicRegionSequence",
         )
     )
 )
