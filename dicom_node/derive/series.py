@@ -19,18 +19,8 @@ from dicom_node.derive.info import DerivationInfo
 from dicom_node.derive.pixels import plan_storage, source_padding_hu
 from dicom_node.derive.verbatim import text_of
 from dicom_node.errors import DeriveError
+from dicom_node.source_header import incomplete, mend
 from s2ldm_core.files import sync_folder
-
-#: Without these a derived object cannot say whose and of which slice it is.
-_NEEDED = (
-    "SOPInstanceUID",
-    "SOPClassUID",
-    "StudyInstanceUID",
-    "SeriesInstanceUID",
-    "ImagePositionPatient",
-    "ImageOrientationPatient",
-    "PixelSpacing",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,11 +115,12 @@ def _read_header(path: Path, *, index: int, shape: tuple[int, ...]) -> Dataset:
             f"Slice {index + 1} of the source series can no longer be read from the spool: {type(error).__name__}.",
             "Send the series again.",
         ) from error
-    missing = [keyword for keyword in _NEEDED if not text_of(header, keyword)]
-    if missing:
+    faults = incomplete(header)
+    if faults:
         raise DeriveError(
             "source_header_incomplete",
-            f"Slice {index + 1} of the source series has no {', '.join(missing)}.",
+            f"Slice {index + 1} of the source series cannot be used: "
+            f"{', '.join(f'{keyword} is {fault}' for keyword, fault in faults.items())}.",
             "Send the series from the scanner or archive that holds it complete.",
         )
     if (header.get("Rows"), header.get("Columns")) != tuple(shape):
@@ -139,6 +130,7 @@ def _read_header(path: Path, *, index: int, shape: tuple[int, ...]) -> Dataset:
             f"the synthetic volume {shape[0]} and {shape[1]}.",
             "Run the job again.",
         )
+    mend(header)
     return header
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydicom import Dataset
 
+from dicom_node.source_header import SOURCE_KEYWORDS
 from s2ldm_core.errors import VolumeError
 from s2ldm_core.io.header import HEADER_KEYWORDS, PARSE_ERRORS, lacks_preamble, read_header
 
@@ -23,7 +24,7 @@ SELECTION_KEYWORDS: tuple[str, ...] = tuple(
             "ContrastBolusTotalDose",
             "PatientID",
             "PatientName",
-            "StudyInstanceUID",
+            *SOURCE_KEYWORDS,
             "KVP",
             "ConvolutionKernel",
             "AcquisitionNumber",

@@ -15,6 +15,7 @@ from dicom_node.series.rules.readable import Readable
 from dicom_node.series.rules.regular_stack import RegularStack
 from dicom_node.series.rules.rescaled_to_hu import RescaledToHU
 from dicom_node.series.rules.rule import Finding, Rule
+from dicom_node.series.rules.source_header import SourceHeader
 from dicom_node.series.rules.synthetic import NotSynthetic
 from dicom_node.series.rules.unique_instances import UniqueInstances
 
@@ -30,6 +31,7 @@ RULES: tuple[Rule, ...] = (
     EnoughSlices(),
     OneAcquisition(),
     RegularStack(),
+    SourceHeader(),
     HounsfieldUnits(),
     Anatomy(),
     NotEnhancedByHU(),

@@ -270,6 +270,8 @@ def test_real_enhanced_series_is_recognised_without_its_tags(real_data: Path, tm
         dataset = dcmread(path)
         for keyword in ("ContrastBolusAgent", "ContrastBolusRoute", "ContrastBolusVolume", "ContrastBolusTotalDose"):
             dataset.pop(keyword, None)
+        for keyword in ("StudyInstanceUID", "SeriesInstanceUID"):  # which de-identification took from one of them
+            setattr(dataset, keyword, dataset.get(keyword) or "1.2.3")
         paths.append(tmp_path / f"{number}.dcm")
         dataset.save_as(paths[-1])
 
