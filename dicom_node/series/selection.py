@@ -35,4 +35,8 @@ def examine_series(
         details |= finding.details
         if finding.problem is not None:
             return Decision(problem=finding.problem, details=details)
-    return Decision(set_aside=tuple(sop_instance_uid(header) for _, header in series.set_aside), details=details)
+    return Decision(
+        set_aside=tuple(sop_instance_uid(header) for _, header in series.set_aside),
+        slices=tuple(path for path, _ in series.slices),
+        details=details,
+    )

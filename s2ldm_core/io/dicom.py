@@ -3,7 +3,7 @@
 import logging
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from s2ldm_core.io.duplicates import same_image
 from s2ldm_core.io.header import sop_class_uid, sop_instance_uid, text
 from s2ldm_core.io.hounsfield import hu_rescale
 from s2ldm_core.io.pixels import read_slice
-from s2ldm_core.io.series import group_by_series
+from s2ldm_core.io.series import Kept, group_by_series
 from s2ldm_core.volume import SliceRecord, Volume
 
 _Member = tuple[Path, Dataset]
@@ -23,9 +23,7 @@ _Member = tuple[Path, Dataset]
 _LOG = logging.getLogger(__name__)
 
 # CT Image, Enhanced CT and Legacy Converted Enhanced CT Image Storage; multi-frame images are refused by name.
-_CT_CLASSES = frozenset(
-    {"1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"}
-)
+_CT_CLASSES = frozenset({"1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"})
 # Secondary Capture and its multi-frame forms (PS3.3 A.8): derived series are such, with the plane of a CT image.
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _MAX_VOXELS = 2**30
@@ -63,9 +61,9 @@ def read_dicom(source: Path | Sequence[Path], *, series_uid: str | None = None) 
         When the slices do not form a regular stack; see `s2ldm_core.geometry.series_geometry`.
     """
     folder = source if isinstance(source, Path) else None
-    paths = _files_below(folder) if folder else list(source) if isinstance(source, Sequence) else []
+    paths = files_below(folder) if folder else list(source) if isinstance(source, Sequence) else []
     series, others = _series_in(paths, skip_foreign=folder is not None)
-    members = _one_series(series, series_uid, len(paths), others)
+    members = choose_series(series, series_uid, len(paths), others)
     headers = [header for _, header in members]
     geometry = series_geometry(headers)
     for header in headers:
@@ -73,7 +71,8 @@ def read_dicom(source: Path | Sequence[Path], *, series_uid: str | None = None) 
     return _assemble([members[index] for index in geometry.order], geometry)
 
 
-def _files_below(folder: Path) -> list[Path]:
+def files_below(folder: Path) -> list[Path]:
+    """The files of a folder and its subfolders, without symbolic links that lead out of it."""
     root = folder.resolve()
     files: list[Path] = []
     for parent, folders, names in os.walk(folder, followlinks=False):
@@ -132,9 +131,23 @@ def _slices_of(members: list[_Member]) -> list[_Member]:
     return images or members
 
 
-def _one_series(
-    series: dict[str, list[_Member]], series_uid: str | None, count: int, others: dict[str, int]
-) -> list[_Member]:
+def choose_series(
+    series: Mapping[str, list[Kept]], series_uid: str | None, count: int, others: Mapping[str, int]
+) -> list[Kept]:
+    """The one series that there is, or the one that is asked for.
+
+    Parameters
+    ----------
+    series
+        By Series Instance UID.
+    count, others
+        How many files were looked at, and how many were passed over, by what they are.
+
+    Raises
+    ------
+    VolumeError
+        ``no_ct_files``, ``several_series`` or ``series_not_found``.
+    """
     if not series:
         what = ", ".join(f"{number} {kind}" for kind, number in others.items())
         raise VolumeError(

@@ -37,4 +37,4 @@ RULES: tuple[Rule, ...] = (
     NotEnhancedByHU(),
 )
 
-__all__ = ["RULES", "Finding", "OneAcquisition", "OnePatient", "Rule", "UniqueInstances"]
+__all__ = ["RULES", "Finding", "OneAcquisition", "OnePatient", "Rule", "SourceHeader", "UniqueInstances"]

@@ -14,7 +14,8 @@ _NONE = (
 )  # fmt: skip
 _GIVEN = (
     "OMNIPAQUE 350", "Omnipaque", "ULTRAVIST 370", "Ultravist 370 / 0.623", "CE", "KM", "Contrast", "IV", "IV CONTRAST", "APPLIED", "YES",
-    "JA", "100 ML", "100ML ISOVUE", "10 ml", "0.5 ML/KG IOHEXOL", "NaCl 0.9% and Imeron", "Imeron 400 + WATER", "IMERON nach nativ", "VISIPAQUE",
+    "JA", "100 ML", "100ML ISOVUE", "10 ml", "0.5 ML/KG IOHEXOL", "NaCl 0.9% and Imeron", "Imeron 400 + WATER", "IMERON nach nativ",
+    "VISIPAQUE",
     "Xenetix 350", "Iomeron", "NON-IONIC", "nonionic contrast", "IOPAMIDOL", "70 CC", "CONTRAST GIVEN", "mit KM", "avec injection",
     "Niopam", "NOT DILUTED OMNIPAQUE", "no reaction to Ultravist",
 )  # fmt: skip

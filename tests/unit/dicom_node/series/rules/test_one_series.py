@@ -54,10 +54,10 @@ def test_two_patients_are_refused_without_naming_them(paths: list[Path], keyword
     assert value not in problem.sentence
 
 
-@pytest.mark.parametrize(("keyword", "value"), [("PatientName", "TEST^MADE UP^^"), ("PatientName", ""), ("PatientID", "")])
-def test_the_same_patient_written_differently_or_not_at_all_passes(
-    paths: list[Path], keyword: str, value: str
-) -> None:
+@pytest.mark.parametrize(
+    ("keyword", "value"), [("PatientName", "TEST^MADE UP^^"), ("PatientName", ""), ("PatientID", "")]
+)
+def test_the_same_patient_written_differently_or_not_at_all_passes(paths: list[Path], keyword: str, value: str) -> None:
     change(paths[5:], **{keyword: value})
 
     assert examine(paths).accepted
