@@ -3,16 +3,20 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from dicom_node import __version__
+from dicom_node.config import Route
 from dicom_node.derive.forms import DEFAULT_FORM, FORM_NAMES
 from dicom_node.derive.info import DerivationInfo
 from dicom_node.derive.marks import Mark
 from dicom_node.derive.series import write_derived_series
 from dicom_node.errors import NodeError, TranslateError
+from dicom_node.input_series import select_slices
 from dicom_node.phases import OTHER_PHASE, PHASES
-from dicom_node.translation import whole_hu
+from dicom_node.translation import slices_differ, whole_hu
 from s2ldm_core.translation import Translation
+from s2ldm_core.volume import Volume
 
 #: Output forms of the command: those of a route, and volumes for research tools.
 OUTPUT_FORMS = (*FORM_NAMES, "nifti")
@@ -40,6 +44,8 @@ def translate_path(
     steps: int | None = None,
     series_uid: str | None = None,
     mark: Mark = Mark.CORNER,
+    anatomy: Literal["torso", "any"] = "torso",
+    enhancement_check: Literal["hu", "tags"] = "hu",
     progress: Callable[[str, float], None] | None = None,
 ) -> Conversion:
     """Translate one series or volume file.
@@ -58,13 +64,15 @@ def translate_path(
         Which series to take when the folder holds several.
     mark
         What the DICOM forms bear in their pixels.
+    anatomy, enhancement_check
+        As a route's: how a DICOM series is selected, which is what the node would do.
     progress
         Called with the stage's name and the fraction of it done.
 
     Raises
     ------
     NodeError
-        The output is in the way, or the form does not fit the input.
+        The output is in the way, the form does not fit the input, or selection refuses the series.
     S2LDMError
         The input or the model cannot be used.
     """
@@ -74,17 +82,26 @@ def translate_path(
     report = progress or (lambda _stage, _fraction: None)
     form = _form(input_path, output_path, output_form)
     target = _target(output_path, form=form, phase=phase)
-    report("load", 0.0)
-    translator = Translator.load(model, device=device)
-    report("read", 0.0)
-    volume = read_volume(input_path, series_uid=series_uid)
-    sources = [one.path for one in volume.slices if one.path is not None]
-    if form != "nifti" and len(sources) != volume.shape[0]:
+    volume_file = _is_volume_file(input_path)
+    if form != "nifti" and volume_file:
         raise TranslateError(
             "form_needs_dicom",
             f"The output form {form} copies the headers of a DICOM series, which {input_path} is not.",
             "Use --output nifti, or a folder with a DICOM series as input.",
         )
+    report("load", 0.0)
+    translator = Translator.load(model, device=device)
+    report("read", 0.0)
+    if volume_file or not input_path.exists():
+        volume = read_volume(input_path)
+    else:
+        volume = _selected_volume(
+            input_path,
+            route=Route(phase="arterial", model=model, anatomy=anatomy, enhancement_check=enhancement_check),
+            min_slices=translator.metadata.min_slices,
+            series_uid=series_uid,
+        )
+    sources = [one.path for one in volume.slices if one.path is not None]
     result = translator.translate(volume, phase=phase, seed=seed, steps=steps, progress=report)
     report("write", 0.0)
     if form == "nifti":
@@ -114,10 +131,28 @@ def translate_path(
     )
 
 
+def _selected_volume(path: Path, *, route: Route, min_slices: int, series_uid: str | None) -> Volume:
+    """The volume of the slices that selection takes, all of them and no others."""
+    from s2ldm_core.io import read_volume
+
+    slices = select_slices(path, route=route, min_slices=min_slices, series_uid=series_uid)
+    volume = read_volume(slices)
+    if problem := slices_differ([str(path) for path in slices], [str(one.path) for one in volume.slices]):
+        raise TranslateError(problem.code, problem.sentence, problem.remedy)
+    return volume
+
+
+def _is_volume_file(path: Path) -> bool:
+    return path.name.lower().endswith(_VOLUME_SUFFIXES) and not path.is_dir()
+
+
 def _form(input_path: Path, output_path: Path, output_form: str | None) -> str:
     if output_form is None:
-        volumes = input_path.name.lower().endswith(_VOLUME_SUFFIXES) and not input_path.is_dir()
-        return "nifti" if volumes or output_path.name.lower().endswith(_VOLUME_SUFFIXES) else DEFAULT_FORM
+        return (
+            "nifti"
+            if _is_volume_file(input_path) or output_path.name.lower().endswith(_VOLUME_SUFFIXES)
+            else DEFAULT_FORM
+        )
     if output_form not in OUTPUT_FORMS:
         raise NodeError(
             "unknown_form", f"There is no output form {output_form!r}.", f"Use one of {', '.join(OUTPUT_FORMS)}."

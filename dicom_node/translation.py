@@ -6,6 +6,7 @@ folder with one is complete.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -14,6 +15,7 @@ import numpy as np
 
 from dicom_node.errors import DeriveError
 from s2ldm_core.files import atomic_file, sync_folder
+from s2ldm_core.problem import Problem
 from s2ldm_core.translation import Translation
 
 RECORD_NAME = "translation.json"
@@ -70,6 +72,26 @@ class TranslationRecord:
                 "Send the series again, or cancel the job.",
             ) from error
         return record, hu, padding
+
+
+def slices_differ(selected: Sequence[str], read: Sequence[str]) -> Problem | None:
+    """Whether the slices read are those that selection saw, by SOP Instance UID and in any order; None if they are.
+
+    A slice lost on the way would leave a hole in the volume that nobody sees.
+    """
+    if sorted(selected) == sorted(read):
+        return None
+    others = len(set(read) - set(selected))
+    also = f", {others} of them other images" if others else ""
+    return Problem(
+        "slices_differ",
+        f"Selection saw {_slices(len(selected))}, the reader read {len(read)}{also}.",
+        "Retry the job; if it fails again, report this with the log: no slice may be lost on the way.",
+    )
+
+
+def _slices(count: int) -> str:
+    return "1 slice" if count == 1 else f"{count} slices"
 
 
 def whole_hu(hu: np.ndarray) -> np.ndarray:

@@ -144,6 +144,19 @@ def series_geometry(headers: Sequence[Any]) -> SeriesGeometry:
     )
 
 
+def positions_along_normal(headers: Sequence[Any]) -> np.ndarray:
+    """``(len(headers),)`` mm: where each slice lies along the normal, however irregular the stack.
+
+    Raises
+    ------
+    GeometryError
+        ``geometry_missing``, ``geometry_invalid`` or ``mixed_orientation``.
+    """
+    positions = _numbers(headers, "ImagePositionPatient", 3)
+    along: np.ndarray = positions @ np.cross(*_directions(_numbers(headers, "ImageOrientationPatient", 6)))
+    return along
+
+
 def _refuse_multi_frame(headers: Sequence[Any]) -> None:
     count = sum(
         str(getattr(header, "NumberOfFrames", None) or "1").strip() not in ("0", "1")

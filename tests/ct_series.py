@@ -51,3 +51,16 @@ def ct_slice(
     dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     return dataset
+
+
+def body_hu(slices: int, size: int = 48) -> np.ndarray:
+    """``(slices, size, size)`` HU of a made-up body: soft tissue under fat, in air, with a scanner's noise.
+
+    Enough to be Hounsfield units, too little to be a torso.
+    """
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:size, :size] - (size - 1) / 2
+    radius = np.hypot(y, x) / (size / 2)
+    plane = np.where(radius < 0.6, 45.0, np.where(radius < 0.8, -100.0, -1000.0))
+    hu: np.ndarray = np.rint(plane + rng.normal(0.0, 8.0, (slices, size, size)))
+    return np.maximum(hu, -1024.0)

@@ -180,6 +180,11 @@ class SeriesTable(Database):
             rows = connection.execute(select(series.c.state, func.count()).group_by(series.c.state))
             return {state: number for state, number in rows}  # noqa: C416 (rows are not plain tuples)
 
+    def conflict_count(self, series_key: int) -> int:
+        """How often an instance came for the series under a SOP Instance UID that it holds with other content."""
+        with self.read() as connection:
+            return connection.scalar(select(series.c.conflict_count).where(series.c.id == series_key)) or 0
+
     def series_instances(self, series_key: int) -> list[InstanceRow]:
         """All instances of a series on its route, by SOP Instance UID."""
         query = instance_query().where(instances.c.series_id == series_key)

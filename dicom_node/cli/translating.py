@@ -16,6 +16,20 @@ PhaseName = StrEnum("PhaseName", {name: name for name in PHASES})  # type: ignor
 FormName = StrEnum("FormName", {name: name for name in (*FORM_NAMES, "nifti")})  # type: ignore[misc]
 
 
+class Anatomy(StrEnum):
+    """As a route's ``anatomy``."""
+
+    torso = "torso"
+    any = "any"
+
+
+class EnhancementCheck(StrEnum):
+    """As a route's ``enhancement_check``."""
+
+    hu = "hu"
+    tags = "tags"
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command(epilog="Example: s2ldm-node translate ncct-series/ arterial/ --phase arterial")(translate)
@@ -44,6 +58,12 @@ def translate(
     series: Annotated[
         str | None, typer.Option(help="Series Instance UID, if the folder holds several.", show_default=False)
     ] = None,
+    anatomy: Annotated[
+        Anatomy, typer.Option(help="torso: refuse a DICOM series of anything else. any: do not look.")
+    ] = Anatomy.torso,
+    enhancement_check: Annotated[
+        EnhancementCheck, typer.Option(help="Refuse enhanced series by tags and HU, or by tags alone.")
+    ] = EnhancementCheck.hu,
 ) -> None:
     """Translate one series or volume file, and write the result."""
     from dicom_node.convert import translate_path
@@ -60,6 +80,8 @@ def translate(
             steps=steps,
             series_uid=series,
             mark=mark,
+            anatomy=anatomy.value,
+            enhancement_check=enhancement_check.value,
             progress=progress,
         )
     written = done.paths[0] if len(done.paths) == 1 else f"{len(done.paths)} files in {output_path}"

@@ -83,6 +83,7 @@ class Route(Section):
     late: Literal["rerun", "ignore"] = "rerun"
     resend: Literal["ignore", "redeliver"] = "ignore"
     enhancement_check: Literal["hu", "tags"] = "hu"
+    anatomy: Literal["torso", "any"] = "torso"
     seed: int = Field(default=0, ge=0)
     steps: int | None = Field(default=None, ge=1)
 

@@ -20,18 +20,9 @@ from dicom_node.derive.marks import Mark
 from dicom_node.derive.pixels import plan_storage, source_padding_hu
 from dicom_node.derive.verbatim import decimals_of, text_of
 from dicom_node.errors import DeriveError
+from dicom_node.source_header import incomplete, mend
 from s2ldm_core.files import sync_folder
 
-#: Without these a derived object cannot say whose and of which slice it is.
-_NEEDED = (
-    "SOPInstanceUID",
-    "SOPClassUID",
-    "StudyInstanceUID",
-    "SeriesInstanceUID",
-    "ImagePositionPatient",
-    "ImageOrientationPatient",
-    "PixelSpacing",
-)
 #: Taken for slices that lie closer together, or where there is only one.
 _THINNEST_MM = 0.1
 
@@ -104,6 +95,13 @@ def write_derived_series(
     )
     folder.mkdir(parents=True, exist_ok=True)
     written = output_form(info.output).write(series, folder, progress=progress or (lambda _: None))
+    distinct = len({one.sop_instance_uid for one in written})
+    if distinct != len(written) or distinct not in (1, len(sources)):  # one of all slices, or one of each
+        raise DeriveError(
+            "slices_differ",
+            f"{distinct} derived images were written of {len(sources)} source slices.",
+            "Retry the job; if it fails again, report this with the log.",
+        )
     sync_folder(folder)
     return DerivedSeries(series_instance_uid=str(series_uid), instances=tuple(written))
 
@@ -137,11 +135,12 @@ def _read_header(path: Path, *, index: int, shape: tuple[int, ...]) -> Dataset:
             f"Slice {index + 1} of the source series can no longer be read from the spool: {type(error).__name__}.",
             "Send the series again.",
         ) from error
-    missing = [keyword for keyword in _NEEDED if not text_of(header, keyword)]
-    if missing:
+    faults = incomplete(header)
+    if faults:
         raise DeriveError(
             "source_header_incomplete",
-            f"Slice {index + 1} of the source series has no {', '.join(missing)}.",
+            f"Slice {index + 1} of the source series cannot be used: "
+            f"{', '.join(f'{keyword} is {fault}' for keyword, fault in faults.items())}.",
             "Send the series from the scanner or archive that holds it complete.",
         )
     if (header.get("Rows"), header.get("Columns")) != tuple(shape):
@@ -151,6 +150,7 @@ def _read_header(path: Path, *, index: int, shape: tuple[int, ...]) -> Dataset:
             f"the synthetic volume {shape[0]} and {shape[1]}.",
             "Run the job again.",
         )
+    mend(header)
     return header
 
 

@@ -14,7 +14,7 @@ from dicom_node.derive.info import DerivationInfo
 from dicom_node.derive.series import DerivedSeries, write_derived_series
 from dicom_node.errors import DeriveError
 from dicom_node.privacy import place_of
-from dicom_node.translation import TranslationRecord
+from dicom_node.translation import TranslationRecord, slices_differ
 from s2ldm_core.problem import Problem, ProblemError
 
 #: One slice takes milliseconds to write; a file system silent for so long hangs.
@@ -82,8 +82,10 @@ class DeriveStep:
         self._finish(job, route, series, folder=folder)
 
     def _sources(self, job: JobRow, record: TranslationRecord) -> list[tuple[Path, InstanceRow]]:
-        """File and row of every slice, in the order of the volume."""
+        """File and row of every slice, in the order of the volume; they are the job's, no more and no fewer."""
         rows = {row.sop_instance_uid: row for row in self._catalog.job_instances(job.id)}
+        if problem := slices_differ(tuple(rows), record.sop_instance_uids):
+            raise DeriveError(problem.code, problem.sentence, problem.remedy)
         found = []
         for uid in record.sop_instance_uids:
             row = rows.get(uid)

@@ -9,7 +9,10 @@ from pydicom import Dataset
 from dicom_node.config import Route
 from dicom_node.series.headers import SeriesHeaders
 from dicom_node.series.instances import kind_of
+from dicom_node.series.pixels import SeriesPixels, read_pixels
 from s2ldm_core.geometry import SeriesGeometry, series_geometry
+from s2ldm_core.io.duplicates import same_image
+from s2ldm_core.io.header import sop_instance_uid
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,11 +27,14 @@ class Candidate:
         The route that it came in on, with its settings.
     min_slices
         Fewest slices that are translated: what the route, the series settings and the model ask for.
+    refused_conflicts
+        How many instances were not taken into the series because it held another one with their SOP Instance UID.
     """
 
     read: SeriesHeaders
     route: Route
     min_slices: int
+    refused_conflicts: int = 0
 
     @cached_property
     def slices(self) -> tuple[tuple[Path, Dataset], ...]:
@@ -45,6 +51,11 @@ class Candidate:
     def set_aside(self) -> tuple[tuple[str, Dataset], ...]:
         """Kind and header of what is in the series but not part of the volume."""
         return tuple((kind, header) for kind, _, header in self._instances if kind not in ("slice", "multi_frame"))
+
+    @property
+    def conflicts(self) -> int:
+        """How many images there are under the SOP Instance UID of another, different one."""
+        return self.refused_conflicts + self._distinct[1]
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -74,7 +85,27 @@ class Candidate:
         return tuple(self.slices[index][0] for index in self.geometry.order)
 
     @cached_property
+    def pixels(self) -> SeriesPixels:
+        """What the rules look at of the pixels of `slices`, decoded once; for rules behind `geometry`'s.
+
+        Raises
+        ------
+        VolumeError
+            They cannot be decoded; `dicom_node.series.rules.hounsfield_units` refuses such a series.
+        """
+        return read_pixels(self.ordered_paths, self.geometry)
+
+    @cached_property
     def _instances(self) -> tuple[tuple[str, Path, Dataset], ...]:
-        return tuple(
-            (kind_of(header), path, header) for path, header in zip(self.read.paths, self.read.headers, strict=True)
-        )
+        """Kind, file and header of every instance; of those with the same SOP Instance UID the first."""
+        return tuple((kind_of(header), path, header) for path, header in self._distinct[0])
+
+    @cached_property
+    def _distinct(self) -> tuple[list[tuple[Path, Dataset]], int]:
+        """The first file of each SOP Instance UID, and how many of the others hold another image."""
+        first: dict[str, tuple[Path, Dataset]] = {}
+        unlike = 0
+        for path, header in zip(self.read.paths, self.read.headers, strict=True):
+            known = first.setdefault(sop_instance_uid(header) or str(path), (path, header))
+            unlike += known[0] is not path and not same_image(known[0], path)
+        return list(first.values()), unlike

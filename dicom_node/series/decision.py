@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Self
 
 from s2ldm_core.problem import Problem
@@ -17,12 +18,15 @@ class Decision:
         Why not; None: translate.
     set_aside
         SOP Instance UIDs in an accepted series that are not part of the volume (localizers, dose reports).
+    slices
+        The files of an accepted series that are.
     details
         What was seen on the way, for the job's record: numbers and hints, never patient data.
     """
 
     problem: Problem | None = None
     set_aside: tuple[str, ...] = ()
+    slices: tuple[Path, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
 
     @property

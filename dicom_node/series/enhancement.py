@@ -70,7 +70,7 @@ def measure_enhancement(hu: np.ndarray, spacing_mm: tuple[float, float, float]) 
     Parameters
     ----------
     hu
-        ``(D, H, W)`` HU on a grid near `GRID_MM`, axial slices; see `dicom_node.series.pixels.coarse_volume`.
+        ``(D, H, W)`` HU on a grid near `GRID_MM`, axial slices; see `dicom_node.series.pixels.SeriesPixels`.
     spacing_mm
         ``(dz, dy, dx)`` of that grid.
     """

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from pydicom import Dataset
 
+from dicom_node.source_header import SOURCE_KEYWORDS
 from s2ldm_core.errors import VolumeError
-from s2ldm_core.io.header import HEADER_KEYWORDS, PARSE_ERRORS, lacks_preamble, read_header, text
+from s2ldm_core.io.header import HEADER_KEYWORDS, PARSE_ERRORS, lacks_preamble, read_header
 
 SELECTION_KEYWORDS: tuple[str, ...] = tuple(
     dict.fromkeys(
@@ -21,9 +22,17 @@ SELECTION_KEYWORDS: tuple[str, ...] = tuple(
             "ContrastBolusRoute",
             "ContrastBolusVolume",
             "ContrastBolusTotalDose",
+            "PatientID",
+            "PatientName",
+            *SOURCE_KEYWORDS,
+            "KVP",
+            "ConvolutionKernel",
             "AcquisitionNumber",
             "SeriesDescription",
             "ProtocolName",
+            "StudyDescription",
+            "BodyPartExamined",
+            "AnatomicRegionSequence",
         )
     )
 )
@@ -65,16 +74,6 @@ def is_dicom(path: Path) -> bool:
         return lacks_preamble(path) is not None
     except OSError:
         return False
-
-
-def sop_class_uid(header: Dataset) -> str:
-    """SOP Class UID; from the file meta information (PS3.10 7.1) where de-identification emptied the data set's."""
-    return text(header, "SOPClassUID") or str(getattr(header.file_meta, "MediaStorageSOPClassUID", ""))
-
-
-def sop_instance_uid(header: Dataset) -> str:
-    """SOP Instance UID, likewise."""
-    return text(header, "SOPInstanceUID") or str(getattr(header.file_meta, "MediaStorageSOPInstanceUID", ""))
 
 
 def items(header: Dataset, keyword: str) -> Sequence[Dataset]:

@@ -4,8 +4,7 @@ import re
 
 from pydicom import Dataset
 
-from dicom_node.series.headers import sop_class_uid
-from s2ldm_core.io.header import texts
+from s2ldm_core.io.header import sop_class_uid, texts
 
 _CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 #: Enhanced CT and Legacy Converted Enhanced CT (PS3.3 A.38, A.70).

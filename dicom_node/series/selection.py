@@ -7,11 +7,14 @@ from typing import Any
 from dicom_node.config import Route
 from dicom_node.series.candidate import Candidate
 from dicom_node.series.decision import Decision
-from dicom_node.series.headers import read_headers, sop_instance_uid
+from dicom_node.series.headers import read_headers
 from dicom_node.series.rules import RULES, Rule
+from s2ldm_core.io.header import sop_instance_uid
 
 
-def examine_series(paths: Sequence[Path], *, route: Route, min_slices: int, rules: Sequence[Rule] = RULES) -> Decision:
+def examine_series(
+    paths: Sequence[Path], *, route: Route, min_slices: int, conflicts: int = 0, rules: Sequence[Rule] = RULES
+) -> Decision:
     """Read a series' headers and ask the rules, in their order, until one objects.
 
     Parameters
@@ -22,12 +25,18 @@ def examine_series(paths: Sequence[Path], *, route: Route, min_slices: int, rule
         The route that it is for.
     min_slices
         Fewest slices that are translated.
+    conflicts
+        How many instances are not among ``paths`` because another one with their SOP Instance UID is.
     """
-    series = Candidate(read=read_headers(paths), route=route, min_slices=min_slices)
+    series = Candidate(read=read_headers(paths), route=route, min_slices=min_slices, refused_conflicts=conflicts)
     details: dict[str, Any] = {}
     for rule in rules:
         finding = rule.examine(series)
         details |= finding.details
         if finding.problem is not None:
             return Decision(problem=finding.problem, details=details)
-    return Decision(set_aside=tuple(sop_instance_uid(header) for _, header in series.set_aside), details=details)
+    return Decision(
+        set_aside=tuple(sop_instance_uid(header) for _, header in series.set_aside),
+        slices=tuple(path for path, _ in series.slices),
+        details=details,
+    )

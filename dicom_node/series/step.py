@@ -71,7 +71,8 @@ class SelectStep:
                 )
             paths.append(instance.path)
         min_slices = max(self._settings.min_slices(job.route), self._model_min_slices(route.model))
-        return examine_series(paths, route=route, min_slices=min_slices)
+        conflicts = 0 if job.series_key is None else self._catalog.conflict_count(job.series_key)
+        return examine_series(paths, route=route, min_slices=min_slices, conflicts=conflicts)
 
     def _record(self, job: JobRow, decision: Decision) -> None:
         self._log.info("selected", job_id=job.id, route=job.route, accepted=decision.accepted, code=decision.code)

@@ -29,13 +29,18 @@ class Load:
 
 @dataclass(frozen=True, kw_only=True)
 class Translate:
-    """Translate one series; the result goes to ``folder`` as `dicom_node.translation` says."""
+    """Translate one series; the result goes to ``folder`` as `dicom_node.translation` says.
+
+    ``sop_instance_uids`` are those of the slices that selection saw, in any order: what is read must be these. Empty:
+    whatever is read.
+    """
 
     paths: tuple[str, ...]
     folder: str
     phase: str
     model: str
     device: str
+    sop_instance_uids: tuple[str, ...] = ()
     seed: int = 0
     steps: int | None = None
     threads: int | None = None

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import structlog
 
-from dicom_node.catalog import Catalog, JobRow, JobState, Lease
+from dicom_node.catalog import Catalog, InstanceRow, JobRow, JobState, Lease
 from dicom_node.config import Route, Settings
 from dicom_node.translate.executors import EXECUTORS, Executor
 from dicom_node.translate.messages import Disposition, Failed, Load, Progress, Translate, Translated, disk_failure
@@ -102,7 +102,8 @@ class TranslateStep:
 
     def _work_on(self, job: JobRow, lease: Lease) -> None:
         route = self._settings.routes.get(job.route)
-        paths = [row.path for row in self._catalog.job_instances(job.id)]
+        rows = self._catalog.job_instances(job.id)
+        paths = [row.path for row in rows]
         if route is None:
             problem = Problem(
                 "route_gone",
@@ -117,14 +118,15 @@ class TranslateStep:
             for left in self._settings.work_dir.glob(f"{job.id}.*"):  # by claims that were lost
                 shutil.rmtree(left, ignore_errors=True)
             folder = self._settings.work_dir / job.claim_name
-            self._ask(job, route, [str(path) for path in paths], folder=folder, lease=lease)
+            self._ask(job, route, rows, folder=folder, lease=lease)
 
-    def _ask(self, job: JobRow, route: Route, paths: list[str], *, folder: Path, lease: Lease) -> None:
+    def _ask(self, job: JobRow, route: Route, rows: list[InstanceRow], *, folder: Path, lease: Lease) -> None:
         compute = self._settings.compute
         watch = _JobWatch(self._catalog, job, lease)
         answer = self._executor.translate(
             Translate(
-                paths=tuple(paths),
+                paths=tuple(str(row.path) for row in rows),
+                sop_instance_uids=tuple(row.sop_instance_uid for row in rows),
                 folder=str(folder),
                 phase=job.phase,
                 model=job.model,

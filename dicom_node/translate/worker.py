@@ -33,7 +33,7 @@ from dicom_node.translate.messages import (
     Translated,
     disk_failure,
 )
-from dicom_node.translation import TranslationRecord
+from dicom_node.translation import TranslationRecord, slices_differ
 from s2ldm_core.problem import Problem
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class Worker:
             self._models[key] = Translator.load(request.model, device=request.device)
         return self._models[key]
 
-    def _translate(self, request: Translate) -> Translated:
+    def _translate(self, request: Translate) -> Translated | Failed:
         from s2ldm_core.io import read_volume
 
         seconds: dict[str, float] = {}
@@ -119,6 +119,9 @@ class Worker:
         seconds["load"], started = time.perf_counter() - started, time.perf_counter()
         self._send(Progress(stage="read", fraction=0.0))
         volume = read_volume([Path(path) for path in request.paths])
+        slices = tuple(one.sop_instance_uid or "" for one in volume.slices)
+        if request.sop_instance_uids and (problem := slices_differ(request.sop_instance_uids, slices)):
+            return Failed(problem=problem, disposition=Disposition.FAIL)
         seconds["read"] = time.perf_counter() - started
         result = translator.translate(
             volume,

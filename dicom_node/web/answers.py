@@ -42,6 +42,7 @@ class RouteAnswer(BaseModel):
     min_slices: int
     late: str
     enhancement_check: str
+    anatomy: str
 
     @classmethod
     def of(cls, called_ae: str, route: Route, *, min_slices: int) -> Self:
@@ -55,6 +56,7 @@ class RouteAnswer(BaseModel):
             min_slices=min_slices,
             late=route.late,
             enhancement_check=route.enhancement_check,
+            anatomy=route.anatomy,
         )
 
 

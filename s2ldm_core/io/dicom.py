@@ -3,7 +3,7 @@
 import logging
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +11,21 @@ from pydicom import Dataset
 
 from s2ldm_core.errors import VolumeError
 from s2ldm_core.geometry import SeriesGeometry, series_geometry
+from s2ldm_core.io.duplicates import same_image
+from s2ldm_core.io.header import sop_class_uid, sop_instance_uid, text
 from s2ldm_core.io.hounsfield import hu_rescale
 from s2ldm_core.io.pixels import read_slice
-from s2ldm_core.io.series import group_by_series
+from s2ldm_core.io.series import Kept, group_by_series
 from s2ldm_core.volume import SliceRecord, Volume
 
 _Member = tuple[Path, Dataset]
 
 _LOG = logging.getLogger(__name__)
 
+# CT Image, Enhanced CT and Legacy Converted Enhanced CT Image Storage; multi-frame images are refused by name.
+_CT_CLASSES = frozenset({"1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"})
+# Secondary Capture and its multi-frame forms (PS3.3 A.8): derived series are such, with the plane of a CT image.
+_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _MAX_VOXELS = 2**30
 # So many series are named in a message.
 _LISTED = 5
@@ -29,8 +35,9 @@ def read_dicom(source: Path | Sequence[Path], *, series_uid: str | None = None) 
     """Read one CT series.
 
     Files are grouped by Series Instance UID (files without one make one group) and ordered by position along the slice
-    normal. Files that are not DICOM are passed over in a folder and refused in a list. A SOP Instance UID that occurs
-    twice is read once.
+    normal. What a CT image is, its SOP class says: Modality (0008,0060), which is often empty or wrong, counts only for
+    files without one, and for Secondary Captures, which are read where a series holds nothing else. Files that are not
+    DICOM are passed over in a folder and refused in a list. The same image under the same SOP Instance UID is read once.
 
     Parameters
     ----------
@@ -49,14 +56,14 @@ def read_dicom(source: Path | Sequence[Path], *, series_uid: str | None = None) 
     ------
     VolumeError
         ``no_ct_files``, ``not_dicom``, ``file_unreadable``, ``several_series``, ``series_not_found``, ``not_hu``,
-        ``volume_too_large``, ``unsupported_compression``, ``pixels_unreadable``.
+        ``volume_too_large``, ``unsupported_compression``, ``pixels_unreadable``, ``conflicting_instances``.
     GeometryError
         When the slices do not form a regular stack; see `s2ldm_core.geometry.series_geometry`.
     """
     folder = source if isinstance(source, Path) else None
-    paths = _files_below(folder) if folder else list(source) if isinstance(source, Sequence) else []
+    paths = files_below(folder) if folder else list(source) if isinstance(source, Sequence) else []
     series, others = _series_in(paths, skip_foreign=folder is not None)
-    members = _one_series(series, series_uid, len(paths), others)
+    members = choose_series(series, series_uid, len(paths), others)
     headers = [header for _, header in members]
     geometry = series_geometry(headers)
     for header in headers:
@@ -64,7 +71,8 @@ def read_dicom(source: Path | Sequence[Path], *, series_uid: str | None = None) 
     return _assemble([members[index] for index in geometry.order], geometry)
 
 
-def _files_below(folder: Path) -> list[Path]:
+def files_below(folder: Path) -> list[Path]:
+    """The files of a folder and its subfolders, without symbolic links that lead out of it."""
     root = folder.resolve()
     files: list[Path] = []
     for parent, folders, names in os.walk(folder, followlinks=False):
@@ -80,18 +88,23 @@ def _files_below(folder: Path) -> list[Path]:
 
 def _series_in(paths: Sequence[Path], *, skip_foreign: bool) -> tuple[dict[str, list[_Member]], dict[str, int]]:
     """CT files by Series Instance UID, and how many files were passed over, by what they are."""
-    seen: set[str] = set()
+    seen: dict[tuple[str, str], Path] = {}
     others: Counter[str] = Counter()
 
     def keep(path: Path, header: Dataset) -> _Member | None:
-        modality = str(header.get("Modality", "") or "without modality")
-        if modality != "CT":
-            others[modality] += 1
+        if not _is_ct(header):
+            others[text(header, "Modality") or "without modality"] += 1
             return None
-        uid = str(header.get("SOPInstanceUID", "") or path)
-        if uid in seen:
+        uid = text(header, "SeriesInstanceUID"), sop_instance_uid(header) or str(path)
+        first = seen.setdefault(uid, path)
+        if first is not path:
+            if not same_image(first, path):
+                raise VolumeError(
+                    "conflicting_instances",
+                    "Two different images have the same SOP Instance UID, so slices would be lost.",
+                    "Have each image exported with a SOP Instance UID of its own.",
+                )
             return None
-        seen.add(uid)
         return path, header
 
     def unusable(_: Path, error: VolumeError) -> None:
@@ -102,12 +115,39 @@ def _series_in(paths: Sequence[Path], *, skip_foreign: bool) -> tuple[dict[str, 
     found = group_by_series(paths, keep=keep, unusable=unusable)
     if others:
         _LOG.debug("passed over %s", dict(others))
-    return {uid: one.files for uid, one in found.items()}, others
+    return {uid: _slices_of(one.files) for uid, one in found.items()}, others
 
 
-def _one_series(
-    series: dict[str, list[_Member]], series_uid: str | None, count: int, others: dict[str, int]
-) -> list[_Member]:
+def _is_ct(header: Dataset) -> bool:
+    sop_class = sop_class_uid(header)
+    if not sop_class or sop_class.startswith(_SECONDARY_CAPTURE):
+        return text(header, "Modality") == "CT"
+    return sop_class in _CT_CLASSES
+
+
+def _slices_of(members: list[_Member]) -> list[_Member]:
+    """Without the Secondary Captures (dose reports, screenshots) beside CT images."""
+    images = [one for one in members if not sop_class_uid(one[1]).startswith(_SECONDARY_CAPTURE)]
+    return images or members
+
+
+def choose_series(
+    series: Mapping[str, list[Kept]], series_uid: str | None, count: int, others: Mapping[str, int]
+) -> list[Kept]:
+    """The one series that there is, or the one that is asked for.
+
+    Parameters
+    ----------
+    series
+        By Series Instance UID.
+    count, others
+        How many files were looked at, and how many were passed over, by what they are.
+
+    Raises
+    ------
+    VolumeError
+        ``no_ct_files``, ``several_series`` or ``series_not_found``.
+    """
     if not series:
         what = ", ".join(f"{number} {kind}" for kind, number in others.items())
         raise VolumeError(
@@ -155,7 +195,7 @@ def _assemble(members: Sequence[_Member], geometry: SeriesGeometry) -> Volume:
             padding[index] = plane_padding
         records.append(
             SliceRecord(
-                sop_instance_uid=str(header.get("SOPInstanceUID", "")) or None,
+                sop_instance_uid=sop_instance_uid(header) or None,
                 position_mm=geometry.positions_mm[index],
                 path=path,
                 instance_number=_integer(header),

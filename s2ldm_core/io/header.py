@@ -92,6 +92,21 @@ def lacks_preamble(path: Path) -> bool | None:
     return None
 
 
+def sop_class_uid(header: Dataset) -> str:
+    """SOP Class UID; from the file meta information (PS3.10 7.1) where de-identification emptied the data set's."""
+    return _uid(header, "SOPClassUID", "MediaStorageSOPClassUID")
+
+
+def sop_instance_uid(header: Dataset) -> str:
+    """SOP Instance UID, likewise."""
+    return _uid(header, "SOPInstanceUID", "MediaStorageSOPInstanceUID")
+
+
+def _uid(header: Dataset, keyword: str, in_meta: str) -> str:
+    meta = getattr(header, "file_meta", None)
+    return (text(header, keyword) or str(getattr(meta, in_meta, None) or "")).strip(" \0")
+
+
 def text(header: Dataset, keyword: str) -> str:
     """One value as stripped text; empty if absent, empty or not parsable."""
     return " ".join(texts(header, keyword))

@@ -21,6 +21,7 @@ from dicom_node.demo.destination import StorageDestination
 from dicom_node.translation import TranslationRecord
 from s2ldm_core.translation import Translation
 from tests import peers
+from tests.ct_series import body_hu
 from tests.tiny_model import queue_job, write_tiny_package
 
 Writer = Callable[..., list[Path]]
@@ -41,7 +42,7 @@ def pacs(tmp_path: Path) -> Iterator[StorageDestination]:
 
 @pytest.fixture
 def series(write_ct_series: Writer) -> list[Path]:
-    return write_ct_series(np.full((4, 32, 32), 40.0), spacing_mm=(3.0, 2.0, 2.0))
+    return write_ct_series(body_hu(4, 32), spacing_mm=(3.0, 2.0, 2.0))
 
 
 @pytest.fixture
@@ -52,7 +53,14 @@ def start(tmp_path: Path, package: Path) -> Iterator[Start]:
         def run(port: int) -> peers.Peer:
             settings: dict[str, dict[str, Any]] = {
                 "series": {"quiet_seconds": 1, "min_slices": 3},
-                "routes": {"CECT_ART": {"phase": "arterial", "model": str(package), "destinations": ["pacs"]}},
+                "routes": {
+                    "CECT_ART": {
+                        "phase": "arterial",
+                        "model": str(package),
+                        "destinations": ["pacs"],
+                        "anatomy": "any",
+                    }
+                },
                 "destinations": {
                     "pacs": {"ae_title": "DEMO_PACS", "host": peers.HOST, "port": port, "retry_seconds": 0.5}
                 },
@@ -159,7 +167,7 @@ def test_killed_while_some_instances_are_accepted(
 
 
 def test_sigterm_cuts_a_long_delivery_between_instances(start: Start, write_ct_series: Writer) -> None:
-    series = write_ct_series(np.full((12, 32, 32), 40.0), spacing_mm=(3.0, 2.0, 2.0))
+    series = write_ct_series(body_hu(12, 32), spacing_mm=(3.0, 2.0, 2.0))
     received: list[str] = []
     running: list[peers.Peer] = []
 

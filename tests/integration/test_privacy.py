@@ -5,7 +5,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from pydicom import config, dcmread
 from pydicom.datadict import dictionary_VR, tag_for_keyword
@@ -15,6 +14,7 @@ from dicom_node.deliver.destinations.dicom import DicomSettings
 from dicom_node.deliver.destinations.dicom.scu import send_files
 from dicom_node.demo.destination import StorageDestination
 from tests import peers
+from tests.ct_series import body_hu
 from tests.tiny_model import write_tiny_package
 
 Writer = Callable[..., list[Path]]
@@ -34,7 +34,7 @@ INVALID = {
 
 @pytest.fixture
 def series(write_ct_series: Writer) -> list[Path]:
-    paths = write_ct_series(np.full((4, 32, 32), 40.0), spacing_mm=(3.0, 2.0, 2.0))
+    paths = write_ct_series(body_hu(4, 32), spacing_mm=(3.0, 2.0, 2.0))
     for path in paths:
         dataset = dcmread(path)
         for keyword, value in INVALID.items():
@@ -54,7 +54,9 @@ def test_values_that_pydicom_warns_of_are_in_no_log(series: list[Path], tmp_path
         settings = {
             "series": {"quiet_seconds": 1, "min_slices": 3},
             "log": {"level": "debug"},
-            "routes": {"CECT_ART": {"phase": "arterial", "model": str(package), "destinations": ["pacs"]}},
+            "routes": {
+                "CECT_ART": {"phase": "arterial", "model": str(package), "destinations": ["pacs"], "anatomy": "any"}
+            },
             "destinations": {"pacs": {"ae_title": pacs.ae_title, "host": peers.HOST, "port": pacs.port}},
         }
         with peers.node(tmp_path / "node", settings) as node:

@@ -1,19 +1,14 @@
-"""The images do not look contrast-enhanced; asked last, because it decodes pixels."""
+"""The images do not look contrast-enhanced; asked last, because it takes longest."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+
+import numpy as np
 
 from dicom_node.series.candidate import Candidate
 from dicom_node.series.enhancement import Enhancement, measure_enhancement
-from dicom_node.series.pixels import coarse_volume
 from dicom_node.series.rules.rule import Finding
-from s2ldm_core.errors import VolumeError
 from s2ldm_core.problem import Problem
-
-
-def _measure(paths: Sequence[Path], spacing_mm: tuple[float, float, float]) -> Enhancement:
-    return measure_enhancement(*coarse_volume(paths, spacing_mm))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,19 +18,16 @@ class NotEnhancedByHU:
     Attributes
     ----------
     measure
-        Measures enhancement given files in order along the normal, and ``(dz, dy, dx)`` in mm.
+        Measures enhancement given ``(D, H, W)`` HU on a coarse grid, and its ``(dz, dy, dx)`` in mm.
     """
 
-    measure: Callable[[Sequence[Path], tuple[float, float, float]], Enhancement] = _measure
+    measure: Callable[[np.ndarray, tuple[float, float, float]], Enhancement] = measure_enhancement
 
     def examine(self, series: Candidate) -> Finding:
         """See `dicom_node.series.rules.Rule`."""
         if series.route.enhancement_check != "hu":
             return Finding()
-        try:
-            found = self.measure(series.ordered_paths, series.geometry.spacing_mm)
-        except VolumeError as error:
-            return Finding(problem=error.problem)
+        found = self.measure(series.pixels.coarse, series.pixels.coarse_spacing_mm)
         details = {"enhanced_area_cm2": round(found.area_cm2, 2), "enhanced_mean_hu": round(found.mean_hu)}
         if not found.enhanced:
             return Finding(details=details)

@@ -14,11 +14,22 @@ from s2ldm_core.problem import Problem
 # What people and devices write into Contrast/Bolus Agent or Route when none was given.
 _NO_CONTRAST = re.compile(
     r"""^(
-        |[-./?*\s0]+|N|NO|NON|NONE|NIL|NULL|NEG|NEGATIVE|NA|N/A|N\.A\.?|NAN|NEIN|OHNE|SANS|SENZA|SIN|ZONDER|NATIVE?|NATIV
+        [-./?*\s0]+|N|NO|NON|NIL|NULL|NEG|NEGATIVE|NA|N/A|N\.A\.?|NAN|NEIN|OHNE|SANS|SENZA|SIN|SEM|ZONDER
         |UNKNOWN|UNDEFINED|UNSPECIFIED
-        |(NO|NON|W/?O|WITHOUT|WO|SANS|OHNE|SENZA|SIN)[\s_-]*(IV[\s_-]*)?(CONTRASTE?|CONTRASTO|KM|KONTRAST(MITTEL)?|PDC|BOLUS|AGENT|INJECTION)
-        |NOT[\s_-]*(GIVEN|APPLIED|ADMINISTERED|USED)|UN-?ENHANCED|NON[\s_-]?ENHANCED
-    )$""",
+        |0+([.,]0+)?\s*(ML|CC)
+        |(STILL\s+)?(WATER|WASSER|H2O|EAU|ACQUA|AGUA)
+        |({no}[\s_-]*{contrast}|NATIVE?|NONE|{contrast}[\s_:-]*{not_given}|UN-?ENHANCED|NON[\s_-]?ENHANCED|{not_given})
+         ([\s,_-]*({given}|NATIVE?|{no}[\s_-]*{contrast}))?\.?
+    )$""".format(
+        no=r"(NO|NON|NOT|W/?O|WITHOUT|SANS|OHNE|SENZA|SIN|SEM|ZONDER|KEIN|KEINE)",
+        contrast=(
+            r"((PRODUIT\s+DE\s+)?(I\.?\s?V\.?[\s_-]*)?"
+            r"(CONTRASTE?|CONTRASTO|KM(-?GABE)?|KONTRAST(MITTEL)?|PDC|MDC|BOLUS|AGENT|INJECTION|MEDIUM|MEDIA)"
+            r"(\s+(AGENT|MEDIUM|MEDIA))?)"
+        ),
+        given=r"(GIVEN|APPLIED|ADMINISTERED|USED|INJECTED|GEGEBEN|VERABREICHT)",
+        not_given=r"(NOT[\s_-]*(GIVEN|APPLIED|ADMINISTERED|USED|INJECTED))",
+    ),
     re.VERBOSE,
 )
 # Contrast that never reaches the blood.
@@ -39,7 +50,7 @@ class NotEnhancedByTags:
         headers = series.slice_headers
         hint = next(filter(None, map(_description_hint, headers)), None)
         details = {"description_hint": hint} if hint else {}
-        stated = [keyword for header in headers if (keyword := _contrast_statement(header))]
+        stated = [keyword for header in headers if (keyword := contrast_statement(header))]
         if not stated:
             return Finding(details=details)
         return Finding(
@@ -53,7 +64,7 @@ class NotEnhancedByTags:
         )
 
 
-def _contrast_statement(header: Dataset) -> str | None:
+def contrast_statement(header: Dataset) -> str | None:
     """Which tag says that contrast reached the blood: its keyword, or None.
 
     A text such as NONE is no contrast; oral or rectal contrast alone is none in the blood either.

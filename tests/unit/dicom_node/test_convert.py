@@ -13,6 +13,7 @@ from dicom_node.errors import NodeError
 from dicom_node.phases import PHASES
 from s2ldm_core.errors import S2LDMError
 from s2ldm_core.io import read_volume, write_volume
+from tests.ct_series import body_hu
 from tests.tiny_model import write_tiny_package
 
 
@@ -23,13 +24,13 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def series(write_ct_series: Any) -> Path:
-    hu = np.full((4, 20, 16), 40.0, dtype=np.float32)
+    hu = body_hu(4)
     hu[:, :4] = -1000.0
     return write_ct_series(hu)[0].parent
 
 
 def test_dicom_folder_becomes_a_secondary_capture_series(series: Path, package: str, tmp_path: Path) -> None:
-    done = translate_path(series, tmp_path / "out", phase="venous", model=package, device="cpu")
+    done = translate_path(series, tmp_path / "out", phase="venous", model=package, device="cpu", anatomy="any")
     derived = [dcmread(path) for path in done.paths]
     sources = {dcmread(path).SOPInstanceUID: dcmread(path) for path in series.iterdir()}
     assert len(derived) == len(sources)
@@ -37,7 +38,7 @@ def test_dicom_folder_becomes_a_secondary_capture_series(series: Path, package: 
         source = sources[one.SourceImageSequence[0].ReferencedSOPInstanceUID]
         assert one.ImagePositionPatient == source.ImagePositionPatient
         assert one.SeriesDescription.startswith("SYNTHETIC venous")
-        assert np.array_equal(one.pixel_array[:4] + one.RescaleIntercept, np.full((4, 16), -1000.0))
+        assert np.array_equal(one.pixel_array[:4] + one.RescaleIntercept, np.full((4, 48), -1000.0))
 
 
 def test_phases_of_one_source_get_series_numbers_of_their_own(series: Path, package: str, tmp_path: Path) -> None:
@@ -63,7 +64,7 @@ def test_nifti_input_gives_nifti_on_the_same_grid(series: Path, package: str, tm
     volume = read_volume(series)
     write_volume(volume, tmp_path / "in.nii.gz")
     done = translate_path(
-        tmp_path / "in.nii.gz", tmp_path / "out.nii.gz", phase="arterial", model=package, device="cpu"
+        tmp_path / "in.nii.gz", tmp_path / "out.nii.gz", phase="arterial", model=package, device="cpu", anatomy="any"
     )
     back = read_volume(tmp_path / "out.nii.gz")
     assert done.paths == (tmp_path / "out.nii.gz",)
@@ -88,7 +89,7 @@ def test_output_in_the_way_is_refused_before_any_work(series: Path, package: str
 
 def test_phase_the_model_does_not_know_is_named(series: Path, package: str, tmp_path: Path) -> None:
     with pytest.raises(S2LDMError) as caught:
-        translate_path(series, tmp_path / "out", phase="delayed", model=package, device="cpu")
+        translate_path(series, tmp_path / "out", phase="delayed", model=package, device="cpu", anatomy="any")
     assert caught.value.code == "unknown_phase"
     assert not (tmp_path / "out").exists()
 
@@ -105,7 +106,48 @@ def test_progress_is_reported(series: Path, package: str, tmp_path: Path) -> Non
         phase="arterial",
         model=package,
         device="cpu",
+        anatomy="any",
         progress=note,
     )
     assert seen[:2] == ["load", "read"]
     assert seen[-1] == "write"
+
+
+def test_a_series_that_the_node_would_refuse_is_refused_with_its_reason_before_any_translation(
+    series: Path, package: str, tmp_path: Path
+) -> None:
+    stages: list[str] = []
+    with pytest.raises(NodeError) as caught:
+        translate_path(
+            series,
+            tmp_path / "o",
+            phase="arterial",
+            model=package,
+            device="cpu",
+            progress=lambda stage, _: stages.append(stage),
+        )
+    assert caught.value.code == "not_torso"
+    assert stages == ["load", "read"]
+
+
+def test_a_localizer_in_the_folder_is_set_aside(series: Path, package: str, tmp_path: Path) -> None:
+    localizer = dcmread(next(series.iterdir()))
+    localizer.SOPInstanceUID = localizer.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+    localizer.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+    localizer.ImageOrientationPatient = [1, 0, 0, 0, 0, -1]
+    localizer.save_as(series / "localizer.dcm")
+
+    done = translate_path(series, tmp_path / "o", phase="arterial", model=package, device="cpu", anatomy="any")
+
+    assert len(done.paths) == 4
+
+
+def test_two_series_in_a_folder_are_named(series: Path, package: str, tmp_path: Path) -> None:
+    other = dcmread(next(series.iterdir()))
+    other.SeriesInstanceUID = "1.2.3"
+    other.save_as(series / "other.dcm")
+
+    with pytest.raises(S2LDMError) as caught:
+        translate_path(series, tmp_path / "o", phase="arterial", model=package, device="cpu", anatomy="any")
+
+    assert caught.value.code == "several_series"

@@ -14,6 +14,7 @@ import yaml
 from dicom_node.catalog import Catalog
 from dicom_node.cli import main
 from dicom_node.service.lock import DataDirLock
+from s2ldm_core.phantom import Phantom
 from s2ldm_core.problem import Problem
 from tests.tiny_model import add_series, write_tiny_package
 
@@ -172,7 +173,8 @@ def test_jobs_cancel_of_an_ended_job_fails_with_the_reason(
 def test_routes_test_says_which_routes_would_translate(
     config: Path, write_ct_series: Writer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = write_ct_series(np.full((9, 8, 8), 40.0))[0].parent
+    phantom = Phantom(7, matrix=(96, 96), slices=9, spacing_mm=(5.0, 4.0, 4.0), region="abdomen")
+    folder = write_ct_series(phantom.hu("native", noise_seed=3), spacing_mm=(5.0, 4.0, 4.0))[0].parent
     (folder / "notes.txt").write_text("not DICOM")
 
     assert run("routes", "test", folder, "--json", "--config", config) == 0

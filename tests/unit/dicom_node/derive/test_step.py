@@ -1,5 +1,6 @@
 """The derive step: what it takes from the catalog and what it leaves there."""
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -207,3 +208,20 @@ def test_node_that_lost_its_claim_while_writing_leaves_the_series_of_the_next_al
     assert len(written) == 2
     assert all(one.path.is_file() for one in written)
     assert [folder.name for folder in settings.derived_dir.iterdir()] == [written[0].path.parent.name]
+
+
+def test_a_record_with_fewer_slices_than_the_job_fails_with_both_numbers(
+    settings: Settings, catalog: Any, write_ct_series: Any
+) -> None:
+    sources = write_ct_series(np.zeros((3, 5, 4)))
+    job_id = translated_job(catalog, sources, np.zeros((3, 5, 4)), route="CECT_ART", folder=settings.work_dir)
+    record = Path(catalog.get_job(job_id).result_path)
+    values = json.loads(record.read_text())
+    record.write_text(json.dumps({**values, "sop_instance_uids": values["sop_instance_uids"][:2]}))
+
+    assert DeriveStep(settings, catalog).run_once()
+
+    reason = catalog.get_job(job_id).reason
+    assert reason.code == "slices_differ"
+    assert "3 slices" in reason.sentence
+    assert "read 2" in reason.sentence

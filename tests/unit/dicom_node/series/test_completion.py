@@ -10,6 +10,7 @@ from dicom_node.catalog import Catalog, JobState, SeriesState
 from dicom_node.config import Settings, parse_settings
 from dicom_node.series import CompletionStep, SelectStep
 from tests.catalog_jobs import Clock
+from tests.ct_series import body_hu
 from tests.tiny_model import add_series
 
 Writer = Callable[..., list[Path]]
@@ -17,7 +18,15 @@ Writer = Callable[..., list[Path]]
 
 @pytest.fixture
 def settings() -> Settings:
-    return parse_settings({"series": {"quiet_seconds": 20, "min_slices": 3}})
+    return parse_settings(
+        {
+            "series": {"quiet_seconds": 20, "min_slices": 3},
+            "routes": {
+                "CECT_ART": {"phase": "arterial", "anatomy": "any"},
+                "CECT_VEN": {"phase": "venous", "anatomy": "any"},
+            },
+        }
+    )
 
 
 def completion(settings: Settings, catalog: Catalog) -> CompletionStep:
@@ -68,7 +77,7 @@ def select(settings: Settings, catalog: Catalog, clock: Clock, **more: Callable[
 
 
 def test_good_series_is_queued(settings: Settings, catalog: Catalog, clock: Clock, write_ct_series: Writer) -> None:
-    add_series(catalog, write_ct_series(np.full((3, 8, 8), 40.0)), route="CECT_ART")
+    add_series(catalog, write_ct_series(body_hu(3)), route="CECT_ART")
 
     assert select(settings, catalog, clock) is JobState.QUEUED
 
@@ -76,7 +85,7 @@ def test_good_series_is_queued(settings: Settings, catalog: Catalog, clock: Cloc
 def test_model_that_needs_more_slices_than_the_route_decides(
     settings: Settings, catalog: Catalog, clock: Clock, write_ct_series: Writer
 ) -> None:
-    add_series(catalog, write_ct_series(np.full((3, 8, 8), 40.0)), route="CECT_ART")
+    add_series(catalog, write_ct_series(body_hu(3)), route="CECT_ART")
 
     assert select(settings, catalog, clock, model_min_slices=lambda _: 5) is JobState.REFUSED
 
@@ -84,7 +93,7 @@ def test_model_that_needs_more_slices_than_the_route_decides(
 def test_localizer_is_no_slice_of_the_job(
     settings: Settings, catalog: Catalog, clock: Clock, write_ct_series: Writer, tmp_path: Path
 ) -> None:
-    paths = write_ct_series(np.full((4, 8, 8), 40.0))
+    paths = write_ct_series(body_hu(4))
     from pydicom import dcmread
 
     localizer = dcmread(paths[0])
@@ -99,7 +108,7 @@ def test_localizer_is_no_slice_of_the_job(
 def test_file_that_vanished_refuses_the_job(
     settings: Settings, catalog: Catalog, clock: Clock, write_ct_series: Writer
 ) -> None:
-    paths = write_ct_series(np.full((4, 8, 8), 40.0))
+    paths = write_ct_series(body_hu(4))
     add_series(catalog, paths, route="CECT_ART")
     paths[1].unlink()
 

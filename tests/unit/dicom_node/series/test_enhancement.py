@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from dicom_node.series.enhancement import Enhancement, measure_enhancement
-from dicom_node.series.pixels import MAX_SLICES, coarse_volume
 from s2ldm_core.io.pixels import read_slice
 
 SPACING_MM = (3.0, 2.0, 2.0)
@@ -78,17 +77,6 @@ def test_noise_of_a_sharp_kernel_does_not_hide_an_aorta() -> None:
 
 def test_air_alone_is_not_enhanced() -> None:
     assert not measure_enhancement(np.full((4, 20, 20), -1000.0, dtype=np.float32), SPACING_MM).enhanced
-
-
-def test_coarse_volume_takes_few_slices_of_a_long_series(write_ct_series: object) -> None:
-    paths = write_ct_series(np.full((100, 8, 8), 40.0), spacing_mm=(1.0, 1.0, 1.0))
-
-    hu, spacing_mm = coarse_volume(paths, (1.0, 1.0, 1.0))
-
-    assert hu.shape == (34, 4, 4)
-    assert hu.shape[0] <= MAX_SLICES
-    assert spacing_mm == (3.0, 2.0, 2.0)
-    np.testing.assert_allclose(hu, 40.0)
 
 
 def _stack(real_data: Path, name: str) -> tuple[np.ndarray, tuple[float, float, float]]:

@@ -154,3 +154,18 @@ def test_result_folder_that_cannot_be_written_may_pass(
 def test_training_statement_is_the_package_s_own_or_its_facts() -> None:
     assert training_statement({"source": "phantom only", "cases": 3}) == "phantom only"
     assert training_statement({"cases": 3, "kind": "x", "seeds": [1, 2]}) == "cases: 3; kind: x"
+
+
+def test_other_slices_than_selection_saw_fail_with_both_numbers(
+    worker: Worker, package: Path, write_ct_series: Any, hu: np.ndarray, tmp_path: Path
+) -> None:
+    paths = write_ct_series(hu)
+    uids = tuple(str(dcmread(path).SOPInstanceUID) for path in paths)
+    assert isinstance(worker.answer(request(paths, tmp_path / "a", package, sop_instance_uids=uids[::-1])), Translated)
+
+    answer = worker.answer(request(paths[1:], tmp_path / "b", package, sop_instance_uids=uids))
+
+    assert isinstance(answer, Failed)
+    assert answer.disposition is Disposition.FAIL
+    assert answer.problem.code == "slices_differ"
+    assert answer.problem.sentence == "Selection saw 6 slices, the reader read 5."

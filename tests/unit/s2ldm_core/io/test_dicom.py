@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from pydicom import Dataset, dcmread
+from pydicom.uid import MRImageStorage, SecondaryCaptureImageStorage
 
 from s2ldm_core.errors import VolumeError
 from s2ldm_core.io import read_volume
@@ -178,7 +179,7 @@ def test_headers_with_gaps_and_oddities_are_read(
         ({"RescaleSlope": None}, "not_hu"),
         ({"RescaleSlope": 0}, "not_hu"),
         ({"SamplesPerPixel": 3}, "not_hu"),
-        ({"Modality": "MR"}, "no_ct_files"),
+        ({"Modality": "MR", "SOPClassUID": MRImageStorage}, "no_ct_files"),
         ({"NumberOfFrames": 2}, "multi_frame"),
         ({"PixelSpacing": None}, "geometry_missing"),
         ({"PixelData": b"\0\0"}, "pixels_unreadable"),
@@ -345,3 +346,43 @@ def test_lossy_transfer_syntaxes_come_near(real_data: Path, ending: str, off_by:
 def test_a_jpeg_2000_stream_that_contradicts_its_header_is_corrected(real_data: Path) -> None:
     hu, _ = read_slice(real_data / "odd" / "J2K_pixelrep_mismatch.dcm")
     assert (hu.min(), hu.max()) == (-2000, 1896)
+
+
+@pytest.mark.parametrize("modality", ["", "OT", "MR"])
+def test_the_sop_class_decides_what_a_ct_image_is(write_ct_series: CTSeriesWriter, modality: str) -> None:
+    paths = write_ct_series(HU)
+    _change(paths[0], Modality=modality)
+
+    assert read_volume(paths).shape == HU.shape
+
+
+def test_a_secondary_capture_beside_the_images_is_passed_over(write_ct_series: CTSeriesWriter) -> None:
+    paths = write_ct_series(HU)
+    report = dcmread(paths[0])
+    report.SOPClassUID, report.SOPInstanceUID = SecondaryCaptureImageStorage, "1.2.3"
+    report.save_as(paths[0].with_name("report.dcm"))
+
+    assert read_volume(paths[0].parent).shape == HU.shape
+
+
+def test_two_images_under_one_sop_instance_uid_are_refused(write_ct_series: CTSeriesWriter) -> None:
+    paths = write_ct_series(HU)
+    _change(paths[0], SOPInstanceUID=str(dcmread(paths[1]).SOPInstanceUID))
+
+    assert _code(paths) == "conflicting_instances"
+
+
+def test_the_same_image_twice_is_read_once_whoever_wrote_the_file(write_ct_series: CTSeriesWriter) -> None:
+    paths = write_ct_series(HU)
+    again = dcmread(paths[0])
+    again.file_meta.SourceApplicationEntityTitle = "ELSEWHERE"
+    again.save_as(paths[0].with_name("again.dcm"))
+
+    assert read_volume(paths[0].parent).shape == HU.shape
+
+
+def _change(path: Path, **attributes: str) -> None:
+    dataset = dcmread(path)
+    for keyword, value in attributes.items():
+        setattr(dataset, keyword, value)
+    dataset.save_as(path)
