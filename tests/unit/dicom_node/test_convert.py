@@ -44,7 +44,7 @@ def test_dicom_folder_becomes_a_secondary_capture_series(series: Path, package: 
 def test_phases_of_one_source_get_series_numbers_of_their_own(series: Path, package: str, tmp_path: Path) -> None:
     numbers = set()
     for phase in ("arterial", "venous"):
-        done = translate_path(series, tmp_path / phase, phase=phase, model=package, device="cpu")
+        done = translate_path(series, tmp_path / phase, phase=phase, model=package, device="cpu", anatomy="any")
         numbers |= {int(dcmread(path).SeriesNumber) for path in done.paths}
     assert numbers == {PHASES["arterial"].series_number_offset, PHASES["venous"].series_number_offset}
 
@@ -54,9 +54,11 @@ def test_mark_is_drawn_as_asked_for(
     write_ct_series: Any, package: str, tmp_path: Path, mark: Mark, burned_in: str
 ) -> None:
     hu = np.full((4, 64, 64), -1000.0, dtype=np.float32)
-    hu[:, 40:] = 40.0
+    hu[:, 40:] = np.random.default_rng(0).normal(40.0, 10.0, (4, 24, 64))
     series = write_ct_series(hu)[0].parent
-    done = translate_path(series, tmp_path / "out", phase="venous", model=package, device="cpu", mark=mark)
+    done = translate_path(
+        series, tmp_path / "out", phase="venous", model=package, device="cpu", anatomy="any", mark=mark
+    )
     assert {dcmread(path).BurnedInAnnotation for path in done.paths} == {burned_in}
 
 
