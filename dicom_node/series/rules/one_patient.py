@@ -25,7 +25,7 @@ class OnePatient:
         return Finding(
             problem=Problem(
                 "mixed_patients",
-                f"The images of this one series have {' and '.join(mixed)}.",
+                f"The images of this one series have {', '.join(mixed)}.",
                 "Correct the patient and study of these images at the sender, and send each patient's as its own series.",
             )
         )

@@ -116,3 +116,19 @@ def test_file_that_vanished_refuses_the_job(
     reason = catalog.list_jobs()[0].reason
     assert reason is not None
     assert reason.code == "unreadable_instances"
+
+
+def test_other_images_under_a_known_uid_refuse_the_job_with_their_number(
+    settings: Settings, catalog: Catalog, clock: Clock, write_ct_series: Writer
+) -> None:
+    paths = write_ct_series(body_hu(4))
+    add_series(catalog, paths, route="CECT_ART")
+    for path in paths[:2]:
+        path.write_bytes(path.read_bytes()[:-2] + b"\0\1")
+    add_series(catalog, paths[:2], route="CECT_ART")
+
+    assert select(settings, catalog, clock) is JobState.REFUSED
+    reason = catalog.list_jobs()[0].reason
+    assert reason is not None
+    assert reason.code == "conflicting_instances"
+    assert "2 images" in reason.sentence
