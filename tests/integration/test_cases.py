@@ -16,6 +16,7 @@ from pydicom import Dataset, dcmread
 
 from dicom_node.config import Route
 from dicom_node.convert import translate_path
+from dicom_node.derive.marks import Mark
 from dicom_node.series import examine_series
 from s2ldm_core.problem import ProblemError
 from tests.paths import ROOT
@@ -121,7 +122,7 @@ def test_translate_gives_the_right_values_at_the_right_places(
     _skip_what_is_not_there(cases, name)
     truth = np.load(cases / f"{name}.npz")["hu"]
 
-    done = translate_path(cases / name, tmp_path / "out", phase="arterial", model=package, device="cpu")
+    done = translate_path(cases / name, tmp_path / "out", phase="arterial", model=package, device="cpu", mark=Mark.NONE)
 
     derived = [dcmread(path) for path in done.paths]
     sources = {str(one.SOPInstanceUID): one for one in map(dcmread, (cases / name).glob("*.dcm"))}
