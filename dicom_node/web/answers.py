@@ -41,6 +41,8 @@ class RouteAnswer(BaseModel):
     destinations: list[str]
     min_slices: int
     late: str
+    resend: str
+    mark: str
     enhancement_check: str
     anatomy: str
 
@@ -55,6 +57,8 @@ class RouteAnswer(BaseModel):
             destinations=list(route.destinations),
             min_slices=min_slices,
             late=route.late,
+            resend=route.resend,
+            mark=route.mark,
             enhancement_check=route.enhancement_check,
             anatomy=route.anatomy,
         )

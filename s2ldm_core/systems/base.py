@@ -134,8 +134,6 @@ class System(nn.Module, ABC):
         """The stage of that name; ``KeyError`` when there is none."""
         return {stage.name: stage for stage in self.stages}[name]
 
-    # -- training ---------------------------------------------------------------------------------------------------------
-
     @abstractmethod
     def players(self, stage: str) -> tuple[Player, ...]:
         """Who plays in ``stage``, in this order; what belongs to none of them is frozen. The first one's loss is the stage's."""
@@ -162,8 +160,6 @@ class System(nn.Module, ABC):
         """What was measured since the last call, and what is wrong with it; ``limits`` are the keys of a run's ``watch``."""
         return {}, []
 
-    # -- translation ------------------------------------------------------------------------------------------------------
-
     def predict_change(self, source: Tensor, condition: Condition, how: How = AT_ONCE) -> Tensor:
         """Predicted CECT − NCCT ``(B, 1, D, H, W)`` of ``source``, of any size, in window units.
 
@@ -184,8 +180,6 @@ class System(nn.Module, ABC):
     def change(self, source: Tensor, condition: Condition, how: How) -> Tensor:
         """As `predict_change`, of a tile that fits ``traits.multiple_of``, in one go."""
         raise NotImplementedError(f"{self.name} predicts no tiles")
-
-    # -- weights ----------------------------------------------------------------------------------------------------------
 
     def shipped(self) -> dict[str, Tensor]:
         """The part of ``state_dict`` that translation needs."""

@@ -50,8 +50,6 @@ class S2LDMNetworks(System):
         z, y, x = (f * s for f, s in zip(FACTOR, self.denoiser.stride, strict=True))
         self.traits = Traits(multiple_of=(z, y, x), tiling="exact", samples=True, steps=config.diffusion.steps)
 
-    # -- translation ------------------------------------------------------------------------------------------------------
-
     def predict_change(self, source: Tensor, condition: Condition, how: How = AT_ONCE) -> Tensor:
         """One step starts from ε = 0 (deterministic); more start from noise of ``how.generator``. S is all ones."""
         steps = self.traits.steps if how.steps is None else how.steps
@@ -96,8 +94,6 @@ class S2LDMNetworks(System):
             return decoded_difference(self.decoder, self.codes(z_c), self.codes(z_n), how=how)
         out = decoded(self.decoder, self.codes(z_c), features, how=how)
         return out if self.decoder.source_conditioned else out - x
-
-    # -- the parts --------------------------------------------------------------------------------------------------------
 
     def encode(
         self, x: Tensor, *, generator: torch.Generator | None = None, normalise: bool = True
