@@ -33,6 +33,7 @@ _FIELDS = {
     "series_instance_uid": "source series",
     "derived_series_instance_uid": "derived series",
     "instance_count": "images",
+    "completion_signal": "complete by",
     "attempts": "failed attempts",
     "not_before": "next attempt",
     "created_at": "created",
