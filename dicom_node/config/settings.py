@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, SerializeAsAny, create_model, model_validator
 
+from dicom_node.config.selection import Select
 from dicom_node.deliver.destinations import DestinationSettings
 from dicom_node.deliver.destinations.dicom import DicomSettings
 from dicom_node.derive.forms import DEFAULT_FORM, FORM_NAMES
@@ -86,6 +87,7 @@ class Route(Section):
     resend: Literal["ignore", "redeliver"] = "ignore"
     enhancement_check: Literal["hu", "tags"] = "hu"
     anatomy: Literal["torso", "any"] = "torso"
+    select: Select = Select()
     seed: int = Field(default=0, ge=0)
     steps: int | None = Field(default=None, ge=1)
 

@@ -27,6 +27,8 @@ SELECTION_KEYWORDS: tuple[str, ...] = tuple(
             *SOURCE_KEYWORDS,
             "KVP",
             "ConvolutionKernel",
+            "Manufacturer",
+            "SliceThickness",
             "AcquisitionNumber",
             "SeriesDescription",
             "ProtocolName",
