@@ -192,6 +192,37 @@ def test_routes_test_says_why_not(config: Path, write_ct_series: Writer, capsys:
     assert "The series has 2 slices" in capsys.readouterr().out
 
 
+def test_routes_test_tells_rule_by_rule_what_it_saw_and_where_it_stopped(
+    config: Path, write_ct_series: Writer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_ct_series(np.full((2, 8, 8), 40.0), SeriesDescription="made up")[0].parent
+
+    assert run("routes", "test", folder, "--route", "CECT_VEN", "--json", "--config", config) == 0
+
+    (answer,) = json.loads(capsys.readouterr().out)["decisions"]
+    rules = {one["rule"]: one for one in answer["rules"]}
+    assert (answer["route"], answer["code"]) == ("CECT_VEN", "too_few_slices")
+    assert rules["select.description"]["seen"] == {"description": {"made up": 2}}
+    assert [name for name, one in rules.items() if one["objects"]] == ["enough_slices"] == [list(rules)[-1]]
+    assert answer["not_asked"][0] == "one_acquisition"
+
+    assert run("routes", "test", folder, "--picture", tmp_path / "seen.png", "--config", config) == 0
+
+    told = capsys.readouterr().out
+    assert "refused (too_few_slices)" in told
+    assert (tmp_path / "seen.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_routes_test_of_a_route_that_there_is_not_is_wrong_use(
+    config: Path, write_ct_series: Writer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_ct_series(np.zeros((2, 8, 8)))[0].parent
+
+    assert run("routes", "test", folder, "--route", "CECT_VNE", "--config", config) == 2
+
+    assert "did you mean 'CECT_VEN'" in capsys.readouterr().err
+
+
 def test_routes_test_of_a_folder_without_dicom_fails(config: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
 
