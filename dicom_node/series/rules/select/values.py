@@ -43,7 +43,8 @@ def select_by_texts(
     criterion, keyword, title
         The key in the configuration, the attribute, and what sentences call it.
     free_text
-        Anybody may have written anything into the attribute: its values stay out of the job's record.
+        The attribute may name a patient (PS3.15 Table E.1-1 has it among those to clean): its values stay out of the
+        job's record.
     """
     stated = [tuple(texts(header, keyword)) for header in series.slice_headers]
     return select_by(
