@@ -22,6 +22,7 @@ import sys
 import tempfile
 import urllib.error
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +52,11 @@ def measure(node: peers.Peer, orthanc: peers.Peer, source: Path, *, slices: int)
     before = _step_seconds(node)
     peers.send(node, [source], called_ae=_ROUTE)
 
-    def ended() -> dict[str, Any] | None:
+    def ended() -> dict[str, Any]:
+        """The job, once it has come to an end; nothing before."""
         items = node.get_json("/api/jobs")["items"]
-        last = items[0] if len(items) > known else None
-        return last if last is not None and last["state"] in ("done", "failed", "refused") else None
+        last: dict[str, Any] = items[0] if len(items) > known else {}
+        return last if last.get("state") in ("done", "failed", "refused") else {}
 
     job = peers.wait_until(ended, seconds=_JOB_SECONDS, what="the job to end")
     if job["state"] != "done":
@@ -82,9 +84,9 @@ def measure(node: peers.Peer, orthanc: peers.Peer, source: Path, *, slices: int)
     }
 
 
-def _all_told(node: peers.Peer, before: dict[str, float]) -> dict[str, float] | None:
+def _all_told(node: peers.Peer, before: dict[str, float]) -> dict[str, float]:
     after = _step_seconds(node)
-    return after if all(after.get(step, 0.0) > before.get(step, 0.0) for step in _STEPS) else None
+    return after if all(after.get(step, 0.0) > before.get(step, 0.0) for step in _STEPS) else {}
 
 
 def _step_seconds(node: peers.Peer) -> dict[str, float]:
@@ -129,7 +131,7 @@ def main() -> None:
             with peers.orthanc(folder / f"orthanc {name}") as orthanc:
                 asked = settings(orthanc, model=model, quiet_seconds=options.quiet_seconds, confirmed=confirmed)
                 with peers.node(folder / f"node {name}", asked) as node:
-                    peers.wait_until(lambda node=node: _is_ready(node), seconds=_READY_SECONDS, what="the node")
+                    peers.wait_until(partial(_is_ready, node), seconds=_READY_SECONDS, what="the node")
                     for repetition in range(options.repetitions):
                         source = folder / f"{name} {repetition}"
                         _write(source, seed=len(runs), slices=options.slices, matrix=options.matrix)

@@ -96,7 +96,7 @@ def _spacing_mm(header: object) -> tuple[float, float]:
         rows, columns = map(float, texts(header, "PixelSpacing"))  # type: ignore[arg-type]
     except ValueError:
         return 1.0, 1.0
-    return (rows, columns) if rows > 0 and columns > 0 else (1.0, 1.0)
+    return (rows, columns) if 0 < rows < np.inf and 0 < columns < np.inf else (1.0, 1.0)
 
 
 def _panel(section: Section, *, px_per_mm: float) -> Image.Image:

@@ -47,7 +47,7 @@ def sections(paths: Sequence[Path], geometry: SeriesGeometry, *, axial: int) -> 
     VolumeError
         They cannot be decoded.
     """
-    volume, spacing_mm = _turned(np.stack([_thinned(path) for path in paths]), geometry)
+    volume, spacing_mm = _turned(np.stack([_thinned(path, geometry) for path in paths]), geometry)
     depth, height, width = volume.shape
     z_mm, y_mm, x_mm = (size * spacing for size, spacing in zip(volume.shape, spacing_mm, strict=True))
     levels = list(dict.fromkeys(int((number + 0.5) * depth / axial) for number in range(axial)))
@@ -75,9 +75,15 @@ def loose_slices(paths: Sequence[Path], spacings_mm: Sequence[tuple[float, float
     return found
 
 
-def _thinned(path: Path) -> np.ndarray:
+def _thinned(path: Path, geometry: SeriesGeometry) -> np.ndarray:
     """``(h, w)`` int16 block means of a slice; what does not fill a block at the edge is left out."""
     hu, _ = read_slice(path)
+    if hu.shape != geometry.shape[1:]:
+        raise VolumeError(
+            "pixels_unreadable",
+            f"The pixels of {path.name} have shape {hu.shape}, its header says {geometry.shape[1:]}.",
+            "The file is damaged: send it again.",
+        )
     rows, columns = (max(1, -(-size // _MOST_PIXELS)) for size in hu.shape)
     height, width = hu.shape[0] // rows, hu.shape[1] // columns
     blocks = np.clip(hu[: height * rows, : width * columns], *_LIMITS_HU).reshape(height, rows, width, columns)
@@ -94,5 +100,5 @@ def _turned(volume: np.ndarray, geometry: SeriesGeometry) -> tuple[np.ndarray, t
     y = int(np.argmax([-1.0 if axis == z else abs(cosines[1, axis]) for axis in range(3)]))
     x = 3 - z - y
     flipped = [axis for axis, row, sign in ((z, 2, -1.0), (y, 1, 1.0), (x, 0, 1.0)) if cosines[row, axis] * sign < 0]
-    turned = np.flip(volume, flipped).transpose(z, y, x)
+    turned = np.flip(volume, tuple(flipped)).transpose(z, y, x)
     return turned, (float(spacing[z]), float(spacing[y]), float(spacing[x]))

@@ -1,6 +1,7 @@
 """The command line: exit codes, errors, and what the commands print."""
 
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -146,8 +147,10 @@ def test_jobs_show_names_the_series(config: Path, write_ct_series: Writer, capsy
 
     assert run("jobs", "show", 1, "--config", config) == 0
 
+    told = capsys.readouterr().out
     with Catalog(config.parent / "var" / "catalog.sqlite") as catalog:
-        assert catalog.list_series()[0].series_instance_uid in capsys.readouterr().out
+        assert catalog.list_series()[0].series_instance_uid in told
+    assert re.search(r"complete by +released", told)
 
 
 def test_jobs_retry_puts_a_refused_job_back(
