@@ -2,6 +2,7 @@
 
 from dicom_node.catalog.delivery_table import DeliveryTable
 from dicom_node.catalog.derived_table import DerivedTable
+from dicom_node.catalog.evidence_table import EvidenceTable
 from dicom_node.catalog.intake import Intake
 from dicom_node.catalog.job_control import JobControl
 from dicom_node.catalog.quarantine import Quarantine
@@ -9,7 +10,7 @@ from dicom_node.catalog.retention import Retention
 from dicom_node.catalog.series_table import SeriesTable
 
 
-class Catalog(Intake, Quarantine, SeriesTable, JobControl, DerivedTable, DeliveryTable, Retention):
+class Catalog(Intake, Quarantine, EvidenceTable, SeriesTable, JobControl, DerivedTable, DeliveryTable, Retention):
     """Everything the node must remember, in one database.
 
     >>> with Catalog(data_dir / "catalog.sqlite") as catalog:
