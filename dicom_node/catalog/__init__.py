@@ -5,13 +5,13 @@ continues where the last committed transaction stands.
 """
 
 from dicom_node.catalog.catalog import Catalog
+from dicom_node.catalog.evidence_table import Evidence
 from dicom_node.catalog.leases import Lease
 from dicom_node.catalog.rows import (
     AssociationRow,
     DeliveryInstanceRow,
     DeliveryRow,
     DerivedInstance,
-    Evidence,
     InstanceRow,
     JobRow,
     NewInstance,

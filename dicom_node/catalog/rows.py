@@ -127,48 +127,6 @@ class SeriesRow(Row):
     content_digest: OwnText
 
 
-@dataclass(frozen=True, kw_only=True)
-class Evidence:
-    """What is known about the completeness of a series that is being received.
-
-    Attributes
-    ----------
-    open_associations
-        How many of those that sent instances of it are still open.
-    broken_off
-        The association that sent the last of them was aborted or lost, so its sender may not have been through.
-    followed
-        After all of its images, those of another series of the study came from the same sender.
-    silent_seconds
-        How long nothing of it has come, by a clock that only runs forwards.
-    stack
-        ``regular``, ``gap`` or ``unknown``: what its slices' positions say; None: not looked at yet.
-    counted, counted_right_seconds
-        How many images ``series.confirm_with`` has, and for how long that has been the number received; None: not known.
-    """
-
-    series: SeriesRow
-    open_associations: int
-    broken_off: bool = False
-    followed: bool = False
-    silent_seconds: float = 0.0
-    stack: str | None = None
-    counted: int | None = None
-    counted_right_seconds: float | None = None
-
-    def recorded(self) -> dict[str, Any]:
-        """What the record keeps of it: numbers and words, never patient data."""
-        known = {
-            "silent_seconds": round(self.silent_seconds, 1),
-            "open_associations": self.open_associations,
-            "broken_off": self.broken_off,
-            "next_series": self.followed,
-            "stack": self.stack,
-            "counted": self.counted,
-        }
-        return {name: value for name, value in known.items() if value is not None}
-
-
 class JobRow(Row):
     """One source series (a fixed set of its instances) on one route.
 
