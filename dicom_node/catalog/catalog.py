@@ -2,6 +2,7 @@
 
 from dicom_node.catalog.delivery_table import DeliveryTable
 from dicom_node.catalog.derived_table import DerivedTable
+from dicom_node.catalog.due_table import DueTable
 from dicom_node.catalog.evidence_table import EvidenceTable
 from dicom_node.catalog.intake import Intake
 from dicom_node.catalog.job_control import JobControl
@@ -10,7 +11,9 @@ from dicom_node.catalog.retention import Retention
 from dicom_node.catalog.series_table import SeriesTable
 
 
-class Catalog(Intake, Quarantine, EvidenceTable, SeriesTable, JobControl, DerivedTable, DeliveryTable, Retention):
+class Catalog(
+    Intake, Quarantine, EvidenceTable, SeriesTable, JobControl, DerivedTable, DeliveryTable, DueTable, Retention
+):
     """Everything the node must remember, in one database.
 
     >>> with Catalog(data_dir / "catalog.sqlite") as catalog:

@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import Connection, Select, Update, func, or_, select, update
 
 from dicom_node.catalog.database import reason_values, unclaimed
-from dicom_node.catalog.leases import Leases, new_claim
-from dicom_node.catalog.rows import InstanceRow, JobRow
+from dicom_node.catalog.leases import UNREADABLE, Leases, new_claim
+from dicom_node.catalog.rows import InstanceRow, JobRow, read_rows
 from dicom_node.catalog.schema import instances, job_instances, jobs, series
 from dicom_node.catalog.series_table import instance_query
 from dicom_node.errors import CatalogError
@@ -34,7 +34,7 @@ class JobTable(Leases):
         if state is not None:
             query = query.where(jobs.c.state == state)
         with self.read() as connection:
-            return [JobRow.model_validate(row) for row in connection.execute(query).mappings()]
+            return [row for row, _ in read_rows(JobRow, connection.execute(query).mappings())]
 
     def count_jobs(self) -> dict[str, int]:
         """Number of jobs by state."""
@@ -100,7 +100,12 @@ class JobTable(Leases):
                 )
             )
             row = connection.execute(job_query().where(jobs.c.id == job_id)).mappings().one()
-            return JobRow.model_validate(row)
+            for claim, _ in read_rows(JobRow, [row]):
+                return claim
+            # Unreadable: it must not be claimed before all others again and again.
+            values = {"state": JobState.FAILED, "finished_at": now, **unclaimed(), **reason_values(UNREADABLE)}
+            connection.execute(update(jobs).where(jobs.c.id == job_id).values(**values))
+        return self.claim_job(from_state, to_state, worker)
 
     def set_progress(self, claim: JobRow, *, stage: str, fraction: float) -> bool:
         """Note how far the running step is; ``fraction`` is 0..1 within ``stage``. False if the claim is lost."""

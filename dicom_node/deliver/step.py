@@ -46,6 +46,11 @@ class DeliverStep:
         """Send no further instance. A delivery cut short is given back."""
         self._stopping.set()
 
+    @property
+    def left_alone(self) -> frozenset[str]:
+        """Destinations that are not called at present, because they did not answer."""
+        return self._breaker.open_destinations(self._now())
+
     def run_once(self) -> bool:
         """Try one delivery; False if none was due. A delivery's failure is recorded, never raised."""
         if self._stopping.is_set():

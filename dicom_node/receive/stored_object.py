@@ -6,7 +6,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from dicom_node.catalog import Outcome
 from dicom_node.errors import CatalogError, ReceiveError
 from dicom_node.receive.admission import Admission
-from dicom_node.receive.identifiers import Identifiers, read_identifiers
+from dicom_node.receive.identifiers import Identifiers, is_uid, read_identifiers
 from dicom_node.receive.spool import SpoolFile
 from dicom_node.receive.storage import StorageService
 from dicom_node.streaming import Answer, status
@@ -88,7 +88,21 @@ class StoredObject:
             self._storage.quarantine(file, self._admission, mismatch)
             comment = "data set and command name different objects"
             return Answer(status.DATA_SET_DOES_NOT_MATCH_SOP_CLASS, comment), mismatch.code
+        if not self._is_named():
+            nameless = ReceiveError(
+                "announced_uid_invalid",
+                "The SOP Class UID or SOP Instance UID that the sender announced for the object is not a DICOM UID; its "
+                "bytes were kept in quarantine.",
+                "Correct the UIDs on the sending system, and send the series again.",
+            )
+            self._storage.quarantine(file, self._admission, nameless)
+            return Answer(status.INVALID_OBJECT_INSTANCE, "not a UID"), nameless.code
         return Answer(status.SUCCESS), str(self._record(identifiers))
+
+    def _is_named(self) -> bool:
+        """Whether the command names the object, by UIDs of the form of PS3.5 9.1: all that follows relies on them."""
+        announced = self._file.provenance
+        return is_uid(announced.sop_class_uid) and is_uid(announced.sop_instance_uid)
 
     def _matches(self, identifiers: Identifiers) -> bool:
         announced = self._file.provenance

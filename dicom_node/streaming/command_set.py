@@ -3,6 +3,7 @@
 Command sets are flat and always implicit VR little endian (PS3.7 6.3.1), and one of each kind goes with every image.
 """
 
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ _AFFECTED_SOP_INSTANCE_UID = 0x1000
 _C_STORE_RQ = 0x0001
 _C_STORE_RSP = 0x8001
 _NO_DATA_SET = 0x0101
+_UID = re.compile(r"[0-9.]{1,64}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,13 +61,13 @@ def encode_store_response(request: Command, *, status: int, comment: str = "") -
     """Encode the C-STORE-RSP to `request`; `comment` is for a failure or a warning, at most 64 characters (VR LO)."""
     body = b"".join(
         (
-            _element(_AFFECTED_SOP_CLASS_UID, _even(request.sop_class_uid, b"\0")),
+            _named(_AFFECTED_SOP_CLASS_UID, request.sop_class_uid),
             _element(_COMMAND_FIELD, struct.pack("<H", _C_STORE_RSP)),
             _element(_MESSAGE_ID_BEING_RESPONDED_TO, struct.pack("<H", request.message_id)),
             _element(_COMMAND_DATA_SET_TYPE, struct.pack("<H", _NO_DATA_SET)),
             _element(_STATUS, struct.pack("<H", status)),
             _element(_ERROR_COMMENT, _even(comment[:64], b" ")) if comment else b"",
-            _element(_AFFECTED_SOP_INSTANCE_UID, _even(request.sop_instance_uid, b"\0")),
+            _named(_AFFECTED_SOP_INSTANCE_UID, request.sop_instance_uid),
         )
     )
     return _element(0x0000, struct.pack("<L", len(body))) + body
@@ -84,6 +86,11 @@ def _elements(encoded: bytes) -> Iterator[tuple[int, bytes]]:
 
 def _element(number: int, value: bytes) -> bytes:
     return struct.pack("<HHL", 0x0000, number, len(value)) + value
+
+
+def _named(number: int, uid: str) -> bytes:
+    # Both may be left out (PS3.7 table 9.3-2); what is no UID would be no message to the peer.
+    return _element(number, _even(uid, b"\0")) if _UID.fullmatch(uid) else b""
 
 
 def _us(value: bytes) -> int:

@@ -25,6 +25,12 @@ def test_outcomes_hold_across_transactions(catalog: Catalog) -> None:
     assert catalog.add_instance(instance(1, digest="other")) is Outcome.CONFLICT
 
 
+def test_series_with_a_uid_that_is_not_ascii_completes(catalog: Catalog, clock: Clock) -> None:
+    catalog.add_instance(instance(1, sop_instance_uid="1.2.\ufffd"))
+
+    assert complete(catalog, clock) is not None
+
+
 def test_same_series_on_two_routes_is_two_series(catalog: Catalog) -> None:
     outcomes = catalog.add_instances([instance(1, route="CECT_ART"), instance(1, route="CECT_VEN")])
 
