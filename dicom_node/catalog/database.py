@@ -1,8 +1,9 @@
 """Opening the database: SQLite with write-ahead logging, its transactions and clock."""
 
+import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
@@ -15,6 +16,7 @@ from dicom_node.catalog import schema
 from dicom_node.catalog.clock_steps import ClockSteps
 from dicom_node.catalog.migrations import migrate
 from dicom_node.errors import CatalogError
+from dicom_node.private import FILE_MODE, FOLDER_MODE
 from s2ldm_core.problem import Problem
 
 #: How long a writer waits for another process' transaction before it gives up.
@@ -64,7 +66,7 @@ class Database:
         url = make_url(location) if isinstance(location, str) and "://" in location else None
         self._where = url.render_as_string(hide_password=True) if url else str(location)
         if url is None:
-            Path(location).parent.mkdir(parents=True, exist_ok=True)
+            _make_private_file(Path(location))
             url = make_url("sqlite://").set(database=str(location))
         self._engine = create_engine(url, pool_size=8, max_overflow=16, pool_timeout=30)
         self._driver_error: type[Exception] = self._engine.dialect.loaded_dbapi.Error
@@ -162,6 +164,13 @@ class Database:
 
     def _lease(self) -> datetime:
         return self.now() + timedelta(seconds=self.lease_seconds)
+
+
+def _make_private_file(path: Path) -> None:
+    """Make the file if there is none, so that SQLite, which gives its other files the same permissions, need not."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=FOLDER_MODE)
+    with suppress(OSError):  # opening it will say why
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, FILE_MODE))
 
 
 def _use_wal(engine: Engine) -> None:

@@ -1,8 +1,9 @@
 """What the listener records: associations and instances."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import cached_property
+from pathlib import Path
 
 from sqlalchemy import Dialect, and_, bindparam, insert, select, update
 from sqlalchemy.engine.interfaces import DBAPICursor
@@ -14,7 +15,7 @@ from dicom_node.catalog.schema import associations, instances, series
 from dicom_node.states import Outcome, SeriesState
 
 _FIND = (
-    select(series.c.id, instances.c.digest, instances.c.path.is_not(None))
+    select(series.c.id, instances.c.digest, instances.c.path, instances.c.size)
     .select_from(
         series.outerjoin(
             instances,
@@ -45,6 +46,9 @@ _TOUCH_SERIES = (
     )
 )
 
+
+#: Digest, path and size of an instance.
+_Held = tuple[str | None, Path | None, int]
 
 _NEW_SERIES = (
     "series_instance_uid",
@@ -114,10 +118,17 @@ class Intake(Database):
         """Record one instance; see `add_instances`."""
         return self.add_instances([instance])[0]
 
-    def add_instances(self, batch: Sequence[NewInstance]) -> list[Outcome]:
+    def add_instances(
+        self, batch: Sequence[NewInstance], *, is_there: Callable[[Path, int], bool] = lambda path, size: True
+    ) -> list[Outcome]:
         """Record many instances in one transaction, which is durable when the call returns.
 
         Whatever arrives reopens a complete series, so that late slices are looked at again.
+
+        Parameters
+        ----------
+        is_there
+            Whether a file holds a data set of so many bytes. Only then is an instance held, and its new copy not needed.
 
         Returns
         -------
@@ -134,18 +145,19 @@ class Intake(Database):
         statements = self._statements
         with self.write_bare() as cursor:
             keys: dict[tuple[str, str], int] = {}
-            held: dict[tuple[int, str], tuple[str | None, bool]] = {}
+            held: dict[tuple[int, str], _Held] = {}
             outcomes, rows, restored = [], [], []
             touched: dict[int, tuple[int, int, datetime, str | None]] = {}
             for instance in batch:
                 at = instance.received_at or self.now()
-                key, digest, present = _find(statements, cursor, instance, at, keys=keys, held=held)
+                key, (digest, path, size) = _find(statements, cursor, instance, at, keys=keys, held=held)
                 if digest is None:
                     outcome = Outcome.NEW
                     rows.append(_instance_values(instance, key, at))
                 elif digest != instance.digest:
                     outcome = Outcome.CONFLICT
-                elif not present:  # retention has removed the file: take it back
+                elif path is None or not is_there(path, size):
+                    # Retention has removed the file, or the disk has lost it: this copy takes its place.
                     outcome = Outcome.NEW
                     restored.append(
                         {"b_series": key, "b_sop": instance.sop_instance_uid, "path": instance.path, "at": at}
@@ -153,7 +165,7 @@ class Intake(Database):
                 else:
                     outcome = Outcome.SAME
                 if outcome is Outcome.NEW:
-                    held[key, instance.sop_instance_uid] = (instance.digest, True)
+                    held[key, instance.sop_instance_uid] = (instance.digest, instance.path, instance.size)
                 new, conflicts, *_ = touched.get(key, (0, 0, at, None))
                 counted = outcome is Outcome.NEW and digest is None
                 conflicts += outcome is Outcome.CONFLICT
@@ -178,8 +190,8 @@ def _find(
     at: datetime,
     *,
     keys: dict[tuple[str, str], int],
-    held: dict[tuple[int, str], tuple[str | None, bool]],
-) -> tuple[int, str | None, bool]:
+    held: dict[tuple[int, str], _Held],
+) -> tuple[int, _Held]:
     """The number of the instance's series, which is made if need be, and what is held of the instance itself.
 
     ``keys`` and ``held`` are what this batch has met already.
@@ -187,12 +199,12 @@ def _find(
     Returns
     -------
     tuple
-        Number, digest (None: the instance is new) and whether its file is there.
+        Number; digest (None: the instance is new), path and size of what is held.
     """
     pair = (instance.series_instance_uid, instance.route)
     key = keys.get(pair)
     if key is not None and (key, instance.sop_instance_uid) in held:
-        return (key, *held[key, instance.sop_instance_uid])
+        return key, held[key, instance.sop_instance_uid]
     wanted = {
         "series_instance_uid": instance.series_instance_uid,
         "called_ae": instance.route,
@@ -204,9 +216,9 @@ def _find(
         statements.add_series.execute(cursor, _series_values(instance, at))
         statements.find.execute(cursor, wanted)
         rows = cursor.fetchall()
-    ((key, digest, present),) = rows
+    ((key, digest, path, size),) = rows
     keys[pair] = key
-    return key, digest, bool(present)
+    return key, (digest, None if path is None else Path(path), size or 0)
 
 
 def _series_values(instance: NewInstance, at: datetime) -> dict[str, object]:

@@ -127,7 +127,10 @@ class RetentionSettings(Section):
     source_days: float | None = Field(default=7.0, ge=0)
     derived_days: float | None = Field(default=7.0, ge=0)
     refused_days: float | None = Field(default=30.0, ge=0)
+    failed_days: float | None = Field(default=None, ge=0)
     quarantine_days: float | None = Field(default=90.0, ge=0)
+    catalog_days: float | None = Field(default=365.0, ge=0)
+    max_gib: float | None = Field(default=None, gt=0)
 
 
 class WebSettings(Section):

@@ -14,6 +14,7 @@ from dicom_node.catalog import Catalog
 from dicom_node.config import Settings
 from dicom_node.deliver.step import DeliverStep
 from dicom_node.derive.step import DeriveStep
+from dicom_node.private import make_private
 from dicom_node.receive import ListenerProcesses
 from dicom_node.series import CompletionStep, SelectStep
 from dicom_node.service.confirming import image_count
@@ -22,6 +23,7 @@ from dicom_node.service.lock import DataDirLock
 from dicom_node.service.loop import Step, StepLoop
 from dicom_node.service.models import model_identity, model_min_slices
 from dicom_node.service.observe import Metrics
+from dicom_node.service.orphans import OrphanSweep
 from dicom_node.service.retention import RetentionStep
 from dicom_node.service.stalls import StallWatch
 from dicom_node.service.timers import Timers
@@ -84,6 +86,7 @@ class Node:
         with ExitStack() as stack:
             stack.callback(DataDirLock(settings.node.data_dir).acquire().release)
             self.catalog = Catalog(settings.catalog_location)
+            make_private([settings.node.data_dir, *settings.node.data_dir.iterdir()])
             stack.callback(self.catalog.close)
             self.metrics = Metrics(self.catalog, data_dir=settings.node.data_dir)
             self._listener = ListenerProcesses(settings, observer=self.metrics)
@@ -92,6 +95,7 @@ class Node:
             self._completion = CompletionStep(
                 settings, self.catalog, model_identity=model_identity, count=image_count(settings)
             )
+            self._orphans = OrphanSweep(settings, self.catalog)
             self._loops = self._make_loops()
             self._timers = Timers(on_work=self.wake)
             self._stalls = StallWatch(_stall_limits(settings), oldest_due=self._oldest_due, now=self.catalog.now)
@@ -121,6 +125,8 @@ class Node:
             resumed = self.catalog.sweep_leases() + self.catalog.take_series_up()
             self._log.info("starting", resumed=resumed)
             self._start(self._web.start, self._web.stop)
+            # Before anything is received or completed: of a series in the spool all files have their rows then.
+            self._orphans.recover()
             self._start(self._listener.start, self._listener.stop)
             self._start(self._start_loops, self._stop_loops)
             self._start(self._start_timers, self._timers.stop)
@@ -204,6 +210,7 @@ class Node:
         self._timers.add("completion", self._completion, seconds=sweep_seconds)
         self._timers.add("leases", _LeaseSweep(self.catalog), seconds=_LEASE_SWEEP_SECONDS)
         self._timers.add("retention", RetentionStep(self.settings, self.catalog), seconds=_RETENTION_SECONDS)
+        self._timers.add("orphans", self._orphans, seconds=_RETENTION_SECONDS)
         self._timers.start()
 
     def _oldest_due(self) -> dict[str, datetime]:

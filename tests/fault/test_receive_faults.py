@@ -36,11 +36,11 @@ folder, port, moment = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 class Fatal(Catalog):
     count = 0
 
-    def add_instances(self, batch):
+    def add_instances(self, batch, **more):
         Fatal.count += len(batch)
         if moment == "before the row" and Fatal.count == 3:
             os.kill(os.getpid(), signal.SIGKILL)
-        outcomes = super().add_instances(batch)
+        outcomes = super().add_instances(batch, **more)
         if moment == "before the answer" and Fatal.count == 3:
             os.kill(os.getpid(), signal.SIGKILL)
         return outcomes
@@ -185,7 +185,7 @@ def test_without_the_catalog_nothing_is_accepted_and_nothing_is_left(
 ) -> None:
     _, catalog, port = listen()
 
-    def fail(batch: list[NewInstance]) -> None:
+    def fail(batch: list[NewInstance], **more: object) -> None:
         raise OperationalError("INSERT", {}, Exception("database or disk is full"))
 
     with monkeypatch.context() as patched:
@@ -201,7 +201,7 @@ def test_a_fault_of_ours_is_a_failure_and_the_association_goes_on(
 ) -> None:
     _, catalog, port = listen()
 
-    def fail(batch: list[NewInstance]) -> None:
+    def fail(batch: list[NewInstance], **more: object) -> None:
         raise ZeroDivisionError
 
     with monkeypatch.context() as patched:

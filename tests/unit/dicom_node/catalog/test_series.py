@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from dicom_node.catalog import Catalog, JobState, Outcome, SeriesState
-from tests.catalog_jobs import QUIET, Clock, complete, deliver, due, instance, job_in
+from dicom_node.catalog.retention import Expiry
+from tests.catalog_jobs import QUIET, Clock, complete, deliver, due, gone, instance, job_in
 
 
 def test_first_copy_is_new_second_is_same_other_content_is_conflict(catalog: Catalog) -> None:
@@ -203,7 +204,7 @@ def test_same_series_sent_again_is_delivered_again_where_the_route_says_so(catal
 
 def test_redelivery_of_what_retention_has_removed_makes_it_anew(catalog: Catalog, clock: Clock) -> None:
     job_id = job_in(catalog, clock, JobState.DONE)
-    catalog.forget_derived(job_id)
+    catalog.remove_derived(Expiry(done=clock()), gone)
     catalog.add_instances([instance(number) for number in range(3)])
 
     complete(catalog, clock, resend="redeliver")
