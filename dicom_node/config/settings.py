@@ -48,6 +48,8 @@ class NodeSettings(Section):
     dimse_timeout_seconds: PositiveSeconds = 60.0
     idle_timeout_seconds: PositiveSeconds = 120.0
     min_free_mib: int = Field(default=1024, ge=0)
+    max_object_mib: int = Field(default=4096, ge=1)
+    max_object_seconds: PositiveSeconds = 900.0
 
 
 class SeriesSettings(Section):

@@ -185,10 +185,13 @@ class Spool:
         return list(self._quarantine.glob("*.dcm"))
 
     def check_free(self) -> None:
-        """Raise `ReceiveError` (``disk_low``) if the disk is too full to accept an object."""
+        """Raise `ReceiveError` (``disk_low``, ``disk_error``) if the disk is too full to accept an object, or gone."""
         now = time.monotonic()
         if now >= self._free_until:
-            self._free_bytes = shutil.disk_usage(self._incoming).free
+            try:
+                self._free_bytes = shutil.disk_usage(self._incoming).free
+            except OSError as error:
+                raise _disk_error(error) from error
             self._free_until = now + _FREE_SECONDS
         free = self._free_bytes
         if free < self._min_free_bytes:

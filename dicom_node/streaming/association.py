@@ -4,6 +4,7 @@ import queue
 import threading
 from typing import Any, cast
 
+import structlog
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.pdu_primitives import A_ASSOCIATE
@@ -12,6 +13,11 @@ from dicom_node.streaming.contexts import asks_to_store, supported_contexts
 from dicom_node.streaming.dimse import StreamingDIMSE
 from dicom_node.streaming.service import End, Refusal, Request, Service
 from dicom_node.streaming.upper_layer import IDLE_SECONDS, ReceivingUpperLayer
+
+_log = structlog.get_logger(__name__)
+
+# PS3.8 table 9-21: rejected for now by the service provider (presentation), temporary congestion.
+_COME_AGAIN = Refusal(result=0x02, source=0x03, reason=0x01)
 
 
 class ReceivingAssociation(Association):
@@ -68,14 +74,17 @@ class ReceivingAssociation(Association):
         request = cast(A_ASSOCIATE, self.requestor.primitive)
         proposed = request.presentation_context_definition_list
         self.acceptor.supported_contexts = supported_contexts(proposed)
-        decision = self._service.admit(
-            Request(
-                called_ae=request.called_ae_title.strip(),
-                calling_ae=request.calling_ae_title.strip(),
-                peer=self.requestor.address,
-                stores=asks_to_store(proposed),
-            )
+        asked = Request(
+            called_ae=request.called_ae_title.strip(),
+            calling_ae=request.calling_ae_title.strip(),
+            peer=self.requestor.address,
+            stores=asks_to_store(proposed),
         )
+        try:
+            decision = self._service.admit(asked)
+        except Exception as error:  # noqa: BLE001 - a fault of ours, without which pynetdicom would let the peer in
+            _log.exception("admission_failed", error=type(error).__name__)
+            decision = _COME_AGAIN
         if isinstance(decision, Refusal):
             self.acse.send_reject(*decision)
             # Returns when the answer has left and the connection is closed.
