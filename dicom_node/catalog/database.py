@@ -25,6 +25,9 @@ BUSY_TIMEOUT_MS = 30_000
 #: How long a claim holds unless it is renewed: so long waits what a node held that was killed.
 LEASE_SECONDS = 15.0
 
+#: How SQLite says that a file is no database, or no longer a sound one.
+_DAMAGED = ("file is not a database", "malformed")
+
 
 class Database:
     """One database file (or URL), safe from several threads and several processes.
@@ -80,6 +83,12 @@ class Database:
             raise
         except SQLAlchemyError as error:
             self._engine.dispose()
+            if any(sign in str(getattr(error, "orig", "")) for sign in _DAMAGED):
+                raise CatalogError(
+                    "catalog_damaged",
+                    f"The catalog {self._where} is damaged: {getattr(error, 'orig', None)}.",
+                    "Restore a backup with s2ldm-node restore; or move the file away: what was received is recorded anew.",
+                ) from error
             raise CatalogError(
                 "catalog_unusable",
                 f"The catalog {self._where} cannot be opened: {getattr(error, 'orig', None) or type(error).__name__}.",
