@@ -16,7 +16,7 @@ from dicom_node.deliver.step import DeliverStep
 from dicom_node.derive.step import DeriveStep
 from dicom_node.private import make_private
 from dicom_node.receive import ListenerProcesses
-from dicom_node.series import CompletionStep, SelectStep
+from dicom_node.series import CompletionStep, Examiner, SelectStep
 from dicom_node.service.confirming import image_count
 from dicom_node.service.health import HealthCheck, disk_problem, run_checks
 from dicom_node.service.lock import DataDirLock
@@ -95,6 +95,7 @@ class Node:
             self._completion = CompletionStep(
                 settings, self.catalog, model_identity=model_identity, count=image_count(settings)
             )
+            self._examiner = Examiner()
             self._orphans = OrphanSweep(settings, self.catalog)
             self._loops = self._make_loops()
             self._timers = Timers(on_work=self.wake)
@@ -172,7 +173,7 @@ class Node:
     def _make_loops(self) -> list[StepLoop]:
         settings, catalog = self.settings, self.catalog
         steps: dict[str, Step] = {
-            "select": SelectStep(settings, catalog, model_min_slices=model_min_slices),
+            "select": SelectStep(settings, catalog, model_min_slices=model_min_slices, examine=self._examiner.examine),
             "translate": self._translate,
             "derive": DeriveStep(settings, catalog),
         }
@@ -190,6 +191,7 @@ class Node:
         self._cleanup.callback(stop)
 
     def _start_loops(self) -> None:
+        self._examiner.start()
         for loop in self._loops:
             loop.start()
 
@@ -199,6 +201,7 @@ class Node:
         # A delivery ends after the instance at hand; first, because the worker may take seconds to go.
         self._deliver.stop()
         self._translate.stop()
+        self._examiner.stop()
         deadline = time.monotonic() + _STOP_SECONDS
         for loop in self._loops:
             if not loop.join(max(0.0, deadline - time.monotonic())):

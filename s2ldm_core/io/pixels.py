@@ -11,6 +11,7 @@ from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, Implic
 from s2ldm_core.errors import VolumeError
 from s2ldm_core.io.header import PARSE_ERRORS, lacks_preamble
 from s2ldm_core.io.hounsfield import hu_rescale, to_hu
+from s2ldm_core.io.limits import check_image_size, check_inflated_size
 
 # JPEG Extended with 12 bits and the retired JPEG processes (PS3.5 A.4.1): no pydicom plugin decodes them, ITK does.
 _ITK_SYNTAXES = frozenset({"1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2.4.53", "1.2.840.10008.1.2.4.55"})
@@ -27,14 +28,17 @@ def read_slice(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     Raises
     ------
     VolumeError
-        ``not_hu``, ``unsupported_compression`` or ``pixels_unreadable``.
+        ``not_hu``, ``unsupported_compression`` or ``pixels_unreadable``; before anything is decoded ``image_too_large``
+        or ``stream_differs``.
     """
     syntax = "unknown transfer syntax"
     try:
+        check_inflated_size(path)
         dataset = dcmread(path, force=bool(lacks_preamble(path)))
         if "TransferSyntaxUID" not in dataset.file_meta:
             dataset.file_meta.TransferSyntaxUID = _transfer_syntax(dataset)
         syntax = dataset.file_meta.TransferSyntaxUID.name
+        check_image_size(dataset)
         return to_hu(dataset, _stored(dataset, path))
     except NotImplementedError as error:
         raise VolumeError(
