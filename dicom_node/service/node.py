@@ -12,7 +12,7 @@ import structlog
 
 from dicom_node.catalog import Catalog
 from dicom_node.config import Settings
-from dicom_node.deliver.step import DeliverStep
+from dicom_node.deliver.step import AT_ONCE, DeliverStep
 from dicom_node.derive.step import DeriveStep
 from dicom_node.private import make_private
 from dicom_node.receive import ListenerProcesses
@@ -41,8 +41,8 @@ _LEASE_SWEEP_SECONDS = 2.0
 _PIECE_SECONDS = 600.0
 #: Work that waits for so long without any being done stalls.
 _STALL_SECONDS = 300.0
-#: Destinations are slow one by one, so a few deliveries run side by side.
-_DELIVERY_LOOPS = 2
+#: Most deliveries side by side, however many destinations there are.
+_DELIVERY_LOOPS = 32
 
 
 @contextmanager
@@ -177,7 +177,7 @@ class Node:
             "translate": self._translate,
             "derive": DeriveStep(settings, catalog),
         }
-        steps |= {f"deliver-{number}": self._deliver for number in range(1, _DELIVERY_LOOPS + 1)}
+        steps |= {f"deliver-{number}": self._deliver for number in range(1, _delivery_loops(settings) + 1)}
         return [StepLoop(name, step, on_work=self._worked) for name, step in steps.items()]
 
     def _worked(self, step: str, seconds: float) -> None:
@@ -222,6 +222,11 @@ class Node:
     def _step_faults(self) -> str | None:
         faults = [f"{loop.name}: {loop.fault}" for loop in self._loops if loop.fault]
         return "; ".join(faults) or None
+
+
+def _delivery_loops(settings: Settings) -> int:
+    """Enough for every destination to be busy, so that those which hang leave the others theirs."""
+    return min(AT_ONCE * max(1, len(settings.destinations)), _DELIVERY_LOOPS)
 
 
 def _stall_limits(settings: Settings) -> dict[str, float]:

@@ -30,7 +30,7 @@ def dying(connection: Connection, memory_bytes: int) -> None:
 
 
 def greedy(connection: Connection, memory_bytes: int) -> None:
-    examiner.examine_series = lambda *_, **__: bytearray(8 * 2**30)  # type: ignore[assignment]
+    examiner.examine_series = lambda *_, **__: bytearray(8 * 2**30)
     examiner.serve(connection, memory_bytes)
 
 
@@ -39,7 +39,7 @@ def make() -> Iterator[Callable[..., Examiner]]:
     with ExitStack() as stack:
 
         def examiner_of(**options: object) -> Examiner:
-            made = Examiner(**options)  # type: ignore[arg-type]
+            made = Examiner(**options)
             stack.callback(made.stop)
             return made
 
