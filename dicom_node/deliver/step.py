@@ -103,7 +103,7 @@ class DeliverStep:
             except Exception as error:  # noqa: BLE001 (one delivery's fault must not stop the others; recorded, logged)
                 # Without the message: pydicom's exceptions quote values, which may be a patient's.
                 name, place = type(error).__name__, place_of(error)
-                self._log.error("deliver_fault", delivery_id=delivery.id, error=name, at=place)
+                self._log.error("deliver_fault", delivery_id=delivery.id, error=name, at=place, exc_info=True)
                 sentence = f"Sending failed unexpectedly ({name} at {place})."
                 self._quarantine(delivery, Problem("deliver_fault", sentence, "Report this, then retry the job."))
 

@@ -92,7 +92,7 @@ class CompletionStep:
     def _set_aside(self, series: SeriesRow, error: Exception) -> None:
         # The message stays out of the log: it may quote what a sender has sent.
         name, place = type(error).__name__, place_of(error)
-        self._log.error("completion_fault", series_key=series.key, error=name, at=place)
+        self._log.error("completion_fault", series_key=series.key, error=name, at=place, exc_info=True)
         problem = Problem(
             "completion_fault",
             f"The series could not be completed ({name} at {place}).",

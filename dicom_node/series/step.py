@@ -53,7 +53,7 @@ class SelectStep:
             except Exception as error:  # noqa: BLE001 (one job's fault must not stop the others; recorded and logged)
                 # The message stays out of the log: parsers quote values, which may be a patient's.
                 name = type(error).__name__
-                self._log.error("select_fault", job_id=job.id, error=name)
+                self._log.error("select_fault", job_id=job.id, error=name, exc_info=True)
                 sentence = f"The series could not be examined ({name})."
                 remedy = "Report this with the log, then retry the job."
                 self._catalog.fail_job(job, Problem("select_fault", sentence, remedy))

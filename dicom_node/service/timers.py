@@ -87,7 +87,7 @@ class Timer:
             now = self._monotonic()
             if self._logged_at is None or now - self._logged_at >= _LOG_AGAIN_SECONDS:
                 self._logged_at = now
-                self._log.error("timer_fault", error=type(error).__name__, at=place_of(error))
+                self._log.error("timer_fault", error=type(error).__name__, at=place_of(error), exc_info=True)
             return
         self._note(began=None, fault=None)
         self._logged_at = None

@@ -10,7 +10,7 @@ from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.pdu_primitives import P_DATA
 
 from dicom_node.streaming import status
-from dicom_node.streaming.command_set import Command, decode_command, encode_store_response
+from dicom_node.streaming.command_set import Command, decode_command, encode_response
 from dicom_node.streaming.service import Answer, ExcessError, Session, Sink
 from dicom_node.streaming.transport import SignallingQueue
 from dicom_node.streaming.upper_layer import Fragment, ReceivingUpperLayer
@@ -100,6 +100,13 @@ class StreamingDIMSE(DIMSEServiceProvider):
         command = decode_command(encoded)
         if context is None:
             raise ValueError("presentation context not accepted")
+        if command.is_other_request:
+            # Answered at once: whoever asks would else wait until one of us gives up.
+            self._command, self._context_id = command, context_id
+            self._refusal = Answer(status.UNRECOGNISED_OPERATION, "not offered")
+            if not command.has_data_set:
+                self._finish()
+            return
         if not command.is_store_request:
             if command.has_data_set:
                 raise ValueError("data set of a service that is not offered")
@@ -129,5 +136,5 @@ class StreamingDIMSE(DIMSEServiceProvider):
             except Exception as error:  # noqa: BLE001 - a fault of ours: the peer must learn that we do not have the object
                 _log.exception("store_failed", error=type(error).__name__)
                 answer = _FAULT
-        encoded = encode_store_response(command, status=answer.status, comment=answer.comment)
+        encoded = encode_response(command, status=answer.status, comment=answer.comment)
         cast(ReceivingUpperLayer, self.dul).answer(self._context_id, bytes([_IS_COMMAND | _IS_LAST]) + encoded)

@@ -78,7 +78,7 @@ class TranslateStep:
                     self._end(job, disk_failure(error))
                 except Exception as error:  # noqa: BLE001 (one job's fault must not stop the others; recorded, logged)
                     name, place = type(error).__name__, place_of(error)
-                    self._log.error("translate_step_fault", job_id=job.id, error=name, at=place)
+                    self._log.error("translate_step_fault", job_id=job.id, error=name, at=place, exc_info=True)
                     sentence = f"The series could not be handed to the worker ({name} at {place})."
                     problem = Problem("translate_step_fault", sentence, "Report this with the log, then retry the job.")
                     self._catalog.fail_job(job, problem)

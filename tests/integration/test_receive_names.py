@@ -1,11 +1,14 @@
 """Commands that name no object: nothing may be answered 0x0000 that the rest of the node cannot work with."""
 
 import struct
+import threading
 from collections.abc import Callable
+from io import BytesIO
 
 import pytest
 from pydicom.uid import CTImageStorage
 from pynetdicom.association import Association
+from pynetdicom.dsutils import decode
 from pynetdicom.pdu_primitives import P_DATA
 
 from dicom_node.series import CompletionStep
@@ -61,3 +64,45 @@ def test_an_object_without_a_uid_is_kept_apart_and_never_a_success(start: Callab
     step = CompletionStep(receiver.settings, receiver.catalog, model_identity=lambda model: model)
     step.run_once()
     assert receiver.catalog.list_series()[0].instance_count == 1
+
+
+@pytest.mark.parametrize("field", [0x0020, 0x0021, 0x0010, 0x0130], ids=["C-FIND", "C-MOVE", "C-GET", "N-ACTION"])
+def test_what_is_not_offered_is_answered_at_once_and_the_association_goes_on(
+    start: Callable[..., Receiver], field: int
+) -> None:
+    receiver = start()
+    with associate(receiver) as association:
+        answer = ask(association, field)
+        assert answer == {"field": field | 0x8000, "status": 0x0211, "to": 7}
+        assert association.send_c_store(image(1)).Status == 0x0000
+
+
+def ask(association: Association, field: int) -> dict[str, int]:
+    """A request with a data set that is none of C-STORE; what the answer's command set says."""
+    body = (
+        element(0x0002, CTImageStorage.encode())
+        + element(0x0100, struct.pack("<H", field))
+        + element(0x0110, struct.pack("<H", 7))
+        + element(0x0800, struct.pack("<H", 1))
+    )
+    context = next(cx for cx in association.accepted_contexts if cx.abstract_syntax == CTImageStorage)
+    association._reactor_checkpoint.clear()
+    received: list[bytes] = []
+    arrived = threading.Event()
+
+    def take(primitive: P_DATA) -> None:
+        received.extend(value for _, value in primitive.presentation_data_value_list)
+        arrived.set()
+
+    association.dimse.receive_primitive, before = take, association.dimse.receive_primitive
+    try:
+        for control, value in ((3, element(0, struct.pack("<L", len(body))) + body), (2, bytes(8))):
+            primitive = P_DATA()
+            primitive.presentation_data_value_list.append((context.context_id, bytes([control]) + value))
+            association.dul.send_pdu(primitive)
+        assert arrived.wait(10)
+    finally:
+        association.dimse.receive_primitive = before
+        association._reactor_checkpoint.set()
+    command = decode(BytesIO(received[0][1:]), True, True)
+    return {"field": command.CommandField, "status": command.Status, "to": command.MessageIDBeingRespondedTo}
