@@ -163,6 +163,8 @@ def add_change(
 ) -> Volume:
     """``volume`` plus the change that ``predict`` gives on the model's grid.
 
+    The model's grid is regular and stands straight on the slices, also where the source's does not (`Volume.offsets`).
+
     ``predict(unit, to_model)`` gets the body's box on the model's grid in window units ``(1, 1, D, H, W)``, and a function that brings any
     other HU array on the source's grid there too; it returns the change in window units, same shape.
     """
@@ -172,13 +174,14 @@ def add_change(
         turned, undo = canonical(volume)
         box = body_box(turned.hu, turned.spacing_mm, padding=turned.padding)
         source = turned.hu[box]
+        offsets = None if turned.offsets is None else turned.offsets.cropped(box)
     with clock.measure("resample"):
-        model_hu, grid = to_spacing(source, turned.spacing_mm, metadata.spacing_mm)
+        model_hu, grid = to_spacing(source, turned.spacing_mm, metadata.spacing_mm, offsets=offsets)
         unit = window_to_unit(torch.from_numpy(model_hu), window_hu=window)[None, None]
 
     def to_model(hu: np.ndarray) -> torch.Tensor:
         other, _ = canonical(volume.with_hu(hu))
-        there, _ = to_spacing(other.hu[box], turned.spacing_mm, metadata.spacing_mm)
+        there, _ = to_spacing(other.hu[box], turned.spacing_mm, metadata.spacing_mm, offsets=offsets)
         return window_to_unit(torch.from_numpy(there), window_hu=window)[None, None]
 
     change = predict(unit, to_model)

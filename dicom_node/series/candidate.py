@@ -74,10 +74,10 @@ class Candidate:
         Raises
         ------
         GeometryError
-            They form no regular stack; the rule `dicom_node.series.rules.regular_stack` refuses such a series, so that
+            They form no stack that the route takes; the rule `dicom_node.series.rules.regular_stack` refuses such a series, so that
             those behind it need not mind.
         """
-        return series_geometry(self.slice_headers)
+        return series_geometry(self.slice_headers, handling=self.route.stack_handling)
 
     @property
     def ordered_paths(self) -> tuple[Path, ...]:

@@ -127,6 +127,7 @@ class TranslateStep:
             Translate(
                 paths=tuple(str(row.path) for row in rows),
                 sop_instance_uids=tuple(row.sop_instance_uid for row in rows),
+                handling=route.stack_handling,
                 folder=str(folder),
                 phase=job.phase,
                 model=job.model,

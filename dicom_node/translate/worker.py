@@ -118,7 +118,7 @@ class Worker:
         translator = self._model(request)
         seconds["load"], started = time.perf_counter() - started, time.perf_counter()
         self._send(Progress(stage="read", fraction=0.0))
-        volume = read_volume([Path(path) for path in request.paths])
+        volume = read_volume([Path(path) for path in request.paths], handling=request.handling)
         slices = tuple(one.sop_instance_uid or "" for one in volume.slices)
         if request.sop_instance_uids and (problem := slices_differ(request.sop_instance_uids, slices)):
             return Failed(problem=problem, disposition=Disposition.FAIL)

@@ -11,6 +11,7 @@ from pydicom import Dataset
 
 from s2ldm_core.errors import VolumeError
 from s2ldm_core.geometry import SeriesGeometry, series_geometry
+from s2ldm_core.handling import REGULAR_ONLY, StackHandling
 from s2ldm_core.io.duplicates import same_image
 from s2ldm_core.io.header import sop_class_uid, sop_instance_uid, text
 from s2ldm_core.io.hounsfield import hu_rescale
@@ -31,7 +32,9 @@ _MAX_VOXELS = 2**30
 _LISTED = 5
 
 
-def read_dicom(source: Path | Sequence[Path], *, series_uid: str | None = None) -> Volume:
+def read_dicom(
+    source: Path | Sequence[Path], *, series_uid: str | None = None, handling: StackHandling = REGULAR_ONLY
+) -> Volume:
     """Read one CT series.
 
     Files are grouped by Series Instance UID (files without one make one group) and ordered by position along the slice
@@ -45,6 +48,8 @@ def read_dicom(source: Path | Sequence[Path], *, series_uid: str | None = None) 
         A folder, searched with its subfolders (symbolic links that lead out of it are not followed), or files.
     series_uid
         Which series to read; needed only when there are several.
+    handling
+        Whether a tilted or uneven stack is refused; where it is not, ``offsets`` says where its slices lie.
 
     Returns
     -------
@@ -58,14 +63,14 @@ def read_dicom(source: Path | Sequence[Path], *, series_uid: str | None = None) 
         ``no_ct_files``, ``not_dicom``, ``file_unreadable``, ``several_series``, ``series_not_found``, ``not_hu``,
         ``volume_too_large``, ``unsupported_compression``, ``pixels_unreadable``, ``conflicting_instances``.
     GeometryError
-        When the slices do not form a regular stack; see `s2ldm_core.geometry.series_geometry`.
+        When the slices do not form a stack that is read; see `s2ldm_core.geometry.series_geometry`.
     """
     folder = source if isinstance(source, Path) else None
     paths = files_below(folder) if folder else list(source) if isinstance(source, Sequence) else []
     series, others = _series_in(paths, skip_foreign=folder is not None)
     members = choose_series(series, series_uid, len(paths), others)
     headers = [header for _, header in members]
-    geometry = series_geometry(headers)
+    geometry = series_geometry(headers, handling=handling)
     for header in headers:
         hu_rescale(header)
     return _assemble([members[index] for index in geometry.order], geometry)
@@ -207,6 +212,7 @@ def _assemble(members: Sequence[_Member], geometry: SeriesGeometry) -> Volume:
         slices=tuple(records),
         frame_of_reference_uid=geometry.frame_of_reference_uid,
         padding=padding,
+        offsets=geometry.offsets,
     )
 
 
