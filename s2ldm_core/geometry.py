@@ -71,6 +71,12 @@ class SeriesGeometry:
         """``(D, H, W)`` of the volume these slices make."""
         return len(self.order), self.rows, self.columns
 
+    @property
+    def axial(self) -> bool:
+        """Whether the slices lie rather across the patient than along."""
+        normal = np.abs(self.affine[:3, 2])
+        return bool(normal.argmax() == 2)
+
 
 def series_geometry(headers: Sequence[Any], *, handling: StackHandling = REGULAR_ONLY) -> SeriesGeometry:
     """Check that headers of one series form a stack, and say where it lies.

@@ -15,6 +15,8 @@ Each axis is one matrix product with a banded matrix. When an axis is reduced, i
 reduction, which averages instead of aliasing. Rows are corrected so that constants and linear ramps pass unchanged.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -64,6 +66,18 @@ class GridMap:
             self.source_shape[axis], self.source_spacing_mm[axis], self.shape[axis], self.spacing_mm[axis]
         )
         return index + (shift_mm - self.centre_mm[axis]) / self.spacing_mm[axis]
+
+    def part(self, start: int, stop: int) -> GridMap:
+        """The same new grid, with only slices ``start`` to ``stop`` of the source: for `from_spacing` piece by piece."""
+        _, height, width = self.source_shape
+        shift_mm = ((start + stop) - self.source_shape[0]) / 2 * self.source_spacing_mm[0]
+        box = slice(start, stop), slice(None), slice(None)
+        return replace(
+            self,
+            source_shape=(stop - start, height, width),
+            offsets=None if self.offsets is None else self.offsets.cropped(box),
+            centre_mm=(self.centre_mm[0] - shift_mm, *self.centre_mm[1:]),
+        )
 
     def affine(self, source_affine: np.ndarray) -> np.ndarray:
         """``(4, 4)`` affine of the new grid in the coordinates of the source's (see `Volume.affine`)."""

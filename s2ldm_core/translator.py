@@ -25,6 +25,9 @@ from s2ldm_core.volume import Volume, canonical
 
 _CUDA = re.compile(r"cuda(:\d{1,2})?")
 
+# The change comes back to the source's grid in pieces of so many voxels: a long series takes gigabytes as it is.
+_SLAB_VOXELS = 2**24
+
 Progress = Callable[[str, float], None]
 Resampler = Callable[[np.ndarray], torch.Tensor]
 
@@ -195,7 +198,11 @@ def add_change(
                 "Check the source series for damaged slices; if it is sound, report the model package.",
             )
         result = turned.hu.copy()
-        result[box] += from_spacing(change_hu.numpy(), grid, method="linear") * gate(source, window_hu=window)
+        changed = result[box]
+        for start in range(0, len(source), slab := max(1, _SLAB_VOXELS // source[0].size)):
+            part = slice(start, min(start + slab, len(source)))
+            back = from_spacing(change_hu.numpy(), grid.part(part.start, part.stop), method="linear")
+            changed[part] += back * gate(source[part], window_hu=window)
         return volume.with_hu(np.ascontiguousarray(undo.array(result)))
 
 

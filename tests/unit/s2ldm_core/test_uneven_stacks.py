@@ -4,6 +4,7 @@ Known truth throughout: values that are linear in patient coordinates, and a pha
 beside the same voxels stacked otherwise.
 """
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -70,7 +71,9 @@ def test_values_linear_in_the_patient_pass_to_a_straight_grid_and_back(along: An
 
     straight, _ = resample(turned, (1.7, 1.1, 0.9))
     hu, grid = to_spacing(turned.hu, turned.spacing_mm, (1.7, 1.1, 0.9), offsets=turned.offsets)
-    back = undo.array(from_spacing(hu, grid, method="linear"))
+    halves = (0, turned.shape[0] // 2, turned.shape[0])
+    parts = [from_spacing(hu, grid.part(*one), method="linear") for one in pairwise(halves)]
+    back = undo.array(np.concatenate(parts))
 
     assert straight.offsets is None
     index = np.stack(np.meshgrid(*map(np.arange, straight.shape[::-1]), indexing="ij"), axis=-1).transpose(2, 1, 0, 3)
