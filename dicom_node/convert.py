@@ -138,6 +138,7 @@ def translate_path(
         ),
         folder=target,
         padding=result.volume.padding,
+        frames=[one.frame for one in volume.slices],
         progress=lambda fraction: report("write", fraction),
     )
     return Conversion(
@@ -152,7 +153,7 @@ def _selected_volume(path: Path, *, route: Route, min_slices: int, series_uid: s
     from s2ldm_core.io import read_volume
 
     slices = select_slices(path, route=route, min_slices=min_slices, series_uid=series_uid)
-    volume = read_volume(slices, handling=route.stack_handling)
+    volume = read_volume(list(dict.fromkeys(slices)), handling=route.stack_handling)
     if problem := slices_differ([str(path) for path in slices], [str(one.path) for one in volume.slices]):
         raise TranslateError(problem.code, problem.sentence, problem.remedy)
     return volume

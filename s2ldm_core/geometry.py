@@ -28,8 +28,8 @@ GEOMETRY_KEYWORDS: tuple[str, ...] = (
     "NumberOfFrames",
 )
 
-# Enhanced CT and Legacy Converted Enhanced CT keep each frame's geometry in functional groups (PS3.3 A.38, A.70).
-_ENHANCED_CT = frozenset({"1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"})
+#: Enhanced CT and Legacy Converted Enhanced CT keep each frame's geometry in functional groups (PS3.3 A.38, A.70).
+MULTI_FRAME_CT = frozenset({"1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"})
 # Cosines are written with as few as four digits; 1e-3 rad moves a voxel at the edge of a 500 mm field by 0.25 mm.
 _COSINE_TOLERANCE = 1e-3
 
@@ -162,13 +162,16 @@ def positions_along_normal(headers: Sequence[Any]) -> np.ndarray:
 def _refuse_multi_frame(headers: Sequence[Any]) -> None:
     count = sum(
         str(getattr(header, "NumberOfFrames", None) or "1").strip() not in ("0", "1")
-        or str(getattr(header, "SOPClassUID", "")) in _ENHANCED_CT
+        or (
+            str(getattr(header, "SOPClassUID", "")) in MULTI_FRAME_CT
+            and not getattr(header, "ReferencedFrameNumber", None)  # one of its frames, as a header of its own
+        )
         for header in headers
     )
     if count:
         raise GeometryError(
             "multi_frame",
-            f"{count} of {len(headers)} objects are multi-frame images; only single-frame images are read.",
+            f"{count} of {len(headers)} objects are multi-frame images that do not say where each of their frames lies.",
             "Have the sender convert enhanced multi-frame CT to single-frame CT.",
         )
 

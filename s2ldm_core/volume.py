@@ -20,6 +20,8 @@ class SliceRecord:
     position_mm: tuple[float, float, float]
     path: Path | None = None
     instance_number: int | None = None
+    #: Which frame of a multi-frame instance, from 1; None for a single-frame one.
+    frame: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
