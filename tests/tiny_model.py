@@ -67,7 +67,9 @@ def add_series(catalog: Catalog, paths: Sequence[Path], *, route: str) -> None:
     catalog.add_instances(batch)
 
 
-def queue_job(catalog: Catalog, paths: Sequence[Path], *, route: str, phase: str, model: str) -> int:
+def queue_job(
+    catalog: Catalog, paths: Sequence[Path], *, route: str, phase: str, model: str, set_aside: Sequence[str] = ()
+) -> int:
     """A job of these files that waits for translation; returns its ID."""
     add_series(catalog, paths, route=route)
     (series,) = catalog.list_series(state="receiving")
@@ -75,13 +77,16 @@ def queue_job(catalog: Catalog, paths: Sequence[Path], *, route: str, phase: str
         series.key, signal="released", phase=phase, model=model, seen_at=series.last_received_at
     )
     assert job_id is not None
-    assert catalog.accept_job(catalog.get_job(job_id), details={})
+    assert catalog.accept_job(catalog.get_job(job_id), details={}, set_aside=set_aside)
     return job_id
 
 
-def translated_job(catalog: Catalog, paths: Sequence[Path], hu: np.ndarray, *, route: str, folder: Path) -> int:
-    """A job whose translation has just ended with ``hu``; returns its ID."""
-    job_id = queue_job(catalog, paths, route=route, phase="arterial", model="tiny")
+def translated_job(
+    catalog: Catalog, paths: Sequence[Path], hu: np.ndarray, *, route: str, folder: Path, set_aside: Sequence[Path] = ()
+) -> int:
+    """A job whose translation has just ended with ``hu``; returns its ID. ``set_aside``: received beside the slices."""
+    aside = [str(dcmread(path, stop_before_pixels=True).SOPInstanceUID) for path in set_aside]
+    job_id = queue_job(catalog, [*paths, *set_aside], route=route, phase="arterial", model="tiny", set_aside=aside)
     claimed = catalog.claim_job(JobState.QUEUED, JobState.TRANSLATING, "test")
     assert claimed is not None
     assert claimed.id == job_id

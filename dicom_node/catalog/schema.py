@@ -176,6 +176,8 @@ jobs = Table(
     Column("failed_in", String(16)),
     Column("result_path", PathText),
     Column("derived_series_instance_uid", _UID),
+    # The job of the same series on the same route that stands in this one's place.
+    Column("superseded_by", Integer),
     Column("details", JSONText, nullable=False, default=dict),
     # The same content on the same route with the same model is the same job, whoever sends it again.
     UniqueConstraint("series_id", "content_digest", "model_identity", name="uq_jobs_identity"),
@@ -201,6 +203,8 @@ derived_instances = Table(
     Column("sop_class_uid", _UID, nullable=False),
     Column("path", PathText),
     Column("ordinal", Integer, nullable=False),
+    # Of a rejection note: the job whose derived series it rejects; of an image null.
+    Column("rejects_job", Integer),
 )
 
 deliveries = Table(

@@ -18,19 +18,9 @@ from dicom_node.catalog.schema import (
     jobs,
     series,
 )
+from dicom_node.catalog.superseding import overtake
 from dicom_node.states import DeliveryState, JobState, SeriesState
 from s2ldm_core.problem import Problem
-
-#: Jobs that late slices can still overtake: nothing of them has left the node.
-_SUPERSEDABLE = (
-    JobState.SELECTING,
-    JobState.QUEUED,
-    JobState.TRANSLATING,
-    JobState.TRANSLATED,
-    JobState.DERIVING,
-    JobState.FAILED,
-)
-
 
 #: Outcomes of an association whose sender may not have been through.
 _BROKEN_OFF = ("aborted", "lost")
@@ -163,7 +153,7 @@ class SeriesTable(Database):
                 created_at=now,
                 updated_at=now,
             )
-            self._supersede(connection, earlier, job_id, now)
+            overtake(connection, earlier, job_id, now)
             return job_id
 
     def list_series(self, *, state: str | None = None, limit: int = 100, offset: int = 0) -> list[SeriesRow]:
@@ -195,7 +185,7 @@ class SeriesTable(Database):
         """Note with a job that its series has come again, and deliver it once more if that is wanted."""
         details = {**job["details"], "sent_again": int(job["details"].get("sent_again", 0)) + 1}
         connection.execute(update(jobs).where(jobs.c.id == job["id"]).values(details=details, updated_at=now))
-        if not redeliver or job["state"] != JobState.DONE:
+        if not redeliver or job["state"] != JobState.DONE or job["superseded_by"] is not None:
             return
         mine = deliveries.c.job_id == job["id"]
         held = select(derived_instances.c.job_id).where(
@@ -222,17 +212,6 @@ class SeriesTable(Database):
             .values(
                 state=JobState.SELECTING if gone else JobState.DELIVERING, attempts=0, finished_at=None, **unclaimed()
             )
-        )
-
-    def _supersede(self, connection: Connection, earlier: Any, job_id: int, now: datetime) -> None:
-        overtaken = [job["id"] for job in earlier if job["state"] in _SUPERSEDABLE]
-        if not overtaken:
-            return
-        reason = Problem("superseded", f"More instances arrived, or the model changed: job {job_id} replaces this one.")
-        connection.execute(
-            update(jobs)
-            .where(jobs.c.id.in_(overtaken))
-            .values(state=JobState.CANCELLED, updated_at=now, finished_at=now, **unclaimed(), **reason_values(reason))
         )
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +81,7 @@ def write_derived_series(
     )
     padding_values = [value for value in map(source_padding_hu, headers) if value is not None]
     kinds = {tuple(attributes.image_type(header)) for header in headers}
+    info = replace(info, replaces=tuple(uid for uid in info.replaces if uid != series_uid))
     series = SyntheticSeries(
         headers=headers,
         hu=hu,
