@@ -150,6 +150,18 @@ instances = Table(
     Index("ix_instances_association", "association_id"),
 )
 
+# Other content that came under a SOP Instance UID of the series, and was not taken.
+conflicts = Table(
+    "conflicts",
+    metadata,
+    Column("series_id", ForeignKey("series.id", ondelete="CASCADE"), primary_key=True),
+    Column("sop_instance_uid", _UID, primary_key=True),
+    Column("digest", String(64), primary_key=True),
+    # Since the series was last complete: whether it came, and whether the content that is held came again.
+    Column("fresh", Boolean, nullable=False),
+    Column("confirmed", Boolean, nullable=False),
+)
+
 jobs = Table(
     "jobs",
     metadata,

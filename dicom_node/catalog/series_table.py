@@ -4,12 +4,13 @@ import hashlib
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, insert, select, update
+from sqlalchemy import Connection, Select, delete, func, insert, select, update
 
 from dicom_node.catalog.database import Database, insert_row, reason_values, unclaimed
 from dicom_node.catalog.rows import Evidence, InstanceRow, SeriesRow
 from dicom_node.catalog.schema import (
     associations,
+    conflicts,
     deliveries,
     delivery_instances,
     derived_instances,
@@ -136,6 +137,9 @@ class SeriesTable(Database):
                     **reason_values(reason),
                 )
             )
+            settled = bool(row["conflict_count"]) and _settle_conflicts(connection, series_key) == 0
+            if same and settled and same[-1]["reason_code"] == "conflicting_instances":
+                _examine_again(connection, same[-1]["id"], now)
             if same:
                 self._note_sent_again(connection, same[-1], now, redeliver=resend == "redeliver")
             if same or ignored or not content:
@@ -171,7 +175,7 @@ class SeriesTable(Database):
             return {state: number for state, number in rows}  # noqa: C416 (rows are not plain tuples)
 
     def conflict_count(self, series_key: int) -> int:
-        """How often an instance came for the series under a SOP Instance UID that it holds with other content."""
+        """How many other images came under SOP Instance UIDs of the series, since it came without them."""
         with self.read() as connection:
             return connection.scalar(select(series.c.conflict_count).where(series.c.id == series_key)) or 0
 
@@ -213,6 +217,29 @@ class SeriesTable(Database):
                 state=JobState.SELECTING if gone else JobState.DELIVERING, attempts=0, finished_at=None, **unclaimed()
             )
         )
+
+
+def _settle_conflicts(connection: Connection, series_key: int) -> int:
+    """Forget conflicts that the sender has settled; returns how many are left.
+
+    One is settled when the series has come again with the content that is held, and without the other: within one
+    sending, both contents in either order are two images, of which one would be lost.
+    """
+    mine = conflicts.c.series_id == series_key
+    connection.execute(delete(conflicts).where(mine, conflicts.c.confirmed, ~conflicts.c.fresh))
+    connection.execute(update(conflicts).where(mine).values(fresh=False, confirmed=False))
+    left = connection.scalar(select(func.count()).select_from(conflicts).where(mine)) or 0
+    connection.execute(update(series).where(series.c.id == series_key).values(conflict_count=left))
+    return left
+
+
+def _examine_again(connection: Connection, job_id: int, now: datetime) -> None:
+    """A job that was refused for what is settled now is selected anew."""
+    connection.execute(
+        update(jobs)
+        .where(jobs.c.id == job_id, jobs.c.state == JobState.REFUSED)
+        .values(state=JobState.SELECTING, attempts=0, finished_at=None, updated_at=now, **reason_values(None))
+    )
 
 
 def _open_job(connection: Connection, members: list[int], **values: Any) -> int:

@@ -12,7 +12,7 @@ from pydicom import Dataset
 from s2ldm_core.errors import VolumeError
 from s2ldm_core.geometry import SeriesGeometry, series_geometry
 from s2ldm_core.io.duplicates import same_image
-from s2ldm_core.io.header import sop_class_uid, sop_instance_uid, text
+from s2ldm_core.io.header import image_name, sop_class_uid, sop_instance_uid, text
 from s2ldm_core.io.hounsfield import hu_rescale
 from s2ldm_core.io.pixels import read_slice
 from s2ldm_core.io.series import Kept, group_by_series
@@ -187,7 +187,8 @@ def _assemble(members: Sequence[_Member], geometry: SeriesGeometry) -> Volume:
         plane, plane_padding = read_slice(path)
         if plane.shape != shape[1:]:
             raise VolumeError(
-                "pixels_unreadable", f"The pixels of {path.name} have shape {plane.shape}, its header says {shape[1:]}."
+                "pixels_unreadable",
+                f"The pixels of {image_name(path)} have shape {plane.shape}, its header says {shape[1:]}.",
             )
         hu[index] = plane
         if plane_padding is not None:
