@@ -13,7 +13,9 @@ from dicom_node.translation import TranslationRecord
 from s2ldm_core.translation import Translation
 
 
-def write_tiny_package(folder: Path, *, min_slices: int = 2) -> Path:
+def write_tiny_package(
+    folder: Path, *, min_slices: int = 2, spacing_mm: tuple[float, float, float] = (3.0, 1.5, 1.5)
+) -> Path:
     """A residual U-Net of a few thousand weights, saved as a package; returns ``folder``."""
     from s2ldm_core.package import save_package
     from s2ldm_core.systems import build_system
@@ -34,7 +36,7 @@ def write_tiny_package(folder: Path, *, min_slices: int = 2) -> Path:
             "name": "tiny",
             "version": "0.0.1",
             "window_hu": (-200.0, 500.0),
-            "spacing_mm": (3.0, 1.5, 1.5),
+            "spacing_mm": spacing_mm,
             "min_slices": min_slices,
             "intended_use": "tests",
             "training_data": {"source": "nothing"},

@@ -58,6 +58,7 @@ def read_header(path: Path, *, keywords: Iterable[str] = HEADER_KEYWORDS) -> Dat
             return None
         dataset = dcmread(path, force=bare, stop_before_pixels=True, specific_tags=tags)
         _parse(dataset)
+        _parse(getattr(dataset, "file_meta", None) or Dataset())
         return dataset
     except (OSError, *PARSE_ERRORS) as error:
         raise VolumeError(

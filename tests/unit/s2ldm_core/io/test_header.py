@@ -8,7 +8,7 @@ import pytest
 from pydicom import dcmread
 
 from s2ldm_core.errors import VolumeError
-from s2ldm_core.io.header import image_name
+from s2ldm_core.io.header import image_name, read_header
 from s2ldm_core.io.pixels import read_slice
 
 Writer = Callable[..., list[Path]]
@@ -48,3 +48,15 @@ def test_pixels_that_cannot_be_decoded_name_the_image_and_no_file(path: Path) ->
     assert caught.value.code == "pixels_unreadable"
     assert f"Instance Number 2, SOP Instance UID {image.SOPInstanceUID}" in caught.value.sentence
     assert path.name not in caught.value.sentence
+
+
+def test_damaged_file_meta_information_is_unreadable_and_no_fault(path: Path) -> None:
+    """A VR that nobody knows in (0002,0002) came out as a fault where the UID was asked for."""
+    content = path.read_bytes()
+    at = content.index(b"\x02\x00\x02\x00UI") + 4
+    path.write_bytes(content[:at] + b"\x55\xeb" + content[at + 2 :])
+
+    with pytest.raises(VolumeError) as caught:
+        read_header(path)
+
+    assert caught.value.code == "file_unreadable"
