@@ -7,9 +7,10 @@ from dicom_node.catalog.job_control import JobControl
 from dicom_node.catalog.quarantine import Quarantine
 from dicom_node.catalog.retention import Retention
 from dicom_node.catalog.series_table import SeriesTable
+from dicom_node.catalog.superseding import Superseding
 
 
-class Catalog(Intake, Quarantine, SeriesTable, JobControl, DerivedTable, DeliveryTable, Retention):
+class Catalog(Intake, Quarantine, SeriesTable, JobControl, DerivedTable, Superseding, DeliveryTable, Retention):
     """Everything the node must remember, in one database.
 
     >>> with Catalog(data_dir / "catalog.sqlite") as catalog:

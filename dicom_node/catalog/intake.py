@@ -4,17 +4,17 @@ from collections.abc import Sequence
 from datetime import datetime
 from functools import cached_property
 
-from sqlalchemy import Dialect, and_, bindparam, insert, select, update
+from sqlalchemy import Dialect, and_, bindparam, delete, insert, select, update
 from sqlalchemy.engine.interfaces import DBAPICursor
 
 from dicom_node.catalog.database import Database
 from dicom_node.catalog.prepared import Prepared
 from dicom_node.catalog.rows import AssociationRow, NewInstance
-from dicom_node.catalog.schema import associations, instances, series
+from dicom_node.catalog.schema import associations, conflicts, instances, series
 from dicom_node.states import Outcome, SeriesState
 
 _FIND = (
-    select(series.c.id, instances.c.digest, instances.c.path.is_not(None))
+    select(series.c.id, instances.c.digest, instances.c.path.is_not(None), series.c.conflict_count)
     .select_from(
         series.outerjoin(
             instances,
@@ -30,6 +30,16 @@ _RESTORE_INSTANCE = (
     update(instances)
     .where(instances.c.series_id == bindparam("b_series"), instances.c.sop_instance_uid == bindparam("b_sop"))
     .values(path=bindparam("path"), received_at=bindparam("at"))
+)
+_FORGET_CONFLICT = delete(conflicts).where(
+    conflicts.c.series_id == bindparam("b_series"),
+    conflicts.c.sop_instance_uid == bindparam("b_sop"),
+    conflicts.c.digest == bindparam("b_digest"),
+)
+_CONFIRM = (
+    update(conflicts)
+    .where(conflicts.c.series_id == bindparam("b_series"), conflicts.c.sop_instance_uid == bindparam("b_sop"))
+    .values(confirmed=bindparam("yes"))
 )
 # Reopened: late slices must be looked at again, and so must a series sent again after a change of model. If nothing has
 # changed, completion finds the job that there is.
@@ -69,6 +79,9 @@ class _Statements:
         self.add_instances = Prepared(insert(instances), dialect, columns=_NEW_INSTANCE)
         self.restore_instance = Prepared(_RESTORE_INSTANCE, dialect)
         self.touch_series = Prepared(_TOUCH_SERIES, dialect)
+        self.forget_conflict = Prepared(_FORGET_CONFLICT, dialect)
+        self.add_conflict = Prepared(insert(conflicts), dialect, columns=[column.name for column in conflicts.c])
+        self.confirm = Prepared(_CONFIRM, dialect)
 
 
 class Intake(Database):
@@ -132,18 +145,19 @@ class Intake(Database):
             return []
         statements = self._statements
         with self.write_bare() as cursor:
-            keys: dict[tuple[str, str], int] = {}
+            keys: dict[tuple[str, str], tuple[int, bool]] = {}
             held: dict[tuple[int, str], tuple[str | None, bool]] = {}
-            outcomes, rows, restored = [], [], []
+            outcomes, rows, restored, refused, confirmed = [], [], [], [], []
             touched: dict[int, tuple[int, int, datetime]] = {}
             for instance in batch:
                 at = instance.received_at or self.now()
-                key, digest, present = _find(statements, cursor, instance, at, keys=keys, held=held)
+                key, digest, present, disputed = _find(statements, cursor, instance, at, keys=keys, held=held)
                 if digest is None:
                     outcome = Outcome.NEW
                     rows.append(_instance_values(instance, key, at))
                 elif digest != instance.digest:
                     outcome = Outcome.CONFLICT
+                    refused.append({"b_series": key, "b_sop": instance.sop_instance_uid, "b_digest": instance.digest})
                 elif not present:  # retention has removed the file: take it back
                     outcome = Outcome.NEW
                     restored.append(
@@ -151,6 +165,8 @@ class Intake(Database):
                     )
                 else:
                     outcome = Outcome.SAME
+                if disputed and digest == instance.digest:
+                    confirmed.append({"b_series": key, "b_sop": instance.sop_instance_uid, "yes": True})
                 if outcome is Outcome.NEW:
                     held[key, instance.sop_instance_uid] = (instance.digest, True)
                 new, conflicts, _ = touched.get(key, (0, 0, at))
@@ -159,6 +175,9 @@ class Intake(Database):
                 outcomes.append(outcome)
             statements.add_instances.execute_many(cursor, rows)
             statements.restore_instance.execute_many(cursor, restored)
+            statements.forget_conflict.execute_many(cursor, refused)
+            statements.add_conflict.execute_many(cursor, [_conflict_values(one) for one in _distinct(refused)])
+            statements.confirm.execute_many(cursor, confirmed)
             statements.touch_series.execute_many(
                 cursor,
                 [
@@ -175,9 +194,9 @@ def _find(
     instance: NewInstance,
     at: datetime,
     *,
-    keys: dict[tuple[str, str], int],
+    keys: dict[tuple[str, str], tuple[int, bool]],
     held: dict[tuple[int, str], tuple[str | None, bool]],
-) -> tuple[int, str | None, bool]:
+) -> tuple[int, str | None, bool, bool]:
     """The number of the instance's series, which is made if need be, and what is held of the instance itself.
 
     ``keys`` and ``held`` are what this batch has met already.
@@ -185,12 +204,13 @@ def _find(
     Returns
     -------
     tuple
-        Number, digest (None: the instance is new) and whether its file is there.
+        Number, digest (None: the instance is new), whether its file is there, and whether other content has come under
+        a SOP Instance UID of the series before.
     """
     pair = (instance.series_instance_uid, instance.route)
-    key = keys.get(pair)
-    if key is not None and (key, instance.sop_instance_uid) in held:
-        return (key, *held[key, instance.sop_instance_uid])
+    if pair in keys and (keys[pair][0], instance.sop_instance_uid) in held:
+        key, disputed = keys[pair]
+        return (key, *held[key, instance.sop_instance_uid], disputed)
     wanted = {
         "series_instance_uid": instance.series_instance_uid,
         "called_ae": instance.route,
@@ -202,9 +222,23 @@ def _find(
         statements.add_series.execute(cursor, _series_values(instance, at))
         statements.find.execute(cursor, wanted)
         rows = cursor.fetchall()
-    ((key, digest, present),) = rows
-    keys[pair] = key
-    return key, digest, bool(present)
+    ((key, digest, present, disputes),) = rows
+    keys[pair] = key, bool(disputes)
+    return key, digest, bool(present), bool(disputes)
+
+
+def _distinct(rows: Sequence[dict[str, object]]) -> list[dict[str, object]]:
+    return [dict(one) for one in {tuple(row.items()): None for row in rows}]
+
+
+def _conflict_values(row: dict[str, object]) -> dict[str, object]:
+    return {
+        "series_id": row["b_series"],
+        "sop_instance_uid": row["b_sop"],
+        "digest": row["b_digest"],
+        "fresh": True,
+        "confirmed": False,
+    }
 
 
 def _series_values(instance: NewInstance, at: datetime) -> dict[str, object]:

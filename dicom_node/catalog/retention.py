@@ -62,13 +62,14 @@ class Retention(Database):
             connection.execute(update(instances).where(instances.c.id.in_(keys)).values(path=None))
 
     def expired_derived(self, before: datetime, *, limit: int = _BATCH) -> list[int]:
-        """Jobs done before ``before`` whose derived files are still there."""
+        """Jobs done or cancelled before ``before`` whose derived files are still there."""
         held = exists(
             select(derived_instances.c.job_id).where(
                 derived_instances.c.job_id == jobs.c.id, derived_instances.c.path.is_not(None)
             )
         )
-        query = select(jobs.c.id).where(jobs.c.state == JobState.DONE, jobs.c.finished_at <= before, held).limit(limit)
+        ended = jobs.c.state.in_((JobState.DONE, JobState.CANCELLED))  # a cancelled one, retried, begins anew
+        query = select(jobs.c.id).where(ended, jobs.c.finished_at <= before, held).limit(limit)
         with self.read() as connection:
             return list(connection.scalars(query))
 

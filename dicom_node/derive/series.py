@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +85,7 @@ def write_derived_series(
     series_uid = uids.series_instance_uid(zip(map(slice_uid, headers), source_digests, strict=True), info=info)
     padding_values = [value for value in map(source_padding_hu, headers) if value is not None]
     kinds = {tuple(attributes.image_type(header)) for header in headers}
+    info = replace(info, replaces=tuple(uid for uid in info.replaces if uid != series_uid))
     series = SyntheticSeries(
         headers=headers,
         hu=hu,

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from dicom_node import __version__
 from dicom_node.catalog import Catalog, InstanceRow, JobRow, JobState, Lease
 from dicom_node.config import Route, Settings
 from dicom_node.derive.info import DerivationInfo
+from dicom_node.derive.rejection import write_rejections
 from dicom_node.derive.series import DerivedSeries, write_derived_series
 from dicom_node.errors import DeriveError
 from dicom_node.privacy import place_of
@@ -66,21 +68,27 @@ class DeriveStep:
         record, hu, padding = TranslationRecord.load(job.result_path)
         sources = self._sources(job, record)
         folder = self._settings.derived_dir / job.claim_name
+        earlier = self._catalog.earlier_series(job.id)
+        info = derivation_info(record, route, job=job, created_at=self._now())
+        info = replace(info, replaces=tuple(one.series_instance_uid for one in earlier))
         try:
             series = write_derived_series(
                 [path for path, _ in sources],
                 hu,
-                info=derivation_info(record, route, job=job, created_at=self._now()),
+                info=info,
                 folder=folder,
                 padding=padding,
                 source_digests=[row.digest for _, row in sources],
                 frames=record.frames or None,
                 progress=lambda _: lease.beat(),
             )
+            # The same images made again, as after a dose report that came late, are no others to be rejected.
+            others = [one for one in earlier if one.series_instance_uid != series.series_instance_uid]
+            notes = write_rejections(sources[0][0], others, by=series.series_instance_uid, info=info, folder=folder)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        self._finish(job, route, series, folder=folder)
+        self._finish(job, route, replace(series, instances=(*series.instances, *notes)), folder=folder)
 
     def _sources(self, job: JobRow, record: TranslationRecord) -> list[tuple[Path, InstanceRow]]:
         """File and row of every slice, in the order of the volume; they are the job's, no more and no fewer."""
@@ -103,6 +111,7 @@ class DeriveStep:
             series_instance_uid=series.series_instance_uid,
             instances=series.instances,
             destinations=route.destinations,
+            reachable=self._settings.destinations,
         )
         if not kept:  # cancelled meanwhile, or another node has it
             shutil.rmtree(folder, ignore_errors=True)

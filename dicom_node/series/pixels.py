@@ -10,6 +10,7 @@ import numpy as np
 from dicom_node.series.enhancement import GRID_MM
 from s2ldm_core.errors import VolumeError
 from s2ldm_core.geometry import SeriesGeometry
+from s2ldm_core.io.header import image_name
 from s2ldm_core.io.pixels import read_slices
 
 #: So many slices at most, evenly spread: enough to see vessels, few enough to look at in a second or two.
@@ -71,11 +72,11 @@ def read_pixels(slices: Sequence[tuple[Path, int | None]], geometry: SeriesGeome
     stride = 1 if geometry.rows * geometry.columns <= _SMALL else _STRIDE
     stride = max(stride, math.ceil(math.sqrt(math.prod(geometry.shape) / _MOST_SAMPLES)))
     samples, coarse, regions = [], [], []
-    for index, (hu, padding) in enumerate(read_slices(slices)):
+    for index, ((path, _), (hu, padding)) in enumerate(zip(slices, read_slices(slices), strict=True)):
         if hu.shape != geometry.shape[1:]:
             raise VolumeError(
                 "pixels_unreadable",
-                f"The pixels of slice {index + 1} have shape {hu.shape}, its header says {geometry.shape[1:]}.",
+                f"The pixels of {image_name(path)} have shape {hu.shape}, its header says {geometry.shape[1:]}.",
                 "The file is damaged: send it again.",
             )
         if index % every == 0:

@@ -14,7 +14,7 @@ from s2ldm_core.geometry import MULTI_FRAME_CT, SeriesGeometry, series_geometry
 from s2ldm_core.handling import REGULAR_ONLY, StackHandling
 from s2ldm_core.io.duplicates import same_image
 from s2ldm_core.io.frames import frame_headers, frame_number
-from s2ldm_core.io.header import sop_class_uid, sop_instance_uid, text
+from s2ldm_core.io.header import image_name, sop_class_uid, sop_instance_uid, text
 from s2ldm_core.io.hounsfield import hu_rescale
 from s2ldm_core.io.pixels import read_slices
 from s2ldm_core.io.series import Kept, group_by_series
@@ -195,7 +195,8 @@ def _assemble(members: Sequence[_Member], geometry: SeriesGeometry) -> Volume:
     for index, ((path, header), (plane, plane_padding)) in enumerate(zip(members, planes, strict=True)):
         if plane.shape != shape[1:]:
             raise VolumeError(
-                "pixels_unreadable", f"The pixels of {path.name} have shape {plane.shape}, its header says {shape[1:]}."
+                "pixels_unreadable",
+                f"The pixels of {image_name(path)} have shape {plane.shape}, its header says {shape[1:]}.",
             )
         hu[index] = plane
         if plane_padding is not None:

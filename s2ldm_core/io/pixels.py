@@ -13,7 +13,7 @@ from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, Implic
 
 from s2ldm_core.errors import VolumeError
 from s2ldm_core.io.frames import frame_headers, frame_number
-from s2ldm_core.io.header import PARSE_ERRORS, lacks_preamble
+from s2ldm_core.io.header import PARSE_ERRORS, image_name, lacks_preamble
 from s2ldm_core.io.hounsfield import hu_rescale, to_hu
 
 # JPEG Extended with 12 bits and the retired JPEG processes (PS3.5 A.4.1): no pydicom plugin decodes them, ITK does.
@@ -77,13 +77,13 @@ def _faults_named(path: Path) -> Iterator[None]:
     except NotImplementedError as error:
         raise VolumeError(
             "unsupported_compression",
-            f"{path.name} is compressed as {_syntax_of(path)}, which cannot be decoded.",
+            f"The pixels of {image_name(path)} are compressed as {_syntax_of(path)}, which cannot be decoded.",
             "Have the sender use a current lossless transfer syntax, or none.",
         ) from error
     except (OSError, RuntimeError, *PARSE_ERRORS) as error:
         raise VolumeError(
             "pixels_unreadable",
-            f"The pixels of {path.name} ({_syntax_of(path)}) cannot be decoded ({type(error).__name__}).",
+            f"The pixels of {image_name(path)} ({_syntax_of(path)}) cannot be decoded ({type(error).__name__}).",
             "The file is damaged or cut short: send it again.",
         ) from error
 
