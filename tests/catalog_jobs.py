@@ -1,6 +1,7 @@
 """A catalog with a clock of its own, and jobs brought to any state: for tests of what the catalog remembers."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,16 +15,25 @@ QUIET = 20.0
 
 
 class Clock:
-    """A clock that only moves when told to."""
+    """A clock that only moves when told to. `monotonic` passes with `advance` alone, the time of day also with `step`."""
 
     def __init__(self) -> None:
         self.time = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+        self.passed = 0.0
 
     def __call__(self) -> datetime:
         return self.time
 
     def advance(self, seconds: float) -> None:
         self.time += timedelta(seconds=seconds)
+        self.passed += seconds
+
+    def step(self, seconds: float) -> None:
+        """Set the time of day, forwards or backwards."""
+        self.time += timedelta(seconds=seconds)
+
+    def monotonic(self) -> float:
+        return self.passed
 
 
 def instance(
@@ -48,10 +58,14 @@ def instance(
 def due(catalog: Catalog, clock: Clock) -> list[tuple[SeriesRow, str]]:
     """The series that are complete, each with the signal that says so."""
     settings = SeriesSettings(quiet_seconds=QUIET)
+    known = [
+        replace(one, silent_seconds=(clock() - one.series.last_received_at).total_seconds())
+        for one in catalog.series_evidence()
+    ]
     return [
-        (evidence.series, next(one.name for one in SIGNALS if one.holds(evidence, clock(), settings)))
-        for evidence in catalog.series_evidence()
-        if any(one.holds(evidence, clock(), settings) for one in SIGNALS)
+        (evidence.series, next(one.name for one in SIGNALS if one.holds(evidence, settings)))
+        for evidence in known
+        if any(one.holds(evidence, settings) for one in SIGNALS)
     ]
 
 

@@ -121,6 +121,7 @@ def orthanc(folder: Path, *, ae_title: str = "ORTHANC", port: int | None = None)
         "Plugins": [],
         "DicomAlwaysAllowEcho": True,
         "DicomAlwaysAllowStore": True,
+        "DicomAlwaysAllowFind": True,
         "UnknownSopClassAccepted": True,
         "RemoteAccessAllowed": False,
         "AuthenticationEnabled": False,

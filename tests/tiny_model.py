@@ -46,7 +46,7 @@ def write_tiny_package(
     return folder
 
 
-def add_series(catalog: Catalog, paths: Sequence[Path], *, route: str) -> None:
+def add_series(catalog: Catalog, paths: Sequence[Path], *, route: str, association_id: str | None = None) -> None:
     """Record files as a series received on ``route``."""
     batch = []
     for path in paths:
@@ -64,6 +64,7 @@ def add_series(catalog: Catalog, paths: Sequence[Path], *, route: str) -> None:
                 route=route,
                 calling_ae="SENDER",
                 peer="127.0.0.1",
+                association_id=association_id,
             )
         )
     catalog.add_instances(batch)

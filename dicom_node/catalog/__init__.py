@@ -5,6 +5,7 @@ continues where the last committed transaction stands.
 """
 
 from dicom_node.catalog.catalog import Catalog
+from dicom_node.catalog.evidence_table import Evidence
 from dicom_node.catalog.leases import Lease
 from dicom_node.catalog.rows import (
     AssociationRow,
@@ -12,7 +13,6 @@ from dicom_node.catalog.rows import (
     DeliveryRow,
     DerivedInstance,
     EarlierSeries,
-    Evidence,
     InstanceRow,
     JobRow,
     NewInstance,

@@ -2,6 +2,7 @@
 
 from dicom_node.catalog.delivery_table import DeliveryTable
 from dicom_node.catalog.derived_table import DerivedTable
+from dicom_node.catalog.evidence_table import EvidenceTable
 from dicom_node.catalog.intake import Intake
 from dicom_node.catalog.job_control import JobControl
 from dicom_node.catalog.quarantine import Quarantine
@@ -10,7 +11,9 @@ from dicom_node.catalog.series_table import SeriesTable
 from dicom_node.catalog.superseding import Superseding
 
 
-class Catalog(Intake, Quarantine, SeriesTable, JobControl, DerivedTable, Superseding, DeliveryTable, Retention):
+class Catalog(
+    Intake, Quarantine, EvidenceTable, SeriesTable, JobControl, DerivedTable, Superseding, DeliveryTable, Retention
+):
     """Everything the node must remember, in one database.
 
     >>> with Catalog(data_dir / "catalog.sqlite") as catalog:

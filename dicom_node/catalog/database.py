@@ -1,5 +1,6 @@
 """Opening the database: SQLite with write-ahead logging, its transactions and clock."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,7 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.exc import SQLAlchemyError
 
 from dicom_node.catalog import schema
+from dicom_node.catalog.clock_steps import ClockSteps
 from dicom_node.catalog.migrations import migrate
 from dicom_node.errors import CatalogError
 from s2ldm_core.problem import Problem
@@ -36,6 +38,9 @@ class Database:
         Path of an SQLite file, or an SQLAlchemy URL.
     clock
         Gives the current time, timezone-aware.
+    monotonic
+        Gives seconds that only run forwards, by which a step of ``clock`` is noticed; default: the system's, or those of
+        a ``clock`` that is given.
     lease_seconds
         How long a claim holds unless it is renewed.
 
@@ -50,9 +55,11 @@ class Database:
         location: Path | str,
         *,
         clock: Callable[[], datetime] | None = None,
+        monotonic: Callable[[], float] | None = None,
         lease_seconds: float = LEASE_SECONDS,
     ) -> None:
         self.now = clock or (lambda: datetime.now(UTC))
+        self._clock_steps = ClockSteps(self.now, monotonic or (time.monotonic if clock is None else self._timestamp))
         self.lease_seconds = lease_seconds
         url = make_url(location) if isinstance(location, str) and "://" in location else None
         self._where = url.render_as_string(hide_password=True) if url else str(location)
@@ -149,6 +156,9 @@ class Database:
                 return
         with self.write() as connection:  # one process does it, the others wait and find it done
             migrate(connection, where=self._where)
+
+    def _timestamp(self) -> float:
+        return self.now().timestamp()
 
     def _lease(self) -> datetime:
         return self.now() + timedelta(seconds=self.lease_seconds)

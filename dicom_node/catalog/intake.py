@@ -51,6 +51,7 @@ _TOUCH_SERIES = (
         conflict_count=series.c.conflict_count + bindparam("conflicts"),
         state=str(SeriesState.RECEIVING),
         last_received_at=bindparam("at"),
+        association_id=bindparam("association"),
     )
 )
 
@@ -148,7 +149,7 @@ class Intake(Database):
             keys: dict[tuple[str, str], tuple[int, bool]] = {}
             held: dict[tuple[int, str], tuple[str | None, bool]] = {}
             outcomes, rows, restored, refused, confirmed = [], [], [], [], []
-            touched: dict[int, tuple[int, int, datetime]] = {}
+            touched: dict[int, tuple[int, int, datetime, str | None]] = {}
             for instance in batch:
                 at = instance.received_at or self.now()
                 key, digest, present, disputed = _find(statements, cursor, instance, at, keys=keys, held=held)
@@ -169,9 +170,10 @@ class Intake(Database):
                     confirmed.append({"b_series": key, "b_sop": instance.sop_instance_uid, "yes": True})
                 if outcome is Outcome.NEW:
                     held[key, instance.sop_instance_uid] = (instance.digest, True)
-                new, conflicts, _ = touched.get(key, (0, 0, at))
+                new, conflicts, *_ = touched.get(key, (0, 0, at, None))
                 counted = outcome is Outcome.NEW and digest is None
-                touched[key] = (new + counted, conflicts + (outcome is Outcome.CONFLICT), at)
+                conflicts += outcome is Outcome.CONFLICT
+                touched[key] = (new + counted, conflicts, at, instance.association_id)
                 outcomes.append(outcome)
             statements.add_instances.execute_many(cursor, rows)
             statements.restore_instance.execute_many(cursor, restored)
@@ -181,8 +183,8 @@ class Intake(Database):
             statements.touch_series.execute_many(
                 cursor,
                 [
-                    {"key": key, "new": new, "conflicts": conflicts, "at": at}
-                    for key, (new, conflicts, at) in touched.items()
+                    {"key": key, "new": new, "conflicts": conflicts, "at": at, "association": association}
+                    for key, (new, conflicts, at, association) in touched.items()
                 ],
             )
         return outcomes

@@ -7,6 +7,7 @@ its claim by itself, and what it still wants to record then is not taken any mor
 import threading
 import time
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any, Self
 from uuid import uuid4
 
@@ -80,8 +81,12 @@ class Leases(Database):
         associations are lost, so that their series can complete. A job that was being selected or derived, which the
         node does in its own process, counts an attempt: after `MAX_INTERRUPTIONS` it fails, because it may be what
         brings the node down.
+
+        A step of the clock is no lapse of time: whatever is claimed then holds for another lease.
         """
+        step = self._clock_steps.since_last_look()
         now = self.now()
+        self._follow_clock(step)
         with self.read() as connection:  # most sweeps find nothing, and need not hold up the writers
             if not any(_any_run_out(connection, table, now) for table in (jobs, deliveries, associations)):
                 return 0
@@ -119,6 +124,31 @@ class Leases(Database):
                 .values(closed_at=now, claimed_until=None, outcome="lost")
             )
             return count
+
+    def _follow_clock(self, step: timedelta) -> None:
+        """Give every claim a new lease and move what waits for its time, after the clock was stepped.
+
+        Nobody can have claimed for longer than a lease: what reaches further was claimed before the clock was set back,
+        if not in this run, then in the last.
+        """
+        until, tables = self._lease(), (jobs, deliveries, associations)
+        if not step:
+            with self.read() as connection:
+                beyond = (
+                    select(table.c.claimed_until).where(table.c.claimed_until > until).limit(1) for table in tables
+                )
+                if not any(connection.execute(one).first() for one in beyond):
+                    return
+        with self.write() as connection:
+            for table in tables:
+                lapsing = table.c.claimed_until.is_not(None) if step else table.c.claimed_until > until
+                connection.execute(update(table).where(lapsing).values(claimed_until=until))
+            for table in (jobs, deliveries) if step else ():
+                waiting = connection.execute(
+                    select(table.c.id, table.c.not_before).where(table.c.not_before.is_not(None))
+                )
+                for key, not_before in waiting.all():
+                    connection.execute(update(table).where(table.c.id == key).values(not_before=not_before + step))
 
 
 class Lease:

@@ -137,23 +137,11 @@ class SeriesRow(Row):
     calling_ae: str
     peer: str
     completion_signal: str | None
+    completion_evidence: dict[str, Any] | None
     first_received_at: datetime
     last_received_at: datetime
     completed_at: datetime | None
     content_digest: OwnText
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evidence:
-    """What is known about the completeness of a series that is being received.
-
-    ``open_associations``: how many of those that sent instances of it are still open. ``broken_off``: the association
-    that sent the last of them was aborted or lost, so its sender may not have been through.
-    """
-
-    series: SeriesRow
-    open_associations: int
-    broken_off: bool = False
 
 
 class JobRow(Row):

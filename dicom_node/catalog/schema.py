@@ -123,12 +123,17 @@ series = Table(
     Column("last_received_at", UTCDateTime, nullable=False),
     Column("completed_at", UTCDateTime),
     Column("completion_signal", String(32)),
+    # What was known when that signal decided (`dicom_node.catalog.Evidence`).
+    Column("completion_evidence", JSONText),
     Column("content_digest", String(64)),
     Column("calling_ae", _AE, nullable=False),
     Column("peer", String(64), nullable=False),
+    # The association that sent last, be it an instance that was held already.
+    Column("association_id", String(64)),
     *_reason(),
     UniqueConstraint("series_instance_uid", "route", name="uq_series_uid_route"),
     Index("ix_series_state", "state", "last_received_at"),
+    Index("ix_series_study", "study_instance_uid"),
 )
 
 instances = Table(
@@ -147,7 +152,7 @@ instances = Table(
     Column("peer", String(64), nullable=False),
     Column("association_id", String(64)),
     UniqueConstraint("series_id", "sop_instance_uid", name="uq_instances_series_sop"),
-    Index("ix_instances_association", "association_id"),
+    Index("ix_instances_association", "association_id", "series_id"),
 )
 
 # Other content that came under a SOP Instance UID of the series, and was not taken.

@@ -1,15 +1,15 @@
-"""Series: what is known about their completeness, and which job follows."""
+"""Series: which job follows when one is complete."""
 
 import hashlib
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Select, delete, func, insert, select, update
 
 from dicom_node.catalog.database import Database, insert_row, reason_values, unclaimed
-from dicom_node.catalog.rows import Evidence, InstanceRow, SeriesRow
+from dicom_node.catalog.rows import InstanceRow, SeriesRow
 from dicom_node.catalog.schema import (
-    associations,
     conflicts,
     deliveries,
     delivery_instances,
@@ -23,51 +23,16 @@ from dicom_node.catalog.superseding import overtake
 from dicom_node.states import DeliveryState, JobState, SeriesState
 from s2ldm_core.problem import Problem
 
-#: Outcomes of an association whose sender may not have been through.
-_BROKEN_OFF = ("aborted", "lost")
-
 
 class SeriesTable(Database):
     """The catalog's series."""
-
-    def series_evidence(self) -> list[Evidence]:
-        """What is known about every series that is being received, longest without a new instance first."""
-        open_associations = (
-            select(func.count(associations.c.id.distinct()))
-            .join(instances, instances.c.association_id == associations.c.id)
-            .where(instances.c.series_id == series.c.id, associations.c.closed_at.is_(None))
-            .correlate(series)
-            .scalar_subquery()
-        )
-        last_outcome = (
-            select(associations.c.outcome)
-            .join(instances, instances.c.association_id == associations.c.id)
-            .where(instances.c.series_id == series.c.id)
-            .order_by(instances.c.received_at.desc(), instances.c.id.desc())
-            .limit(1)
-            .correlate(series)
-            .scalar_subquery()
-        )
-        query = (
-            select(series, open_associations.label("open_associations"), last_outcome.label("last_outcome"))
-            .where(series.c.state == SeriesState.RECEIVING)
-            .order_by(series.c.last_received_at)
-        )
-        with self.read() as connection:
-            return [
-                Evidence(
-                    series=SeriesRow.model_validate(row),
-                    open_associations=row["open_associations"],
-                    broken_off=row["last_outcome"] in _BROKEN_OFF,
-                )
-                for row in connection.execute(query).mappings()
-            ]
 
     def complete_series(
         self,
         series_key: int,
         *,
         signal: str,
+        evidence: Mapping[str, Any] | None = None,
         phase: str,
         model: str,
         model_identity: str | None = None,
@@ -81,6 +46,8 @@ class SeriesTable(Database):
         ----------
         signal
             Which completion signal decided.
+        evidence
+            What was known then, for the record.
         phase, model
             What the route asks for.
         model_identity
@@ -133,6 +100,7 @@ class SeriesTable(Database):
                     state=SeriesState.COMPLETE,
                     completed_at=now,
                     completion_signal=signal,
+                    completion_evidence=None if evidence is None else dict(evidence),
                     content_digest=digest,
                     **reason_values(reason),
                 )
@@ -154,6 +122,7 @@ class SeriesTable(Database):
                 model_identity=identity,
                 content_digest=digest,
                 completion_signal=signal,
+                details={} if evidence is None else {"completion": dict(evidence)},
                 created_at=now,
                 updated_at=now,
             )

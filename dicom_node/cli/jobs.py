@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dicom_node.cli.output import ConfigOption, JsonOption, print_json, print_table, time_text
+from dicom_node.cli.output import ConfigOption, JsonOption, plain_text, print_json, print_table, time_text
 from dicom_node.config import load_settings
 from dicom_node.errors import CatalogError
 from dicom_node.states import JobState
@@ -35,6 +35,7 @@ _FIELDS = {
     "superseded_by": "superseded by",
     "supersedes": "supersedes",
     "instance_count": "images",
+    "completion_signal": "complete by",
     "attempts": "failed attempts",
     "not_before": "next attempt",
     "created_at": "created",
@@ -182,10 +183,4 @@ def _shown(job: "JobRow") -> list[tuple[str, object]]:
     fields["supersedes"] = f"job {', '.join(map(str, job.supersedes))}" if job.supersedes else ""
     fields |= {name: time_text(value) for name, value in fields.items() if name.endswith("_at") or name == "not_before"}
     shown = [(title, fields[name]) for name, title in _FIELDS.items() if fields[name] not in (None, "", 0)]
-    return shown + [(name.replace("_", " "), _plain_text(value)) for name, value in job.details.items()]
-
-
-def _plain_text(value: object) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_plain_text(one)}" for name, one in value.items())
-    return ", ".join(map(_plain_text, value)) if isinstance(value, list | tuple) else str(value)
+    return shown + [(name.replace("_", " "), plain_text(value)) for name, value in job.details.items()]

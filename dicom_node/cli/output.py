@@ -47,6 +47,13 @@ def print_table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> Non
     stdout().print(table, markup=False, highlight=False)
 
 
+def plain_text(value: object) -> str:
+    """A value of a record, nested or not, as one line for people."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {plain_text(one)}" for name, one in value.items())
+    return ", ".join(map(plain_text, value)) if isinstance(value, list | tuple) else str(value)
+
+
 def time_text(value: datetime | None) -> str:
     """A time in the local zone, to the second."""
     return "" if value is None else value.astimezone().strftime("%Y-%m-%d %H:%M:%S")

@@ -1,6 +1,7 @@
 """The node's configuration: `load_settings` reads it, `Settings` is what it says."""
 
 from dicom_node.config.loading import default_config_path, load_settings, parse_settings
+from dicom_node.config.selection import Select
 from dicom_node.config.settings import (
     ComputeSettings,
     LogSettings,
@@ -21,6 +22,7 @@ __all__ = [
     "Peer",
     "RetentionSettings",
     "Route",
+    "Select",
     "SeriesSettings",
     "Settings",
     "WebSettings",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, SerializeAsAny, create_model, model_validator
 
+from dicom_node.config.selection import Select
 from dicom_node.deliver.destinations import DestinationSettings
 from dicom_node.deliver.destinations.dicom import DicomSettings
 from dicom_node.derive.forms import DEFAULT_FORM, FORM_NAMES
@@ -55,6 +56,8 @@ class SeriesSettings(Section):
 
     quiet_seconds: PositiveSeconds = 20.0
     open_association_seconds: PositiveSeconds = 300.0
+    confirm_with: str | None = None
+    confirmed_seconds: PositiveSeconds = 2.0
     min_slices: int = Field(default=8, ge=2)
 
 
@@ -87,6 +90,7 @@ class Route(Section):
     anatomy: Literal["torso", "any"] = "torso"
     tilt: Handling = "refuse"
     irregular: Handling = "refuse"
+    select: Select = Select()
     seed: int = Field(default=0, ge=0)
     steps: int | None = Field(default=None, ge=1)
 
@@ -182,6 +186,16 @@ class Settings(Section):
                     )
             if title == self.node.ae_title:
                 raise ValueError(f"routes.{title} is also node.ae_title; a route needs an AE title of its own")
+        confirm_with = self.series.confirm_with
+        if confirm_with is not None and confirm_with not in self.destinations:
+            raise ValueError(
+                f"series.confirm_with names {confirm_with!r}, which destinations does not have"
+                + nearest(confirm_with, self.destinations)
+            )
+        if confirm_with is not None and not self.destinations[confirm_with].counts_images:
+            raise ValueError(
+                f"series.confirm_with names {confirm_with!r}, whose type cannot be asked for a number of images"
+            )
         for name, destination in self.destinations.items():
             if (called := destination.called_at(self.node.port)) in self.routes:
                 raise ValueError(f"destinations.{name} is this node's own route {called}")

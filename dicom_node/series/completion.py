@@ -1,16 +1,25 @@
 """When a series is complete: when one of the completion signals holds.
 
-Everything is read from the catalog, so a restart forgets nothing. The signal that decided is recorded with the series
-and the job.
+What has come is read from the catalog, so a restart forgets none of it. The signal that decided, and what was known then,
+is recorded with the series and the job.
 """
 
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import structlog
 
 from dicom_node.catalog import Catalog, Evidence
 from dicom_node.config import Route, Settings
+from dicom_node.series.background import Background
+from dicom_node.series.confirmation import Confirmation, Count
 from dicom_node.series.signals import SIGNALS, Signal
+from dicom_node.series.silence import Silence, heard_of
+from dicom_node.series.stack import Stack, look_at_stack
+from s2ldm_core.problem import Problem
 
 
 class CompletionStep:
@@ -20,8 +29,12 @@ class CompletionStep:
     ----------
     model_identity
         Gives the version and weights of a route's model, which are part of what makes a job the same job.
+    count
+        Asks the destination of ``series.confirm_with`` for the number of images of a series; None: nobody is asked.
     signals
         What may say that a series is complete, in the order in which they are asked.
+    monotonic
+        Seconds from any beginning; the time of day may be stepped.
     """
 
     def __init__(
@@ -30,24 +43,59 @@ class CompletionStep:
         catalog: Catalog,
         *,
         model_identity: Callable[[str], str],
+        count: Count | None = None,
         signals: Sequence[Signal] = SIGNALS,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
         self._catalog = catalog
         self._model_identity = model_identity
         self._signals = signals
+        self._silence = Silence(monotonic)
+        self._confirmation = None if count is None else Confirmation(count, monotonic=monotonic)
+        self._stacks: Background[Stack] = Background("stack")
         self._log = structlog.get_logger(step="completion")
+
+    @property
+    def confirm_problem(self) -> Problem | None:
+        """Why ``series.confirm_with`` could not be asked the last time; None if it could."""
+        return None if self._confirmation is None else self._confirmation.problem
 
     def run_once(self) -> bool:
         """Complete every series that is due; False if there was none."""
-        now, settings = self._catalog.now(), self._settings.series
+        receiving = self._catalog.series_evidence()
+        silent = self._silence.watch([one.series for one in receiving])
+        self._stacks.keep(silent)
+        if self._confirmation is not None:
+            self._confirmation.keep(silent)
         worked = False
-        for evidence in self._catalog.series_evidence():
-            signal = next((one for one in self._signals if one.holds(evidence, now, settings)), None)
+        for known in receiving:
+            evidence = self._look_closer(replace(known, silent_seconds=silent[known.series.key]))
+            signal = next((one for one in self._signals if one.holds(evidence, self._settings.series)), None)
             if signal is not None:
                 self._complete(evidence, signal)
                 worked = True
         return worked
+
+    def _look_closer(self, evidence: Evidence) -> Evidence:
+        """With what takes its time to find out, once a series has been silent for a little while."""
+        limits, series, silent = self._settings.series, evidence.series, evidence.silent_seconds
+        if silent < min(limits.confirmed_seconds, limits.quiet_seconds) / 2:
+            return evidence
+        stack = self._stacks.ask(series.key, heard_of(series), partial(self._look_at_stack, series.key))
+        there = right_seconds = None
+        if self._confirmation is not None:
+            there, right_seconds = self._confirmation.look(series, silent_seconds=silent)
+        return replace(
+            evidence,
+            stack=None if stack is None else stack.value,
+            counted=there,
+            counted_right_seconds=right_seconds,
+        )
+
+    def _look_at_stack(self, series_key: int) -> Stack:
+        paths: list[Path] = [one.path for one in self._catalog.series_instances(series_key) if one.path is not None]
+        return look_at_stack(paths)
 
     def _complete(self, evidence: Evidence, signal: Signal) -> None:
         series = evidence.series
@@ -55,6 +103,7 @@ class CompletionStep:
         job_id = self._catalog.complete_series(
             series.key,
             signal=signal.name,
+            evidence=evidence.recorded(),
             phase=route.phase,
             model=route.model,
             model_identity=self._model_identity(route.model),

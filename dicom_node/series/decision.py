@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from dicom_node.series.rules.rule import Finding
 from s2ldm_core.problem import Problem
 
 
@@ -16,6 +17,8 @@ class Decision:
     ----------
     problem
         Why not; None: translate.
+    findings
+        Name and answer of every rule that was asked, in order; the last one objected if the series is refused.
     set_aside
         SOP Instance UIDs in an accepted series that are not part of the volume (localizers, dose reports).
     slices
@@ -25,6 +28,7 @@ class Decision:
     """
 
     problem: Problem | None = None
+    findings: tuple[tuple[str, Finding], ...] = ()
     set_aside: tuple[str, ...] = ()
     slices: tuple[Path, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict)

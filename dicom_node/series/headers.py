@@ -28,6 +28,8 @@ SELECTION_KEYWORDS: tuple[str, ...] = tuple(
             *SOURCE_KEYWORDS,
             "KVP",
             "ConvolutionKernel",
+            "Manufacturer",
+            "SliceThickness",
             "AcquisitionNumber",
             "SeriesDescription",
             "ProtocolName",

@@ -8,7 +8,8 @@ from dicom_node.config import Route
 from dicom_node.series.candidate import Candidate
 from dicom_node.series.decision import Decision
 from dicom_node.series.headers import read_headers
-from dicom_node.series.rules import RULES, Rule
+from dicom_node.series.rules import RULES, Finding, Rule
+from dicom_node.series.rules import __name__ as RULES_PACKAGE
 from s2ldm_core.io.header import sop_instance_uid
 
 
@@ -30,11 +31,13 @@ def examine_series(
     """
     series = Candidate(read=read_headers(paths), route=route, min_slices=min_slices, refused_conflicts=conflicts)
     details: dict[str, Any] = {}
+    findings: list[tuple[str, Finding]] = []
     for rule in rules:
         finding = rule.examine(series)
+        findings.append((rule_name(rule), finding))
         details |= finding.details
         if finding.problem is not None:
-            return Decision(problem=finding.problem, details=details)
+            return Decision(problem=finding.problem, details=details, findings=tuple(findings))
     held = {
         sop_instance_uid(header) for header in series.slice_headers
     }  # one may hold frames that are slices, and others
@@ -42,4 +45,10 @@ def examine_series(
         set_aside=tuple(uid for _, header in series.set_aside if (uid := sop_instance_uid(header)) not in held),
         slices=tuple(path for path, _ in series.slices),
         details=details,
+        findings=tuple(findings),
     )
+
+
+def rule_name(rule: Rule) -> str:
+    """What people call a rule: its file, with the folder where there is one, such as ``select.kernel``."""
+    return type(rule).__module__.removeprefix(f"{RULES_PACKAGE}.")

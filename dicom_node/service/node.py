@@ -16,6 +16,7 @@ from dicom_node.deliver.step import DeliverStep
 from dicom_node.derive.step import DeriveStep
 from dicom_node.receive import ListenerProcesses
 from dicom_node.series import CompletionStep, SelectStep
+from dicom_node.service.confirming import image_count
 from dicom_node.service.health import HealthCheck, disk_problem, run_checks
 from dicom_node.service.lock import DataDirLock
 from dicom_node.service.loop import Step, StepLoop
@@ -26,7 +27,8 @@ from dicom_node.translate.step import TranslateStep
 from dicom_node.web.app import create_app
 from dicom_node.web.server import WebServer
 
-_SWEEP_SECONDS = 1.0
+# A sweep reads a few rows; half of this is what a series waits for nothing.
+_SWEEP_SECONDS = 0.25
 _RETENTION_SECONDS = 3600.0
 _STOP_SECONDS = 30.0
 #: How often claims are looked at that have run out.
@@ -81,6 +83,9 @@ class Node:
             self._listener = ListenerProcesses(settings, observer=self.metrics)
             self._translate = TranslateStep(settings, self.catalog)
             self._deliver = DeliverStep(settings, self.catalog)
+            self._completion = CompletionStep(
+                settings, self.catalog, model_identity=model_identity, count=image_count(settings)
+            )
             self._loops = self._make_loops()
             self._scheduler = BackgroundScheduler(timezone="UTC")
             self._web = WebServer(
@@ -139,7 +144,16 @@ class Node:
             "timers": lambda: None if self._scheduler.running else "the timers do not run",
             "disk": lambda: disk_problem(str(node.data_dir), min_free_mib=node.min_free_mib),
         }
-        return run_checks(checks)
+        return [*run_checks(checks), *self._confirming()]
+
+    def _confirming(self) -> list[HealthCheck]:
+        """Whether series can be confirmed. Where not, they complete later and the node is as ready as ever."""
+        name = self.settings.series.confirm_with
+        if name is None:
+            return []
+        problem = self._completion.confirm_problem
+        wrong = "" if problem is None else f"series wait for quiet_seconds: {problem.sentence}"
+        return [HealthCheck(name=f"confirm with {name}", ok=True, detail=wrong)]
 
     def _make_loops(self) -> list[StepLoop]:
         settings, catalog = self.settings, self.catalog
@@ -175,8 +189,9 @@ class Node:
                 self._log.warning("step_still_working", step=loop.name)
 
     def _start_timers(self) -> None:
-        completion = CompletionStep(self.settings, self.catalog, model_identity=model_identity)
-        self._add_timer("completion", completion, seconds=min(_SWEEP_SECONDS, self.settings.series.quiet_seconds))
+        limits = self.settings.series
+        sweep_seconds = min(_SWEEP_SECONDS, limits.quiet_seconds, limits.confirmed_seconds)
+        self._add_timer("completion", self._completion, seconds=sweep_seconds)
         self._add_timer("leases", _LeaseSweep(self.catalog), seconds=_LEASE_SWEEP_SECONDS)
         self._add_timer("retention", RetentionStep(self.settings, self.catalog), seconds=_RETENTION_SECONDS)
         self._scheduler.start()

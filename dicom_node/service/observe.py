@@ -55,6 +55,8 @@ def configure_logging(settings: LogSettings, *, stream: TextIO | None = None) ->
     root.setLevel(settings.level.upper())
     for library in ("pynetdicom", "apscheduler", "uvicorn", "asyncio"):
         logging.getLogger(library).setLevel(logging.WARNING)
+    # It warns of every timer that is not begun again while it still runs, which is as it should be.
+    logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
     silence_attribute_values()
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

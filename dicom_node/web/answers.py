@@ -5,7 +5,7 @@ from typing import Generic, Self, TypeVar
 from pydantic import BaseModel
 
 from dicom_node.catalog import DeliveryInstanceRow, DeliveryRow, JobRow
-from dicom_node.config import Route
+from dicom_node.config import Route, Select
 
 Item = TypeVar("Item")
 
@@ -45,6 +45,7 @@ class RouteAnswer(BaseModel):
     mark: str
     enhancement_check: str
     anatomy: str
+    select: Select
 
     @classmethod
     def of(cls, called_ae: str, route: Route, *, min_slices: int) -> Self:
@@ -61,6 +62,7 @@ class RouteAnswer(BaseModel):
             mark=route.mark,
             enhancement_check=route.enhancement_check,
             anatomy=route.anatomy,
+            select=route.select,
         )
 
 

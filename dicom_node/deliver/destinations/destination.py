@@ -73,11 +73,27 @@ class Destination(Protocol):
         """
 
 
+class ImageCounter(Protocol):
+    """A destination that can be asked how many images it has of a series (``series.confirm_with``)."""
+
+    def count_images(self, *, study_instance_uid: str, series_instance_uid: str) -> int:
+        """How many; 0 where it does not know the series.
+
+        Raises
+        ------
+        DeliverError
+            It gave no answer.
+        """
+
+
 class DestinationSettings(Section):
     """What the section of every kind has: how patient the node is with it. A kind adds its ``type`` and its keys."""
 
     #: By the keys of a destination, the section of its kind; set where the kinds are known.
     kind_of: ClassVar[Callable[[Mapping[str, Any]], "type[DestinationSettings]"]]
+
+    #: Whether what `open` gives is an `ImageCounter`, too.
+    counts_images: ClassVar[bool] = False
 
     type: str
     max_attempts: int = Field(default=20, ge=1)

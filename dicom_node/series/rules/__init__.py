@@ -15,6 +15,16 @@ from dicom_node.series.rules.readable import Readable
 from dicom_node.series.rules.regular_stack import RegularStack
 from dicom_node.series.rules.rescaled_to_hu import RescaledToHU
 from dicom_node.series.rules.rule import Finding, Rule
+from dicom_node.series.rules.select import (
+    SelectedBodyPart,
+    SelectedCoverage,
+    SelectedDescription,
+    SelectedImageType,
+    SelectedKernel,
+    SelectedManufacturer,
+    SelectedOrientation,
+    SelectedSliceThickness,
+)
 from dicom_node.series.rules.source_header import SourceHeader
 from dicom_node.series.rules.synthetic import NotSynthetic
 from dicom_node.series.rules.unique_instances import UniqueInstances
@@ -25,12 +35,20 @@ RULES: tuple[Rule, ...] = (
     UniqueInstances(),
     NotSynthetic(),
     HasSlices(),
+    SelectedOrientation(),
+    SelectedBodyPart(),
+    SelectedDescription(),
+    SelectedManufacturer(),
+    SelectedImageType(),
+    SelectedKernel(),
+    SelectedSliceThickness(),
     NotEnhancedByTags(),
     RescaledToHU(),
     OnePatient(),
     EnoughSlices(),
     OneAcquisition(),
     RegularStack(),
+    SelectedCoverage(),
     SourceHeader(),
     HounsfieldUnits(),
     Anatomy(),

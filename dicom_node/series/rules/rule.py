@@ -18,10 +18,14 @@ class Finding:
         Why the series is not translated; None: the rule has no objection.
     details
         What the rule saw, for the job's record: numbers and hints, never patient data. Recorded either way.
+    seen
+        What it saw, for people who have the files before them (``routes test``): never recorded, because free text may
+        name a patient.
     """
 
     problem: Problem | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    seen: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Rule(Protocol):

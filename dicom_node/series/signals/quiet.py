@@ -1,7 +1,5 @@
 """``quiet``: an association is still open, or was broken off, and nothing of the series has come for long."""
 
-from datetime import datetime, timedelta
-
 from dicom_node.catalog import Evidence
 from dicom_node.config import SeriesSettings
 
@@ -11,7 +9,6 @@ class Quiet:
 
     name = "quiet"
 
-    def holds(self, evidence: Evidence, now: datetime, settings: SeriesSettings) -> bool:
+    def holds(self, evidence: Evidence, settings: SeriesSettings) -> bool:
         """See `dicom_node.series.signals.Signal`."""
-        patience_seconds = max(settings.open_association_seconds, settings.quiet_seconds)
-        return evidence.series.last_received_at <= now - timedelta(seconds=patience_seconds)
+        return evidence.silent_seconds >= max(settings.open_association_seconds, settings.quiet_seconds)

@@ -1,7 +1,5 @@
 """``released``: the associations that sent the series have ended in order, and nothing has come for a while."""
 
-from datetime import datetime, timedelta
-
 from dicom_node.catalog import Evidence
 from dicom_node.config import SeriesSettings
 
@@ -15,8 +13,7 @@ class Released:
 
     name = "released"
 
-    def holds(self, evidence: Evidence, now: datetime, settings: SeriesSettings) -> bool:
+    def holds(self, evidence: Evidence, settings: SeriesSettings) -> bool:
         """See `dicom_node.series.signals.Signal`."""
-        quiet_since = now - timedelta(seconds=settings.quiet_seconds)
         ended = evidence.open_associations == 0 and not evidence.broken_off
-        return ended and evidence.series.last_received_at <= quiet_since
+        return ended and evidence.silent_seconds >= settings.quiet_seconds

@@ -1,6 +1,5 @@
 """What every completion signal offers."""
 
-from datetime import datetime
 from typing import Protocol
 
 from dicom_node.catalog import Evidence
@@ -14,5 +13,8 @@ class Signal(Protocol):
     def name(self) -> str:
         """What the record calls it, at most 32 characters."""
 
-    def holds(self, evidence: Evidence, now: datetime, settings: SeriesSettings) -> bool:
-        """Whether the evidence says that the series is complete. Asked again and again until one signal holds."""
+    def holds(self, evidence: Evidence, settings: SeriesSettings) -> bool:
+        """Whether the evidence says that the series is complete. Asked again and again until one signal holds.
+
+        How long nothing has come is ``evidence.silent_seconds``: times of day may be stepped, and say nothing.
+        """

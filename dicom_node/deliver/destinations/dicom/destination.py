@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -18,6 +18,8 @@ _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost", "0.0.0.0"})  # noqa: S10
 
 class DicomSettings(DestinationSettings):
     """One peer that derived series go to, and how patient the node is with it."""
+
+    counts_images: ClassVar[bool] = True
 
     type: Literal["dicom"] = "dicom"
     ae_title: AETitle
@@ -76,4 +78,15 @@ class DicomDestination:
 
         return send_files(
             files, self._settings, calling_ae=self._calling_ae, on_answer=on_answer, should_stop=should_stop
+        )
+
+    def count_images(self, *, study_instance_uid: str, series_instance_uid: str) -> int:
+        """C-FIND; see `dicom_node.deliver.destinations.ImageCounter`."""
+        from dicom_node.deliver.destinations.dicom.find import count_images
+
+        return count_images(
+            self._settings,
+            calling_ae=self._calling_ae,
+            study_instance_uid=study_instance_uid,
+            series_instance_uid=series_instance_uid,
         )

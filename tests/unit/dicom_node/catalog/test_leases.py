@@ -1,11 +1,13 @@
 """A lease keeps a claim while its block lives and gives signs of life, and says when it is lost."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from dicom_node.catalog import Catalog, JobRow, JobState
+from s2ldm_core.problem import Problem
 from tests.catalog_jobs import Clock, job_in
 from tests.peers import wait_until
 
@@ -63,3 +65,61 @@ def test_a_cancelled_job_is_noticed(catalog: Catalog, claim: JobRow) -> None:
     with catalog.hold(claim, patience_seconds=60) as lease:
         catalog.cancel_job(claim.id)
         wait_until(lambda: lease.lost, seconds=10, what="the lease to notice the cancellation")
+
+
+@pytest.mark.parametrize("step_seconds", [3600.0, -3600.0])
+def test_step_of_the_clock_loses_no_association_that_is_kept(tmp_path: Path, step_seconds: float) -> None:
+    clock = Clock()
+    with Catalog(tmp_path / "steps.sqlite", clock=clock, monotonic=clock.monotonic) as catalog:
+        catalog.open_association("a-1", called_ae="CECT_ART", calling_ae="PACS", peer="127.0.0.1")
+        catalog.sweep_leases()
+        clock.step(step_seconds)
+        for _ in range(6):
+            catalog.sweep_leases()
+            clock.advance(5)
+            catalog.renew_associations("a-")
+
+        assert [one.id for one in catalog.open_associations()] == ["a-1"]
+
+
+@pytest.mark.parametrize("step_seconds", [3600.0, -3600.0])
+def test_step_of_the_clock_keeps_no_claim_that_nobody_renews(tmp_path: Path, step_seconds: float) -> None:
+    clock = Clock()
+    with Catalog(tmp_path / "steps.sqlite", clock=clock, monotonic=clock.monotonic) as catalog:
+        job_in(catalog, clock, JobState.TRANSLATING)
+        catalog.sweep_leases()
+        clock.step(step_seconds)
+        assert catalog.sweep_leases() == 0
+        clock.advance(catalog.lease_seconds)
+
+        assert catalog.sweep_leases() == 1
+
+
+def test_clock_set_back_between_two_runs_keeps_no_claim_of_the_first(tmp_path: Path) -> None:
+    clock = Clock()
+    with Catalog(tmp_path / "steps.sqlite", clock=clock) as catalog:
+        job_in(catalog, clock, JobState.TRANSLATING)
+    clock.step(-3600)
+    with Catalog(tmp_path / "steps.sqlite", clock=clock, monotonic=clock.monotonic) as catalog:
+        catalog.sweep_leases()
+        clock.advance(catalog.lease_seconds)
+
+        assert catalog.sweep_leases() == 1
+
+
+@pytest.mark.parametrize("step_seconds", [3600.0, -3600.0])
+def test_step_of_the_clock_moves_the_next_attempt_with_it(tmp_path: Path, step_seconds: float) -> None:
+    clock = Clock()
+    with Catalog(tmp_path / "steps.sqlite", clock=clock, monotonic=clock.monotonic) as catalog:
+        job_in(catalog, clock, JobState.DELIVERING)
+        delivery = catalog.claim_delivery(clock())
+        assert delivery is not None
+        catalog.retry_delivery(delivery, at=clock() + timedelta(seconds=60), reason=Problem("no_answer", "None came."))
+        catalog.sweep_leases()
+        clock.step(step_seconds)
+        catalog.sweep_leases()
+        clock.advance(59)
+        assert catalog.claim_delivery(clock()) is None
+
+        clock.advance(1)
+        assert catalog.claim_delivery(clock()) is not None

@@ -1,6 +1,7 @@
 """The command line: exit codes, errors, and what the commands print."""
 
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -146,8 +147,10 @@ def test_jobs_show_names_the_series(config: Path, write_ct_series: Writer, capsy
 
     assert run("jobs", "show", 1, "--config", config) == 0
 
+    told = capsys.readouterr().out
     with Catalog(config.parent / "var" / "catalog.sqlite") as catalog:
-        assert catalog.list_series()[0].series_instance_uid in capsys.readouterr().out
+        assert catalog.list_series()[0].series_instance_uid in told
+    assert re.search(r"complete by +released", told)
 
 
 def test_jobs_retry_puts_a_refused_job_back(
@@ -190,6 +193,37 @@ def test_routes_test_says_why_not(config: Path, write_ct_series: Writer, capsys:
     assert run("routes", "test", folder, "--config", config) == 0
 
     assert "The series has 2 slices" in capsys.readouterr().out
+
+
+def test_routes_test_tells_rule_by_rule_what_it_saw_and_where_it_stopped(
+    config: Path, write_ct_series: Writer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_ct_series(np.full((2, 8, 8), 40.0), SeriesDescription="made up")[0].parent
+
+    assert run("routes", "test", folder, "--route", "CECT_VEN", "--json", "--config", config) == 0
+
+    (answer,) = json.loads(capsys.readouterr().out)["decisions"]
+    rules = {one["rule"]: one for one in answer["rules"]}
+    assert (answer["route"], answer["code"]) == ("CECT_VEN", "too_few_slices")
+    assert rules["select.description"]["seen"] == {"description": {"made up": 2}}
+    assert [name for name, one in rules.items() if one["objects"]] == ["enough_slices"] == [list(rules)[-1]]
+    assert answer["not_asked"][0] == "one_acquisition"
+
+    assert run("routes", "test", folder, "--picture", tmp_path / "seen.png", "--config", config) == 0
+
+    told = capsys.readouterr().out
+    assert "refused (too_few_slices)" in told
+    assert (tmp_path / "seen.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_routes_test_of_a_route_that_there_is_not_is_wrong_use(
+    config: Path, write_ct_series: Writer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_ct_series(np.zeros((2, 8, 8)))[0].parent
+
+    assert run("routes", "test", folder, "--route", "CECT_VNE", "--config", config) == 2
+
+    assert "did you mean 'CECT_VEN'" in capsys.readouterr().err
 
 
 def test_routes_test_of_a_folder_without_dicom_fails(config: Path, tmp_path: Path) -> None:

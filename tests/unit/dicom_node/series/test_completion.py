@@ -29,17 +29,21 @@ def settings() -> Settings:
     )
 
 
-def completion(settings: Settings, catalog: Catalog) -> CompletionStep:
-    return CompletionStep(settings, catalog, model_identity=lambda model: f"{model} 1")
+def completion(settings: Settings, catalog: Catalog, clock: Clock) -> CompletionStep:
+    """The step, having looked once: silence counts from when it saw what had come."""
+    step = CompletionStep(settings, catalog, model_identity=lambda model: f"{model} 1", monotonic=clock.monotonic)
+    assert not step.run_once()
+    return step
 
 
 def test_series_becomes_a_job_with_its_routes_phase_and_model(
     settings: Settings, catalog: Catalog, clock: Clock, write_ct_series: Writer
 ) -> None:
     add_series(catalog, write_ct_series(np.zeros((3, 8, 8))), route="CECT_VEN")
+    step = completion(settings, catalog, clock)
     clock.advance(20)
 
-    assert completion(settings, catalog).run_once()
+    assert step.run_once()
 
     (job,) = catalog.list_jobs()
     assert (job.phase, job.model, job.model_identity) == ("venous", "demo", "demo 1")
@@ -49,9 +53,10 @@ def test_nothing_is_due_before_the_quiet_time(
     settings: Settings, catalog: Catalog, clock: Clock, write_ct_series: Writer
 ) -> None:
     add_series(catalog, write_ct_series(np.zeros((3, 8, 8))), route="CECT_VEN")
+    step = completion(settings, catalog, clock)
     clock.advance(19)
 
-    assert not completion(settings, catalog).run_once()
+    assert not step.run_once()
     assert catalog.list_series()[0].state is SeriesState.RECEIVING
 
 
@@ -59,9 +64,10 @@ def test_series_of_a_route_that_left_the_configuration_is_refused_with_the_reaso
     settings: Settings, catalog: Catalog, clock: Clock, write_ct_series: Writer
 ) -> None:
     add_series(catalog, write_ct_series(np.zeros((3, 8, 8))), route="OLD_ROUTE")
+    step = completion(settings, catalog, clock)
     clock.advance(20)
 
-    completion(settings, catalog).run_once()
+    step.run_once()
     SelectStep(settings, catalog).run_once()
 
     (job,) = catalog.list_jobs()
@@ -70,8 +76,9 @@ def test_series_of_a_route_that_left_the_configuration_is_refused_with_the_reaso
 
 
 def select(settings: Settings, catalog: Catalog, clock: Clock, **more: Callable[[str], int]) -> JobState:
+    step = completion(settings, catalog, clock)
     clock.advance(20)
-    completion(settings, catalog).run_once()
+    step.run_once()
     SelectStep(settings, catalog, **more).run_once()
     return catalog.list_jobs()[0].state
 

@@ -54,6 +54,15 @@ def test_other_libraries_speak_json_too(stream: io.StringIO) -> None:
     assert lines(stream)[0]["event"] == "hello"
 
 
+def test_timer_that_is_not_begun_beside_itself_is_nothing_to_tell(stream: io.StringIO) -> None:
+    configure_logging(LogSettings(), stream=stream)
+
+    logging.getLogger("apscheduler.scheduler").warning("maximum number of running instances reached (1)")
+    logging.getLogger("apscheduler.scheduler").error("a timer cannot be started")
+
+    assert [line["event"] for line in lines(stream)] == ["a timer cannot be started"]
+
+
 def test_of_a_warning_only_kind_and_place_reach_the_log(stream: io.StringIO) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("always")
