@@ -95,6 +95,14 @@ def has_case(folder: Path, name: str) -> bool:
     return (folder / name / _CASE).is_file()
 
 
+def set_split(folder: Path, name: str, split: Split) -> None:
+    """Move a case to another split; nothing is written where it is there already."""
+    path = folder / name / _CASE
+    record = json.loads(path.read_text(encoding="utf-8"))
+    if record.get("split", "train") != split:
+        replace_text(path, json.dumps({**record, "split": split}, indent=1))
+
+
 def write_case(
     folder: Path,
     name: str,

@@ -24,7 +24,9 @@ def prepare(
     pairs: Annotated[
         Path | None, typer.Option(help="CSV that names series, phases and patients (docs/prepare.md).")
     ] = None,
-    layout: Annotated[str, typer.Option(help="auto, folders, phase-folders, coltea, mp-act or phantom.")] = "auto",
+    layout: Annotated[
+        str, typer.Option(help="auto, folders, phase-folders, nnunet, bids, files, coltea, mp-act or phantom.")
+    ] = "auto",
     phases: Annotated[str, typer.Option(help="Contrast phases wanted: arterial, venous, delayed.")] = "arterial,venous",
     registration: Annotated[str, typer.Option(help="bspline, demons, affine, rigid or none.")] = "bspline",
     split: Annotated[
@@ -41,6 +43,9 @@ def prepare(
         1.5,
         1.5,
     ),
+    derived: Annotated[
+        str, typer.Option(help="Computed images to take as well: mono, vnc, iodine, subtraction, mip, map.")
+    ] = "",
 ) -> None:
     """Make a store of registered pairs from studies; run the same command again to continue.
 
@@ -57,6 +62,7 @@ def prepare(
         seed=seed,
         window_hu=window,
         spacing_mm=spacing,
+        derived=derived,
     )
     console = Console(stderr=True)
     columns = (

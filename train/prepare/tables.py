@@ -9,8 +9,8 @@ from typing import Final
 from train.errors import TrainError
 from train.prepare.layouts import Candidate
 from train.prepare.pairing import Rejection
-from train.prepare.phase import PHASES, Phase, phase_in_name, phase_in_words
 from train.prepare.series import Series, stem
+from train.prepare.words import PHASES, Phase, phase_in_name, phase_in_words
 from train.store import Split
 
 # What a column may be called, in lower case without blanks, underscores and hyphens.
