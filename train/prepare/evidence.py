@@ -138,6 +138,8 @@ class Evidence:
             return "native"
         if self.arterial_vessel:
             return "arterial"
+        if self.noise_hu > _NOISY_HU:  # what was smoothed shows that there is contrast, not how much of it
+            return None
         if self.vessel and self.vessel_hu <= _VENOUS_VESSEL_HU and self.bright_organs:
             return "venous"
         mostly = self.arterial_cm2 >= _ARTERIAL_SHARE * self.blood_cm2

@@ -161,8 +161,10 @@ def _shared_depth(outer: Sequence[tuple[str, ...]]) -> int:
 
 
 def _named_beside_phase(one: Series, index: int | None) -> str:
-    """The patient where no folder lies outside the phase: ``PHASE/PATIENT``, or what the file's name begins with."""
+    """The patient where no folder lies outside the phase: ``PHASE/PATIENT``, the header's, or what the file's name begins with."""
     parts = one.parts
+    if one.patient and index is not None and len(parts) == index + 1:
+        return one.patient
     if index is None or len(parts) > index + 1:
         return parts[-1] if parts else one.place
     head = re.split(r"[\W_]+", parts[index])[0]
