@@ -7,10 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from pydicom import dcmread
+from typer.testing import CliRunner
 
 from s2ldm_core.io import read_volume, write_volume
 from tests.prepare_trees import copy_series, small_phantom, write_phase
+from train.commands.prepare import prepare as command
 from train.errors import TrainError
 from train.prepare import PrepareOptions, prepare
 from train.prepare.ledger import Ledger
@@ -458,3 +461,35 @@ def test_studies_of_which_most_are_missing_empty_no_store(store: Path, everythin
         prepare(tmp_path / "in", store, options=OPTIONS)
     assert caught.value.code == "store_shrinks"
     assert len(PairStore(store)) == 3
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_tables_of_spreadsheets_on_windows_are_read(phases: dict[str, Path], tmp_path: Path, delimiter: str) -> None:
+    """Semicolons or tabs, backslashes, Chinese and German phases, a column of folds."""
+    root = tmp_path / "in"
+    for phase in ("native", "venous"):
+        copy_series(phases[phase], root / "A" / phase[0], patient="A")
+    table = tmp_path / "pairs.csv"
+    rows = (("Patient", "Path", "Phase", "Fold"), ("A", "A\\n", "平扫", "0"), ("A", ".\\A\\v", "portalvenös", "0"))
+    table.write_text("\r\n".join(delimiter.join(row) for row in rows), encoding="utf-8-sig")
+    found = find_pairs(root, options=OPTIONS, table=table)
+    assert _places(found) == [{"native": "A/n", "venous": "A/v"}]
+    assert found.pairings[0].split == "validation"
+
+
+def test_a_dry_run_tells_every_series_its_phase_why_and_what_becomes_of_it(everything: Path, tmp_path: Path) -> None:
+    app = typer.Typer()
+    app.command()(command)
+    result = CliRunner().invoke(app, [str(everything), str(tmp_path / "out"), "--dry-run", "--spacing", "6", "4", "4"])
+    assert result.exit_code == 0, result.output
+    with (tmp_path / "out" / "dry-run" / "series.csv").open(encoding="utf-8") as file:
+        rows = {row["series"]: row for row in csv.DictReader(file)}
+    assert (rows["A/2"]["phase"], rows["A/2"]["why"], rows["A/2"]["outcome"]) == (
+        "venous",
+        "Series Description",
+        "paired",
+    )
+    assert rows["B/1 (acquisition 5)"]["outcome"] == "paired"
+    assert rows["H/2"]["outcome"] == "not_hu"
+    assert {path.name for path in (tmp_path / "out").rglob("*.*")} == {"series.csv", "sheet-001.png"}
+    assert not (tmp_path / "out" / "ledger.json").exists()
