@@ -54,7 +54,9 @@ def test_both_contrast_phases_of_one_series_are_paired_and_registered(
         _write(image, studies / "export", patient=patient, series=1 if number == 1 else 2, acquisition=number)
     result = prepare(studies, tmp_path / "store", options=PrepareOptions())
     assert result.rejections == ()
-    (case,) = PairStore(tmp_path / "store")
+    store = PairStore(tmp_path / "store")
+    assert len(store) == 1
+    case = store[0]
     assert sorted(case.changes) == ["arterial", "venous"]
     native = case.native.astype(np.float32)
     for phase, change in case.changes.items():
