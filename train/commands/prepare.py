@@ -26,7 +26,7 @@ def prepare(
     ],
     output: Annotated[Path, typer.Argument(help="Folder of the pair store.")],
     pairs: Annotated[
-        Path | None, typer.Option(help="CSV that names series, phases and patients (docs/prepare.md).")
+        Path | None, typer.Option(help="CSV, or MONAI data list, that names series, phases, patients.")
     ] = None,
     layout: Annotated[
         str, typer.Option(help="auto, folders, phase-folders, nnunet, bids, files, coltea, mp-act or phantom.")

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from train.errors import TrainError
 from train.prepare.case import CaseTask, is_done, make_case, rejections_of
+from train.prepare.datalists import read_datalist
 from train.prepare.judging import Listener, judge_all
 from train.prepare.layouts import Candidate, Layout, lay_out, recognise
 from train.prepare.ledger import Ledger
@@ -186,7 +187,8 @@ def _candidates(
     series: Sequence[Series], studies: Path, options: PrepareOptions, table: Path | None
 ) -> tuple[str, list[Candidate], list[Rejection]]:
     if table is not None:
-        candidates, rejections = read_table(table, series, root=studies)
+        read = read_datalist if table.suffix.lower() == ".json" else read_table
+        candidates, rejections = read(table, series, root=studies)
         return "table", candidates, rejections
     layout: Layout = recognise(series) if options.layout == "auto" else options.layout
     return layout, lay_out(series, layout=layout, root=studies), []

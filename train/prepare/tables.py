@@ -57,7 +57,7 @@ def read_table(path: Path, series: Sequence[Series], *, root: Path) -> tuple[lis
         ) from error
     columns = _columns(names)
     wide = {name: phase for name in names if (phase := _phase_of_column(name)) is not None}
-    known = _Index(series, root)
+    known = SeriesIndex(series, root)
     candidates: list[Candidate] = []
     rejections: list[Rejection] = []
     if "phase" not in columns and "native" not in wide.values():
@@ -90,11 +90,11 @@ def _candidate(found: Series, cell: Mapping[str, str], phase: Phase, table: str)
     one = Candidate(
         series=found, patient=patient, study=cell.get("study", ""), phase=phase, said_by=table, binding=True
     )
-    split = _SPLITS.get(cell.get("split", "").lower()) or _split_of_fold(cell.get("fold", ""))
+    split = _SPLITS.get(cell.get("split", "").lower()) or split_of_fold(cell.get("fold", ""))
     return one if split is None else replace(one, split=split)
 
 
-def _split_of_fold(fold: str) -> Split | None:
+def split_of_fold(fold: str) -> Split | None:
     """A split by name in a column of folds; a number says which fold: the first validates, the others train."""
     if fold.isdigit():
         return "validation" if int(fold) == 0 else "train"
@@ -107,7 +107,7 @@ def _delimiter(text: str) -> str:
     return max((",", ";", "\t"), key=header.count)
 
 
-class _Index:
+class SeriesIndex:
     """Series by UID, place, file and stem."""
 
     def __init__(self, series: Sequence[Series], root: Path) -> None:

@@ -493,3 +493,24 @@ def test_a_dry_run_tells_every_series_its_phase_why_and_what_becomes_of_it(every
     assert rows["H/2"]["outcome"] == "not_hu"
     assert {path.name for path in (tmp_path / "out").rglob("*.*")} == {"series.csv", "sheet-001.png"}
     assert not (tmp_path / "out" / "ledger.json").exists()
+
+
+def test_a_monai_data_list_names_pairs_phases_and_folds(images: dict[str, Path], tmp_path: Path) -> None:
+    """One item by phases, one by image and label whose phases the images tell, one that is not there."""
+    root = tmp_path / "in"
+    for patient in "AB":
+        _put(images["native"], root / "imagesTr" / f"{patient}x.nii.gz")
+        _put(images["venous"], root / "targetsTr" / f"{patient}y.nii.gz")
+    items = [
+        {"native": "imagesTr/Ax.nii.gz", "venous": "targetsTr/Ay.nii.gz", "fold": 0},
+        {"image": "imagesTr/Bx.nii.gz", "label": "targetsTr/By.nii.gz", "fold": 1},
+        {"image": "imagesTr/Cx.nii.gz"},
+    ]
+    table = tmp_path / "datalist.json"
+    table.write_text(json.dumps({"training": items}), encoding="utf-8")
+    found = find_pairs(root, options=OPTIONS, table=table)
+    assert [(one.patient, one.split, sorted(one.contrasts)) for one in found.pairings] == [
+        ("Ax", "validation", ["venous"]),
+        ("Bx", "train", ["venous"]),
+    ]
+    assert _codes(found) == {"imagesTr/Cx.nii.gz": "series_missing"}
