@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydicom import dcmread
@@ -9,6 +10,11 @@ from pydicom.uid import generate_uid
 
 from s2ldm_core.phantom import ORGANS, Phantom, Scanner
 from s2ldm_core.phantom.dicom import write_series
+from train.prepare import PrepareOptions
+from train.prepare.pipeline import Found, find_pairs
+
+#: The grid of `small_phantom`.
+GRID = (6.0, 4.0, 4.0)
 
 
 def small_phantom(
@@ -110,3 +116,34 @@ def copy_series(
 
 def _uid_of(*words: str) -> str:
     return generate_uid(entropy_srcs=list(words))
+
+
+def pairs_in(root: Path, **options: Any) -> Found:
+    """What `prepare` would pair below a folder."""
+    return find_pairs(root, options=PrepareOptions(spacing_mm=GRID, **options))
+
+
+def paired_places(found: Found) -> list[dict[str, str]]:
+    """Phase → name of its series, a dictionary per pairing."""
+    return [
+        {"native": one.native.series.name} | {str(phase): it.series.name for phase, it in one.contrasts.items()}
+        for one in found.pairings
+    ]
+
+
+def codes_of(found: Found) -> dict[str, str]:
+    """Name of a series → why it is in no pair."""
+    return {one.place: one.code for one in found.rejections}
+
+
+def put(source: Path, target: Path) -> None:
+    """Copy a file into folders that are made for it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(source.read_bytes())
+
+
+def write_table(tmp_path: Path, rows: list[str]) -> Path:
+    """A table with a column per phase."""
+    table = tmp_path / "pairs.csv"
+    table.write_text("patient,native,venous,split\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    return table

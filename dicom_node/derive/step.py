@@ -74,6 +74,7 @@ class DeriveStep:
                 folder=folder,
                 padding=padding,
                 source_digests=[row.digest for _, row in sources],
+                frames=record.frames or None,
                 progress=lambda _: lease.beat(),
             )
         except BaseException:
@@ -84,7 +85,7 @@ class DeriveStep:
     def _sources(self, job: JobRow, record: TranslationRecord) -> list[tuple[Path, InstanceRow]]:
         """File and row of every slice, in the order of the volume; they are the job's, no more and no fewer."""
         rows = {row.sop_instance_uid: row for row in self._catalog.job_instances(job.id)}
-        if problem := slices_differ(tuple(rows), record.sop_instance_uids):
+        if problem := slices_differ(tuple(rows), _instances(record)):
             raise DeriveError(problem.code, problem.sentence, problem.remedy)
         found = []
         for uid in record.sop_instance_uids:
@@ -131,6 +132,11 @@ class DeriveStep:
         retry = retry_at is not None
         self._log.warning("derive_failed", job_id=job.id, route=job.route, code=problem.code, retry=retry)
         self._catalog.fail_job(job, problem, retry_at=retry_at)
+
+
+def _instances(record: TranslationRecord) -> list[str]:
+    """The source instances of a record's slices: of those with frames each once, of others as often as they occur."""
+    return list(dict.fromkeys(record.sop_instance_uids)) if record.frames else list(record.sop_instance_uids)
 
 
 def derivation_info(record: TranslationRecord, route: Route, *, job: JobRow, created_at: datetime) -> DerivationInfo:

@@ -17,7 +17,16 @@ from s2ldm_core.io.hounsfield import HU_KEYWORDS
 #: What `read_header` reads unless told otherwise: identity, geometry and rescale.
 HEADER_KEYWORDS: tuple[str, ...] = tuple(
     dict.fromkeys(
-        ("Modality", "SeriesInstanceUID", "SOPInstanceUID", "InstanceNumber", *GEOMETRY_KEYWORDS, *HU_KEYWORDS)
+        (
+            "Modality",
+            "SeriesInstanceUID",
+            "SOPInstanceUID",
+            "InstanceNumber",
+            *GEOMETRY_KEYWORDS,
+            *HU_KEYWORDS,
+            "SharedFunctionalGroupsSequence",
+            "PerFrameFunctionalGroupsSequence",
+        )
     )
 )
 

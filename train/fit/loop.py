@@ -25,6 +25,7 @@ from train.fit.best import keep_best
 from train.fit.budget import Budget
 from train.fit.initial import start_from
 from train.fit.latents import LatentCache
+from train.fit.provenance import refuse_held_out
 from train.fit.record import History, alone, check_data, stage_done, stages_done, write_record
 from train.fit.seeds import seed_everything
 from train.fit.step import OptimiserStep
@@ -72,6 +73,7 @@ class Fit:
         self.validation = Validation(config.data.store, config, phases=self.system.config.phases)
         self.position = Position()
         self._budget = Budget(config.optim, self.accelerator)
+        refuse_held_out(self.store)
         self._digest = self.store.digest()
         self._players: dict[str, Any] | None = None
 
