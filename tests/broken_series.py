@@ -64,7 +64,8 @@ class Files:
 def sound_series() -> tuple[list[Dataset], np.ndarray]:
     """Eight valid CT images, and their HU ``(8, 24, 24)``: a body in air with a piece of dense bone."""
     hu = body_hu(SLICES, SIZE)
-    hu[:, 10:14, 10:14] = _BONE_HU
+    # With noise, as values that are all the same are those of a picture.
+    hu[:, 10:14, 10:14] = np.rint(np.random.default_rng(1).normal(_BONE_HU, 40.0, (SLICES, 4, 4)))
     made = []
     for number, plane in enumerate(hu):
         image = ct_slice(
