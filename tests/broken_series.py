@@ -160,7 +160,7 @@ def _wrong_vr(files: Files, random: Random) -> None:
 def _rescale(files: Files, random: Random) -> None:
     """Other slope and intercept with the stored values to match: the HU stay."""
     for image in _some(files, random):
-        stored = np.frombuffer(image.PixelData, "<i2").astype(np.int32)
+        stored = np.frombuffer(image.get("PixelData", b""), "<i2").astype(np.int32)
         for keyword in ("RescaleSlope", "RescaleIntercept"):
             image.pop(keyword, None)
         image.RescaleSlope, image.RescaleIntercept = "1", "-1024"
@@ -175,14 +175,14 @@ def _rescale(files: Files, random: Random) -> None:
 def _not_hu(files: Files, random: Random) -> None:
     offset = random.choice((-1024, 300, 1024, 2000))
     for image in _some(files, random, unsure=True):
-        stored = np.frombuffer(image.PixelData, "<i2").astype(np.int32) + offset
+        stored = np.frombuffer(image.get("PixelData", b""), "<i2").astype(np.int32) + offset
         image.PixelData = np.clip(stored, -32768, 32767).astype("<i2").tobytes()
 
 
 def _cut_pixels(files: Files, random: Random) -> None:
     keep = random.choice((0, 2, 100, SIZE * SIZE, 2 * SIZE * SIZE - 2))
     for image in _some(files, random, unsure=True):
-        image.PixelData = image.PixelData[:keep]
+        image.PixelData = image.get("PixelData", b"")[:keep]
 
 
 def _other_syntax(files: Files, random: Random) -> None:
