@@ -160,6 +160,8 @@ def _wrong_vr(files: Files, random: Random) -> None:
 def _rescale(files: Files, random: Random) -> None:
     """Other slope and intercept with the stored values to match: the HU stay."""
     for image in _some(files, random):
+        if image.__dict__.setdefault("rescaled_by", random) is not random:
+            continue  # once is enough, as the values are told by the first slope
         stored = np.frombuffer(image.get("PixelData", b""), "<i2").astype(np.int32)
         for keyword in ("RescaleSlope", "RescaleIntercept"):
             image.pop(keyword, None)

@@ -35,6 +35,7 @@ def read_slice(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
         if "TransferSyntaxUID" not in dataset.file_meta:
             dataset.file_meta.TransferSyntaxUID = _transfer_syntax(dataset)
         syntax = dataset.file_meta.TransferSyntaxUID.name
+        _check_length(dataset, path)
         return to_hu(dataset, _stored(dataset, path))
     except NotImplementedError as error:
         raise VolumeError(
@@ -48,6 +49,22 @@ def read_slice(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
             f"The pixels of {image_name(path)} ({syntax}) cannot be decoded ({type(error).__name__}).",
             "The file is damaged or cut short: send it again.",
         ) from error
+
+
+def _check_length(dataset: Dataset, path: Path) -> None:
+    """Refuse uncompressed pixels that are a row or more longer than the header says: rows would be cut elsewhere.
+
+    Less than that is padding, which some writers leave (PS3.5 8.1.1); too short is for the decoder to say.
+    """
+    if dataset.file_meta.TransferSyntaxUID.is_compressed:
+        return
+    row = int(dataset.Columns) * int(dataset.SamplesPerPixel) * int(dataset.BitsAllocated) // 8
+    if len(dataset.PixelData) - row * int(dataset.Rows) >= row:
+        raise VolumeError(
+            "pixels_unreadable",
+            f"The pixels of {image_name(path)} are more than its {dataset.Rows} rows and {dataset.Columns} columns.",
+            "The header or the pixels are damaged: send the image again.",
+        )
 
 
 def _stored(dataset: Dataset, path: Path) -> np.ndarray:
