@@ -159,8 +159,7 @@ def positions_along_normal(headers: Sequence[Any]) -> np.ndarray:
 
 def _refuse_multi_frame(headers: Sequence[Any]) -> None:
     count = sum(
-        str(getattr(header, "NumberOfFrames", None) or "1").strip() not in ("0", "1")
-        or str(getattr(header, "SOPClassUID", "")) in _ENHANCED_CT
+        _frames(header) not in ("0", "1") or str(getattr(header, "SOPClassUID", "")) in _ENHANCED_CT
         for header in headers
     )
     if count:
@@ -169,6 +168,17 @@ def _refuse_multi_frame(headers: Sequence[Any]) -> None:
             f"{count} of {len(headers)} objects are multi-frame images; only single-frame images are read.",
             "Have the sender convert enhanced multi-frame CT to single-frame CT.",
         )
+
+
+def _frames(header: Any) -> str:
+    try:
+        return str(int(getattr(header, "NumberOfFrames", None) or 1))
+    except (ValueError, TypeError, OverflowError) as error:  # IS text that is no number
+        raise GeometryError(
+            "geometry_invalid",
+            "An image's Number of Frames is no number, so it is not known what its pixels are.",
+            "Export the series again.",
+        ) from error
 
 
 def _numbers(headers: Sequence[Any], keyword: str, count: int) -> np.ndarray:
