@@ -37,6 +37,7 @@ ACCEPTED = (
 REFUSED_BY_THE_RECEIVER = {
     "uid_too_long": "identifier_invalid",
     "study_uid_missing": "identifier_missing",
+    "series/cect-body-siemens-j2k": "identifier_missing",
 }
 #: What ``odd`` and ``series`` hold, by its path there: the outcome of each series on the wire, in order.
 REAL = {

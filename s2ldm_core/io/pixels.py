@@ -35,6 +35,7 @@ def read_slice(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     """
     with _faults_named(path):
         dataset = _opened(path)
+        _check_length(dataset, path)
         return to_hu(dataset, _stored(dataset, path))
 
 
@@ -93,6 +94,22 @@ def _syntax_of(path: Path) -> str:
         return str(_opened(path, stop_before_pixels=True).file_meta.TransferSyntaxUID.name)
     except (OSError, *PARSE_ERRORS):
         return "unknown transfer syntax"
+
+
+def _check_length(dataset: Dataset, path: Path) -> None:
+    """Refuse uncompressed pixels that are a row or more longer than the header says: rows would be cut elsewhere.
+
+    Less than that is padding, which some writers leave (PS3.5 8.1.1); too short is for the decoder to say.
+    """
+    if dataset.file_meta.TransferSyntaxUID.is_compressed:
+        return
+    row = int(dataset.Columns) * int(dataset.SamplesPerPixel) * int(dataset.BitsAllocated) // 8
+    if len(dataset.PixelData) - row * int(dataset.Rows) >= row:
+        raise VolumeError(
+            "pixels_unreadable",
+            f"The pixels of {image_name(path)} are more than its {dataset.Rows} rows and {dataset.Columns} columns.",
+            "The header or the pixels are damaged: send the image again.",
+        )
 
 
 def _stored(dataset: Dataset, path: Path) -> np.ndarray:

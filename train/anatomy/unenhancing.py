@@ -28,7 +28,7 @@ _MOST_BOWEL_HU = 60.0
 # Beside blood that gained so much the native image is held between these, but for fat; corrected by more it is not believed.
 _BRIGHT_GAIN_HU = 60.0
 _LOWEST_HU, _HIGHEST_HU, _DOUBTFUL_HU = 12.0, 72.0, 60.0
-_MOST_OF_MIXED = 1.5  # of the gain of the brightest mixed blood: beyond it is unmixed inflow, a wire, or their streaks
+_MOST_OF_MIXED = 1.5  # of mixed blood's gain: beyond lie unmixed inflow, wires and their streaks
 _PLAIN_GAIN: Final = {"arterial": 4.0, "venous": 9.0}
 
 
