@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from dicom_node import __version__
-from dicom_node.cli import checking, jobs, models, peers, routes, running, translating
+from dicom_node.cli import backups, checking, jobs, models, peers, routes, running, translating
 from dicom_node.cli.output import stderr
 from dicom_node.errors import ConfigError
 from dicom_node.privacy import silence_attribute_values
@@ -28,6 +28,7 @@ running.register(app)
 translating.register(app)
 checking.register(app)
 peers.register(app)
+backups.register(app)
 app.add_typer(jobs.commands, name="jobs")
 app.add_typer(routes.commands, name="routes")
 app.add_typer(models.commands, name="models")

@@ -44,6 +44,11 @@ class Identifiers:
     series_instance_uid: str
 
 
+def is_uid(value: str) -> bool:
+    """Whether `value` is a UID (PS3.5 9.1), one whose components begin with zeros included."""
+    return len(value) <= 64 and value.isascii() and _UID.fullmatch(value) is not None
+
+
 def read_identifiers(head: bytes, *, transfer_syntax_uid: str, path: Path, offset: int) -> Identifiers:
     """Read the identifiers of an encoded data set.
 
@@ -86,7 +91,7 @@ def _parse(encoded: bytes, transfer_syntax_uid: str) -> Identifiers:
                 f"The object has no {description}, so it belongs to no series; its bytes were kept in quarantine.",
                 "Check that the file is a complete DICOM image, and send the series again.",
             )
-        if value and (len(value) > 64 or not _UID.fullmatch(value)):
+        if value and not is_uid(value):
             raise ReceiveError(
                 "identifier_invalid",
                 f"The object's {description} is not a DICOM UID; its bytes were kept in quarantine.",

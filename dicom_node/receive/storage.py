@@ -1,5 +1,7 @@
 """What a received object needs of the node: a file, a row in the catalog, a place in quarantine."""
 
+from dataclasses import dataclass
+
 import structlog
 
 from dicom_node.catalog import Catalog, NewInstance, Outcome
@@ -13,6 +15,14 @@ from dicom_node.receive.observer import ReceiveObserver
 from dicom_node.receive.spool import Spool, SpoolFile
 
 _log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectLimits:
+    """What one object may take: bytes of its data set, and seconds from its first fragment to its last."""
+
+    max_bytes: int
+    max_seconds: float
 
 
 class StorageService:
@@ -51,6 +61,16 @@ class StorageService:
             )
         self._spool.check_free()
         return self._spool.create(provenance, shard=admission.shard)
+
+    @property
+    def limits(self) -> ObjectLimits:
+        """What one object may take at most."""
+        node = self._settings.node
+        return ObjectLimits(max_bytes=node.max_object_mib * 2**20, max_seconds=node.max_object_seconds)
+
+    def check_free(self) -> None:
+        """Raise `ReceiveError` (``disk_low``) if the disk has become too full to go on with an object."""
+        self._spool.check_free()
 
     def record(self, file: SpoolFile, admission: Admission, identifiers: Identifiers) -> Outcome:
         """Record a sealed file durably."""
