@@ -15,6 +15,7 @@ from dicom_node.errors import NodeError, TranslateError
 from dicom_node.input_series import select_slices
 from dicom_node.phases import OTHER_PHASE, PHASES
 from dicom_node.translation import slices_differ, whole_hu
+from s2ldm_core.handling import Handling
 from s2ldm_core.translation import Translation
 from s2ldm_core.volume import Volume
 
@@ -46,6 +47,8 @@ def translate_path(
     mark: Mark = Mark.CORNER,
     anatomy: Literal["torso", "any"] = "torso",
     enhancement_check: Literal["hu", "tags"] = "hu",
+    tilt: Handling = "refuse",
+    irregular: Handling = "refuse",
     progress: Callable[[str, float], None] | None = None,
 ) -> Conversion:
     """Translate one series or volume file.
@@ -64,7 +67,7 @@ def translate_path(
         Which series to take when the folder holds several.
     mark
         What the DICOM forms bear in their pixels.
-    anatomy, enhancement_check
+    anatomy, enhancement_check, tilt, irregular
         As a route's: how a DICOM series is selected, which is what the node would do.
     progress
         Called with the stage's name and the fraction of it done.
@@ -97,9 +100,22 @@ def translate_path(
     else:
         volume = _selected_volume(
             input_path,
-            route=Route(phase="arterial", model=model, anatomy=anatomy, enhancement_check=enhancement_check),
+            route=Route(
+                phase="arterial",
+                model=model,
+                anatomy=anatomy,
+                enhancement_check=enhancement_check,
+                tilt=tilt,
+                irregular=irregular,
+            ),
             min_slices=translator.metadata.min_slices,
             series_uid=series_uid,
+        )
+    if form == "nifti" and volume.offsets is not None:
+        raise TranslateError(
+            "form_needs_grid",
+            "The slices are tilted or unevenly spaced, which a volume file cannot express.",
+            "Use a DICOM form for --output, where each slice says its own place.",
         )
     sources = [one.path for one in volume.slices if one.path is not None]
     result = translator.translate(volume, phase=phase, seed=seed, steps=steps, progress=report)
@@ -122,6 +138,7 @@ def translate_path(
         ),
         folder=target,
         padding=result.volume.padding,
+        frames=[one.frame for one in volume.slices],
         progress=lambda fraction: report("write", fraction),
     )
     return Conversion(
@@ -136,7 +153,7 @@ def _selected_volume(path: Path, *, route: Route, min_slices: int, series_uid: s
     from s2ldm_core.io import read_volume
 
     slices = select_slices(path, route=route, min_slices=min_slices, series_uid=series_uid)
-    volume = read_volume(slices)
+    volume = read_volume(list(dict.fromkeys(slices)), handling=route.stack_handling)
     if problem := slices_differ([str(path) for path in slices], [str(one.path) for one in volume.slices]):
         raise TranslateError(problem.code, problem.sentence, problem.remedy)
     return volume

@@ -18,7 +18,8 @@ from s2ldm_core.io.series import group_by_series
 def select_slices(path: Path, *, route: Route, min_slices: int, series_uid: str | None = None) -> list[Path]:
     """The slices of a DICOM series, as the node would select them on ``route``.
 
-    Localizers and dose reports beside them are set aside; the same image twice is taken once.
+    Localizers and dose reports beside them are set aside; the same image twice is taken once. A multi-frame file stands
+    there once for each of its frames.
 
     Parameters
     ----------
@@ -58,5 +59,7 @@ def _series_of(files: Sequence[Path], *, in_folder: bool) -> dict[str, list[Path
 
     found = group_by_series(files, keep=keep, unusable=unusable, keywords=SELECTION_KEYWORDS)
     series = {uid: one.files for uid, one in found.items()}
-    with_slices = {uid: paths for uid, paths in series.items() if any(kinds[path] == "slice" for path in paths)}
+    with_slices = {
+        uid: paths for uid, paths in series.items() if any(kinds[path] in ("slice", "multi_frame") for path in paths)
+    }
     return with_slices or series

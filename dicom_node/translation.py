@@ -27,11 +27,13 @@ _FORMAT = 1
 class TranslationRecord:
     """How a synthetic volume was made, and which source instance each of its slices stands on.
 
-    ``sop_instance_uids[k]`` is the source of slice ``k``. On disk the translation's facts stand beside them, not within.
+    ``sop_instance_uids[k]`` is the source of slice ``k``, ``frames[k]`` which frame of it, from 1; ``frames`` is empty
+    where no source is a multi-frame image. On disk the translation's facts stand beside them, not within.
     """
 
     translation: Translation
     sop_instance_uids: tuple[str, ...]
+    frames: tuple[int | None, ...] = ()
 
     def save(self, folder: Path, *, hu: np.ndarray, padding: np.ndarray | None) -> Path:
         """Write HU, padding and then the record into ``folder``, each atomically; returns the record's path."""
@@ -43,6 +45,8 @@ class TranslationRecord:
             (folder / "padding.npy").unlink(missing_ok=True)
         path = folder / RECORD_NAME
         values = {"format": _FORMAT, **asdict(self.translation), "sop_instance_uids": self.sop_instance_uids}
+        if self.frames:
+            values["frames"] = self.frames
         with atomic_file(path, mode=FILE_MODE) as file:
             file.write(json.dumps(values, indent=1).encode())
         sync_folder(folder)
@@ -62,7 +66,8 @@ class TranslationRecord:
             if values.pop("format") != _FORMAT:
                 raise ValueError("another format")
             uids = tuple(values.pop("sop_instance_uids"))
-            record = cls(translation=Translation(**values), sop_instance_uids=uids)
+            frames = tuple(values.pop("frames", ()))
+            record = cls(translation=Translation(**values), sop_instance_uids=uids, frames=frames)
             hu = np.load(path.with_name("hu.npy"), mmap_mode="r", allow_pickle=False)
             mask = path.with_name("padding.npy")
             padding = np.load(mask, mmap_mode="r", allow_pickle=False) if mask.exists() else None
@@ -83,10 +88,14 @@ def slices_differ(selected: Sequence[str], read: Sequence[str]) -> Problem | Non
     if sorted(selected) == sorted(read):
         return None
     others = len(set(read) - set(selected))
-    also = f", {others} of them other images" if others else ""
+    return slices_count_differs(len(selected), len(read), f", {others} of them other images" if others else "")
+
+
+def slices_count_differs(selected: int, read: int, also: str = "") -> Problem:
+    """That more or fewer slices were read than selection saw."""
     return Problem(
         "slices_differ",
-        f"Selection saw {_slices(len(selected))}, the reader read {len(read)}{also}.",
+        f"Selection saw {_slices(selected)}, the reader read {read}{also}.",
         "Retry the job; if it fails again, report this with the log: no slice may be lost on the way.",
     )
 

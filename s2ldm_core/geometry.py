@@ -7,12 +7,14 @@ The functions take anything that offers DICOM keywords as attributes (a pydicom 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from s2ldm_core.errors import GeometryError
+from s2ldm_core.handling import REGULAR_ONLY, StackHandling
+from s2ldm_core.offsets import SliceOffsets
+from s2ldm_core.stack import stack_of
 
 #: Keywords that `series_geometry` looks at; enough for ``specific_tags`` of a header read.
 GEOMETRY_KEYWORDS: tuple[str, ...] = (
@@ -26,27 +28,15 @@ GEOMETRY_KEYWORDS: tuple[str, ...] = (
     "NumberOfFrames",
 )
 
-# Enhanced CT and Legacy Converted Enhanced CT keep each frame's geometry in functional groups (PS3.3 A.38, A.70).
-_ENHANCED_CT = frozenset({"1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"})
+#: Enhanced CT and Legacy Converted Enhanced CT keep each frame's geometry in functional groups (PS3.3 A.38, A.70).
+MULTI_FRAME_CT = frozenset({"1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"})
 # Cosines are written with as few as four digits; 1e-3 rad moves a voxel at the edge of a 500 mm field by 0.25 mm.
 _COSINE_TOLERANCE = 1e-3
-_DUPLICATE_MM = 0.01
-# Two acquisitions of the same places lie some hundredths of a millimetre apart; overlapping slices never this close.
-_DUPLICATE_FRACTION = 0.1
-# So many equal steps side by side are another increment, not slices that are missing.
-_RUN_OF_STEPS = 3
-# Positions are often rounded to 0.1 mm, so a step may be wrong by that much however small the spacing is.
-_STEP_TOLERANCE_MM = 0.1
-_STEP_TOLERANCE_FRACTION = 0.03
-# In an oblique stack two rounded coordinates add up.
-_SHIFT_TOLERANCE_MM = 0.2
-# Shift across the normal over one slice step: 0.3 degrees of tilt.
-_TILT_TOLERANCE = 0.005
 
 
 @dataclass(frozen=True, kw_only=True)
 class SeriesGeometry:
-    """A regular stack of parallel slices.
+    """A stack of parallel slices.
 
     Attributes
     ----------
@@ -56,6 +46,8 @@ class SeriesGeometry:
         Image Position (Patient) of each slice in that order, LPS mm.
     affine
         ``(4, 4)`` float64, ``(column, row, slice, 1)`` to LPS mm (PS3.3 C.7.6.2.1.1).
+    offsets
+        How far the slices lie from that grid where the stack is tilted or uneven; None where they lie on it.
     spacing_mm
         ``(dz, dy, dx)``: between slices, between rows, between columns.
     rows, columns
@@ -72,24 +64,33 @@ class SeriesGeometry:
     rows: int
     columns: int
     frame_of_reference_uid: str | None
+    offsets: SliceOffsets | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """``(D, H, W)`` of the volume these slices make."""
         return len(self.order), self.rows, self.columns
 
+    @property
+    def axial(self) -> bool:
+        """Whether the slices lie rather across the patient than along."""
+        normal = np.abs(self.affine[:3, 2])
+        return bool(normal.argmax() == 2)
 
-def series_geometry(headers: Sequence[Any]) -> SeriesGeometry:
-    """Check that headers of one series form a regular, untilted stack, and say where it lies.
 
-    Order comes from Image Position (Patient) along the slice normal, never from Instance Number.
+def series_geometry(headers: Sequence[Any], *, handling: StackHandling = REGULAR_ONLY) -> SeriesGeometry:
+    """Check that headers of one series form a stack, and say where it lies.
+
+    Order comes from Image Position (Patient) along the slice normal, never from Instance Number. A stack that is tilted
+    or uneven is refused unless ``handling`` says otherwise.
 
     Raises
     ------
     GeometryError
         ``no_slices``, ``multi_frame``, ``geometry_missing``, ``geometry_invalid``, ``mixed_frame_of_reference``,
         ``mixed_orientation``, ``mixed_matrix``, ``mixed_pixel_spacing``, ``single_slice``,
-        ``duplicate_positions``, ``gantry_tilt``, ``shifted_slices`` or ``irregular_spacing``.
+        ``duplicate_positions``, ``gantry_tilt``, ``shifted_slices``, ``irregular_spacing`` or
+        ``missing_slices``.
     """
     if not headers:
         raise GeometryError("no_slices", "The series holds no images.")
@@ -125,7 +126,7 @@ def series_geometry(headers: Sequence[Any]) -> SeriesGeometry:
     normal = np.cross(row_direction, column_direction)
     along = positions @ normal
     order = np.argsort(along, kind="stable")
-    step_mm = _regular_step(along[order], positions[order], normal)
+    step_mm, offsets = stack_of(positions[order], (row_direction, column_direction), handling=handling)
 
     row_spacing, column_spacing = (float(value) for value in pixel_spacings[0])
     affine = np.eye(4)
@@ -141,6 +142,7 @@ def series_geometry(headers: Sequence[Any]) -> SeriesGeometry:
         rows=int(matrix[0, 0]),
         columns=int(matrix[0, 1]),
         frame_of_reference_uid=frame_of_reference_uid,
+        offsets=offsets,
     )
 
 
@@ -159,16 +161,30 @@ def positions_along_normal(headers: Sequence[Any]) -> np.ndarray:
 
 def _refuse_multi_frame(headers: Sequence[Any]) -> None:
     count = sum(
-        str(getattr(header, "NumberOfFrames", None) or "1").strip() not in ("0", "1")
-        or str(getattr(header, "SOPClassUID", "")) in _ENHANCED_CT
+        _frames(header) not in ("0", "1")
+        or (
+            str(getattr(header, "SOPClassUID", "")) in MULTI_FRAME_CT
+            and not getattr(header, "ReferencedFrameNumber", None)  # one of its frames, as a header of its own
+        )
         for header in headers
     )
     if count:
         raise GeometryError(
             "multi_frame",
-            f"{count} of {len(headers)} objects are multi-frame images; only single-frame images are read.",
+            f"{count} of {len(headers)} objects are multi-frame images that do not say where each of their frames lies.",
             "Have the sender convert enhanced multi-frame CT to single-frame CT.",
         )
+
+
+def _frames(header: Any) -> str:
+    try:
+        return str(int(getattr(header, "NumberOfFrames", None) or 1))
+    except (ValueError, TypeError, OverflowError) as error:  # IS text that is no number
+        raise GeometryError(
+            "geometry_invalid",
+            "An image's Number of Frames is no number, so it is not known what its pixels are.",
+            "Export the series again.",
+        ) from error
 
 
 def _numbers(headers: Sequence[Any], keyword: str, count: int) -> np.ndarray:
@@ -230,91 +246,6 @@ def _directions(orientations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             "Export the series again.",
         )
     return row / lengths[0], column / lengths[1]
-
-
-def _regular_step(along: np.ndarray, positions: np.ndarray, normal: np.ndarray) -> float:
-    """Distance between neighbouring slices in mm, from sorted positions along the normal.
-
-    Parameters
-    ----------
-    along, positions, normal
-        ``(D,)`` mm ascending, ``(D, 3)`` LPS mm in the same order, ``(3,)`` unit vector.
-    """
-    steps = np.diff(along)
-    near_mm = max(_DUPLICATE_MM, _DUPLICATE_FRACTION * float(np.percentile(steps, 90)))
-    duplicates = np.flatnonzero(steps < near_mm)
-    if duplicates.size:
-        apart_mm = float(steps[duplicates].max())
-        where = "lie where another one lies" if apart_mm < _DUPLICATE_MM else f"lie within {apart_mm:.2f} mm of another"
-        raise GeometryError(
-            "duplicate_positions",
-            f"{duplicates.size} of {along.size} images {where}; the first such place is "
-            f"{along[duplicates[0]]:.2f} mm along the slice normal.",
-            "Send each position once: one phase, one time point and one reconstruction per series.",
-        )
-    shifts = np.diff(positions, axis=0) - steps[:, None] * normal
-    shift = np.linalg.norm(shifts, axis=1)
-    allowed = np.maximum(_SHIFT_TOLERANCE_MM, _TILT_TOLERANCE * steps)
-    drift = positions[-1] - positions[0] - (along[-1] - along[0]) * normal
-    lean = float(np.linalg.norm(drift)) / float(along[-1] - along[0])
-    if lean > _TILT_TOLERANCE and float(np.linalg.norm(drift)) > _SHIFT_TOLERANCE_MM:
-        raise GeometryError(
-            "gantry_tilt",
-            f"The slices are tilted by {np.degrees(np.arctan(lean)):.1f} degrees against the direction of the stack "
-            "(gantry tilt).",
-            "Send a series without gantry tilt, or one reformatted to straight slices.",
-        )
-    if np.any(shift > allowed):
-        worst = int(np.argmax(shift))
-        raise GeometryError(
-            "shifted_slices",
-            f"The slice at {along[worst + 1]:.2f} mm along the slice normal is shifted sideways by "
-            f"{shift[worst]:.2f} mm against the one before it.",
-            "Send images of one reconstruction centre per series.",
-        )
-    _refuse_irregular(along, steps)
-    return float((along[-1] - along[0]) / (along.size - 1))
-
-
-def _refuse_irregular(along: np.ndarray, steps: np.ndarray) -> None:
-    usual = float(np.median(steps))
-    tolerance = max(_STEP_TOLERANCE_MM, _STEP_TOLERANCE_FRACTION * usual)
-    odd = np.flatnonzero(np.abs(steps - usual) > tolerance + 1e-6)
-    regular = along[0] + (along[-1] - along[0]) * np.arange(along.size) / (along.size - 1)
-    if odd.size == 0:
-        drift = np.abs(along - regular)
-        if drift.max() <= 2 * tolerance:
-            return
-        odd = np.array([min(int(np.argmax(drift)), steps.size - 1)])
-    _refuse_two_spacings(along, steps, tolerance)
-    worst = int(odd[np.argmax(np.abs(steps[odd] - usual))])
-    ratio = steps[odd] / usual
-    holes = bool(np.all(np.abs(ratio - np.round(ratio)) * usual <= tolerance * np.round(ratio)) and ratio.min() > 1.5)
-    raise GeometryError(
-        "irregular_spacing",
-        f"The slices are not evenly spaced: mostly {usual:.2f} mm apart, but {steps[worst]:.2f} mm between "
-        f"{along[worst]:.2f} and {along[worst + 1]:.2f} mm along the slice normal (slices {worst + 1} and {worst + 2} "
-        f"of {along.size}; {odd.size} such {'place' if odd.size == 1 else 'places'}).",
-        f"{int(np.sum(np.round(ratio) - 1))} slices seem to be missing: send them, then the series again."
-        if holes
-        else "Send a series with one reconstruction increment.",
-    )
-
-
-def _refuse_two_spacings(along: np.ndarray, steps: np.ndarray, tolerance: float) -> None:
-    """Name a change of increment where there is one: nothing is missing then."""
-    ends = [*np.flatnonzero(np.abs(np.diff(steps)) > tolerance), steps.size - 1]
-    starts = [0, *(end + 1 for end in ends[:-1])]
-    runs = [(start, end) for start, end in zip(starts, ends, strict=True) if end - start + 1 >= _RUN_OF_STEPS]
-    for (first, _), (second, _) in pairwise(runs):
-        before, after = float(np.median(steps[first : first + _RUN_OF_STEPS])), float(steps[second])
-        if abs(before - after) > tolerance:
-            raise GeometryError(
-                "irregular_spacing",
-                f"The slices have two spacings: {before:.2f} mm up to {along[second]:.2f} mm along the slice normal, "
-                f"{after:.2f} mm from there on.",
-                "Send a series with one reconstruction increment, or each part as a series of its own.",
-            )
 
 
 def _census(values: list[str]) -> str:

@@ -25,6 +25,9 @@ from s2ldm_core.volume import Volume, canonical
 
 _CUDA = re.compile(r"cuda(:\d{1,2})?")
 
+# The change comes back to the source's grid in pieces of so many voxels: a long series takes gigabytes as it is.
+_SLAB_VOXELS = 2**24
+
 Progress = Callable[[str, float], None]
 Resampler = Callable[[np.ndarray], torch.Tensor]
 
@@ -163,6 +166,8 @@ def add_change(
 ) -> Volume:
     """``volume`` plus the change that ``predict`` gives on the model's grid.
 
+    The model's grid is regular and stands straight on the slices, also where the source's does not (`Volume.offsets`).
+
     ``predict(unit, to_model)`` gets the body's box on the model's grid in window units ``(1, 1, D, H, W)``, and a function that brings any
     other HU array on the source's grid there too; it returns the change in window units, same shape.
     """
@@ -172,13 +177,14 @@ def add_change(
         turned, undo = canonical(volume)
         box = body_box(turned.hu, turned.spacing_mm, padding=turned.padding)
         source = turned.hu[box]
+        offsets = None if turned.offsets is None else turned.offsets.cropped(box)
     with clock.measure("resample"):
-        model_hu, grid = to_spacing(source, turned.spacing_mm, metadata.spacing_mm)
+        model_hu, grid = to_spacing(source, turned.spacing_mm, metadata.spacing_mm, offsets=offsets)
         unit = window_to_unit(torch.from_numpy(model_hu), window_hu=window)[None, None]
 
     def to_model(hu: np.ndarray) -> torch.Tensor:
         other, _ = canonical(volume.with_hu(hu))
-        there, _ = to_spacing(other.hu[box], turned.spacing_mm, metadata.spacing_mm)
+        there, _ = to_spacing(other.hu[box], turned.spacing_mm, metadata.spacing_mm, offsets=offsets)
         return window_to_unit(torch.from_numpy(there), window_hu=window)[None, None]
 
     change = predict(unit, to_model)
@@ -192,7 +198,11 @@ def add_change(
                 "Check the source series for damaged slices; if it is sound, report the model package.",
             )
         result = turned.hu.copy()
-        result[box] += from_spacing(change_hu.numpy(), grid, method="linear") * gate(source, window_hu=window)
+        changed = result[box]
+        for start in range(0, len(source), slab := max(1, _SLAB_VOXELS // source[0].size)):
+            part = slice(start, min(start + slab, len(source)))
+            back = from_spacing(change_hu.numpy(), grid.part(part.start, part.stop), method="linear")
+            changed[part] += back * gate(source[part], window_hu=window)
         return volume.with_hu(np.ascontiguousarray(undo.array(result)))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from s2ldm_core.errors import VolumeError
+from s2ldm_core.offsets import SliceOffsets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,11 +20,13 @@ class SliceRecord:
     position_mm: tuple[float, float, float]
     path: Path | None = None
     instance_number: int | None = None
+    #: Which frame of a multi-frame instance, from 1; None for a single-frame one.
+    frame: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Volume:
-    """A regular grid of Hounsfield units in patient coordinates.
+    """Hounsfield units in patient coordinates, on a regular grid unless ``offsets`` says otherwise.
 
     Attributes
     ----------
@@ -39,6 +42,8 @@ class Volume:
     padding
         ``(D, H, W)`` bool, true where the scanner wrote pixel padding (PS3.3 C.7.5.1.1.2) instead of a
         measurement; HU there are meaningless. ``None`` when there is none.
+    offsets
+        How far the slices lie from the grid of ``affine``, where they were read from a stack that is tilted or uneven.
 
     Raises
     ------
@@ -51,6 +56,7 @@ class Volume:
     slices: tuple[SliceRecord, ...] = ()
     frame_of_reference_uid: str | None = None
     padding: np.ndarray | None = None
+    offsets: SliceOffsets | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hu", np.asarray(self.hu, dtype=np.float32))
@@ -75,6 +81,11 @@ class Volume:
                     "volume_shape",
                     f"The padding mask has shape {self.padding.shape}, the volume {self.hu.shape}.",
                 )
+
+        if self.offsets is not None and self.offsets.mm.shape != (self.hu.shape[self.offsets.axis], 3):
+            raise VolumeError(
+                "volume_shape", f"The volume has shape {self.hu.shape}, its offsets {self.offsets.mm.shape}."
+            )
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -165,6 +176,7 @@ def canonical(volume: Volume) -> tuple[Volume, Undo]:
         slices=slices,
         frame_of_reference_uid=volume.frame_of_reference_uid,
         padding=None if volume.padding is None else turn(volume.padding),
+        offsets=None if volume.offsets is None else volume.offsets.turned(permutation, turned_flips),
     )
     return turned, Undo(permutation=permutation, flips=turned_flips, source=volume)
 

@@ -13,7 +13,9 @@ from dicom_node.translation import TranslationRecord
 from s2ldm_core.translation import Translation
 
 
-def write_tiny_package(folder: Path, *, min_slices: int = 2) -> Path:
+def write_tiny_package(
+    folder: Path, *, min_slices: int = 2, spacing_mm: tuple[float, float, float] = (3.0, 1.5, 1.5)
+) -> Path:
     """A residual U-Net of a few thousand weights, saved as a package; returns ``folder``."""
     from s2ldm_core.package import save_package
     from s2ldm_core.systems import build_system
@@ -34,7 +36,7 @@ def write_tiny_package(folder: Path, *, min_slices: int = 2) -> Path:
             "name": "tiny",
             "version": "0.0.1",
             "window_hu": (-200.0, 500.0),
-            "spacing_mm": (3.0, 1.5, 1.5),
+            "spacing_mm": spacing_mm,
             "min_slices": min_slices,
             "intended_use": "tests",
             "training_data": {"source": "nothing"},
@@ -68,7 +70,9 @@ def add_series(catalog: Catalog, paths: Sequence[Path], *, route: str, associati
     catalog.add_instances(batch)
 
 
-def queue_job(catalog: Catalog, paths: Sequence[Path], *, route: str, phase: str, model: str) -> int:
+def queue_job(
+    catalog: Catalog, paths: Sequence[Path], *, route: str, phase: str, model: str, set_aside: Sequence[str] = ()
+) -> int:
     """A job of these files that waits for translation; returns its ID."""
     add_series(catalog, paths, route=route)
     (series,) = catalog.list_series(state="receiving")
@@ -76,13 +80,16 @@ def queue_job(catalog: Catalog, paths: Sequence[Path], *, route: str, phase: str
         series.key, signal="released", phase=phase, model=model, seen_at=series.last_received_at
     )
     assert job_id is not None
-    assert catalog.accept_job(catalog.get_job(job_id), details={})
+    assert catalog.accept_job(catalog.get_job(job_id), details={}, set_aside=set_aside)
     return job_id
 
 
-def translated_job(catalog: Catalog, paths: Sequence[Path], hu: np.ndarray, *, route: str, folder: Path) -> int:
-    """A job whose translation has just ended with ``hu``; returns its ID."""
-    job_id = queue_job(catalog, paths, route=route, phase="arterial", model="tiny")
+def translated_job(
+    catalog: Catalog, paths: Sequence[Path], hu: np.ndarray, *, route: str, folder: Path, set_aside: Sequence[Path] = ()
+) -> int:
+    """A job whose translation has just ended with ``hu``; returns its ID. ``set_aside``: received beside the slices."""
+    aside = [str(dcmread(path, stop_before_pixels=True).SOPInstanceUID) for path in set_aside]
+    job_id = queue_job(catalog, [*paths, *set_aside], route=route, phase="arterial", model="tiny", set_aside=aside)
     claimed = catalog.claim_job(JobState.QUEUED, JobState.TRANSLATING, "test")
     assert claimed is not None
     assert claimed.id == job_id

@@ -5,7 +5,7 @@ So a resumed run sees the same data, and so do one process and several: item i o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from s2ldm_core.intensity import gate, window_to_unit
+from s2ldm_core.phantom import ORGANS
 from s2ldm_core.systems import Batch, Condition
 from s2ldm_core.systems.batch import Data
 from train.augmentation import Augmentation
@@ -42,6 +43,7 @@ class CropSampler:
     def __init__(self, store: PairStore, config: DataConfig, *, phases: tuple[str, ...], seed: int) -> None:
         self._store, self._config, self._seed = store, config, seed
         self._places: dict[int, list[np.ndarray]] = {}
+        self._numbers: dict[int, np.ndarray] = {}
         cases = [store[i] for i in range(len(store))]
         self._phases = [tuple((i, p) for i, p in enumerate(phases) if p in case.changes) for case in cases]
         absent = [p for i, p in enumerate(phases) if not any((i, p) in known for known in self._phases)]
@@ -140,10 +142,19 @@ class CropSampler:
             change=change,
             phase=phase,
             seconds=case.seconds.get(name, np.nan),
-            organs=labels,
+            organs=self._named(number, labels),
             valid=mask(case.valid.get(name)),
             level=origin[0] / max(1, room),
         )
+
+    def _named(self, number: int, labels: np.ndarray | None) -> np.ndarray | None:
+        """``labels`` with the phantom's numbers, where a case has numbers of its own for the same names."""
+        organs = self._store[number].organs
+        if labels is None or all(ORGANS.get(name) == value for name, value in organs.items()):
+            return labels
+        if number not in self._numbers:
+            self._numbers[number] = _shared_numbers(organs)
+        return self._numbers[number][labels]
 
     def _seen(self, rng: np.random.Generator, crop: Triple) -> Triple:
         """Size of the part of a case that fills the crop once it is zoomed."""
@@ -174,6 +185,15 @@ class CropSampler:
                 if flat.size
             ]
         return self._places[number]
+
+
+def _shared_numbers(organs: Mapping[str, int]) -> np.ndarray:
+    """``(256,)`` uint8: label of a case → the phantom's of the same name; other names get numbers that the phantom does not use."""
+    free = iter(sorted(set(range(1, 256)) - set(ORGANS.values())))
+    table = np.zeros(256, np.uint8)
+    for name, value in sorted(organs.items()):
+        table[value] = ORGANS[name] if name in ORGANS else next(free)
+    return table
 
 
 def _fitting(origin: tuple[int, ...], shape: tuple[int, ...], size: Triple) -> tuple[int, ...]:

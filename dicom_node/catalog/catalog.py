@@ -9,10 +9,20 @@ from dicom_node.catalog.job_control import JobControl
 from dicom_node.catalog.quarantine import Quarantine
 from dicom_node.catalog.retention import Retention
 from dicom_node.catalog.series_table import SeriesTable
+from dicom_node.catalog.superseding import Superseding
 
 
 class Catalog(
-    Intake, Quarantine, EvidenceTable, SeriesTable, JobControl, DerivedTable, DeliveryTable, DueTable, Retention
+    Intake,
+    Quarantine,
+    EvidenceTable,
+    SeriesTable,
+    JobControl,
+    DerivedTable,
+    Superseding,
+    DeliveryTable,
+    DueTable,
+    Retention,
 ):
     """Everything the node must remember, in one database.
 

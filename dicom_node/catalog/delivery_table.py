@@ -14,6 +14,12 @@ from dicom_node.errors import CatalogError
 from dicom_node.states import BY_HAND, DeliveryState, JobState, Verdict
 from s2ldm_core.problem import Problem
 
+#: Joins what a delivery sends to what its job has written.
+_WHAT_IT_SENDS = and_(
+    derived_instances.c.job_id == deliveries.c.job_id,
+    derived_instances.c.sop_instance_uid == delivery_instances.c.sop_instance_uid,
+)
+
 
 class DeliveryTable(Leases):
     """The catalog's deliveries."""
@@ -93,17 +99,16 @@ class DeliveryTable(Leases):
             return {(destination, state): number for destination, state, number in rows}
 
     def delivery_instances(self, delivery_id: int) -> list[DeliveryInstanceRow]:
-        """Every instance of a delivery in slice order, with the peer's last answer."""
+        """Every instance of a delivery with the peer's last answer: images in slice order, then notes."""
         query = (
-            select(delivery_instances, derived_instances.c.sop_class_uid, derived_instances.c.path)
-            .join(deliveries, deliveries.c.id == delivery_instances.c.delivery_id)
-            .join(
-                derived_instances,
-                and_(
-                    derived_instances.c.job_id == deliveries.c.job_id,
-                    derived_instances.c.sop_instance_uid == delivery_instances.c.sop_instance_uid,
-                ),
+            select(
+                delivery_instances,
+                derived_instances.c.sop_class_uid,
+                derived_instances.c.path,
+                derived_instances.c.rejects_job,
             )
+            .join(deliveries, deliveries.c.id == delivery_instances.c.delivery_id)
+            .join(derived_instances, _WHAT_IT_SENDS)
             .where(delivery_instances.c.delivery_id == delivery_id)
             .order_by(derived_instances.c.ordinal)
         )
@@ -135,10 +140,13 @@ class DeliveryTable(Leases):
             )
             return connection.execute(_mine(claim).values(updated_at=now)).rowcount > 0
 
-    def finish_delivery(self, claim: DeliveryRow, *, reason: Problem | None = None) -> bool:
+    def finish_delivery(
+        self, claim: DeliveryRow, *, reason: Problem | None = None, remark: Problem | None = None
+    ) -> bool:
         """End a delivery: ``done``, or ``failed`` with the reason (quarantine). False if the claim is lost.
 
         The job becomes ``done`` when all its deliveries are, and ``failed`` when none is left to try and one failed.
+        ``remark`` is kept as the reason of a delivery that is done: the destination takes no rejection notes.
 
         Raises
         ------
@@ -148,13 +156,20 @@ class DeliveryTable(Leases):
         now = self.now()
         with self.write() as connection:
             if reason is None:
-                verdicts = connection.scalars(
-                    select(delivery_instances.c.verdict).where(delivery_instances.c.delivery_id == claim.id)
+                answers = connection.execute(
+                    select(delivery_instances.c.verdict, derived_instances.c.rejects_job)
+                    .join(deliveries, deliveries.c.id == delivery_instances.c.delivery_id)
+                    .join(derived_instances, _WHAT_IT_SENDS)
+                    .where(delivery_instances.c.delivery_id == claim.id)
                 ).all()
-                missing = sum(verdict != Verdict.ACCEPTED for verdict in verdicts)
+                # A peer may have no use for a note; an image it must hold.
+                missing = sum(
+                    verdict != Verdict.ACCEPTED and not (rejects is not None and verdict == Verdict.PERMANENT)
+                    for verdict, rejects in answers
+                )
                 if missing:
                     raise CatalogError(
-                        "delivery_incomplete", f"{missing} of {len(verdicts)} instances are not accepted."
+                        "delivery_incomplete", f"{missing} of {len(answers)} instances are not accepted."
                     )
             ended = connection.execute(
                 _mine(claim).values(
@@ -164,7 +179,7 @@ class DeliveryTable(Leases):
                     finished_at=now,
                     attempts=deliveries.c.attempts + 1,
                     **unclaimed(),
-                    **reason_values(reason),
+                    **reason_values(reason or remark),
                 )
             ).rowcount
             if ended:
@@ -226,13 +241,22 @@ class DeliveryTable(Leases):
 
 def _delivery_query() -> Select[Any]:
     # Counted for the rows that are shown; a grouped subquery would count every delivery there ever was.
-    instances = select(func.count()).where(delivery_instances.c.delivery_id == deliveries.c.id).correlate(deliveries)
+    sent = (
+        select(func.count())
+        .select_from(delivery_instances.join(derived_instances, _WHAT_IT_SENDS))
+        .where(delivery_instances.c.delivery_id == deliveries.c.id)
+        .correlate(deliveries)
+    )
+    accepted = delivery_instances.c.verdict == Verdict.ACCEPTED
+    image, note = derived_instances.c.rejects_job.is_(None), derived_instances.c.rejects_job.is_not(None)
     return select(
         deliveries,
         jobs.c.route,
         jobs.c.derived_series_instance_uid,
-        instances.scalar_subquery().label("instance_count"),
-        instances.where(delivery_instances.c.verdict == Verdict.ACCEPTED).scalar_subquery().label("accepted_count"),
+        sent.where(image).scalar_subquery().label("instance_count"),
+        sent.where(image, accepted).scalar_subquery().label("accepted_count"),
+        sent.where(note).scalar_subquery().label("note_count"),
+        sent.where(note, accepted).scalar_subquery().label("accepted_note_count"),
     ).join(jobs, jobs.c.id == deliveries.c.job_id)
 
 

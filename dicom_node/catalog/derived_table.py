@@ -1,12 +1,13 @@
 """Derived series: recording what a job wrote, and the deliveries that follow."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from sqlalchemy import delete, insert, select, update
 
 from dicom_node.catalog.database import Database, insert_row, reason_values, unclaimed
 from dicom_node.catalog.rows import DerivedInstance, JobRow
 from dicom_node.catalog.schema import deliveries, delivery_instances, derived_instances, jobs
+from dicom_node.catalog.superseding import held_elsewhere, stand_in
 from dicom_node.states import DeliveryState, JobState
 
 
@@ -20,10 +21,26 @@ class DerivedTable(Database):
         series_instance_uid: str,
         instances: Sequence[DerivedInstance],
         destinations: Sequence[str],
+        reachable: Collection[str] = (),
     ) -> bool:
         """``deriving`` -> ``delivering`` with one pending delivery per destination (``done`` if there is none).
 
-        False if the claim is lost: throw the series away.
+        The job supersedes every other of its source series and route that has a derived series. Notes that reject such a
+        series go to the destinations that hold it, after the images.
+
+        Parameters
+        ----------
+        instances
+            Images in slice order, then notes.
+        destinations
+            Where the images go.
+        reachable
+            Other destinations that may get a note, because an earlier series went there.
+
+        Returns
+        -------
+        bool
+            False if the claim is lost: throw the series away.
         """
         job_id, now = claim.id, self.now()
         with self.write() as connection:
@@ -44,11 +61,15 @@ class DerivedTable(Database):
                             "sop_class_uid": one.sop_class_uid,
                             "path": one.path,
                             "ordinal": ordinal,
+                            "rejects_job": one.rejects_job,
                         }
                         for ordinal, one in enumerate(instances)
                     ],
                 )
-            for destination in dict.fromkeys(destinations):
+            members = _members(
+                instances, held_elsewhere(connection, job_id), destinations=destinations, reachable=reachable
+            )
+            for destination, mine in members.items():
                 key = insert_row(
                     connection,
                     deliveries,
@@ -59,21 +80,18 @@ class DerivedTable(Database):
                     created_at=now,
                     updated_at=now,
                 )
-                if instances:
+                if mine:
                     connection.execute(
                         insert(delivery_instances),
-                        [
-                            {"delivery_id": key, "sop_instance_uid": one.sop_instance_uid, "comment": ""}
-                            for one in instances
-                        ],
+                        [{"delivery_id": key, "sop_instance_uid": uid, "comment": ""} for uid in mine],
                     )
             connection.execute(
                 update(jobs)
                 .where(jobs.c.id == job_id)
                 .values(
-                    state=JobState.DELIVERING if destinations else JobState.DONE,
+                    state=JobState.DELIVERING if members else JobState.DONE,
                     derived_series_instance_uid=series_instance_uid,
-                    finished_at=None if destinations else now,
+                    finished_at=None if members else now,
                     updated_at=now,
                     stage=None,
                     progress=None,
@@ -82,15 +100,43 @@ class DerivedTable(Database):
                     **reason_values(None),
                 )
             )
+            stand_in(connection, job_id)
             return True
 
     def derived_instances(self, job_id: int) -> list[DerivedInstance]:
-        """What the job wrote and still has on disk, in slice order."""
+        """What the job wrote and still has on disk: images in slice order, then notes."""
         query = select(derived_instances).where(
             derived_instances.c.job_id == job_id, derived_instances.c.path.is_not(None)
         )
         with self.read() as connection:
             return [
-                DerivedInstance(sop_instance_uid=row.sop_instance_uid, sop_class_uid=row.sop_class_uid, path=row.path)
+                DerivedInstance(
+                    sop_instance_uid=row.sop_instance_uid,
+                    sop_class_uid=row.sop_class_uid,
+                    path=row.path,
+                    rejects_job=row.rejects_job,
+                )
                 for row in connection.execute(query.order_by(derived_instances.c.ordinal))
             ]
+
+
+def _members(
+    instances: Sequence[DerivedInstance],
+    held: Mapping[int, Collection[str]],
+    *,
+    destinations: Sequence[str],
+    reachable: Collection[str],
+) -> dict[str, list[str]]:
+    """By destination, the SOP Instance UIDs that it gets: all images where they go, and notes where they are owed.
+
+    ``held``: by job, the destinations that hold its derived series as valid.
+    """
+    images = [one.sop_instance_uid for one in instances if one.rejects_job is None]
+    members = {destination: list(images) for destination in destinations}
+    for note in instances:
+        if note.rejects_job is None:
+            continue
+        for destination in sorted(held.get(note.rejects_job, ())):
+            if destination in members or destination in reachable:
+                members.setdefault(destination, []).append(note.sop_instance_uid)
+    return members

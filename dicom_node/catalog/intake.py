@@ -5,17 +5,17 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
-from sqlalchemy import Dialect, and_, bindparam, insert, select, update
+from sqlalchemy import Dialect, and_, bindparam, delete, insert, select, update
 from sqlalchemy.engine.interfaces import DBAPICursor
 
 from dicom_node.catalog.database import Database
 from dicom_node.catalog.prepared import Prepared
 from dicom_node.catalog.rows import AssociationRow, NewInstance
-from dicom_node.catalog.schema import associations, instances, series
+from dicom_node.catalog.schema import associations, conflicts, instances, series
 from dicom_node.states import Outcome, SeriesState
 
 _FIND = (
-    select(series.c.id, instances.c.digest, instances.c.path, instances.c.size)
+    select(series.c.id, instances.c.digest, instances.c.path, instances.c.size, series.c.conflict_count)
     .select_from(
         series.outerjoin(
             instances,
@@ -31,6 +31,16 @@ _RESTORE_INSTANCE = (
     update(instances)
     .where(instances.c.series_id == bindparam("b_series"), instances.c.sop_instance_uid == bindparam("b_sop"))
     .values(path=bindparam("path"), received_at=bindparam("at"))
+)
+_FORGET_CONFLICT = delete(conflicts).where(
+    conflicts.c.series_id == bindparam("b_series"),
+    conflicts.c.sop_instance_uid == bindparam("b_sop"),
+    conflicts.c.digest == bindparam("b_digest"),
+)
+_CONFIRM = (
+    update(conflicts)
+    .where(conflicts.c.series_id == bindparam("b_series"), conflicts.c.sop_instance_uid == bindparam("b_sop"))
+    .values(confirmed=bindparam("yes"))
 )
 # Reopened: late slices must be looked at again, and so must a series sent again after a change of model. If nothing has
 # changed, completion finds the job that there is.
@@ -74,6 +84,9 @@ class _Statements:
         self.add_instances = Prepared(insert(instances), dialect, columns=_NEW_INSTANCE)
         self.restore_instance = Prepared(_RESTORE_INSTANCE, dialect)
         self.touch_series = Prepared(_TOUCH_SERIES, dialect)
+        self.forget_conflict = Prepared(_FORGET_CONFLICT, dialect)
+        self.add_conflict = Prepared(insert(conflicts), dialect, columns=[column.name for column in conflicts.c])
+        self.confirm = Prepared(_CONFIRM, dialect)
 
 
 class Intake(Database):
@@ -144,18 +157,19 @@ class Intake(Database):
             return []
         statements = self._statements
         with self.write_bare() as cursor:
-            keys: dict[tuple[str, str], int] = {}
+            keys: dict[tuple[str, str], tuple[int, bool]] = {}
             held: dict[tuple[int, str], _Held] = {}
-            outcomes, rows, restored = [], [], []
+            outcomes, rows, restored, refused, confirmed = [], [], [], [], []
             touched: dict[int, tuple[int, int, datetime, str | None]] = {}
             for instance in batch:
                 at = instance.received_at or self.now()
-                key, (digest, path, size) = _find(statements, cursor, instance, at, keys=keys, held=held)
+                key, (digest, path, size), disputed = _find(statements, cursor, instance, at, keys=keys, held=held)
                 if digest is None:
                     outcome = Outcome.NEW
                     rows.append(_instance_values(instance, key, at))
                 elif digest != instance.digest:
                     outcome = Outcome.CONFLICT
+                    refused.append({"b_series": key, "b_sop": instance.sop_instance_uid, "b_digest": instance.digest})
                 elif path is None or not is_there(path, size):
                     # Retention has removed the file, or the disk has lost it: this copy takes its place.
                     outcome = Outcome.NEW
@@ -164,6 +178,8 @@ class Intake(Database):
                     )
                 else:
                     outcome = Outcome.SAME
+                if disputed and digest == instance.digest:
+                    confirmed.append({"b_series": key, "b_sop": instance.sop_instance_uid, "yes": True})
                 if outcome is Outcome.NEW:
                     held[key, instance.sop_instance_uid] = (instance.digest, instance.path, instance.size)
                 new, conflicts, *_ = touched.get(key, (0, 0, at, None))
@@ -173,6 +189,9 @@ class Intake(Database):
                 outcomes.append(outcome)
             statements.add_instances.execute_many(cursor, rows)
             statements.restore_instance.execute_many(cursor, restored)
+            statements.forget_conflict.execute_many(cursor, refused)
+            statements.add_conflict.execute_many(cursor, [_conflict_values(one) for one in _distinct(refused)])
+            statements.confirm.execute_many(cursor, confirmed)
             statements.touch_series.execute_many(
                 cursor,
                 [
@@ -189,9 +208,9 @@ def _find(
     instance: NewInstance,
     at: datetime,
     *,
-    keys: dict[tuple[str, str], int],
+    keys: dict[tuple[str, str], tuple[int, bool]],
     held: dict[tuple[int, str], _Held],
-) -> tuple[int, _Held]:
+) -> tuple[int, _Held, bool]:
     """The number of the instance's series, which is made if need be, and what is held of the instance itself.
 
     ``keys`` and ``held`` are what this batch has met already.
@@ -199,12 +218,13 @@ def _find(
     Returns
     -------
     tuple
-        Number; digest (None: the instance is new), path and size of what is held.
+        Number; digest (None: the instance is new), path and size of what is held; and whether other content has come
+        under a SOP Instance UID of the series before.
     """
     pair = (instance.series_instance_uid, instance.route)
-    key = keys.get(pair)
-    if key is not None and (key, instance.sop_instance_uid) in held:
-        return key, held[key, instance.sop_instance_uid]
+    if pair in keys and (keys[pair][0], instance.sop_instance_uid) in held:
+        key, disputed = keys[pair]
+        return key, held[key, instance.sop_instance_uid], disputed
     wanted = {
         "series_instance_uid": instance.series_instance_uid,
         "called_ae": instance.route,
@@ -216,9 +236,23 @@ def _find(
         statements.add_series.execute(cursor, _series_values(instance, at))
         statements.find.execute(cursor, wanted)
         rows = cursor.fetchall()
-    ((key, digest, path, size),) = rows
-    keys[pair] = key
-    return key, (digest, None if path is None else Path(path), size or 0)
+    ((key, digest, path, size, disputes),) = rows
+    keys[pair] = key, bool(disputes)
+    return key, (digest, None if path is None else Path(path), size or 0), bool(disputes)
+
+
+def _distinct(rows: Sequence[dict[str, object]]) -> list[dict[str, object]]:
+    return [dict(one) for one in {tuple(row.items()): None for row in rows}]
+
+
+def _conflict_values(row: dict[str, object]) -> dict[str, object]:
+    return {
+        "series_id": row["b_series"],
+        "sop_instance_uid": row["b_sop"],
+        "digest": row["b_digest"],
+        "fresh": True,
+        "confirmed": False,
+    }
 
 
 def _series_values(instance: NewInstance, at: datetime) -> dict[str, object]:

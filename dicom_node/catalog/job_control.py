@@ -24,7 +24,7 @@ class JobControl(JobTable):
         Raises
         ------
         CatalogError
-            ``job_unknown``, ``job_not_retriable`` or ``source_removed``.
+            ``job_unknown``, ``job_not_retriable``, ``job_superseded`` or ``source_removed``.
         """
         job = self.get_job(job_id)
         if job.state is JobState.DELIVERING:
@@ -36,6 +36,7 @@ class JobControl(JobTable):
                 f"Job {job_id} is {job.state}; only a failed, refused or cancelled job of a series can be retried.",
                 f"All of it is done anew with: s2ldm-node jobs retry --again {job_id}" if job.state == "done" else "",
             )
+        self._check_place(job)
         back = JobState.SELECTING
         if job.state is JobState.FAILED and job.failed_in is not None:
             back = BACK_TO[job.failed_in]
@@ -59,6 +60,7 @@ class JobControl(JobTable):
                     not_before=None,
                     finished_at=None,
                     failed_in=None,
+                    superseded_by=None,
                     updated_at=now,
                     **unclaimed(),
                     **reason_values(None),
@@ -78,6 +80,18 @@ class JobControl(JobTable):
                 )
             )
         return self.get_job(job_id)
+
+    def _check_place(self, job: JobRow) -> None:
+        """A job may not take back the place of a later one that has not failed itself."""
+        if job.superseded_by is None or job.superseded_by < job.id:
+            return
+        later = self.get_job(job.superseded_by)
+        if later.state not in (JobState.FAILED, JobState.REFUSED, JobState.CANCELLED):
+            raise CatalogError(
+                "job_superseded",
+                f"Job {job.id} is superseded by job {later.id}, which is {later.state}.",
+                f"Once that one has ended, it is done anew with: s2ldm-node jobs retry --again {later.id}",
+            )
 
     def _hasten(self, job: JobRow) -> JobRow:
         with self.write() as connection:

@@ -12,6 +12,7 @@ from dicom_node.catalog.leases import UNREADABLE, Leases, new_claim
 from dicom_node.catalog.rows import InstanceRow, JobRow, read_rows
 from dicom_node.catalog.schema import instances, job_instances, jobs, series
 from dicom_node.catalog.series_table import instance_query
+from dicom_node.catalog.superseding import superseded_by
 from dicom_node.errors import CatalogError
 from dicom_node.states import BACK_TO, JobState
 from s2ldm_core.problem import Problem
@@ -23,10 +24,10 @@ class JobTable(Leases):
     def get_job(self, job_id: int) -> JobRow:
         """One job; raises `CatalogError` (``job_unknown``)."""
         with self.read() as connection:
-            row = connection.execute(job_query().where(jobs.c.id == job_id)).mappings().first()
-        if row is None:
+            rows = _told(connection, job_query().where(jobs.c.id == job_id))
+        if not rows:
             raise CatalogError("job_unknown", f"There is no job {job_id}.", "List the jobs with: s2ldm-node jobs list")
-        return JobRow.model_validate(row)
+        return rows[0]
 
     def list_jobs(self, *, state: str | None = None, limit: int = 100, offset: int = 0) -> list[JobRow]:
         """Jobs, newest first."""
@@ -34,7 +35,7 @@ class JobTable(Leases):
         if state is not None:
             query = query.where(jobs.c.state == state)
         with self.read() as connection:
-            return [row for row, _ in read_rows(JobRow, connection.execute(query).mappings())]
+            return _told(connection, query)
 
     def count_jobs(self) -> dict[str, int]:
         """Number of jobs by state."""
@@ -201,6 +202,13 @@ def job_query() -> Select[Any]:
     """Jobs with the identity of their series."""
     columns = (series.c.series_instance_uid, series.c.study_instance_uid)
     return select(jobs, *columns).outerjoin(series, series.c.id == jobs.c.series_id)
+
+
+def _told(connection: Connection, query: Select[Any]) -> list[JobRow]:
+    """Jobs, with which others each supersedes."""
+    rows = [row for row, _ in read_rows(JobRow, connection.execute(query).mappings())]
+    others = superseded_by(connection, [row.id for row in rows])
+    return [row.model_copy(update={"supersedes": others.get(row.id, ())}) for row in rows]
 
 
 def _merged(connection: Connection, claim: JobRow, details: Mapping[str, Any]) -> dict[str, Any]:

@@ -46,11 +46,28 @@ class NewInstance:
 
 @dataclass(frozen=True, kw_only=True)
 class DerivedInstance:
-    """One written instance of a derived series; ``path`` is absolute."""
+    """One written instance of a derived series; ``path`` is absolute.
+
+    ``rejects_job``: it is a note that rejects the derived series of that job, and no image.
+    """
 
     sop_instance_uid: str
     sop_class_uid: str
     path: Path
+    rejects_job: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EarlierSeries:
+    """A derived series of the same source series on the same route, which some destinations still hold as valid.
+
+    ``instances``: SOP Instance UID and SOP Class UID of each of its images, in order; their files may be gone.
+    """
+
+    job_id: int
+    series_instance_uid: str
+    instances: tuple[tuple[str, str], ...]
+    destinations: tuple[str, ...]
 
 
 class Row(BaseModel):
@@ -158,6 +175,8 @@ class JobRow(Row):
     series_instance_uid: str | None
     study_instance_uid: str | None
     derived_series_instance_uid: str | None
+    superseded_by: int | None
+    supersedes: tuple[int, ...] = ()
     route: str
     phase: str
     model: str
@@ -191,10 +210,12 @@ class DeliveryInstanceRow(Row):
     """One derived instance of a delivery, with the destination's last answer; ``verdict`` is None before any.
 
     ``status`` is the answer in the protocol's own terms, for people: a C-STORE status, or an HTTP status.
+    ``rejects_job``: a note that rejects the derived series of that job, sent after the images; None for these.
     """
 
     sop_instance_uid: str
     sop_class_uid: OwnText
+    rejects_job: Annotated[int | None, Field(exclude=True)]
     path: OwnPath
     verdict: Annotated[Verdict | None, Field(exclude=True)]
     status: int | None
@@ -208,7 +229,11 @@ class DeliveryInstanceRow(Row):
 
 
 class DeliveryRow(Row):
-    """One derived series to one destination; while ``sending``, also the claim of the step that sends it."""
+    """One derived series to one destination; while ``sending``, also the claim of the step that sends it.
+
+    ``instance_count`` and ``accepted_count`` are of images, ``note_count`` and ``accepted_note_count`` of the notes that
+    reject earlier derived series. A delivery that is ``done`` has a ``reason`` where the destination takes no such notes.
+    """
 
     id: int
     job_id: int
@@ -219,6 +244,8 @@ class DeliveryRow(Row):
     reason: Problem | None
     instance_count: int = Field(serialization_alias="instances")
     accepted_count: int = Field(serialization_alias="accepted")
+    note_count: int = Field(serialization_alias="rejection_notes")
+    accepted_note_count: int = Field(serialization_alias="rejection_notes_accepted")
     attempts: int
     created_at: datetime
     updated_at: datetime

@@ -158,6 +158,18 @@ instances = Table(
     Index("ix_instances_association", "association_id", "series_id"),
 )
 
+# Other content that came under a SOP Instance UID of the series, and was not taken.
+conflicts = Table(
+    "conflicts",
+    metadata,
+    Column("series_id", ForeignKey("series.id", ondelete="CASCADE"), primary_key=True),
+    Column("sop_instance_uid", _UID, primary_key=True),
+    Column("digest", String(64), primary_key=True),
+    # Since the series was last complete: whether it came, and whether the content that is held came again.
+    Column("fresh", Boolean, nullable=False),
+    Column("confirmed", Boolean, nullable=False),
+)
+
 jobs = Table(
     "jobs",
     metadata,
@@ -184,6 +196,8 @@ jobs = Table(
     Column("failed_in", String(16)),
     Column("result_path", PathText),
     Column("derived_series_instance_uid", _UID),
+    # The job of the same series on the same route that stands in this one's place.
+    Column("superseded_by", Integer),
     Column("details", JSONText, nullable=False, default=dict),
     # The same content on the same route with the same model is the same job, whoever sends it again.
     UniqueConstraint("series_id", "content_digest", "model_identity", name="uq_jobs_identity"),
@@ -209,6 +223,8 @@ derived_instances = Table(
     Column("sop_class_uid", _UID, nullable=False),
     Column("path", PathText),
     Column("ordinal", Integer, nullable=False),
+    # Of a rejection note: the job whose derived series it rejects; of an image null.
+    Column("rejects_job", Integer),
 )
 
 deliveries = Table(

@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, insert, select, update
+from sqlalchemy import Connection, Select, delete, func, insert, select, update
 
 from dicom_node.catalog.database import Database, insert_row, reason_values, unclaimed
 from dicom_node.catalog.rows import InstanceRow, SeriesRow, read_rows
 from dicom_node.catalog.schema import (
+    conflicts,
     deliveries,
     delivery_instances,
     derived_instances,
@@ -18,18 +19,9 @@ from dicom_node.catalog.schema import (
     jobs,
     series,
 )
+from dicom_node.catalog.superseding import overtake
 from dicom_node.states import DeliveryState, JobState, SeriesState
 from s2ldm_core.problem import Problem
-
-#: Jobs that late slices can still overtake: nothing of them has left the node.
-_SUPERSEDABLE = (
-    JobState.SELECTING,
-    JobState.QUEUED,
-    JobState.TRANSLATING,
-    JobState.TRANSLATED,
-    JobState.DERIVING,
-    JobState.FAILED,
-)
 
 
 class SeriesTable(Database):
@@ -113,6 +105,9 @@ class SeriesTable(Database):
                     **reason_values(reason),
                 )
             )
+            settled = bool(row["conflict_count"]) and _settle_conflicts(connection, series_key) == 0
+            if same and settled and same[-1]["reason_code"] == "conflicting_instances":
+                _examine_again(connection, same[-1]["id"], now)
             if same:
                 self._note_sent_again(connection, same[-1], now, redeliver=resend == "redeliver")
             if same or ignored or not content:
@@ -131,7 +126,7 @@ class SeriesTable(Database):
                 created_at=now,
                 updated_at=now,
             )
-            self._supersede(connection, earlier, job_id, now)
+            overtake(connection, earlier, job_id, now)
             return job_id
 
     def set_series_aside(self, series_key: int, problem: Problem, *, seen_at: datetime) -> None:
@@ -169,7 +164,7 @@ class SeriesTable(Database):
             return {state: number for state, number in rows}  # noqa: C416 (rows are not plain tuples)
 
     def conflict_count(self, series_key: int) -> int:
-        """How often an instance came for the series under a SOP Instance UID that it holds with other content."""
+        """How many other images came under SOP Instance UIDs of the series, since it came without them."""
         with self.read() as connection:
             return connection.scalar(select(series.c.conflict_count).where(series.c.id == series_key)) or 0
 
@@ -183,7 +178,7 @@ class SeriesTable(Database):
         """Note with a job that its series has come again, and deliver it once more if that is wanted."""
         details = {**job["details"], "sent_again": int(job["details"].get("sent_again", 0)) + 1}
         connection.execute(update(jobs).where(jobs.c.id == job["id"]).values(details=details, updated_at=now))
-        if not redeliver or job["state"] != JobState.DONE:
+        if not redeliver or job["state"] != JobState.DONE or job["superseded_by"] is not None:
             return
         mine = deliveries.c.job_id == job["id"]
         held = select(derived_instances.c.job_id).where(
@@ -212,16 +207,28 @@ class SeriesTable(Database):
             )
         )
 
-    def _supersede(self, connection: Connection, earlier: Any, job_id: int, now: datetime) -> None:
-        overtaken = [job["id"] for job in earlier if job["state"] in _SUPERSEDABLE]
-        if not overtaken:
-            return
-        reason = Problem("superseded", f"More instances arrived, or the model changed: job {job_id} replaces this one.")
-        connection.execute(
-            update(jobs)
-            .where(jobs.c.id.in_(overtaken))
-            .values(state=JobState.CANCELLED, updated_at=now, finished_at=now, **unclaimed(), **reason_values(reason))
-        )
+
+def _settle_conflicts(connection: Connection, series_key: int) -> int:
+    """Forget conflicts that the sender has settled; returns how many are left.
+
+    One is settled when the series has come again with the content that is held, and without the other: within one
+    sending, both contents in either order are two images, of which one would be lost.
+    """
+    mine = conflicts.c.series_id == series_key
+    connection.execute(delete(conflicts).where(mine, conflicts.c.confirmed, ~conflicts.c.fresh))
+    connection.execute(update(conflicts).where(mine).values(fresh=False, confirmed=False))
+    left = connection.scalar(select(func.count()).select_from(conflicts).where(mine)) or 0
+    connection.execute(update(series).where(series.c.id == series_key).values(conflict_count=left))
+    return left
+
+
+def _examine_again(connection: Connection, job_id: int, now: datetime) -> None:
+    """A job that was refused for what is settled now is selected anew."""
+    connection.execute(
+        update(jobs)
+        .where(jobs.c.id == job_id, jobs.c.state == JobState.REFUSED)
+        .values(state=JobState.SELECTING, attempts=0, finished_at=None, updated_at=now, **reason_values(None))
+    )
 
 
 def _open_job(connection: Connection, members: list[int], **values: Any) -> int:

@@ -32,6 +32,8 @@ _FIELDS = {
     "study_instance_uid": "study",
     "series_instance_uid": "source series",
     "derived_series_instance_uid": "derived series",
+    "superseded_by": "superseded by",
+    "supersedes": "supersedes",
     "instance_count": "images",
     "completion_signal": "complete by",
     "attempts": "failed attempts",
@@ -101,13 +103,14 @@ def show_job(job_id: JobArgument, config: ConfigOption = None, as_json: JsonOpti
     print_table(("", ""), _shown(job))
     if deliveries:
         print_table(
-            ("DELIVERY", "DESTINATION", "STATE", "ACCEPTED", "ATTEMPTS", "NEXT", "REASON"),
+            ("DELIVERY", "DESTINATION", "STATE", "ACCEPTED", "REJECTION NOTES", "ATTEMPTS", "NEXT", "REASON"),
             (
                 (
                     one.id,
                     one.destination,
                     one.state,
                     f"{one.accepted_count} of {one.instance_count}",
+                    f"{one.accepted_note_count} of {one.note_count}" if one.note_count else "",
                     one.attempts,
                     time_text(one.not_before),
                     _reason(one.reason),
@@ -164,7 +167,10 @@ def _reason(reason: "Problem | None") -> str:
 def _remark(job: "JobRow") -> str:
     times = int(job.details.get("sent_again", 0))
     again = f"The same series was sent again{f' ({times} times)' if times > 1 else ''}." if times else ""
-    return f"{_reason(job.reason)} {again}".strip()
+    # A job that was overtaken has it in its reason.
+    replaced = f"Superseded by job {job.superseded_by}." if job.superseded_by and job.state == JobState.DONE else ""
+    replaces = f"Supersedes job {', '.join(map(str, job.supersedes))}." if job.supersedes else ""
+    return " ".join(filter(None, (_reason(job.reason), replaced, replaces, again)))
 
 
 def _plain(row: "JobRow | DeliveryRow") -> dict[str, Any]:
@@ -173,6 +179,8 @@ def _plain(row: "JobRow | DeliveryRow") -> dict[str, Any]:
 
 def _shown(job: "JobRow") -> list[tuple[str, object]]:
     fields = dict(job) | {"reason": _reason(job.reason), "state": _state(job)}
+    fields["superseded_by"] = job.superseded_by and f"job {job.superseded_by}"
+    fields["supersedes"] = f"job {', '.join(map(str, job.supersedes))}" if job.supersedes else ""
     fields |= {name: time_text(value) for name, value in fields.items() if name.endswith("_at") or name == "not_before"}
     shown = [(title, fields[name]) for name, title in _FIELDS.items() if fields[name] not in (None, "", 0)]
     return shown + [(name.replace("_", " "), plain_text(value)) for name, value in job.details.items()]

@@ -30,6 +30,13 @@ class EnhancementCheck(StrEnum):
     tags = "tags"
 
 
+class Handling(StrEnum):
+    """As a route's ``tilt`` and ``irregular``."""
+
+    refuse = "refuse"
+    resample = "resample"
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command(epilog="Example: s2ldm-node translate ncct-series/ arterial/ --phase arterial")(translate)
@@ -64,6 +71,12 @@ def translate(
     enhancement_check: Annotated[
         EnhancementCheck, typer.Option(help="Refuse enhanced series by tags and HU, or by tags alone.")
     ] = EnhancementCheck.hu,
+    tilt: Annotated[
+        Handling, typer.Option(help="Gantry tilt: refuse, or resample for the model and back onto the slices.")
+    ] = Handling.refuse,
+    irregular: Annotated[
+        Handling, typer.Option(help="Uneven slice spacing: refuse, or resample, likewise.")
+    ] = Handling.refuse,
 ) -> None:
     """Translate one series or volume file, and write the result."""
     from dicom_node.convert import translate_path
@@ -82,6 +95,8 @@ def translate(
             mark=mark,
             anatomy=anatomy.value,
             enhancement_check=enhancement_check.value,
+            tilt=tilt.value,
+            irregular=irregular.value,
             progress=progress,
         )
     written = done.paths[0] if len(done.paths) == 1 else f"{len(done.paths)} files in {output_path}"

@@ -15,6 +15,7 @@ from dicom_node.phases import OTHER_PHASE, PHASES
 from dicom_node.section import AETitle, Port, PositiveSeconds, Section, kind_in
 from dicom_node.translate.executors import EXECUTORS
 from s2ldm_core.documents import nearest
+from s2ldm_core.handling import Handling, StackHandling
 
 PhaseName = Annotated[str, kind_in(PHASES)]
 FormName = Annotated[str, kind_in(FORM_NAMES)]
@@ -89,9 +90,16 @@ class Route(Section):
     resend: Literal["ignore", "redeliver"] = "ignore"
     enhancement_check: Literal["hu", "tags"] = "hu"
     anatomy: Literal["torso", "any"] = "torso"
+    tilt: Handling = "refuse"
+    irregular: Handling = "refuse"
     select: Select = Select()
     seed: int = Field(default=0, ge=0)
     steps: int | None = Field(default=None, ge=1)
+
+    @property
+    def stack_handling(self) -> StackHandling:
+        """What is done with series that are no regular grid."""
+        return StackHandling(tilt=self.tilt, irregular=self.irregular)
 
 
 def _of_its_kind(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -109,39 +109,91 @@ class DeliverStep:
 
     def _deliver(self, delivery: DeliveryRow, destination: Destination, lease: Lease) -> None:
         waiting = [one for one in self._catalog.delivery_instances(delivery.id) if not one.accepted]
-        paths = [_path(one) for one in waiting]
+        images = [one for one in waiting if one.rejects_job is None]
+        notes = [one for one in waiting if one.rejects_job is not None]
+        # What rejects an earlier series goes last, so that the reader is never left without one.
+        if not self._send_images(delivery, destination, images, lease):
+            self._catalog.release(delivery)
+            return
+        done, remark = self._send_notes(delivery, destination, notes, lease) if notes else (True, None)
+        if not done:
+            self._catalog.release(delivery)
+        elif self._catalog.finish_delivery(delivery, remark=remark):
+            self._log.info("delivered", delivery_id=delivery.id, job_id=delivery.job_id, instances=len(waiting))
 
-        def record(answer: Answer) -> None:
-            lease.beat()
-            self._catalog.set_answer(
-                delivery, answer.sop_instance_uid, answer.verdict, status=answer.status, comment=answer.comment
-            )
-
-        answers = (
-            destination.send(paths, on_answer=record, should_stop=lambda: self._stopping.is_set() or lease.lost)
-            if paths
-            else []
-        )
+    def _send_images(
+        self, delivery: DeliveryRow, destination: Destination, images: Sequence[DeliveryInstanceRow], lease: Lease
+    ) -> bool:
+        """Send images; False when stopped, cancelled, or another node has them."""
+        answers = self._send(delivery, destination, images, lease)
         if any(answer.status is not None for answer in answers):
             self._breaker.succeeded(delivery.destination)
         refused = [answer for answer in answers if answer.verdict is Verdict.PERMANENT]
-        passing = [answer for answer in answers if answer.verdict is Verdict.RETRIABLE]
         # What may pass comes first: the delivery ends for good only when everything else has been sent.
-        if passing:
-            answer = passing[0]
-            code = "no_answer" if answer.status is None else "peer_out_of_resources"
-            raise RetriableDeliverError(code, f"{answer.comment}.", "Check the peer's disk, load and log.")
-        if len(answers) < len(paths):  # stopped, cancelled, or another node has it
-            self._catalog.release(delivery)
-            return
+        _raise_what_may_pass(answers)
+        if len(answers) < len(images):
+            return False
         if refused:
             raise DeliverError(
                 "peer_refused",
                 f"{refused[0].comment}: {len(refused)} of {delivery.instance_count} instances.",
                 "See the peer's log; choose another output form for the route if it takes no Secondary Capture.",
             )
-        if self._catalog.finish_delivery(delivery):
-            self._log.info("delivered", delivery_id=delivery.id, job_id=delivery.job_id, instances=len(answers))
+        return True
+
+    def _send_notes(
+        self, delivery: DeliveryRow, destination: Destination, notes: Sequence[DeliveryInstanceRow], lease: Lease
+    ) -> tuple[bool, Problem | None]:
+        """Send notes that reject earlier series.
+
+        Returns
+        -------
+        tuple
+            False when stopped, and what is to be said of a destination that takes no notes: that is no failure, the
+            derived series is there.
+        """
+        try:
+            answers = self._send(delivery, destination, notes, lease)
+        except DeliverError as error:
+            if error.code != "no_context":
+                raise
+            for note in notes:
+                self._catalog.set_answer(
+                    delivery, note.sop_instance_uid, Verdict.PERMANENT, comment=error.sentence.rstrip(".")
+                )
+            refusal = error.sentence
+        else:
+            _raise_what_may_pass(answers)
+            refused = [answer for answer in answers if answer.verdict is Verdict.PERMANENT]
+            if len(answers) < len(notes) or not refused:
+                return len(answers) == len(notes), None
+            refusal = f"{refused[0].comment}."
+        jobs = ", ".join(str(note.rejects_job) for note in notes)
+        return True, Problem(
+            "rejection_not_taken",
+            f"The earlier derived series (job {jobs}) is superseded but not marked so there: {refusal}",
+            "Delete the earlier series there, or enable Key Object Selection Document Storage and use jobs retry --again.",
+        )
+
+    def _send(
+        self, delivery: DeliveryRow, destination: Destination, instances: Sequence[DeliveryInstanceRow], lease: Lease
+    ) -> list[Answer]:
+        """Send what is not accepted yet, and record every answer as it comes."""
+        lost = threading.Event()
+
+        def record(answer: Answer) -> None:
+            lease.beat()
+            kept = self._catalog.set_answer(
+                delivery, answer.sop_instance_uid, answer.verdict, status=answer.status, comment=answer.comment
+            )
+            if not kept:
+                lost.set()
+
+        def should_stop() -> bool:
+            return self._stopping.is_set() or lease.lost or lost.is_set()
+
+        paths = [_path(one) for one in instances]
+        return destination.send(paths, on_answer=record, should_stop=should_stop) if paths else []
 
     def _retry(self, delivery: DeliveryRow, settings: DestinationSettings | None, problem: Problem) -> None:
         attempts = delivery.attempts + 1
@@ -171,6 +223,14 @@ class DeliverStep:
             "delivery_quarantined", delivery_id=delivery.id, destination=delivery.destination, code=problem.code
         )
         self._catalog.finish_delivery(delivery, reason=problem)
+
+
+def _raise_what_may_pass(answers: Sequence[Answer]) -> None:
+    """Raise for the first answer that may be another one later."""
+    for answer in answers:
+        if answer.verdict is Verdict.RETRIABLE:
+            code = "no_answer" if answer.status is None else "peer_out_of_resources"
+            raise RetriableDeliverError(code, f"{answer.comment}.", "Check the peer's disk, load and log.")
 
 
 def _path(instance: DeliveryInstanceRow) -> Path:

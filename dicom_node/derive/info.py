@@ -8,6 +8,10 @@ from dicom_node.derive.marks import Mark
 from dicom_node.phases import OTHER_PHASE, PHASES
 from s2ldm_core.translation import Translation
 
+_REPLACES = " (replaces earlier)"
+#: So many earlier series are named, the latest; the description has room for little more.
+_NAMED_SERIES = 3
+
 
 @dataclass(frozen=True, kw_only=True)
 class DerivationInfo:
@@ -29,6 +33,8 @@ class DerivationInfo:
         (centre, width) in HU; ``None`` starts from the source's.
     mark
         What is drawn into the pixels.
+    replaces
+        Series Instance UIDs of earlier derived series of the same source series, which this one stands in for.
     software_version
         Version of this node.
     created_at
@@ -42,6 +48,7 @@ class DerivationInfo:
     series_description: str | None = None
     window_hu: tuple[float, float] | None = None
     mark: Mark = Mark.CORNER
+    replaces: tuple[str, ...] = ()
     software_version: str = "0"
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
@@ -56,10 +63,14 @@ class DerivationInfo:
 
     @property
     def description(self) -> str:
-        """Series Description (0008,103E): SYNTHETIC comes first, at most 64 characters (LO, PS3.5 6.2)."""
+        """Series Description (0008,103E): SYNTHETIC comes first, at most 64 characters (LO, PS3.5 6.2).
+
+        One that replaces an earlier derived series says so at its end, whatever the text between.
+        """
         text = self.series_description or f"{self.translation.phase} ({self.translation.model})"
         ascii_text = text.encode("ascii", "replace").decode("ascii").replace("\\", "/")
-        return f"SYNTHETIC {ascii_text}"[:64].rstrip()
+        ending = _REPLACES if self.replaces else ""
+        return f"SYNTHETIC {ascii_text}"[: 64 - len(ending)].rstrip() + ending
 
     def derivation(self, *remarks: str) -> str:
         """Derivation Description (0008,2111), at most 1024 characters (ST, PS3.5 6.2).
@@ -72,6 +83,8 @@ class DerivationInfo:
             f"Model {made.model_name} version {made.model_version}, weights sha256 {made.weights_sha256}, "
             f"seed {made.seed}, steps {made.steps}."
         )
+        if self.replaces:
+            text = f"{text} Replaces the earlier derived series {', '.join(self.replaces[-_NAMED_SERIES:])}."
         text = " ".join([text, *filter(None, remarks)])
         if made.training_statement:
             text = f"{text} Training data: {made.training_statement}"

@@ -5,6 +5,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
 from dicom_node.derive.verbatim import text_of
+from s2ldm_core.io.frames import frame_number
 
 
 def source_image(source: Dataset) -> Dataset:
@@ -12,6 +13,8 @@ def source_image(source: Dataset) -> Dataset:
     item = Dataset()
     item.ReferencedSOPClassUID = text_of(source, "SOPClassUID")
     item.ReferencedSOPInstanceUID = text_of(source, "SOPInstanceUID")
+    if (frame := frame_number(source)) is not None:  # PS3.3 Table 10-3
+        item.ReferencedFrameNumber = frame
     item.SpatialLocationsPreserved = "YES"
     item.PurposeOfReferenceCodeSequence = [CodedConcept.from_code(codes.DCM.SourceImageForImageProcessingOperation)]
     return item

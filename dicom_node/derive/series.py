@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from dicom_node.errors import DeriveError
 from dicom_node.private import FOLDER_MODE
 from dicom_node.source_header import incomplete, mend
 from s2ldm_core.files import sync_folder
+from s2ldm_core.io.frames import frame_headers, frame_number, slice_uid
 
 #: Taken for slices that lie closer together, or where there is only one.
 _THINNEST_MM = 0.1
@@ -44,6 +45,7 @@ def write_derived_series(
     folder: Path,
     padding: np.ndarray | None = None,
     source_digests: Sequence[str] | None = None,
+    frames: Sequence[int | None] | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> DerivedSeries:
     """Write the derived series of one source series.
@@ -61,6 +63,8 @@ def write_derived_series(
         ``(D, H, W)`` bool, true where the source has padding.
     source_digests
         SHA-256 (hex) of each source instance's content; taken from the files when not given. They go into the UIDs.
+    frames
+        Which frame of ``sources[k]`` its slice is, from 1; None for files of one image each.
     progress
         Called with the fraction done, 0 to 1.
 
@@ -75,13 +79,14 @@ def write_derived_series(
             f"There are {len(sources)} source slices for a synthetic volume of shape {tuple(hu.shape)}.",
             "Run the job again.",
         )
-    headers = [_read_header(path, index=index, shape=hu.shape[1:]) for index, path in enumerate(sources)]
-    digests = list(source_digests) if source_digests is not None else [_digest(path) for path in sources]
-    series_uid = uids.series_instance_uid(
-        zip([text_of(header, "SOPInstanceUID") for header in headers], digests, strict=True), info=info
-    )
+    headers = _read_headers(sources, frames or [None] * len(sources), shape=hu.shape[1:])
+    if source_digests is None:
+        of_files = {path: _digest(path) for path in dict.fromkeys(sources)}
+        source_digests = [of_files[path] for path in sources]
+    series_uid = uids.series_instance_uid(zip(map(slice_uid, headers), source_digests, strict=True), info=info)
     padding_values = [value for value in map(source_padding_hu, headers) if value is not None]
     kinds = {tuple(attributes.image_type(header)) for header in headers}
+    info = replace(info, replaces=tuple(uid for uid in info.replaces if uid != series_uid))
     series = SyntheticSeries(
         headers=headers,
         hu=hu,
@@ -126,16 +131,34 @@ def _placed_mark(
     return place_mark(info.mark_text, hu, (max(between, _THINNEST_MM), rows, columns), padding=padding)
 
 
-def _read_header(path: Path, *, index: int, shape: tuple[int, ...]) -> Dataset:
-    """Header of a source slice, checked for what a derived object cannot do without."""
+def _read_headers(sources: Sequence[Path], frames: Sequence[int | None], *, shape: tuple[int, ...]) -> list[Dataset]:
+    """Headers of the source slices; each file is read once, however many of its frames are slices."""
+    read: dict[Path, dict[int | None, Dataset]] = {}
+    headers = []
+    for index, (path, frame) in enumerate(zip(sources, frames, strict=True)):
+        if path not in read:
+            read = {path: {frame_number(one): one for one in frame_headers(_read_file(path, index=index))}}
+        if frame not in read[path]:
+            raise DeriveError(
+                "slices_do_not_fit", f"The source of slice {index + 1} has no frame {frame}.", "Run the job again."
+            )
+        headers.append(_checked(read[path][frame], index=index, shape=shape))
+    return headers
+
+
+def _read_file(path: Path, *, index: int) -> Dataset:
     try:
-        header = dcmread(path, stop_before_pixels=True)
+        return dcmread(path, stop_before_pixels=True)
     except (InvalidDicomError, OSError) as error:
         raise DeriveError(
             "source_unreadable",
             f"Slice {index + 1} of the source series can no longer be read from the spool: {type(error).__name__}.",
             "Send the series again.",
         ) from error
+
+
+def _checked(header: Dataset, *, index: int, shape: tuple[int, ...]) -> Dataset:
+    """Header of a source slice, checked for what a derived object cannot do without."""
     faults = incomplete(header)
     if faults:
         raise DeriveError(

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from dicom_node import __version__
 from dicom_node.catalog import Catalog, InstanceRow, JobRow, JobState, Lease
 from dicom_node.config import Route, Settings
 from dicom_node.derive.info import DerivationInfo
+from dicom_node.derive.rejection import write_rejections
 from dicom_node.derive.series import DerivedSeries, write_derived_series
 from dicom_node.errors import DeriveError
 from dicom_node.privacy import place_of
@@ -66,25 +68,32 @@ class DeriveStep:
         record, hu, padding = TranslationRecord.load(job.result_path)
         sources = self._sources(job, record)
         folder = self._settings.derived_dir / job.claim_name
+        earlier = self._catalog.earlier_series(job.id)
+        info = derivation_info(record, route, job=job, created_at=self._now())
+        info = replace(info, replaces=tuple(one.series_instance_uid for one in earlier))
         try:
             series = write_derived_series(
                 [path for path, _ in sources],
                 hu,
-                info=derivation_info(record, route, job=job, created_at=self._now()),
+                info=info,
                 folder=folder,
                 padding=padding,
                 source_digests=[row.digest for _, row in sources],
+                frames=record.frames or None,
                 progress=lambda _: lease.beat(),
             )
+            # The same images made again, as after a dose report that came late, are no others to be rejected.
+            others = [one for one in earlier if one.series_instance_uid != series.series_instance_uid]
+            notes = write_rejections(sources[0][0], others, by=series.series_instance_uid, info=info, folder=folder)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        self._finish(job, route, series, folder=folder)
+        self._finish(job, route, replace(series, instances=(*series.instances, *notes)), folder=folder)
 
     def _sources(self, job: JobRow, record: TranslationRecord) -> list[tuple[Path, InstanceRow]]:
         """File and row of every slice, in the order of the volume; they are the job's, no more and no fewer."""
         rows = {row.sop_instance_uid: row for row in self._catalog.job_instances(job.id)}
-        if problem := slices_differ(tuple(rows), record.sop_instance_uids):
+        if problem := slices_differ(tuple(rows), _instances(record)):
             raise DeriveError(problem.code, problem.sentence, problem.remedy)
         found = []
         for uid in record.sop_instance_uids:
@@ -102,6 +111,7 @@ class DeriveStep:
             series_instance_uid=series.series_instance_uid,
             instances=series.instances,
             destinations=route.destinations,
+            reachable=self._settings.destinations,
         )
         if not kept:  # cancelled meanwhile, or another node has it
             shutil.rmtree(folder, ignore_errors=True)
@@ -131,6 +141,11 @@ class DeriveStep:
         retry = retry_at is not None
         self._log.warning("derive_failed", job_id=job.id, route=job.route, code=problem.code, retry=retry)
         self._catalog.fail_job(job, problem, retry_at=retry_at)
+
+
+def _instances(record: TranslationRecord) -> list[str]:
+    """The source instances of a record's slices: of those with frames each once, of others as often as they occur."""
+    return list(dict.fromkeys(record.sop_instance_uids)) if record.frames else list(record.sop_instance_uids)
 
 
 def derivation_info(record: TranslationRecord, route: Route, *, job: JobRow, created_at: datetime) -> DerivationInfo:

@@ -65,6 +65,16 @@ def sop_instance_uid(derived_series_instance_uid: str, source_sop_instance_uid: 
     return uid_from("instance", derived_series_instance_uid, source_sop_instance_uid)
 
 
+def rejection_series_instance_uid(derived_series_instance_uid: str) -> UID:
+    """Series Instance UID of the notes that go with a derived series."""
+    return uid_from("rejection-series", derived_series_instance_uid)
+
+
+def rejection_sop_instance_uid(derived_series_instance_uid: str, rejected_series_instance_uid: str) -> UID:
+    """SOP Instance UID of the note by which one derived series rejects another."""
+    return uid_from("rejection", derived_series_instance_uid, rejected_series_instance_uid)
+
+
 def frame_of_reference_uid(source_series_instance_uid: str) -> UID:
     """Frame of Reference UID for a source series that has none, so that all its derived series still share one."""
     return uid_from("frame-of-reference", source_series_instance_uid)

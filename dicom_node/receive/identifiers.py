@@ -83,8 +83,6 @@ def _parse(encoded: bytes, transfer_syntax_uid: str) -> Identifiers:
     except Exception as error:
         # Bytes that are no data set fail in any way; all mean the same.
         raise _not_dicom(transfer_syntax_uid) from error
-    if not any(values.values()):
-        raise _not_dicom(transfer_syntax_uid)
     for name, tag in _TAGS.items():
         value, description = values[name], f"{dictionary_description(tag)} {tag}"
         if not value and name in ("study_instance_uid", "series_instance_uid"):
@@ -124,6 +122,8 @@ def _read(encoded: bytes, transfer_syntax_uid: str) -> dict[str, str]:
     with suppress(EOFError):
         for element in elements:
             found[element.tag] = bytes(element.value or b"")
+    if not found:
+        raise ValueError("none of the identifiers is there, not even empty")
     return {name: found.get(tag, b"").decode("ascii", "replace").strip(" \0") for name, tag in _TAGS.items()}
 
 

@@ -12,6 +12,7 @@ from dicom_node.series.instances import kind_of
 from dicom_node.series.pixels import SeriesPixels, read_pixels
 from s2ldm_core.geometry import SeriesGeometry, series_geometry
 from s2ldm_core.io.duplicates import same_image
+from s2ldm_core.io.frames import frame_headers, frame_number
 from s2ldm_core.io.header import sop_instance_uid
 
 
@@ -38,7 +39,7 @@ class Candidate:
 
     @cached_property
     def slices(self) -> tuple[tuple[Path, Dataset], ...]:
-        """Files and headers of what could be the volume; empty if there is nothing but multi-frame images.
+        """Files and headers of what could be the volume, of an enhanced multi-frame CT one for each frame.
 
         Some scanners put the localizer, and some PACS a dose report, into the axial series; these have no place in the
         volume. A multi-frame image beside single frames may hold the very same slices, so it is not left out.
@@ -74,15 +75,16 @@ class Candidate:
         Raises
         ------
         GeometryError
-            They form no regular stack; the rule `dicom_node.series.rules.regular_stack` refuses such a series, so that
+            They form no stack that the route takes; the rule `dicom_node.series.rules.regular_stack` refuses such a series, so that
             those behind it need not mind.
         """
-        return series_geometry(self.slice_headers)
+        return series_geometry(self.slice_headers, handling=self.route.stack_handling)
 
     @property
-    def ordered_paths(self) -> tuple[Path, ...]:
-        """The files of `slices` in order along the slice normal; errors as in `geometry`."""
-        return tuple(self.slices[index][0] for index in self.geometry.order)
+    def ordered_slices(self) -> tuple[tuple[Path, int | None], ...]:
+        """File of each of `slices`, and which frame of it, in order along the slice normal; errors as in `geometry`."""
+        ordered = (self.slices[index] for index in self.geometry.order)
+        return tuple((path, frame_number(header)) for path, header in ordered)
 
     @cached_property
     def pixels(self) -> SeriesPixels:
@@ -93,12 +95,14 @@ class Candidate:
         VolumeError
             They cannot be decoded; `dicom_node.series.rules.hounsfield_units` refuses such a series.
         """
-        return read_pixels(self.ordered_paths, self.geometry)
+        return read_pixels(self.ordered_slices, self.geometry)
 
     @cached_property
     def _instances(self) -> tuple[tuple[str, Path, Dataset], ...]:
-        """Kind, file and header of every instance; of those with the same SOP Instance UID the first."""
-        return tuple((kind_of(header), path, header) for path, header in self._distinct[0])
+        """Kind, file and header of every instance, or of each of its frames; of those with the same UID the first."""
+        return tuple(
+            (kind_of(frame), path, frame) for path, header in self._distinct[0] for frame in frame_headers(header)
+        )
 
     @cached_property
     def _distinct(self) -> tuple[list[tuple[Path, Dataset]], int]:

@@ -15,6 +15,7 @@ SELECTION_KEYWORDS: tuple[str, ...] = tuple(
         (
             *HEADER_KEYWORDS,
             "ImageType",
+            "VolumetricProperties",
             "SyntheticData",
             "ContributingEquipmentSequence",
             "ContrastBolusAgent",

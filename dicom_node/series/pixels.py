@@ -10,7 +10,8 @@ import numpy as np
 from dicom_node.series.enhancement import GRID_MM
 from s2ldm_core.errors import VolumeError
 from s2ldm_core.geometry import SeriesGeometry
-from s2ldm_core.io.pixels import read_slice
+from s2ldm_core.io.header import image_name
+from s2ldm_core.io.pixels import read_slices
 
 #: So many slices at most, evenly spread: enough to see vessels, few enough to look at in a second or two.
 MAX_SLICES = 48
@@ -51,13 +52,13 @@ class SeriesPixels:
     axial_spacing_mm: Spacing
 
 
-def read_pixels(paths: Sequence[Path], geometry: SeriesGeometry) -> SeriesPixels:
+def read_pixels(slices: Sequence[tuple[Path, int | None]], geometry: SeriesGeometry) -> SeriesPixels:
     """Decode a series slice by slice; no more than one is in memory at its own resolution.
 
     Parameters
     ----------
-    paths
-        Files in order along the slice normal.
+    slices
+        Files in order along the slice normal, and which frame of them; see `s2ldm_core.io.pixels.read_slices`.
 
     Raises
     ------
@@ -65,18 +66,17 @@ def read_pixels(paths: Sequence[Path], geometry: SeriesGeometry) -> SeriesPixels
         A file cannot be decoded, or its pixels are not what its header says; see `s2ldm_core.io.pixels.read_slice`.
     """
     spacing = geometry.spacing_mm
-    every = min(max(round(GRID_MM[0] / spacing[0]), -(-len(paths) // MAX_SLICES), 1), len(paths))
+    every = min(max(round(GRID_MM[0] / spacing[0]), -(-len(slices) // MAX_SLICES), 1), len(slices))
     blocks, blocks_spacing = _blocks(spacing, GRID_MM[1])
     region, region_spacing = _blocks(spacing, _REGION_MM)
     stride = 1 if geometry.rows * geometry.columns <= _SMALL else _STRIDE
     stride = max(stride, math.ceil(math.sqrt(math.prod(geometry.shape) / _MOST_SAMPLES)))
     samples, coarse, regions = [], [], []
-    for index, path in enumerate(paths):
-        hu, padding = read_slice(path)
+    for index, ((path, _), (hu, padding)) in enumerate(zip(slices, read_slices(slices), strict=True)):
         if hu.shape != geometry.shape[1:]:
             raise VolumeError(
                 "pixels_unreadable",
-                f"The pixels of slice {index + 1} have shape {hu.shape}, its header says {geometry.shape[1:]}.",
+                f"The pixels of {image_name(path)} have shape {hu.shape}, its header says {geometry.shape[1:]}.",
                 "The file is damaged: send it again.",
             )
         if index % every == 0:

@@ -38,8 +38,11 @@ def examine_series(
         details |= finding.details
         if finding.problem is not None:
             return Decision(problem=finding.problem, details=details, findings=tuple(findings))
+    held = {
+        sop_instance_uid(header) for header in series.slice_headers
+    }  # one may hold frames that are slices, and others
     return Decision(
-        set_aside=tuple(sop_instance_uid(header) for _, header in series.set_aside),
+        set_aside=tuple(uid for _, header in series.set_aside if (uid := sop_instance_uid(header)) not in held),
         slices=tuple(path for path, _ in series.slices),
         details=details,
         findings=tuple(findings),

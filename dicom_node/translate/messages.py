@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from s2ldm_core.handling import REGULAR_ONLY, StackHandling
 from s2ldm_core.problem import Problem
 from s2ldm_core.translation import Translation
 
@@ -32,7 +33,8 @@ class Translate:
     """Translate one series; the result goes to ``folder`` as `dicom_node.translation` says.
 
     ``sop_instance_uids`` are those of the slices that selection saw, in any order: what is read must be these. Empty:
-    whatever is read.
+    whatever is read. ``slices`` is how many they are, which is more where frames of one image are slices;
+    0: not known. ``handling`` is the route's, which selection went by.
     """
 
     paths: tuple[str, ...]
@@ -41,6 +43,8 @@ class Translate:
     model: str
     device: str
     sop_instance_uids: tuple[str, ...] = ()
+    slices: int = 0
+    handling: StackHandling = REGULAR_ONLY
     seed: int = 0
     steps: int | None = None
     threads: int | None = None

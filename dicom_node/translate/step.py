@@ -134,6 +134,8 @@ class TranslateStep:
             Translate(
                 paths=tuple(str(row.path) for row in rows),
                 sop_instance_uids=tuple(row.sop_instance_uid for row in rows),
+                slices=int(job.details.get("slices", 0)),
+                handling=route.stack_handling,
                 folder=str(folder),
                 phase=job.phase,
                 model=job.model,

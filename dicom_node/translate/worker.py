@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from multiprocessing import connection as mp_connection
 from multiprocessing import parent_process
@@ -34,11 +34,12 @@ from dicom_node.translate.messages import (
     Translated,
     disk_failure,
 )
-from dicom_node.translation import TranslationRecord, slices_differ
+from dicom_node.translation import TranslationRecord, slices_count_differs, slices_differ
 from s2ldm_core.problem import Problem
 
 if TYPE_CHECKING:
     from s2ldm_core.translator import Translator
+    from s2ldm_core.volume import SliceRecord
 
 #: Models held at once; routes rarely use more, and each takes memory.
 _MODELS_HELD = 2
@@ -120,9 +121,8 @@ class Worker:
         translator = self._model(request)
         seconds["load"], started = time.perf_counter() - started, time.perf_counter()
         self._send(Progress(stage="read", fraction=0.0))
-        volume = read_volume([Path(path) for path in request.paths])
-        slices = tuple(one.sop_instance_uid or "" for one in volume.slices)
-        if request.sop_instance_uids and (problem := slices_differ(request.sop_instance_uids, slices)):
+        volume = read_volume([Path(path) for path in request.paths], handling=request.handling)
+        if problem := _lost(request, volume.slices):
             return Failed(problem=problem, disposition=Disposition.FAIL)
         seconds["read"] = time.perf_counter() - started
         result = translator.translate(
@@ -138,11 +138,26 @@ class Worker:
         record = TranslationRecord(
             translation=replace(result.translation, seconds=dict(seconds)),
             sop_instance_uids=tuple(one.sop_instance_uid or "" for one in result.volume.slices),
+            frames=tuple(one.frame for one in volume.slices) if any(one.frame for one in volume.slices) else (),
         )
         path = record.save(Path(request.folder), hu=result.volume.hu, padding=result.volume.padding)
         seconds["write"] = time.perf_counter() - started
         rounded = {name: round(value, 3) for name, value in seconds.items()}
         return Translated(record_path=str(path), translation=replace(record.translation, seconds=rounded))
+
+
+def _lost(request: Translate, slices: Sequence[SliceRecord]) -> Problem | None:
+    """Whether the slices read are not those that selection saw: by instance, and with their frames by number."""
+    if not request.sop_instance_uids:
+        return None
+    read = list(dict.fromkeys(one.sop_instance_uid or "" for one in slices))
+    framed = len(read) < len(slices)
+    problem = slices_differ(
+        request.sop_instance_uids, read if framed else [one.sop_instance_uid or "" for one in slices]
+    )
+    if problem is None and request.slices and request.slices != len(slices):
+        return slices_count_differs(request.slices, len(slices))
+    return problem
 
 
 def release_memory() -> None:

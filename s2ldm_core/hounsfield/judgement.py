@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from s2ldm_core.hounsfield.continuity import discontinuous
 from s2ldm_core.hounsfield.findings import Finding, finding
 from s2ldm_core.hounsfield.landmarks import SliceValues, slice_values
 from s2ldm_core.hounsfield.wording import describe_mixed, describe_units
@@ -49,7 +50,7 @@ class HounsfieldJudgement:
     problem: Problem | None
 
 
-def judge_hounsfield(hu: np.ndarray) -> HounsfieldJudgement:
+def judge_hounsfield(hu: np.ndarray, *, axial: bool = True) -> HounsfieldJudgement:
     """Judge a series by all its slices.
 
     Parameters
@@ -57,6 +58,8 @@ def judge_hounsfield(hu: np.ndarray) -> HounsfieldJudgement:
     hu
         ``(D, H, W)`` values that claim to be HU: full resolution, every n-th pixel, or block means of a few mm. Values
         below -1100 count as padding.
+    axial
+        Whether the slices are axial. Of others, some graze the skin: what goes on where its neighbour ends is no suspect.
 
     Returns
     -------
@@ -66,6 +69,8 @@ def judge_hounsfield(hu: np.ndarray) -> HounsfieldJudgement:
     seen = [slice_values(plane) for plane in hu]
     findings = [None if values is None else finding(values) for values in seen]
     bad = _bad(seen, findings)
+    if not axial and len(bad) < _MOST * sum(values is not None for values in seen):
+        bad = discontinuous(hu, bad)
     measured = [values for values in seen if values is not None]
     problem = None
     if not measured:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from s2ldm_core.errors import VolumeError
+from s2ldm_core.handling import REGULAR_ONLY, StackHandling
 from s2ldm_core.io.dicom import read_dicom
 from s2ldm_core.io.image import IMAGE_SUFFIXES, read_image, write_image
 from s2ldm_core.volume import Volume
@@ -11,7 +12,12 @@ from s2ldm_core.volume import Volume
 __all__ = ["IMAGE_SUFFIXES", "read_dicom", "read_image", "read_volume", "write_image", "write_volume"]
 
 
-def read_volume(source: str | Path | Sequence[str | Path], *, series_uid: str | None = None) -> Volume:
+def read_volume(
+    source: str | Path | Sequence[str | Path],
+    *,
+    series_uid: str | None = None,
+    handling: StackHandling = REGULAR_ONLY,
+) -> Volume:
     """Read a volume in HU.
 
     Parameters
@@ -21,6 +27,8 @@ def read_volume(source: str | Path | Sequence[str | Path], *, series_uid: str | 
         (``.nii``, ``.nii.gz``) or MetaImage (``.mha``, ``.mhd``) file.
     series_uid
         Which series to read when there are several.
+    handling
+        Whether a tilted or uneven DICOM stack is refused; where it is not, `Volume.offsets` says where its slices lie.
 
     Returns
     -------
@@ -38,8 +46,8 @@ def read_volume(source: str | Path | Sequence[str | Path], *, series_uid: str | 
             raise VolumeError("file_not_found", f"There is no file or folder {path}.")
         if not path.is_dir() and path.name.lower().endswith(IMAGE_SUFFIXES):
             return read_image(path)
-        return read_dicom(path if path.is_dir() else [path], series_uid=series_uid)
-    return read_dicom([Path(path) for path in source], series_uid=series_uid)
+        return read_dicom(path if path.is_dir() else [path], series_uid=series_uid, handling=handling)
+    return read_dicom([Path(path) for path in source], series_uid=series_uid, handling=handling)
 
 
 def write_volume(volume: Volume, path: str | Path) -> None:
@@ -48,6 +56,6 @@ def write_volume(volume: Volume, path: str | Path) -> None:
     Raises
     ------
     VolumeError
-        ``unknown_format``, ``sheared_affine`` or ``file_unwritable``.
+        ``unknown_format``, ``sheared_affine``, ``uneven_stack`` or ``file_unwritable``.
     """
     write_image(volume, Path(path))

@@ -10,11 +10,13 @@ import numpy as np
 from pydicom import Dataset
 
 from s2ldm_core.errors import VolumeError
-from s2ldm_core.geometry import SeriesGeometry, series_geometry
+from s2ldm_core.geometry import MULTI_FRAME_CT, SeriesGeometry, series_geometry
+from s2ldm_core.handling import REGULAR_ONLY, StackHandling
 from s2ldm_core.io.duplicates import same_image
-from s2ldm_core.io.header import sop_class_uid, sop_instance_uid, text
+from s2ldm_core.io.frames import frame_headers, frame_number
+from s2ldm_core.io.header import image_name, sop_class_uid, sop_instance_uid, text
 from s2ldm_core.io.hounsfield import hu_rescale
-from s2ldm_core.io.pixels import read_slice
+from s2ldm_core.io.pixels import read_slices
 from s2ldm_core.io.series import Kept, group_by_series
 from s2ldm_core.volume import SliceRecord, Volume
 
@@ -22,8 +24,8 @@ _Member = tuple[Path, Dataset]
 
 _LOG = logging.getLogger(__name__)
 
-# CT Image, Enhanced CT and Legacy Converted Enhanced CT Image Storage; multi-frame images are refused by name.
-_CT_CLASSES = frozenset({"1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"})
+# CT Image, Enhanced CT and Legacy Converted Enhanced CT Image Storage.
+_CT_CLASSES = MULTI_FRAME_CT | {"1.2.840.10008.5.1.4.1.1.2"}
 # Secondary Capture and its multi-frame forms (PS3.3 A.8): derived series are such, with the plane of a CT image.
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _MAX_VOXELS = 2**30
@@ -31,12 +33,15 @@ _MAX_VOXELS = 2**30
 _LISTED = 5
 
 
-def read_dicom(source: Path | Sequence[Path], *, series_uid: str | None = None) -> Volume:
+def read_dicom(
+    source: Path | Sequence[Path], *, series_uid: str | None = None, handling: StackHandling = REGULAR_ONLY
+) -> Volume:
     """Read one CT series.
 
     Files are grouped by Series Instance UID (files without one make one group) and ordered by position along the slice
     normal. What a CT image is, its SOP class says: Modality (0008,0060), which is often empty or wrong, counts only for
-    files without one, and for Secondary Captures, which are read where a series holds nothing else. Files that are not
+    files without one, and for Secondary Captures, which are read where a series holds nothing else. An enhanced multi-frame CT is read
+    frame by frame. Files that are not
     DICOM are passed over in a folder and refused in a list. The same image under the same SOP Instance UID is read once.
 
     Parameters
@@ -45,6 +50,8 @@ def read_dicom(source: Path | Sequence[Path], *, series_uid: str | None = None) 
         A folder, searched with its subfolders (symbolic links that lead out of it are not followed), or files.
     series_uid
         Which series to read; needed only when there are several.
+    handling
+        Whether a tilted or uneven stack is refused; where it is not, ``offsets`` says where its slices lie.
 
     Returns
     -------
@@ -58,14 +65,15 @@ def read_dicom(source: Path | Sequence[Path], *, series_uid: str | None = None) 
         ``no_ct_files``, ``not_dicom``, ``file_unreadable``, ``several_series``, ``series_not_found``, ``not_hu``,
         ``volume_too_large``, ``unsupported_compression``, ``pixels_unreadable``, ``conflicting_instances``.
     GeometryError
-        When the slices do not form a regular stack; see `s2ldm_core.geometry.series_geometry`.
+        When the slices do not form a stack that is read; see `s2ldm_core.geometry.series_geometry`.
     """
     folder = source if isinstance(source, Path) else None
     paths = files_below(folder) if folder else list(source) if isinstance(source, Sequence) else []
     series, others = _series_in(paths, skip_foreign=folder is not None)
-    members = choose_series(series, series_uid, len(paths), others)
+    chosen = choose_series(series, series_uid, len(paths), others)
+    members = [(path, frame) for path, header in chosen for frame in frame_headers(header)]
     headers = [header for _, header in members]
-    geometry = series_geometry(headers)
+    geometry = series_geometry(headers, handling=handling)
     for header in headers:
         hu_rescale(header)
     return _assemble([members[index] for index in geometry.order], geometry)
@@ -92,7 +100,7 @@ def _series_in(paths: Sequence[Path], *, skip_foreign: bool) -> tuple[dict[str, 
     others: Counter[str] = Counter()
 
     def keep(path: Path, header: Dataset) -> _Member | None:
-        if not _is_ct(header):
+        if not is_ct(header):
             others[text(header, "Modality") or "without modality"] += 1
             return None
         uid = text(header, "SeriesInstanceUID"), sop_instance_uid(header) or str(path)
@@ -118,7 +126,8 @@ def _series_in(paths: Sequence[Path], *, skip_foreign: bool) -> tuple[dict[str, 
     return {uid: _slices_of(one.files) for uid, one in found.items()}, others
 
 
-def _is_ct(header: Dataset) -> bool:
+def is_ct(header: Dataset) -> bool:
+    """Whether a header is that of a CT image: by its SOP class, by Modality where it has none or is a Secondary Capture."""
     sop_class = sop_class_uid(header)
     if not sop_class or sop_class.startswith(_SECONDARY_CAPTURE):
         return text(header, "Modality") == "CT"
@@ -183,11 +192,12 @@ def _assemble(members: Sequence[_Member], geometry: SeriesGeometry) -> Volume:
     hu = np.empty(shape, dtype=np.float32)
     padding: np.ndarray | None = None
     records: list[SliceRecord] = []
-    for index, (path, header) in enumerate(members):
-        plane, plane_padding = read_slice(path)
+    planes = read_slices((path, frame_number(header)) for path, header in members)
+    for index, ((path, header), (plane, plane_padding)) in enumerate(zip(members, planes, strict=True)):
         if plane.shape != shape[1:]:
             raise VolumeError(
-                "pixels_unreadable", f"The pixels of {path.name} have shape {plane.shape}, its header says {shape[1:]}."
+                "pixels_unreadable",
+                f"The pixels of {image_name(path)} have shape {plane.shape}, its header says {shape[1:]}.",
             )
         hu[index] = plane
         if plane_padding is not None:
@@ -199,6 +209,7 @@ def _assemble(members: Sequence[_Member], geometry: SeriesGeometry) -> Volume:
                 position_mm=geometry.positions_mm[index],
                 path=path,
                 instance_number=_integer(header),
+                frame=frame_number(header),
             )
         )
     return Volume(
@@ -207,6 +218,7 @@ def _assemble(members: Sequence[_Member], geometry: SeriesGeometry) -> Volume:
         slices=tuple(records),
         frame_of_reference_uid=geometry.frame_of_reference_uid,
         padding=padding,
+        offsets=geometry.offsets,
     )
 
 

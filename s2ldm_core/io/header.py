@@ -18,7 +18,16 @@ from s2ldm_core.io.limits import check_inflated_size
 #: What `read_header` reads unless told otherwise: identity, geometry and rescale.
 HEADER_KEYWORDS: tuple[str, ...] = tuple(
     dict.fromkeys(
-        ("Modality", "SeriesInstanceUID", "SOPInstanceUID", "InstanceNumber", *GEOMETRY_KEYWORDS, *HU_KEYWORDS)
+        (
+            "Modality",
+            "SeriesInstanceUID",
+            "SOPInstanceUID",
+            "InstanceNumber",
+            *GEOMETRY_KEYWORDS,
+            *HU_KEYWORDS,
+            "SharedFunctionalGroupsSequence",
+            "PerFrameFunctionalGroupsSequence",
+        )
     )
 )
 
@@ -61,11 +70,12 @@ def read_header(path: Path, *, keywords: Iterable[str] = HEADER_KEYWORDS) -> Dat
         check_inflated_size(path)
         dataset = dcmread(path, force=bare, stop_before_pixels=True, specific_tags=tags)
         _parse(dataset)
+        _parse(getattr(dataset, "file_meta", None) or Dataset())
         return dataset
     except (OSError, *PARSE_ERRORS) as error:
         raise VolumeError(
             "file_unreadable",
-            f"{path.name} cannot be read as DICOM ({type(error).__name__}).",
+            f"Reading {image_name(path)} as DICOM failed ({type(error).__name__}).",
             "Check the file's permissions, or export it again.",
         ) from error
 
@@ -77,6 +87,24 @@ def _parse(dataset: Dataset) -> None:
             dataset[tag]
         except (ValueError, OverflowError):  # a DS or IS text that is no number: whoever needs the number says so
             continue
+
+
+def image_name(path: Path) -> str:
+    """What a sentence calls the image in a file: by its identifiers, as the file may be the spool's; else by the file."""
+    try:
+        header = dcmread(
+            path,
+            force=bool(lacks_preamble(path)),
+            stop_before_pixels=True,
+            specific_tags=["SOPInstanceUID", "InstanceNumber"],
+        )
+        uid = sop_instance_uid(header)
+        number = text(header, "InstanceNumber")
+    except (OSError, *PARSE_ERRORS):
+        uid = number = ""
+    if not uid:
+        return f"the file {path.name}"
+    return f"the image with {f'Instance Number {number}, ' if number else ''}SOP Instance UID {uid}"
 
 
 def lacks_preamble(path: Path) -> bool | None:

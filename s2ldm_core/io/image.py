@@ -88,11 +88,17 @@ def write_image(volume: Volume, path: Path) -> None:
     Raises
     ------
     VolumeError
-        ``unknown_format``, ``sheared_affine`` or ``file_unwritable``.
+        ``unknown_format``, ``sheared_affine``, ``uneven_stack`` or ``file_unwritable``.
     """
     suffix = next((suffix for suffix in IMAGE_SUFFIXES if path.name.lower().endswith(suffix)), None)
     if suffix is None:
         raise VolumeError("unknown_format", f"{path.name} does not end in {', '.join(IMAGE_SUFFIXES)}.")
+    if volume.offsets is not None:
+        raise VolumeError(
+            "uneven_stack",
+            "The slices are tilted or unevenly spaced, which these files cannot express.",
+            "Write DICOM, where each slice says its own place.",
+        )
     spacing = np.linalg.norm(volume.affine[:3, :3], axis=0)
     direction = volume.affine[:3, :3] / spacing
     if np.abs(direction.T @ direction - np.eye(3)).max() > 1e-4:

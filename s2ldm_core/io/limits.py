@@ -61,6 +61,19 @@ def check_image_size(dataset: Dataset) -> None:
         )
 
 
+def check_frame_size(dataset: Dataset) -> None:
+    """Raise unless a frame of a multi-frame image, which is decoded frame by frame, has a CT's size.
+
+    Raises
+    ------
+    VolumeError
+        ``image_too_large``.
+    """
+    rows, columns = int(dataset.Rows), int(dataset.Columns)
+    if rows * columns * int(dataset.get("SamplesPerPixel") or 1) > MAX_PIXELS:
+        raise _too_large(f"frames of {rows} x {columns} pixels")
+
+
 def check_inflated_size(path: Path) -> None:
     """Raise if a deflated data set (PS3.5 A.5) is larger than any slice; no more than a little of it is in memory.
 

@@ -114,6 +114,14 @@ class Decoder(nn.Module):
             nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
 
     def forward(self, z: Tensor, features: Features | None = None) -> Tensor:
+        return self.drawn(self.seen(z, features))
+
+    def drawn(self, seen: Tensor) -> Tensor:
+        """What the last layer makes of `seen`: ``(B, 1, D, H, W)``."""
+        return depth_to_space(self.head(seen), STEM)
+
+    def seen(self, z: Tensor, features: Features | None = None) -> Tensor:
+        """Features on the stem grid ``(B, C0, D, H/2, W/2)``, which the last layer draws from."""
         if self.source_conditioned:
             if features is None:
                 raise ValueError("a source-conditioned decoder needs the source's features")
@@ -125,4 +133,4 @@ class Decoder(nn.Module):
         h = self.join(torch.cat([h, features.stem], dim=1) if self.source_conditioned and features is not None else h)
         for block in self.stem_blocks:
             h = block(h)
-        return depth_to_space(self.head(F.silu(self.norm(h))), STEM)
+        return F.silu(self.norm(h))

@@ -23,6 +23,10 @@ _SURE = 0.75
 # A chest begins in the neck and a pelvis ends in the thighs: so much of a series may lie outside the torso.
 _MOST_OUTSIDE = 0.2
 _LEAST_TORSO = 0.1
+# In a narrower field that lies within the body no outline is seen, and a spine looks like a limb.
+_NARROW_MM = 100.0
+# Below lung, above the air around a patient.
+_AIR_HU = -950.0
 _WORDS = {
     "head": "head",
     "neck": "neck",
@@ -50,17 +54,23 @@ class RegionJudgement:
     shares
         Share of the slices of each region that occurs, largest first.
     problem
-        ``not_torso`` or ``partly_torso``; ``None`` when the series shows a torso, or nobody could say.
+        ``not_torso``, ``partly_torso`` or ``region_unknown``; ``None`` when the series shows a torso, or nobody could
+        say.
+    narrow
+        Whether the field of view is so narrow and so far inside that no outline of the body is seen.
     """
 
     regions: tuple[str, ...]
     torso: tuple[float, ...]
     shares: dict[str, float]
     problem: Problem | None
+    narrow: bool = False
 
     @property
     def sure(self) -> bool:
         """Whether the image decides alone: most slices are surely inside the torso, or surely outside."""
+        if self.narrow:
+            return False
         certain = [one >= _SURE or one <= 1.0 - _SURE for one in self.torso]
         return float(np.mean(certain)) >= 1.0 - _MOST_OUTSIDE
 
@@ -99,11 +109,31 @@ def judge_regions(
     torso = probability[:, [name in TORSO for name in REGIONS]].sum(axis=1)
     regions = tuple(REGIONS[index] for index in probability.argmax(axis=1))
     count = Counter(regions)
+    field_mm = min(hu.shape[1] * spacing_mm[1], hu.shape[2] * spacing_mm[2])
+    narrow = field_mm < _NARROW_MM and _within_body(hu)
+    problem = _problem(regions, torso)
+    if problem is not None and narrow:
+        problem = _unknown(field_mm)
     return RegionJudgement(
         regions=regions,
         torso=tuple(float(one) for one in torso),
         shares={name: number / len(regions) for name, number in count.most_common()},
-        problem=_problem(regions, torso),
+        problem=problem,
+        narrow=narrow,
+    )
+
+
+def _within_body(hu: np.ndarray) -> bool:
+    """Whether the body goes on beyond the edge of the field, for the most part of it."""
+    edges = (hu[:, 0], hu[:, -1], hu[:, :, 0], hu[:, :, -1])
+    return float(np.mean([np.mean(edge > _AIR_HU) for edge in edges])) > 0.5
+
+
+def _unknown(field_mm: float) -> Problem:
+    return Problem(
+        "region_unknown",
+        f"The field of view of {field_mm:.0f} mm is too small to tell by the images that they show a torso.",
+        "State the part in Body Part Examined, or set the route's anatomy to any if its model was made for more.",
     )
 
 

@@ -10,13 +10,14 @@ from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
+from s2ldm_core.change_loss import change_loss, voxel_error
 from s2ldm_core.frequency import enhance, gain_at, gradient_loss
 from s2ldm_core.networks.autoencoder import Features
 from s2ldm_core.networks.discriminator import PatchDiscriminator, deceived, hinge
 from s2ldm_core.networks.quantiser import codes_in_use
-from s2ldm_core.organ_bias import organ_bias
+from s2ldm_core.networks.segmenter import Segmenter
 from s2ldm_core.similarity import cosine, similarity_loss, similarity_mask
 from s2ldm_core.systems.base import Alarm, How, Player, Stage, Turn
 from s2ldm_core.systems.batch import Batch
@@ -32,18 +33,21 @@ class S2LDM(S2LDMNetworks):
 
     name = "s2ldm"
     Config = S2LDMConfig
-    training_only = ("discriminator",)
+    training_only = ("discriminator", "segmenter")
     ceiling = "autoencoder"
 
     def __init__(self, config: S2LDMConfig) -> None:
         super().__init__(config)
         self.stages = tuple(Stage(name=n, cached=_LATENT if n == "diffusion" else None) for n in config.stages)
         self.discriminator = PatchDiscriminator() if config.loss.adv else None
+        self.segmenter = Segmenter(config.autoencoder.channels[0]) if config.loss.segmentation else None
 
     def players(self, stage: str) -> tuple[Player, ...]:
         if stage == "diffusion":
             return (Player(name="denoiser", parameters=self.denoiser.parameters()),)
-        parts = (self.encoder, self.decoder, *(() if stage == "autoencoder" else (self.denoiser,)))
+        parts: tuple[nn.Module, ...] = (self.encoder, self.decoder)
+        if stage == "finetune":
+            parts += (self.denoiser, *(() if self.segmenter is None else (self.segmenter,)))
         model = Player(name=stage, parameters=[p for part in parts for p in part.parameters()])
         if self.discriminator is None:
             return (model,)
@@ -110,17 +114,11 @@ class S2LDM(S2LDMNetworks):
     def _reconstruction_losses(self, image: Tensor, batch: Batch, progress: float) -> tuple[Tensor, Tensor]:
         f = self.config.frequency
         wanted = enhance(batch.target, mode=f.mode, gain=gain_at(progress, gain=f.gain, anneal=f.anneal), sigma=f.sigma)
-        frequency = f.gain * gradient_loss(image, batch.target) if f.mode == "loss" else image.new_zeros(())
-        return self._error(image, wanted, batch.change), frequency
-
-    def _error(self, image: Tensor, target: Tensor, change: Tensor) -> Tensor:
-        """L1 + rec_l2 · L2, each voxel weighted by 1 + enhancement · min(|change| / enhancement_full, 1)."""
-        loss = self.config.loss
-        error = image - target
-        penalty = error.abs() + loss.rec_l2 * error.square() if loss.rec_l2 else error.abs()
-        if loss.enhancement:
-            penalty = penalty * (1 + loss.enhancement * (change.abs() / loss.enhancement_full).clamp(max=1))
-        return penalty.mean()
+        frequency = image.new_zeros(())
+        if f.mode == "loss":
+            frequency = f.gain * gradient_loss(image, batch.target, valid=batch.valid)
+        error = voxel_error(image, wanted, change=batch.change, valid=batch.valid, loss=self.config.loss)
+        return error, frequency
 
     def _adversarial(self, image: Tensor, turn: Turn, parts: dict[str, Tensor]) -> Tensor | float:
         """Weighted generator's side; leaves the image for the discriminator's turn."""
@@ -166,16 +164,12 @@ class S2LDM(S2LDMNetworks):
         z_c = self.process.sample(
             lambda x, t: self.denoise(x, t, z_n, batch.condition.phase), z_n=z_n, noise=torch.zeros_like(z_n), steps=1
         )
-        q_n = self.codes(z_n) if self.config.autoencoder.difference else None
-        image = self.decode(self.codes(z_c), q_n, features, batch.source)
-        parts = {"rec": self._error(image, batch.target, batch.change)}
-        loss = parts["rec"]
-        if weight.organ_bias and batch.organs is not None:
-            parts["organ_bias"] = organ_bias(image - batch.target, batch.organs, fewest=weight.organ_voxels)
-            loss = loss + weight.organ_bias * parts["organ_bias"]
-        if self.config.frequency.mode == "loss":
-            parts["frequency"] = self.config.frequency.gain * gradient_loss(image, batch.target)
-            loss = loss + parts["frequency"]
+        image, seen = self._drawn(self.codes(z_c), z_n, features, batch.source)
+        gain = self.config.frequency.gain if self.config.frequency.mode == "loss" else 0.0
+        loss, parts = change_loss(image, batch, weight, gradient=gain)
+        if self.segmenter is not None and seen is not None and batch.organs is not None:
+            parts["segmentation"] = self.segmenter(seen, batch.organs)
+            loss = loss + weight.segmentation * parts["segmentation"]
         if true_c is not None:
             parts["diffusion"] = self.diffusion_loss(
                 z_n.detach(), true_c, batch.condition.phase, replace(turn, progress=1.0)
@@ -183,6 +177,14 @@ class S2LDM(S2LDMNetworks):
             loss = loss + weight.finetune_flow * parts["diffusion"]
         loss = loss + self._adversarial(image, turn, parts)
         return loss, {name: part.detach() for name, part in parts.items()}
+
+    def _drawn(self, code: Tensor, z_n: Tensor, features: Features, source: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The image, and where the decoder adds to the source what it drew that from."""
+        if not self.decoder.source_conditioned:
+            q_n = self.codes(z_n) if self.config.autoencoder.difference else None
+            return self.decode(code, q_n, features, source), None
+        seen = self.decoder.seen(code, features)
+        return source + self.decoder.drawn(seen).float(), seen
 
     @torch.no_grad()
     def _follow_latents(self, target: Tensor) -> Tensor:

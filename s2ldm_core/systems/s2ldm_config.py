@@ -4,6 +4,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from s2ldm_core.change_loss import ChangeLossConfig
 from s2ldm_core.diffusion import Process
 from s2ldm_core.frequency import Mode as FrequencyMode
 from s2ldm_core.similarity import Axis
@@ -60,22 +61,13 @@ class FrequencyConfig(_Part):
     anneal: float = 0.3
 
 
-class LossConfig(_Part):
+class LossConfig(ChangeLossConfig):
     """λ of eq. 2, and the weights of the last stage."""
 
     rec: float = 1.0
-    """Mean absolute error."""
-    rec_l2: float = 0.0
-    """Mean squared error beside it (window units): the conditional mean, where L1 alone learns the median and under-enhances."""
-    enhancement: float = Field(0.0, ge=0)
-    """Extra weight of voxels that enhance, growing with the true change up to `enhancement_full`: vessels are few voxels."""
-    enhancement_full: float = Field(2 / 7, gt=0)
-    """Change (window units) from which the extra weight is whole: 100 HU in [-200, 500]."""
-    organ_bias: float = Field(0.0, ge=0)
-    """Weight of the squared mean error inside each organ of a crop, where the data know the organs: enhancement is read as a mean inside an
-    organ, and the voxelwise terms alone pull it towards the surroundings of small vessels."""
-    organ_voxels: int = Field(64, ge=1)
-    """Fewest voxels inside an organ (off its outline) in a crop from which its mean counts."""
+    """Weight of the error of the image in eq. 2."""
+    segmentation: float = Field(0.0, ge=0)
+    """Last stage: weight of telling the tissues (`s2ldm_core.tissues`) by a head of the decoder's features that is not shipped."""
     quant: float = 1.0
     sim: float = 0.1
     adv: float = 0.0

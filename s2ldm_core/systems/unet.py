@@ -1,19 +1,22 @@
-"""A residual U-Net trained with L1: the honest ceiling for PSNR that every latent model is held against.
+"""A residual U-Net, with L1 or with the losses of S2LDM's last stage: what every latent model is held against.
 
 The same encoder, core and decoder as S2LDM (so the same size), with the latent bottleneck and the diffusion taken out: the core sees the
 encoder's features and its output goes straight to the decoder.
 """
 
 import torch
-import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor
 
+from s2ldm_core.change_loss import ChangeLossConfig, change_loss, voxel_error
 from s2ldm_core.networks.autoencoder import FACTOR, Decoder, Encoder
 from s2ldm_core.networks.denoiser import Denoiser
 from s2ldm_core.systems.base import AT_ONCE, How, Player, Stage, System, SystemConfig, Traits, Turn
 from s2ldm_core.systems.batch import Batch, Condition
 from s2ldm_core.systems.latent_grid import decoded, encoded, through_core
 from s2ldm_core.tiling import pad_to_multiple
+
+_L1 = ChangeLossConfig()
 
 
 class ResidualUNetConfig(SystemConfig):
@@ -25,6 +28,10 @@ class ResidualUNetConfig(SystemConfig):
     core_blocks: int = 1
     latent: int = 16
     detail_window: tuple[float, float] | None = (-0.6, -0.03)
+    loss: ChangeLossConfig | None = None
+    """``None``: L1. Else the terms of S2LDM's last stage, so that systems are compared and not losses."""
+    gradient: float = Field(0.0, ge=0)
+    """Weight of the error of the first differences beside ``loss``."""
 
 
 class ResidualUNet(System):
@@ -56,8 +63,12 @@ class ResidualUNet(System):
         return (Player(name="unet", parameters=self.parameters()),)
 
     def loss(self, stage: str, player: str, batch: Batch, turn: Turn) -> tuple[Tensor, dict[str, Tensor]]:
-        error = F.l1_loss(self._change(batch.source, batch.condition, AT_ONCE), batch.change)
-        return error, {"l1": error.detach()}
+        change = self._change(batch.source, batch.condition, AT_ONCE)
+        if self.config.loss is None:
+            error = voxel_error(change, batch.change, change=batch.change, valid=batch.valid, loss=_L1)
+            return error, {"l1": error.detach()}
+        total, parts = change_loss(batch.source + change, batch, self.config.loss, gradient=self.config.gradient)
+        return total, {name: part.detach() for name, part in parts.items()}
 
     def predict_change(self, source: Tensor, condition: Condition, how: How = AT_ONCE) -> Tensor:
         x, undo = pad_to_multiple(source, self.traits.multiple_of)

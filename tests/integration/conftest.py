@@ -1,5 +1,8 @@
 """Fixtures for tests with real programs: Orthanc, DCMTK, our node, each a process of its own on free loopback ports."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -8,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests import peers
+from tests.paths import ROOT
 
 NodeStarter = Callable[..., peers.Peer]
 
@@ -51,3 +55,20 @@ def phantom_series(tmp_path_factory: pytest.TempPathFactory) -> Path:
     phantom = Phantom(seed=20_001, matrix=(96, 96), slices=12, region="abdomen")
     write_series(phantom, folder, phase="native")
     return folder
+
+
+@pytest.fixture(scope="session")
+def cases(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The generated cases: ``NAME/*.dcm`` and ``NAME.npz``. The generator keeps a file beside itself, so it is copied."""
+    if not (real_data / "cases" / "gen.py").is_file():
+        pytest.skip("the real data folder has no cases/gen.py")
+    folder = tmp_path_factory.mktemp("cases")
+    (folder / "gen.py").write_bytes((real_data / "cases" / "gen.py").read_bytes())
+    subprocess.run(
+        [sys.executable, str(folder / "gen.py"), str(folder / "out")],
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        timeout=300,
+    )
+    return folder / "out"

@@ -19,6 +19,10 @@ from train.store import Case, PairStore, Split
 _OUTSIDE = ("air", "table_shell", "table_foam", "clothing", "plastic")
 
 
+def _everywhere(phase: str) -> None:
+    return None
+
+
 @dataclass(frozen=True, kw_only=True)
 class EvaluationCase:
     """One study: its source and how to get the acquired volume of each phase, all on one grid in canonical (LPS) orientation."""
@@ -34,6 +38,8 @@ class EvaluationCase:
     """``(D, H, W)`` uint8."""
     organs: Mapping[str, int]
     """Organ → value in ``labels``; empty without labels."""
+    valid: Callable[[str], np.ndarray | None] = _everywhere
+    """Phase → where it was measured ``(D, H, W)`` bool, or ``None``: everywhere."""
 
 
 class Cases(Protocol):
@@ -155,6 +161,7 @@ class StoreCases:
             target=lambda phase: source.with_hu(native + np.asarray(case.changes[phase], dtype=np.float32)),
             labels=None if case.labels is None else np.asarray(case.labels),
             organs={} if case.labels is None else dict(case.organs),
+            valid=lambda phase: None if phase not in case.valid else np.asarray(case.valid[phase]),
         )
 
     def _case(self, name: str) -> Case:

@@ -72,7 +72,7 @@ class Evaluation:
             yield record
 
     def _scan(self, case: EvaluationCase, phase: str, target: Volume, *, folder: Path | None) -> ScanRecord:
-        reference = Reference.of(case, target)
+        reference = Reference.of(case, target, valid=case.valid(phase))
         gallery = None if folder is None else Gallery(folder, case.source)
         if gallery is not None:
             gallery.add(SOURCE_IMAGE, case.source.hu)

@@ -5,10 +5,9 @@ English) or from a list of spheres that a reader placed.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
-from typing import Annotated, Final
+from typing import Annotated
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, RootModel
@@ -20,71 +19,13 @@ from s2ldm_core.errors import S2LDMError
 from s2ldm_core.phantom import ORGANS
 from train.anatomy.names import structure
 from train.errors import TrainError
+from train.evaluation.expected import EXPECTED, LEAST_OF_MEAN, LUMINA
 from train.evaluation.tissue import still_tissue
 from train.metrics import organ_cores
 from train.prepare.labels import read_labels
 
 _FEWEST_VOXELS = 10
-
-
-@dataclass(frozen=True, kw_only=True)
-class Range:
-    """HU that an organ reaches in a phase; either end may be open."""
-
-    low: float = -np.inf
-    high: float = np.inf
-    change: bool = False
-    """Limits of the change instead of the HU."""
-
-    def __contains__(self, value: float) -> bool:
-        return self.low <= value <= self.high
-
-    def __str__(self) -> str:
-        if self.change:
-            return f"±{self.high:g} change"
-        if np.isinf(self.high):
-            return f"≥ {self.low:g}"
-        return f"{self.low:g}–{self.high:g}"
-
-
-def _still(most_hu: float) -> dict[str, Range]:
-    limit = Range(low=-most_hu, high=most_hu, change=True)
-    return {"arterial": limit, "venous": limit}
-
-
-_VEINS = {"venous": Range(low=120, high=200)}
-_KIDNEY = {"arterial": Range(low=100), "venous": Range(low=100)}
-_ARTERY = {"arterial": Range(low=180, high=420), "venous": Range(low=110, high=200)}
-
-#: Structure → phase → range: adults at 100 to 120 kVp, bolus-tracked arterial (some 35 s) and portal venous (some 70 s) phase.
-EXPECTED: Final[Mapping[str, Mapping[str, Range]]] = MappingProxyType(
-    {
-        "aorta": _ARTERY,
-        "supra_aortic_artery": _ARTERY,
-        "portal_vein": _VEINS,
-        "splenic_vein": _VEINS,
-        "liver": {"arterial": Range(low=50, high=85), "venous": Range(low=85, high=135)},
-        "spleen": {"arterial": Range(low=80, high=150), "venous": Range(low=80, high=150)},
-        **dict.fromkeys(("kidney_left", "kidney_right", "renal_cortex"), _KIDNEY),
-        **dict.fromkeys(
-            (
-                "psoas",
-                "iliacus",
-                "paraspinal",
-                "gluteal",
-                "pectoral",
-                "trapezius",
-                "latissimus",
-                "shoulder_muscle",
-                "oblique_muscles",
-            ),
-            _still(15),
-        ),
-        **dict.fromkeys(("visceral_fat", "subcutaneous_fat", "intermuscular_fat", "mediastinal_fat"), _still(10)),
-        **dict.fromkeys(("vertebra", "pelvic_bone", "rib", "long_bone", "cortical_bone"), _still(20)),
-        "lung": _still(1),
-    }
-)
+_FEWEST_IN_SLICE = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +48,8 @@ class Finding:
     native_hu: float
     hu: Mapping[str, float]
     """Mean HU by phase."""
+    darkest: Mapping[str, float] = field(default_factory=dict)
+    """Phase → of a vessel's lumen, the smallest 5th percentile over the mean of a slice: how dark a part of it was left."""
 
     def verdict(self, phase: str) -> bool | None:
         """Whether ``phase`` is as expected; ``None`` where nothing is."""
@@ -114,6 +57,15 @@ class Finding:
         if expected is None:
             return None
         return (self.hu[phase] - self.native_hu if expected.change else self.hu[phase]) in expected
+
+    def even(self, phase: str) -> bool | None:
+        """Whether no part of a lumen stays dark; ``None`` where it is none."""
+        return None if phase not in self.darkest else self.darkest[phase] >= LEAST_OF_MEAN
+
+    def still(self, phase: str) -> bool:
+        """Whether nothing must enhance here."""
+        expected = EXPECTED.get(self.structure, {}).get(phase)
+        return expected is not None and expected.still
 
 
 class _Sphere(BaseModel):
@@ -212,9 +164,22 @@ def examine(translator: Translator, scan: Volume, regions: Sequence[Region]) -> 
                 voxels=count,
                 native_hu=float(scan.hu[region.voxels].mean()),
                 hu={phase: float(hu[region.voxels].mean()) for phase, hu in answers.items()},
+                darkest={phase: share for phase, hu in answers.items() if (share := _darkest(region, scan.hu, hu))},
             )
         )
     return findings
+
+
+def _darkest(region: Region, native: np.ndarray, hu: np.ndarray) -> float | None:
+    """Smallest 5th percentile over the mean of a slice of a lumen, of the slice's mean native HU + the change: without the scan's noise."""
+    if region.structure not in LUMINA:
+        return None
+    shares = []
+    for where, before, after in zip(region.voxels, native, hu, strict=True):
+        if np.count_nonzero(where) >= _FEWEST_IN_SLICE:
+            painted = before[where].mean() + (after - before)[where]
+            shares.append(float(np.quantile(painted, 0.05) / painted.mean()))
+    return min(shares, default=None)
 
 
 def table(findings: Sequence[Finding]) -> str:
@@ -224,20 +189,36 @@ def table(findings: Sequence[Finding]) -> str:
         "| region | voxels | native | " + " | ".join(f"{phase} | expected" for phase in phases) + " |",
         "|---|---|---|" + "---|---|" * len(phases),
     ]
-    verdicts: list[bool] = []
+    verdicts: dict[bool, list[bool]] = {False: [], True: []}
+    lumina = []
     for finding in findings:
         cells = []
         for phase in phases:
             verdict = finding.verdict(phase)
             if verdict is not None:
-                verdicts.append(verdict)
+                verdicts[finding.still(phase)].append(verdict)
             expected = EXPECTED.get(finding.structure, {}).get(phase)
             value = f"{finding.hu[phase]:.0f}"
             cells += [f"**{value}**" if verdict is False else value, "" if expected is None else str(expected)]
+            if (even := finding.even(phase)) is not None:
+                share = f"{finding.darkest[phase]:.2f}"
+                lumina.append(f"{finding.name.replace('_', ' ')}, {phase}: {share if even else f'**{share}**'}")
         lines.append(
             f"| {finding.name.replace('_', ' ')} | {finding.voxels} | {finding.native_hu:.0f} | "
             + " | ".join(cells)
             + " |"
         )
-    lines += ["", f"{sum(verdicts)} of {len(verdicts)} as expected; those that are not are bold."]
+    lines += [
+        "",
+        f"{_of(verdicts[False])} of what enhances and {_of(verdicts[True])} of what must not are as expected; the others are bold.",
+    ]
+    if lumina:
+        lines += [
+            "",
+            f"Darkest part of a lumen over its slice's mean (at least {LEAST_OF_MEAN:g}): {'; '.join(lumina)}.",
+        ]
     return "\n".join(lines)
+
+
+def _of(verdicts: Sequence[bool]) -> str:
+    return f"{sum(verdicts)} of {len(verdicts)}"

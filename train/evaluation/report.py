@@ -13,7 +13,7 @@ from train.evaluation.figures import figures
 from train.evaluation.page import render, viewer_data
 from train.evaluation.records import ScanRecord
 from train.evaluation.scores import METRICS
-from train.evaluation.statistics import LEVEL, RESAMPLES
+from train.evaluation.statistics import LEVEL
 from train.evaluation.summary import PhaseSummary, as_results, summarise
 from train.evaluation.tables import counted, tables, write_csv, write_organ_csv
 
@@ -87,7 +87,7 @@ class Report:
             f"{counted(len(self.evaluation.cases.names), 'case')} of "
             f"{counted(len({record.patient for record in self.records}), 'patient')}: {about['data']}. "
             f"Clipped metrics use the window [{low:g}, {high:g}] HU (R = {high - low:g} HU, never an image's own range). "
-            f"Intervals: {LEVEL:.0%}, percentile bootstrap of {RESAMPLES} draws of patients."
+            f"Intervals: {LEVEL:.0%}, Student's t over patients."
         )
 
     def notes(self) -> list[str]:

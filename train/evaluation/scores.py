@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
 from s2ldm_core.body import body_mask
 from s2ldm_core.volume import Volume
@@ -33,6 +34,10 @@ _FEWEST_VOXELS = 50
 _ORGAN_MARGIN_MM = 2.0
 """Organs are measured as a reader measures them: in a region that keeps off the outline."""
 
+
+_SOFT_HU = (15.0, 75.0)
+_SOFT_SIGMA = 1.5
+"""Pixels."""
 
 SMALLEST_CHANGE_HU = 10.0
 """Organs that truly change less are left out where enhancement is judged: a ratio says nothing there."""
@@ -78,6 +83,14 @@ _ROWS: tuple[tuple[str, str, str, Direction, int, str], ...] = (
     ("nmse_energy", "NMSE_energy", "", "lower", 5, "Σe² / Σy² on [0, 1] in the body, clipped"),
     ("noise_ratio", "noise ratio", "", "one", 3, "standard deviation over the target's, homogeneous soft tissue"),
     (
+        "mae_soft_hu",
+        "MAE soft tissue",
+        "HU",
+        "lower",
+        2,
+        "mean |e| where the source is soft tissue, both images smoothed by 1.5 pixels in the plane: without noise, what contrast is about",
+    ),
+    (
         "mae_still_hu",
         "MAE still tissue",
         "HU",
@@ -110,7 +123,10 @@ class Reference:
 
     source: Volume
     target: Volume
+    valid: np.ndarray | None
+    """Where the target was measured; ``None``: everywhere. The other masks lie inside."""
     body: np.ndarray
+    soft: np.ndarray
     still: np.ndarray
     regions: Regions
     power: NoisePower | None
@@ -124,22 +140,28 @@ class Reference:
     """Mean HU by organ."""
 
     @classmethod
-    def of(cls, case: EvaluationCase, target: Volume) -> Reference:
-        """Masks, regions, the target's noise and the organs' true means of one phase of ``case``."""
+    def of(cls, case: EvaluationCase, target: Volume, *, valid: np.ndarray | None = None) -> Reference:
+        """Masks, regions, the target's noise and the organs' true means of one phase of ``case``, all of them where ``valid``."""
         source, spacing = case.source, case.source.spacing_mm
         body = body_mask(source.hu, spacing)
         if not body.any():  # as translation does: no body found means all of it
             body = np.ones(source.shape, dtype=bool)
+        if valid is not None:
+            body &= valid
         regions = homogeneous_regions(source.hu, target.hu, spacing_mm=spacing, body=body)
         labels = None
         if case.labels is not None:
             labels = organ_cores(case.labels, spacing_mm=spacing, margin_mm=_ORGAN_MARGIN_MM, fewest=_FEWEST_VOXELS)
+            if valid is not None:
+                labels = np.where(valid, labels, 0).astype(labels.dtype)
         voxels = {} if labels is None else organ_voxels(labels, case.organs)
         organs = {organ: case.organs[organ] for organ, count in voxels.items() if count >= _FEWEST_VOXELS}
         return cls(
             source=source,
             target=target,
+            valid=valid,
             body=body,
+            soft=_soft_tissue(source.hu, body=body),
             still=still_tissue(source.hu, spacing_mm=spacing, body=body, labels=case.labels, organs=case.organs),
             regions=regions,
             power=noise_power(target.hu, regions, spacing_mm=spacing),
@@ -162,11 +184,31 @@ class Scores:
     power: NoisePower | None
 
 
+def _smoothed(hu: np.ndarray) -> np.ndarray:
+    smoothed: np.ndarray = gaussian_filter(
+        np.asarray(hu, dtype=np.float32), (0.0, _SOFT_SIGMA, _SOFT_SIGMA), truncate=3.0
+    )
+    return smoothed
+
+
+def _soft_tissue(source_hu: np.ndarray, *, body: np.ndarray) -> np.ndarray:
+    """``(D, H, W)`` bool: where the smoothed source lies within `_SOFT_HU`, in the body."""
+    hu = _smoothed(source_hu)
+    soft: np.ndarray = (hu > _SOFT_HU[0]) & (hu < _SOFT_HU[1]) & body
+    return soft
+
+
+def _soft_error(prediction: np.ndarray, target: np.ndarray, *, where: np.ndarray) -> float | None:
+    if not where.any():
+        return None
+    return float(np.abs(_smoothed(prediction - target))[where].mean())
+
+
 def score(prediction: np.ndarray, reference: Reference, *, window_hu: Window) -> Scores:
     """Measure ``prediction`` ``(D, H, W)`` HU against ``reference``."""
     target, spacing = reference.target.hu, reference.target.spacing_mm
     body = voxel_errors(prediction, target, where=reference.body, window_hu=window_hu)
-    whole = voxel_errors(prediction, target, window_hu=window_hu)
+    whole = voxel_errors(prediction, target, where=reference.valid, window_hu=window_hu)
     still = voxel_errors(prediction, target, where=reference.still, window_hu=window_hu)
     structure = structural_similarity(prediction, target, where=reference.body, window_hu=window_hu)
     power = noise_power(prediction, reference.regions, spacing_mm=spacing)
@@ -188,6 +230,7 @@ def score(prediction: np.ndarray, reference: Reference, *, window_hu: Window) ->
         "nmae_rel": body.nmae_rel,
         "nmse_energy": body.nmse_energy,
         "noise_ratio": None,
+        "mae_soft_hu": _soft_error(prediction, target, where=reference.soft),
         "mae_still_hu": still.mae_hu,
         "change_still_hu": voxel_errors(
             prediction, reference.source.hu, where=reference.still, window_hu=window_hu

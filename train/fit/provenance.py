@@ -7,6 +7,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from train.errors import TrainError
+from train.phantoms import HELD_OUT
 from train.store import PairStore
 
 _PACKAGES = ("s2ldm-node", "torch", "monai", "accelerate", "numpy", "scipy")
@@ -80,6 +82,23 @@ def describe_data(store: PairStore) -> dict[str, Any]:
     if seeds:
         described["seeds"] = seeds
     return described
+
+
+def refuse_held_out(store: PairStore) -> None:
+    """The phantoms that every evaluation is made on are no training data, of any split's name.
+
+    Raises
+    ------
+    TrainError
+        ``held_out_seed``.
+    """
+    wrong = [seed for seed in describe_data(store).get("seeds", ()) if seed >= HELD_OUT]
+    if wrong:
+        raise TrainError(
+            "held_out_seed",
+            f"{len(wrong)} of the training cases in {store.folder} are phantoms that are kept for evaluation (seed {wrong[0]}).",
+            f"Train on seeds below {HELD_OUT}; a model that has seen these would be judged on what it learnt.",
+        )
 
 
 def _source(about: dict[str, Any]) -> str:

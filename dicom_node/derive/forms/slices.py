@@ -13,7 +13,7 @@ from dicom_node.derive.files import write_part10
 from dicom_node.derive.forms.form import SyntheticSeries
 from dicom_node.derive.forms.image import derived_image
 from dicom_node.derive.info import DerivationInfo
-from dicom_node.derive.verbatim import text_of
+from s2ldm_core.io.frames import slice_uid
 
 
 class SliceForm(ABC):
@@ -36,7 +36,7 @@ class SliceForm(ABC):
                 series,
                 source,
                 sop_class_uid=self.sop_class_uid,
-                stands_on=text_of(source, "SOPInstanceUID"),
+                stands_on=slice_uid(source),
                 instance_number=attributes.instance_number(source, index=index),
                 pixels=series.stored(index).tobytes(),
             )

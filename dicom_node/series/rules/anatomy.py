@@ -21,9 +21,7 @@ class Anatomy:
         details: dict[str, object] = {"regions": {name: round(share, 2) for name, share in image.shares.items()}}
         if contradiction(tagged, image) is not None:  # what the tag says may be free text, and stays out
             details["region_contradicts"] = f"{tagged.source}: {'torso' if tagged.torso else 'not torso'}"
-        if image.problem is not None and (image.sure or tagged.torso is not True):
-            return Finding(problem=image.problem, details=details)
-        if tagged.torso is False and not image.sure:
+        if tagged.torso is False and not image.sure and (image.problem is None or image.narrow):
             return Finding(
                 problem=Problem(
                     "not_torso",
@@ -32,4 +30,6 @@ class Anatomy:
                 ),
                 details=details,
             )
+        if image.problem is not None and (image.sure or tagged.torso is not True):
+            return Finding(problem=image.problem, details=details)
         return Finding(details=details)

@@ -13,7 +13,7 @@ _NO_SLICES = {
     for problem in (
         Problem(
             "multi_frame",
-            "The series is an enhanced multi-frame CT, which is not translated.",
+            "The series is an enhanced multi-frame CT that does not say where each of its frames lies.",
             "Have the sender convert enhanced multi-frame CT to single-frame CT.",
         ),
         Problem(

@@ -19,7 +19,7 @@ class HounsfieldUnits:
             samples = series.pixels.samples
         except VolumeError as error:
             return Finding(problem=error.problem)
-        judgement = judge_hounsfield(samples)
+        judgement = judge_hounsfield(samples, axial=series.geometry.axial)
         seen = {"air_hu": judgement.air_hu, "fat_hu": judgement.fat_hu, "soft_tissue_hu": judgement.soft_hu}
         details = {name: round(value) for name, value in seen.items() if value is not None}
         return Finding(problem=judgement.problem, details=details)

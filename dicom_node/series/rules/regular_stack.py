@@ -1,4 +1,4 @@
-"""The slices form a regular, untilted stack (PS3.3 C.7.6.2)."""
+"""The slices form a stack (PS3.3 C.7.6.2), a regular and untilted one unless the route takes others."""
 
 from dicom_node.series.candidate import Candidate
 from dicom_node.series.rules.rule import Finding
@@ -14,4 +14,7 @@ class RegularStack:
             geometry = series.geometry
         except GeometryError as error:
             return Finding(problem=error.problem)
-        return Finding(details={"spacing_mm": [round(one, 3) for one in geometry.spacing_mm]})
+        details: dict[str, object] = {"spacing_mm": [round(one, 3) for one in geometry.spacing_mm]}
+        if geometry.offsets is not None:
+            details["resampled"] = True
+        return Finding(details=details)

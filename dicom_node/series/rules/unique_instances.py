@@ -18,6 +18,7 @@ class UniqueInstances:
             problem=Problem(
                 "conflicting_instances",
                 f"{came} under the SOP Instance UID of another, different image of the series, so slices would be lost.",
-                "Have each image exported with a SOP Instance UID of its own, and send them as a new series.",
+                "Have each image exported with a SOP Instance UID of its own and send them as a new series, or send the "
+                "whole series once more without the images that were not taken.",
             )
         )

@@ -153,3 +153,11 @@ def test_the_light_modules_load_neither_simpleitk_nor_pydicom() -> None:
         "s2ldm_core.body; sys.exit(bool({'SimpleITK', 'pydicom', 'monai'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_pieces_of_the_source_come_back_as_the_whole_does() -> None:
+    rng = np.random.default_rng(5)
+    values, grid = to_spacing(rng.normal(size=(11, 9, 8)).astype(np.float32), (2.0, 1.3, 0.7), (3.0, 1.5, 1.5))
+    whole = from_spacing(values, grid)
+    pieces = [from_spacing(values, grid.part(start, stop)) for start, stop in ((0, 4), (4, 5), (5, 11))]
+    assert np.allclose(np.concatenate(pieces), whole, atol=1e-5)

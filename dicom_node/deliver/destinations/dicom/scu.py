@@ -139,13 +139,19 @@ def _send(peer: Association, one: _Outgoing, destination: DicomSettings) -> Answ
         return answer(None, Verdict.RETRIABLE, f"{name_of(destination)} ended the association")
     dataset = dcmread(one.path)
     if not dataset.get("SOPInstanceUID") or not dataset.get("SOPClassUID"):
-        return answer(None, Verdict.PERMANENT, f"The file {one.path.name} has no SOP Instance or SOP Class UID")
+        return answer(
+            None,
+            Verdict.PERMANENT,
+            f"The data set of object {one.sop_instance_uid} has no SOP Instance or SOP Class UID",
+        )
     try:
         response = peer.send_c_store(dataset)
     except RuntimeError:  # the association ended between the check and the request
         return answer(None, Verdict.RETRIABLE, f"{name_of(destination)} ended the association")
     except (ValueError, AttributeError) as error:  # it cannot be encoded for this peer
-        return answer(None, Verdict.PERMANENT, f"The file {one.path.name} cannot be sent ({type(error).__name__})")
+        return answer(
+            None, Verdict.PERMANENT, f"The object {one.sop_instance_uid} cannot be sent ({type(error).__name__})"
+        )
     status = response.get("Status")
     if status is None:
         return answer(None, Verdict.RETRIABLE, f"{name_of(destination)} did not answer")

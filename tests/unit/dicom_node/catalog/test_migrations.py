@@ -8,7 +8,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from dicom_node.catalog import Catalog, DeliveryState, JobState, Verdict
-from dicom_node.catalog.schema import metadata
+from dicom_node.catalog.schema import conflicts, metadata
 from s2ldm_core.problem import Problem
 from tests.catalog_jobs import Clock
 from tests.paths import ROOT
@@ -69,3 +69,12 @@ def test_migrated_catalog_is_opened_again_and_written(location: Path) -> None:
         assert len(catalog.list_quarantine()) == 1
         assert catalog.rejected_peers()[0].reason.code == "called_ae_unknown"
         catalog.check()
+
+
+def test_conflicts_of_an_earlier_version_can_be_settled(location: Path) -> None:
+    with sqlite3.connect(location) as raw:
+        raw.execute("UPDATE series SET conflict_count = 2 WHERE id = 1")
+        raw.execute("UPDATE quarantine SET series_id = 1, job_id = NULL")
+    with Catalog(location) as catalog, catalog.read() as connection:
+        found = connection.execute(conflicts.select()).mappings().all()
+    assert [(row["series_id"], row["fresh"], row["confirmed"]) for row in found] == [(1, False, False)]

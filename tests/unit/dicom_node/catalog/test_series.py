@@ -8,6 +8,7 @@ import pytest
 
 from dicom_node.catalog import Catalog, JobState, Outcome, SeriesState
 from dicom_node.catalog.retention import Expiry
+from s2ldm_core.problem import Problem
 from tests.catalog_jobs import QUIET, Clock, complete, deliver, due, gone, instance, job_in
 
 
@@ -267,3 +268,74 @@ def test_late_instances_are_ignored_where_the_route_says_so(catalog: Catalog, cl
     reason = catalog.list_series()[0].reason
     assert reason is not None
     assert reason.code == "late_instances_ignored"
+
+
+def conflict_count(catalog: Catalog) -> int:
+    return catalog.list_series()[0].conflict_count
+
+
+def refuse_for_conflicts(catalog: Catalog, job_id: int) -> None:
+    reason = Problem("conflicting_instances", "One image came under the UID of another.")
+    claim = catalog.claim_job(JobState.SELECTING, JobState.SELECTING, "select")
+    assert claim is not None
+    assert claim.id == job_id
+    assert catalog.refuse_job(claim, reason)
+
+
+def test_a_series_sent_again_without_the_other_image_is_examined_anew(catalog: Catalog, clock: Clock) -> None:
+    catalog.add_instances([instance(number) for number in range(3)])
+    catalog.add_instance(instance(1, digest="other"))
+    job_id = complete(catalog, clock)
+    assert job_id is not None
+    refuse_for_conflicts(catalog, job_id)
+
+    catalog.add_instances([instance(number) for number in range(3)])
+    assert complete(catalog, clock) is None
+
+    assert conflict_count(catalog) == 0
+    assert catalog.get_job(job_id).state is JobState.SELECTING
+
+
+@pytest.mark.parametrize("again", [("d", "other"), ("other", "d")], ids=["held first", "held last"])
+def test_both_images_sent_again_are_still_a_conflict(catalog: Catalog, clock: Clock, again: tuple[str, str]) -> None:
+    catalog.add_instances([instance(0), instance(1), instance(1, digest="other")])
+    job_id = complete(catalog, clock)
+    assert job_id is not None
+    refuse_for_conflicts(catalog, job_id)
+
+    for digest in again:
+        catalog.add_instances([instance(1, digest=digest), instance(0)])
+    complete(catalog, clock)
+
+    assert conflict_count(catalog) == 1
+    assert catalog.get_job(job_id).state is JobState.REFUSED
+
+
+def test_slices_that_come_late_settle_no_conflict(catalog: Catalog, clock: Clock) -> None:
+    catalog.add_instances([instance(0), instance(1), instance(1, digest="other")])
+    complete(catalog, clock)
+
+    catalog.add_instances([instance(0), instance(2)])
+    complete(catalog, clock)
+
+    assert conflict_count(catalog) == 1
+
+
+def test_every_other_image_is_counted_once_however_often_it_comes(catalog: Catalog, clock: Clock) -> None:
+    others = [instance(0, digest="b"), instance(0, digest="c"), instance(0, digest="b")]
+    catalog.add_instances([instance(0), instance(1), *others])
+    complete(catalog, clock)
+    catalog.add_instances(others)
+    complete(catalog, clock)
+
+    assert conflict_count(catalog) == 2
+
+
+def test_of_two_other_images_one_left_out_leaves_one(catalog: Catalog, clock: Clock) -> None:
+    catalog.add_instances([instance(0), instance(1), instance(0, digest="b"), instance(0, digest="c")])
+    complete(catalog, clock)
+
+    catalog.add_instances([instance(0, digest="c"), instance(0), instance(1)])
+    complete(catalog, clock)
+
+    assert conflict_count(catalog) == 1

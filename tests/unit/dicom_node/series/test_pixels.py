@@ -17,7 +17,7 @@ Writer = Callable[..., list[Path]]
 def test_few_slices_of_a_long_series_are_looked_at_for_enhancement_and_all_for_units(write_ct_series: Writer) -> None:
     paths = write_ct_series(np.full((100, 8, 8), 40.0), spacing_mm=(1.0, 1.0, 1.0))
 
-    seen = read_pixels(paths, series_geometry([dcmread(path) for path in paths]))
+    seen = read_pixels([(path, None) for path in paths], series_geometry([dcmread(path) for path in paths]))
 
     assert seen.coarse.shape == (34, 4, 4)
     assert seen.coarse.shape[0] <= MAX_SLICES
@@ -33,7 +33,7 @@ def test_coronal_slices_are_turned_to_axial_ones(write_ct_series: Writer) -> Non
     hu[:, 4:] = 100.0  # feet, as the rows run down
     paths = write_ct_series(hu, spacing_mm=(3.0, 4.0, 4.0), orientation=(1, 0, 0, 0, 0, -1))
 
-    seen = read_pixels(paths, series_geometry([dcmread(path) for path in paths]))
+    seen = read_pixels([(path, None) for path in paths], series_geometry([dcmread(path) for path in paths]))
 
     assert seen.axial.shape == (8, 12, 16)
     assert seen.axial_spacing_mm == (4.0, 3.0, 4.0)
@@ -45,7 +45,7 @@ def test_padding_is_marked_as_such(write_ct_series: Writer) -> None:
     hu[:, 0, 0] = -1500.0
     paths = write_ct_series(hu, PixelPaddingValue=-476)
 
-    seen = read_pixels(paths, series_geometry([dcmread(path) for path in paths]))
+    seen = read_pixels([(path, None) for path in paths], series_geometry([dcmread(path) for path in paths]))
 
     assert seen.samples[:, 0, 0].tolist() == [-2000.0] * 4
 
@@ -58,6 +58,6 @@ def test_another_matrix_than_the_header_says_is_refused(write_ct_series: Writer)
     other.save_as(paths[1])
 
     with pytest.raises(VolumeError) as caught:
-        read_pixels(paths, geometry)
+        read_pixels([(path, None) for path in paths], geometry)
 
     assert caught.value.code == "pixels_unreadable"

@@ -23,7 +23,7 @@ class Told(Classifier):
 
 
 def judge(*regions: str, sure: float = 1.0) -> object:
-    return judge_regions(np.zeros((len(regions), 8, 8)), (40.0, 4.0, 4.0), classifier=Told(*regions, sure=sure))
+    return judge_regions(np.zeros((len(regions), 32, 32)), (40.0, 4.0, 4.0), classifier=Told(*regions, sure=sure))
 
 
 @pytest.fixture(scope="module")
@@ -140,3 +140,13 @@ def test_real_torsos_are_accepted_and_real_heads_refused(real_data: Path) -> Non
         problem = judge_regions(series.hu, series.spacing_mm).problem
         assert problem is not None, series.name
         assert problem.code == "not_torso"
+
+
+def test_a_field_too_narrow_for_an_outline_says_nothing_for_sure() -> None:
+    """64 mm: the inside of a torso looks like a limb, so that the tags must say what it is."""
+    judgement = judge_regions(np.zeros((8, 16, 16)), (40.0, 4.0, 4.0), classifier=Told(*["extremity"] * 8))
+
+    assert not judgement.sure
+    assert judgement.problem is not None
+    assert judgement.problem.code == "region_unknown"
+    assert "64 mm" in judgement.problem.sentence

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from s2ldm_core.phantom import ORGANS
 from tests.tiny_training import fit_config, write_pair
 from train.config import DataConfig
 from train.crops import CropSampler
@@ -87,11 +88,26 @@ def test_organs_are_cropped_with_the_images_and_cases_without_have_none(store: A
 
     write_case(tmp_path, "bare", **arrays)
     assert batch().organs is None
-    write_case(tmp_path, "labelled", **arrays, labels=native, organs={"aorta": 5})
+    write_case(tmp_path, "labelled", **arrays, labels=native, organs={"aorta": ORGANS["aorta"]})
     known = [i for i in range(8) if batch().organs[i].any()]
     assert 0 < len(known) < 8
     for i in known:
         np.testing.assert_allclose(batch().source[i].numpy() * 350 + 150, batch().organs[i].numpy(), atol=0.01)
+
+
+def test_organs_have_the_phantoms_numbers_whatever_a_case_calls_them(store: Any, tmp_path: Path) -> None:
+    labels = np.zeros((8, 32, 32), np.uint8)
+    labels[..., 8:16], labels[..., 16:24], labels[..., 24:] = 7, 65, 9
+    organs = {"spleen": 7, "kidney_left": 65, "aorta": 9}
+    arrays = {"spacing_mm": (3, 1.5, 1.5), "native": labels * 1.0, "changes": {"arterial": labels * 1.0}, "about": {}}
+    write_case(tmp_path, "a", **arrays, labels=labels, organs=organs)
+    config = fit_config(store, tmp_path).data.model_copy(update={"crop": (8, 32, 32)})
+    sampler = CropSampler(PairStore(tmp_path), config, phases=("arterial",), seed=0)
+    found = sampler.batch(stage=0, step=0).organs[0, 0, 0, 0]
+    assert found[8].item() == ORGANS["spleen"]
+    assert found[24].item() == ORGANS["aorta"]
+    assert found[0].item() == 0
+    assert found[16].item() not in ORGANS.values()  # the phantom has no such organ: a number of its own, no other's
 
 
 def test_a_share_of_the_crops_is_drawn_around_organs(store: Any, tmp_path: Path) -> None:
@@ -109,7 +125,7 @@ def test_a_share_of_the_crops_is_drawn_around_organs(store: Any, tmp_path: Path)
             .batch(stage=0, step=0, items=range(200))
             .organs
         )
-        return float((organs == 5).flatten(1).any(1).float().mean())
+        return float((organs == ORGANS["aorta"]).flatten(1).any(1).float().mean())
 
     assert seen() < 0.1
     assert 0.2 < seen(share=0.5, organs=["aorta", "portal_vein"]) < 0.35  # half the crops of one of two cases
@@ -173,7 +189,7 @@ def test_the_anatomy_of_a_crop_is_zoomed_and_its_noise_is_not(store: Any, tmp_pa
         return sampler.batch(stage=0, step=0, items=range(40))
 
     def size(batch: Any) -> Any:  # voxels of the organ in a row, where the crop holds it whole
-        rows = (batch.organs[:, 0, 4, :, :] == 1).any(1)
+        rows = (batch.organs[:, 0, 4, :, :] == ORGANS["aorta"]).any(1)
         return rows[~rows[:, 0] & ~rows[:, -1]].sum(1).float()
 
     assert size(drawn()).unique().tolist() == [16]
@@ -183,7 +199,7 @@ def test_the_anatomy_of_a_crop_is_zoomed_and_its_noise_is_not(store: Any, tmp_pa
     large = drawn(zoom=(1.5, 1.5), noise=(1.0, 1.0))
     assert set(size(large).tolist()) <= {23, 24, 25}
     assert large.source.shape == large.change.shape == large.organs.shape == (40, 1, 8, 48, 48)
-    inside = (large.organs == 1) & (large.change * 350 > 49.9)
+    inside = (large.organs == ORGANS["aorta"]) & (large.change * 350 > 49.9)
     assert 8 < float((large.source[inside] * 350).std()) < 12  # noise of one voxel, not smoothed by the zoom
     with pytest.raises(ValueError, match="zoom"):
         drawn(zoom=(1.5, 0.7))
@@ -226,7 +242,6 @@ def _write_level_case(folder: Any, number: int, *, slices: int) -> None:
         native=level,
         changes={("arterial", "venous")[number]: np.full(level.shape, 10.0)},
         labels=np.full(level.shape, number + 1, np.uint8),
-        organs={"liver": number + 1},
         seconds={"venous": 72.5} if number else None,
         valid={"venous": np.broadcast_to(np.arange(40) < 20, level.shape)} if number else None,
         about={},

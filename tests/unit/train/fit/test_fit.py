@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -22,6 +23,7 @@ from train.errors import TrainError
 from train.fit import Fit, finished_system
 from train.fit.record import read_record
 from train.fit.step import OptimiserStep
+from train.phantoms import HELD_OUT, PhantomGrid, case_name, make_store
 from train.store import PairStore
 
 FIT = """
@@ -259,3 +261,13 @@ def test_an_unfinished_run_is_no_finished_system(store: Any, tmp_path: Path, mon
     run._save(None)
     with pytest.raises(TrainError, match="stopped in stage autoencoder"):
         finished_system(run.run)
+
+
+def test_phantoms_that_are_kept_for_evaluation_are_never_trained_on(tmp_path: Path) -> None:
+    grid = PhantomGrid(spacing_mm=(10.0, 6.0, 6.0), matrix=(64, 64), slices=(8, 8))
+    list(make_store(tmp_path / "store", seeds=(3, HELD_OUT + 1), phases=("arterial", "venous"), grid=grid))
+    with pytest.raises(TrainError, match="kept for evaluation") as raised:
+        Fit(fit_config(tmp_path / "store", tmp_path))
+    assert raised.value.code == "held_out_seed"
+    shutil.rmtree(tmp_path / "store" / case_name(HELD_OUT + 1))
+    Fit(fit_config(tmp_path / "store", tmp_path))

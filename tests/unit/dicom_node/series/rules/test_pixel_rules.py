@@ -86,3 +86,14 @@ def test_pixels_are_decoded_once_for_all_rules(
     assert examine(paths).accepted
     assert sorted(read) == sorted(paths)
     assert dcmread(paths[0]).Rows == 96
+
+
+@pytest.mark.parametrize(("part", "code"), [("ABDOMEN", "accepted"), (None, "region_unknown"), ("WRIST", "not_torso")])
+def test_in_a_field_of_64_mm_the_tags_decide(
+    write_ct_series: Writer, torso: np.ndarray, part: str | None, code: str
+) -> None:
+    """A spine in a narrow field shows no skin, so that it looks like a limb."""
+    middle = tuple(slice(size // 2 - 8, size // 2 + 8) for size in torso.shape[1:])
+    tags = {} if part is None else {"BodyPartExamined": part}
+    paths = write_ct_series(torso[:, middle[0], middle[1]], spacing_mm=SPACING_MM, **tags)
+    assert examine(paths).code == code

@@ -1,0 +1,64 @@
+"""What a predicted contrast-enhanced image is held to: the voxels, the edges, and the mean inside whole organs.
+
+Every term leaves out what the target does not show (``Batch.valid``): where a registration failed or a field of view ended, the true
+change is not known, and a loss there would teach "no change".
+"""
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from s2ldm_core.frequency import gradient_loss
+from s2ldm_core.organ_bias import organ_bias
+from s2ldm_core.systems.batch import Batch
+
+
+class ChangeLossConfig(BaseModel):
+    """Weights of the terms; all errors in window units."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rec_l2: float = Field(0.0, ge=0)
+    """Mean squared error beside the absolute one: the conditional mean, where L1 alone learns the median and under-enhances."""
+    enhancement: float = Field(0.0, ge=0)
+    """Extra weight of voxels that enhance, growing with the true change up to `enhancement_full`: vessels are few voxels."""
+    enhancement_full: float = Field(2 / 7, gt=0)
+    """Change (window units) from which the extra weight is whole: 100 HU in [-200, 500]."""
+    organ_bias: float = Field(0.0, ge=0)
+    """Weight of the squared mean error inside each organ of a crop, where the data know the organs: enhancement is read as a mean inside an
+    organ, and the voxelwise terms alone pull it towards the surroundings of small vessels."""
+    organ_voxels: int = Field(64, ge=1)
+    """Fewest voxels inside an organ (off its outline) in a crop from which its mean counts."""
+
+
+def voxel_error(
+    image: Tensor, target: Tensor, *, change: Tensor, valid: Tensor | None, loss: ChangeLossConfig
+) -> Tensor:
+    """Mean of L1 + rec_l2 · L2, each voxel weighted by 1 + enhancement · min(|change| / enhancement_full, 1), or by 0 where not valid.
+
+    Over all voxels: a crop of which little was measured counts little, and its few voxels no more than others. Scalar.
+
+    ``image``, ``target`` and ``change`` ``(B, 1, D, H, W)``; ``valid`` the same, bool, or ``None``: everywhere.
+    """
+    error = image - target
+    penalty = error.abs() + loss.rec_l2 * error.square() if loss.rec_l2 else error.abs()
+    if loss.enhancement:
+        penalty = penalty * (1 + loss.enhancement * (change.abs() / loss.enhancement_full).clamp(max=1))
+    return (penalty if valid is None else torch.where(valid, penalty, 0.0)).mean()
+
+
+def change_loss(
+    image: Tensor, batch: Batch, loss: ChangeLossConfig, *, gradient: float = 0.0
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Loss of ``image`` ``(B, 1, D, H, W)`` against the batch's target, and its parts: ``rec``, and where they have weight ``organ_bias``
+    and ``frequency`` (``gradient`` times the error of the first differences)."""
+    parts = {"rec": voxel_error(image, batch.target, change=batch.change, valid=batch.valid, loss=loss)}
+    total = parts["rec"]
+    if loss.organ_bias and batch.organs is not None:
+        seen = batch.organs if batch.valid is None else torch.where(batch.valid, batch.organs, 0)
+        parts["organ_bias"] = organ_bias(image - batch.target, seen, fewest=loss.organ_voxels)
+        total = total + loss.organ_bias * parts["organ_bias"]
+    if gradient:
+        parts["frequency"] = gradient * gradient_loss(image, batch.target, valid=batch.valid)
+        total = total + parts["frequency"]
+    return total, parts

@@ -1,0 +1,112 @@
+"""Faults put into the formulae of S2LDM, one at a time: each must fail a test of `tests/unit`."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import s2ldm_core
+
+_CORE = Path(s2ldm_core.__file__).parent
+_ROOT = Path(__file__).parents[2]
+_FORMULAE = "tests/unit/s2ldm_core/systems/test_formulae.py"
+_SECONDS = 300
+
+
+class Mutant(NamedTuple):
+    """``old`` stands once in ``file`` of the core and becomes ``new``; ``tests`` must notice."""
+
+    file: str
+    old: str
+    new: str
+    tests: str = _FORMULAE
+
+
+MUTANTS = {
+    "s_never_applied": Mutant("systems/s2ldm.py", "z_n = z_n * mask.to(z_n.dtype)", "z_n = z_n * 1"),
+    "s_of_the_normalised_latents": Mutant(
+        "systems/s2ldm.py", "self.denormalise(z_n), self.denormalise(z_c)", "z_n, z_c"
+    ),
+    "stage_two_predicts_the_source": Mutant(
+        "systems/s2ldm.py", "self.process.endpoints(z_n=z_n, z_c=z_c,", "self.process.endpoints(z_n=z_n, z_c=z_n,"
+    ),
+    "sign_of_the_residual": Mutant(
+        "systems/s2ldm_networks.py",
+        "return out - (z_n if",
+        "return out + (z_n if",
+    ),
+    "sign_of_the_x0_residual": Mutant("systems/s2ldm_networks.py", "return z_n + out", "return z_n - out"),
+    "adversary_paid_for_the_wrong_one": Mutant(
+        "systems/s2ldm.py", "hinge(real=real, fake=fake)", "hinge(real=fake, fake=real)"
+    ),
+    "model_paid_for_being_found_out": Mutant("networks/discriminator.py", "return -fake.mean()", "return fake.mean()"),
+    "source_and_noise_change_places": Mutant("diffusion.py", "return a * x_0 + b * x_1", "return b * x_0 + a * x_1"),
+    "velocity_backwards": Mutant("diffusion.py", "            return x_1 - x_0", "            return x_0 - x_1"),
+    "deterministic_start_is_noise": Mutant(
+        "systems/s2ldm.py", "noise = torch.where(plain[:, None, None, None, None], 0.0, noise)", "noise = noise * 1"
+    ),
+    "l_sim_left_out": Mutant("systems/s2ldm.py", "loss = loss + weight.sim * (", "loss = loss + 0 * ("),
+    "latents_shifted_twice": Mutant(
+        "systems/s2ldm_networks.py",
+        "(z - _per_channel(self.latent_mean)) / _per_channel(self.latent_std)",
+        "(z + _per_channel(self.latent_mean)) / _per_channel(self.latent_std)",
+    ),
+    "what_was_not_measured_counts": Mutant(
+        "change_loss.py",
+        "torch.where(valid, penalty, 0.0).sum()",
+        "penalty.sum()",
+        "tests/unit/s2ldm_core/test_change_loss.py",
+    ),
+}
+
+
+def _run(folder: Path, tests: str) -> subprocess.CompletedProcess[str]:
+    ahead = f"pythonpath={folder} {_ROOT}"  # of the repository's own core
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-x",
+        "-p",
+        "no:cacheprovider",
+        "-o",
+        ahead,
+        "-p",
+        "no:xdist",
+        str(_ROOT / tests),
+    ]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTEST_ADDOPTS": ""}
+    environment.pop("PYTEST_XDIST_WORKER", None)
+    return subprocess.run(
+        command, cwd=_ROOT, env=environment, capture_output=True, text=True, timeout=_SECONDS, check=False
+    )
+
+
+def _copy(folder: Path) -> Path:
+    shutil.copytree(_CORE, folder / "s2ldm_core", ignore=shutil.ignore_patterns("packages", "__pycache__"))
+    return folder
+
+
+def test_the_tests_pass_on_the_untouched_copy(tmp_path: Path) -> None:
+    """Else a mutant that fails would be no evidence."""
+    folder = _copy(tmp_path)
+    for tests in sorted({mutant.tests for mutant in MUTANTS.values()}):
+        done = _run(folder, tests)
+        assert done.returncode == 0, done.stdout[-2000:]
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_no_mutant_of_the_formulae_survives(name: str, tmp_path: Path) -> None:
+    mutant = MUTANTS[name]
+    source = _copy(tmp_path) / "s2ldm_core" / mutant.file
+    text = source.read_text(encoding="utf-8")
+    assert text.count(mutant.old) == 1, f"{mutant.file} no longer says {mutant.old!r} once: write the mutant anew"
+    source.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
+    done = _run(tmp_path, mutant.tests)
+    assert done.returncode == 1, done.stdout[-2000:]  # 1: tests failed; others: it did not even run
+    assert " failed" in done.stdout
