@@ -21,6 +21,8 @@ from dicom_node.catalog.schema import (
 from dicom_node.states import JobState, SeriesState
 
 _BATCH = 500
+# With their instances and jobs, in a transaction that receiving waits for.
+_SERIES_BATCH = 20
 #: Takes a file or folder away; False if that failed, for a reason that has been told.
 Remove = Callable[[Path], bool]
 
@@ -129,7 +131,7 @@ class Retention(Database):
             connection.execute(update(quarantine).where(quarantine.c.id.in_(gone)).values(path=None))
             return [key for key, _ in found]
 
-    def forget(self, before: datetime, *, limit: int = _BATCH) -> int:
+    def forget(self, before: datetime, *, limit: int = _SERIES_BATCH) -> int:
         """Drop the rows of series, quarantined objects and peers of before ``before``, whose files are gone.
 
         A series with its jobs and deliveries goes at once; returns how many rows of these three kinds went.

@@ -5,6 +5,7 @@ from a backup. In the latter cases their senders were told that we hold them.
 """
 
 import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +26,8 @@ _log = structlog.get_logger(__name__)
 _CHUNK_BYTES = 1024 * 1024
 #: Long work says now and then how far it is.
 _TELL_EVERY = 1000
+# Files in one transaction.
+_BATCH = 50
 _UNKNOWN = "UNKNOWN"
 # The preamble and the prefix, then the group length's element, explicit VR (PS3.10 7.1).
 _GROUP_LENGTH_AT = 132 + 8
@@ -64,11 +67,12 @@ class SpoolRecovery:
         received = [path for path in self._spool.sealed() if path.name not in named and _older(path, sealed_before)]
         apart = [path for path in self._spool.quarantined() if path.name not in named and _older(path, sealed_before)]
         counts = {"recorded": 0, "same": 0, "quarantined": 0}
-        # By age, as they came.
-        for number, path in enumerate(sorted(received, key=_modified), start=1):
-            counts[self._record(path)] += 1
-            if number % _TELL_EVERY == 0:
-                _log.info("spool_being_recorded", done=number, of=len(received))
+        received.sort(key=_modified)  # as they came
+        for start in range(0, len(received), _BATCH):
+            for outcome in self._record(received[start : start + _BATCH]):
+                counts[outcome] += 1
+            if start and start % _TELL_EVERY == 0:
+                _log.info("spool_being_recorded", done=start, of=len(received))
         for path in apart:
             self._list_quarantined(path, _found("The object lies in quarantine, and no row says why."))
             counts["quarantined"] += 1
@@ -77,22 +81,25 @@ class SpoolRecovery:
             _log.warning("spool_recorded_anew", **counts)
         return recovered
 
-    def _record(self, path: Path) -> str:
-        """Record one file; what became of it."""
-        try:
-            instance = _read(path)
-        except (ReceiveError, OSError, InvalidDicomError, EOFError, ValueError, AttributeError) as error:
-            problem = getattr(error, "problem", None) or _found("The file could not be read back.")
-            self._set_apart(path, problem)
-            return "quarantined"
-        (outcome,) = self._catalog.add_instances([instance], is_there=holds)
-        if outcome is Outcome.CONFLICT:
-            self._set_apart(path, _found("Another object is held under its SOP Instance UID."))
-            return "quarantined"
-        if outcome is Outcome.SAME:
-            path.unlink(missing_ok=True)
-            return "same"
-        return "recorded"
+    def _record(self, paths: Sequence[Path]) -> Iterator[str]:
+        """Record some files in one transaction; what became of each."""
+        readable = []
+        for path in paths:
+            try:
+                readable.append(_read(path))
+            except (ReceiveError, OSError, InvalidDicomError, EOFError, ValueError, AttributeError) as error:
+                self._set_apart(path, getattr(error, "problem", None) or _found("The file could not be read back."))
+                yield "quarantined"
+        outcomes = self._catalog.add_instances(readable, is_there=holds)
+        for instance, outcome in zip(readable, outcomes, strict=True):
+            if outcome is Outcome.CONFLICT:
+                self._set_apart(instance.path, _found("Another object is held under its SOP Instance UID."))
+                yield "quarantined"
+            elif outcome is Outcome.SAME:
+                instance.path.unlink(missing_ok=True)
+                yield "same"
+            else:
+                yield "recorded"
 
     def _set_apart(self, path: Path, problem: Problem) -> None:
         self._list_quarantined(self._spool.quarantine(path), problem)

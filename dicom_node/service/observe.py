@@ -25,6 +25,7 @@ from prometheus_client.registry import Collector
 from dicom_node.catalog import Catalog, JobState
 from dicom_node.config import LogSettings
 from dicom_node.privacy import silence_attribute_values
+from dicom_node.service.flood import FloodFilter
 
 _STEP_SECONDS = (0.1, 0.5, 1, 2, 5, 10, 20, 40, 80, 160, 320, 640, 1280)
 _WAITING = (JobState.SELECTING, JobState.QUEUED, JobState.TRANSLATED, JobState.DELIVERING)
@@ -52,6 +53,7 @@ def configure_logging(settings: LogSettings, *, stream: TextIO | None = None) ->
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
+    handler.addFilter(FloodFilter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.level.upper())

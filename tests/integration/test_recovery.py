@@ -1,7 +1,9 @@
 """Files without a row: what was acknowledged is never thrown away, and nothing is kept that belongs to nothing."""
 
+import json
 import os
 import stat
+import urllib.error
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 from dicom_node.catalog import Catalog, JobState
 from dicom_node.catalog.retention import Expiry
 from dicom_node.service.orphans import OrphanSweep
+from tests import peers
 from tests.integration.test_receive import Receiver, associate, encoded, image, send_bytes, start
 
 __all__ = ["start"]
@@ -160,3 +163,31 @@ def test_nobody_else_may_read_what_is_kept(start: Callable[..., Receiver], tmp_p
     assert open_to_others() == {"derived", "1", "1.dcm"}
     OrphanSweep(receiver.settings, receiver.catalog).run_once()
     assert open_to_others() == set()
+
+
+def test_node_that_lost_its_catalog_starts_with_what_it_had_received(
+    start: Callable[..., Receiver], tmp_path: Path
+) -> None:
+    receiver = start()
+    fill(receiver, range(5))
+    receiver.listener.stop(grace_seconds=0.1)
+    receiver.catalog.close()
+    for path in (tmp_path / "var").glob("catalog.sqlite*"):
+        path.unlink()
+    (tmp_path / "var").chmod(0o755)
+
+    route = {"phase": "arterial", "model": str(tmp_path / "none")}
+    with peers.node(tmp_path, {"routes": {"CECT_ART": route}, "compute": {"device": "cpu"}}) as node:
+        (series,) = node.get_json("/api/series")["items"]
+        assert series["instances"] == 5
+        checks = {check["name"] for check in json.loads(ready(node))["checks"]}
+        assert {"timers", "work"} <= checks
+        found = [tmp_path / "var", *(tmp_path / "var").rglob("*")]
+        assert [path.name for path in found if stat.S_IMODE(path.stat().st_mode) & 0o027] == []
+
+
+def ready(node: peers.Peer) -> bytes:
+    try:
+        return node.get("/readyz")
+    except urllib.error.HTTPError as error:  # without a model it is not
+        return error.read()
