@@ -11,7 +11,7 @@ from dicom_node.catalog import Catalog, DeliveryState, DerivedInstance, JobState
 from dicom_node.catalog.retention import Expiry
 from dicom_node.errors import CatalogError
 from s2ldm_core.problem import Problem
-from tests.catalog_jobs import Clock, complete, deliver, gone, instance, job_in
+from tests.catalog_jobs import Clock, complete, deliver, instance, job_in
 
 LATE_DESTINATIONS = ("pacs", "archive")
 
@@ -227,4 +227,5 @@ def test_delivery_is_done_although_the_peer_takes_no_note(catalog: Catalog, cloc
 def test_derived_files_of_a_cancelled_job_expire(catalog: Catalog, clock: Clock) -> None:
     first = job_in(catalog, clock, JobState.DELIVERING)
     catalog.cancel_job(first)
-    assert catalog.remove_derived(Expiry(refused=clock()), gone) == [first]
+    assert catalog.remove_derived(Expiry(refused=clock()), lambda job_id: True) == [first]
+    assert catalog.remove_derived(Expiry(refused=clock()), lambda job_id: True) == []
