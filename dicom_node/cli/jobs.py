@@ -54,7 +54,7 @@ def list_jobs(
     as_json: JsonOption = False,
 ) -> None:
     """List jobs, newest first, each with its state and reason."""
-    with _catalog(config) as catalog:
+    with open_catalog(config) as catalog:
         rows = catalog.list_jobs(state=state, limit=limit)
         receiving = catalog.count_series().get("receiving", 0)
         since = catalog.now() - _TURNED_AWAY_WITHIN
@@ -94,7 +94,7 @@ def list_jobs(
 @commands.command("show", epilog="Example: s2ldm-node jobs show 12")
 def show_job(job_id: JobArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Show one job with its deliveries."""
-    with _catalog(config) as catalog:
+    with open_catalog(config) as catalog:
         job = catalog.get_job(job_id)
         deliveries = catalog.list_deliveries(job_id=job_id, limit=1000)
     if as_json:
@@ -130,7 +130,7 @@ def retry_job(
 
     The running node takes it up.
     """
-    with _catalog(config) as catalog:
+    with open_catalog(config) as catalog:
         job = catalog.retry_job(job_id, again=again)
     typer.echo(f"job {job.id} is {job.state}")
 
@@ -138,14 +138,15 @@ def retry_job(
 @commands.command("cancel", epilog="Example: s2ldm-node jobs cancel 12")
 def cancel_job(job_id: JobArgument, config: ConfigOption = None) -> None:
     """Stop a job that has not ended."""
-    with _catalog(config) as catalog:
+    with open_catalog(config) as catalog:
         job = catalog.cancel_job(job_id)
     typer.echo(f"job {job.id} is {job.state}")
 
 
-def _catalog(config: "Path | None") -> "Catalog":
+def open_catalog(config: "Path | None") -> "Catalog":
     from dicom_node.catalog import Catalog
 
+    """The catalog of the node that runs with a configuration; raises `CatalogError` (``no_catalog``)."""
     location = load_settings(config).catalog_location
     if not isinstance(location, str) and not location.is_file():
         raise CatalogError(

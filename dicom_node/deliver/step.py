@@ -9,7 +9,7 @@ from pathlib import Path
 import structlog
 
 from dicom_node.catalog import Catalog, DeliveryInstanceRow, DeliveryRow, Lease, Verdict
-from dicom_node.config import Settings
+from dicom_node.config import Settings, SettingsSource
 from dicom_node.deliver.destinations import Answer, Destination, DestinationSettings
 from dicom_node.deliver.retry import CircuitBreaker, backoff_seconds
 from dicom_node.errors import DeliverError, RetriableDeliverError
@@ -29,18 +29,22 @@ class DeliverStep:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: SettingsSource,
         catalog: Catalog,
         *,
         breaker: CircuitBreaker | None = None,
         clock: Callable[[], datetime] | None = None,
     ) -> None:
-        self._settings = settings
+        self._source = settings
         self._catalog = catalog
         self._breaker = breaker or CircuitBreaker()
         self._now = clock or (lambda: datetime.now(UTC))
         self._stopping = threading.Event()
         self._log = structlog.get_logger(step="deliver")
+
+    @property
+    def _settings(self) -> Settings:
+        return self._source.current
 
     def stop(self) -> None:
         """Send no further instance. A delivery cut short is given back."""
@@ -51,10 +55,15 @@ class DeliverStep:
         if self._stopping.is_set():
             return False
         now = self._now()
-        delivery = self._catalog.claim_delivery(now, exclude_destinations=self._breaker.open_destinations(now))
+        present = self._settings
+        delivery = self._catalog.claim_delivery(
+            now,
+            exclude_destinations=self._breaker.open_destinations(now),
+            paused_destinations=present.paused_destinations,
+        )
         if delivery is None:
             return False
-        settings = self._settings.destinations.get(delivery.destination)
+        settings = present.destinations.get(delivery.destination)
         answer_seconds = 0.0 if settings is None else settings.answer_seconds
         with self._catalog.hold(delivery, patience_seconds=max(_PATIENCE_SECONDS, 2 * answer_seconds)) as lease:
             try:
@@ -64,7 +73,7 @@ class DeliverStep:
                         f"The destination {delivery.destination} is no longer configured.",
                         "Configure it again and retry the job, or cancel it.",
                     )
-                self._deliver(delivery, settings.open(own_ae_title=self._settings.node.ae_title), lease)
+                self._deliver(delivery, settings.open(own_ae_title=present.node.ae_title), lease)
             except RetriableDeliverError as error:
                 self._retry(delivery, settings, error.problem)
             except ProblemError as error:

@@ -3,7 +3,7 @@
 import structlog
 
 from dicom_node.catalog import Catalog, NewInstance, Outcome
-from dicom_node.config import Settings
+from dicom_node.config import Route, SettingsSource
 from dicom_node.errors import ReceiveError
 from dicom_node.receive.admission import Admission
 from dicom_node.receive.file_meta import Provenance
@@ -28,7 +28,9 @@ class StorageService:
         Told of every answer.
     """
 
-    def __init__(self, settings: Settings, catalog: Catalog, *, spool: Spool, observer: ReceiveObserver | None) -> None:
+    def __init__(
+        self, settings: SettingsSource, catalog: Catalog, *, spool: Spool, observer: ReceiveObserver | None
+    ) -> None:
         self._settings = settings
         self._catalog = catalog
         self._spool = spool
@@ -76,7 +78,8 @@ class StorageService:
         self, file: SpoolFile, admission: Admission, error: ReceiveError, *, series_uid: str | None = None
     ) -> None:
         """Keep the bytes of a sealed file where the administrator finds them, with the reason."""
-        route = self._settings.routes[admission.called_ae]
+        # The route may have left the configuration while the association was open.
+        route = self._settings.current.routes.get(admission.called_ae) or Route.gone()
         self._catalog.quarantine_object(
             route=admission.called_ae,
             calling_ae=admission.calling_ae,

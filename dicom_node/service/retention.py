@@ -8,7 +8,7 @@ from pathlib import Path
 import structlog
 
 from dicom_node.catalog import Catalog
-from dicom_node.config import Settings
+from dicom_node.config import Settings, SettingsSource
 
 _ASSOCIATION_DAYS = 1.0
 
@@ -16,10 +16,14 @@ _ASSOCIATION_DAYS = 1.0
 class RetentionStep:
     """Removes received, derived and quarantined files by the configuration's ``retention`` section."""
 
-    def __init__(self, settings: Settings, catalog: Catalog) -> None:
-        self._settings = settings
+    def __init__(self, settings: SettingsSource, catalog: Catalog) -> None:
+        self._source = settings
         self._catalog = catalog
         self._log = structlog.get_logger(step="retention")
+
+    @property
+    def _settings(self) -> Settings:
+        return self._source.current
 
     def run_once(self) -> bool:
         """Remove what is due, a batch at a time; False if nothing was."""
