@@ -6,13 +6,25 @@ from dicom_node.catalog.evidence_table import EvidenceTable
 from dicom_node.catalog.intake import Intake
 from dicom_node.catalog.job_control import JobControl
 from dicom_node.catalog.quarantine import Quarantine
+from dicom_node.catalog.redelivery import Redelivery
 from dicom_node.catalog.retention import Retention
+from dicom_node.catalog.series_search import SeriesSearch
 from dicom_node.catalog.series_table import SeriesTable
 from dicom_node.catalog.superseding import Superseding
 
 
 class Catalog(
-    Intake, Quarantine, EvidenceTable, SeriesTable, JobControl, DerivedTable, Superseding, DeliveryTable, Retention
+    Intake,
+    Quarantine,
+    EvidenceTable,
+    SeriesTable,
+    SeriesSearch,
+    JobControl,
+    Redelivery,
+    DerivedTable,
+    Superseding,
+    DeliveryTable,
+    Retention,
 ):
     """Everything the node must remember, in one database.
 

@@ -48,7 +48,12 @@ class ConfigBook:
 
     def read(self, text: str) -> Settings:
         """A text as settings; raises `ConfigError` with a line per mistake."""
-        return read_settings(text, source=self.path.name, environ=self._environ)
+        try:
+            return read_settings(text, source=self.path.name, environ=self._environ)
+        except RecursionError as error:
+            raise ConfigError(
+                "config_unreadable", "The configuration is nested too deeply.", "Correct the file."
+            ) from error
 
     def note(self, *, who: str = BY_HAND, comment: str = "") -> Version:
         """Keep the file as it is as a version, if it is none yet; raises `ConfigError` if it is no good."""

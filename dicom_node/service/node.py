@@ -98,7 +98,7 @@ class Node:
             self.configuration.on_change(self._take_up)
             self._scheduler = BackgroundScheduler(timezone="UTC")
             self._web = WebServer(
-                create_app(settings, self.catalog, readiness=self.health, metrics=self.metrics.exposition),
+                create_app(source, self.catalog, readiness=self.health, metrics=self.metrics.exposition),
                 host=settings.web.host,
                 port=settings.web.port,
             )
