@@ -1,4 +1,4 @@
-"""``jobs``: list, show, retry, cancel."""
+"""``jobs``: list, show, retry, cancel, deliver again."""
 
 from dataclasses import asdict
 from datetime import timedelta
@@ -8,8 +8,9 @@ import typer
 
 from dicom_node.cli.output import ConfigOption, JsonOption, plain_text, print_json, print_table, time_text
 from dicom_node.config import load_settings
-from dicom_node.errors import CatalogError
+from dicom_node.errors import CatalogError, ConfigError
 from dicom_node.states import JobState
+from s2ldm_core.documents import nearest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -141,6 +142,28 @@ def cancel_job(job_id: JobArgument, config: ConfigOption = None) -> None:
     with open_catalog(config) as catalog:
         job = catalog.cancel_job(job_id)
     typer.echo(f"job {job.id} is {job.state}")
+
+
+@commands.command("redeliver", epilog="Example: s2ldm-node jobs redeliver 12 13 --to archive")
+def redeliver_jobs(
+    job_ids: Annotated[list[int], typer.Argument(metavar="JOB...", help="The jobs' numbers.")],
+    config: ConfigOption = None,
+    to: Annotated[
+        str | None, typer.Option("--to", help="A destination. Default: all that it went to.", show_default=False)
+    ] = None,
+) -> None:
+    """Send the derived series of jobs again, also to a destination that they were not for."""
+    destinations = load_settings(config).destinations
+    if to is not None and to not in destinations:
+        raise ConfigError(
+            "destination_unknown",
+            f"There is no destination {to!r}{nearest(to, destinations)}.",
+            "s2ldm-node destinations list names those that there are.",
+        )
+    with open_catalog(config) as catalog:
+        for job_id in job_ids:
+            job = catalog.redeliver_job(job_id, destination=to)
+            typer.echo(f"job {job.id} is {job.state}")
 
 
 def open_catalog(config: "Path | None") -> "Catalog":
