@@ -76,7 +76,7 @@ def history(
         else:
             typer.echo(difference)
         return
-    rows = versions.list(limit=limit)
+    rows = versions.newest(limit=limit)
     if as_json:
         print_json([one.model_dump(mode="json", exclude={"text"}) for one in rows])
     elif rows:

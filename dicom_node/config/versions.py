@@ -93,11 +93,11 @@ class Versions:
         numbers = self.numbers()
         return self._read(numbers[-1]) if numbers else None
 
-    def list(self, *, limit: int = 100, offset: int = 0) -> "list[Version]":
+    def newest(self, *, limit: int = 100, offset: int = 0) -> list[Version]:
         """Versions, newest first."""
         return [self._read(number) for number in self.numbers()[::-1][offset : offset + limit]]
 
-    def numbers(self) -> "list[int]":
+    def numbers(self) -> list[int]:
         """The numbers of all versions, oldest first."""
         try:
             names = os.listdir(self._folder)

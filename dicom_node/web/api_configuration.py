@@ -111,7 +111,7 @@ def file_of(book: ConfigBook, configuration: Configuration) -> ConfigAnswer:
 
 def history_of(book: ConfigBook, *, limit: int, offset: int) -> Page[VersionAnswer]:
     """Versions with what each changed."""
-    rows = book.versions.list(limit=limit + 1, offset=offset)
+    rows = book.versions.newest(limit=limit + 1, offset=offset)
     answers = [
         VersionAnswer(number=one.number, at=one.at, who=one.who, comment=one.comment, difference=one.difference(before))
         for one, before in zip(rows, [*rows[1:], None], strict=True)

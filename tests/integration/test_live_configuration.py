@@ -11,6 +11,7 @@ import yaml
 from pydicom import dcmread
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from pynetdicom import AE
+from pynetdicom.association import Association
 
 from tests.ct_series import ct_slice
 from tests.peers import HOST, Peer, node, wait_until
@@ -26,7 +27,7 @@ def edit(peer: Peer, section: str, **values: object) -> None:
     path.write_text(yaml.safe_dump(configuration))
 
 
-def associate(peer: Peer, called_ae: str):
+def associate(peer: Peer, called_ae: str) -> Association:
     ae = AE(ae_title="SCANNER")
     ae.add_requested_context(CTImageStorage, ExplicitVRLittleEndian)
     return ae.associate(HOST, peer.port, ae_title=called_ae)

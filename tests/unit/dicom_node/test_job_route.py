@@ -1,5 +1,6 @@
 """A job keeps the route that it began with."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ def settings(**route: object) -> Settings:
 
 
 @pytest.fixture
-def began(tmp_path: Path):
+def began(tmp_path: Path) -> Iterator[tuple[Catalog, int]]:
     clock = Clock()
     with Catalog(tmp_path / "catalog.sqlite", clock=clock) as catalog:
         catalog.add_instances([instance(number) for number in range(3)])
@@ -33,7 +34,7 @@ def began(tmp_path: Path):
         yield catalog, job_id
 
 
-def test_job_keeps_its_route_when_the_configuration_changes(began) -> None:
+def test_job_keeps_its_route_when_the_configuration_changes(began: tuple[Catalog, int]) -> None:
     catalog, job_id = began
 
     route = job_route(catalog.get_job(job_id), settings(phase="venous", seed=6, min_slices=50))
@@ -41,13 +42,13 @@ def test_job_keeps_its_route_when_the_configuration_changes(began) -> None:
     assert (route.phase, route.seed, route.min_slices) == ("arterial", 5, 8)
 
 
-def test_job_keeps_its_route_when_that_has_left_the_configuration(began) -> None:
+def test_job_keeps_its_route_when_that_has_left_the_configuration(began: tuple[Catalog, int]) -> None:
     catalog, job_id = began
 
     assert job_route(catalog.get_job(job_id), Settings.model_validate({"routes": {"B": {"phase": "venous"}}})).seed == 5
 
 
-def test_job_that_is_selected_anew_takes_the_present_route_with_its_own_phase(began) -> None:
+def test_job_that_is_selected_anew_takes_the_present_route_with_its_own_phase(began: tuple[Catalog, int]) -> None:
     catalog, job_id = began
     catalog.refuse_job(catalog.claim_job(JobState.SELECTING, JobState.SELECTING, "w"), Problem("x", "No."))
 
@@ -57,7 +58,7 @@ def test_job_that_is_selected_anew_takes_the_present_route_with_its_own_phase(be
     assert (route.phase, route.seed, route.series_number_offset) == ("arterial", 6, 1000)
 
 
-def test_job_that_goes_on_where_it_failed_keeps_its_route(began) -> None:
+def test_job_that_goes_on_where_it_failed_keeps_its_route(began: tuple[Catalog, int]) -> None:
     catalog, job_id = began
     catalog.accept_job(catalog.claim_job(JobState.SELECTING, JobState.SELECTING, "w"), details={})
     catalog.fail_job(catalog.claim_job(JobState.QUEUED, JobState.TRANSLATING, "w"), Problem("x", "No."))

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -37,7 +38,7 @@ def run(*arguments: str) -> int:
     return int(ended.value.code or 0)
 
 
-def read(path: Path) -> dict:
+def read(path: Path) -> dict[str, Any]:
     return yaml.safe_load(path.read_text())
 
 

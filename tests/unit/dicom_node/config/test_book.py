@@ -24,7 +24,7 @@ def book(tmp_path: Path) -> ConfigBook:
 def test_change_is_kept_with_who_why_and_what_was_before(book: ConfigBook) -> None:
     version = book.set(VENOUS, who="anna", comment="liver board")
 
-    first, second = book.versions.list()[::-1]
+    first, second = book.versions.newest()[::-1]
     assert (first.text, first.who) == (TEXT, BY_HAND)
     assert (second, second.who, second.comment) == (version, "anna", "liver board")
     assert book.text() == second.text == TEXT.replace("arterial #", "venous   #")

@@ -36,7 +36,7 @@ def test_edit_by_hand_is_in_force_after_the_next_look(node: Told) -> None:
     assert node.configuration.run_once()
     assert node.configuration.current.routes["A"].phase == "venous"
     assert [one.routes["A"].phase for one in node.settings] == ["venous"]
-    assert [version.who for version in node.configuration.book.versions.list()] == ["by hand", "by hand"]
+    assert [version.who for version in node.configuration.book.versions.newest()] == ["by hand", "by hand"]
 
 
 def test_same_file_tells_nobody_again(node: Told) -> None:

@@ -1,6 +1,7 @@
 """Who may do what over HTTP."""
 
 import pytest
+from httpx import Response
 from starlette.requests import Request
 
 from dicom_node.config import WebSettings
@@ -11,7 +12,7 @@ CHANGE = "/api/jobs/1/cancel"
 SECRETS = ("/api/config", "/api/config/history", "/api/destinations", "/settings", "/routes", "/api/series/1/image.png")
 
 
-def code(answer) -> str:
+def code(answer: Response) -> str:
     return answer.json()["problem"]["code"] if answer.status_code >= 400 else str(answer.status_code)
 
 
