@@ -43,8 +43,9 @@ WORKDIR /var/lib/s2ldm
 USER 10001:10001
 VOLUME /var/lib/s2ldm
 EXPOSE 11112 8104
-HEALTHCHECK --interval=30s --timeout=5s --start-period=60s --retries=3 \
-    CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen('http://127.0.0.1:' + os.environ.get('S2LDM_WEB__PORT', '8104') + '/healthz', timeout=4)"]
+# Whether it works, not only whether it runs: a part that is not ready, a timer that fails and work that stalls are seen.
+HEALTHCHECK --interval=30s --timeout=10s --start-period=180s --retries=3 \
+    CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen('http://127.0.0.1:' + os.environ.get('S2LDM_WEB__PORT', '8104') + '/readyz', timeout=9)"]
 # SIGTERM lets the node finish what it received; SIGKILL loses nothing either.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["s2ldm-node"]

@@ -8,6 +8,8 @@ class SeriesState(StrEnum):
 
     RECEIVING = "receiving"
     COMPLETE = "complete"
+    #: It could not be completed; whatever comes of it, or a new start of the node, tries again.
+    FAILED = "failed"
 
 
 class JobState(StrEnum):

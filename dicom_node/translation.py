@@ -14,6 +14,7 @@ from typing import Any, Self
 import numpy as np
 
 from dicom_node.errors import DeriveError
+from dicom_node.private import FILE_MODE, FOLDER_MODE
 from s2ldm_core.files import atomic_file, sync_folder
 from s2ldm_core.problem import Problem
 from s2ldm_core.translation import Translation
@@ -36,7 +37,7 @@ class TranslationRecord:
 
     def save(self, folder: Path, *, hu: np.ndarray, padding: np.ndarray | None) -> Path:
         """Write HU, padding and then the record into ``folder``, each atomically; returns the record's path."""
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True, mode=FOLDER_MODE)
         _save_array(folder / "hu.npy", whole_hu(hu))
         if padding is not None and padding.any():
             _save_array(folder / "padding.npy", np.asarray(padding, dtype=bool))
@@ -46,7 +47,7 @@ class TranslationRecord:
         values = {"format": _FORMAT, **asdict(self.translation), "sop_instance_uids": self.sop_instance_uids}
         if self.frames:
             values["frames"] = self.frames
-        with atomic_file(path) as file:
+        with atomic_file(path, mode=FILE_MODE) as file:
             file.write(json.dumps(values, indent=1).encode())
         sync_folder(folder)
         return path
@@ -116,5 +117,5 @@ def whole_hu(hu: np.ndarray) -> np.ndarray:
 
 
 def _save_array(path: Path, array: np.ndarray) -> None:
-    with atomic_file(path) as file:
+    with atomic_file(path, mode=FILE_MODE) as file:
         np.save(file, array, allow_pickle=False)

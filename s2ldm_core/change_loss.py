@@ -34,7 +34,9 @@ class ChangeLossConfig(BaseModel):
 def voxel_error(
     image: Tensor, target: Tensor, *, change: Tensor, valid: Tensor | None, loss: ChangeLossConfig
 ) -> Tensor:
-    """L1 + rec_l2 · L2 over the valid voxels, each weighted by 1 + enhancement · min(|change| / enhancement_full, 1); scalar.
+    """Mean of L1 + rec_l2 · L2, each voxel weighted by 1 + enhancement · min(|change| / enhancement_full, 1), or by 0 where not valid.
+
+    Over all voxels: a crop of which little was measured counts little, and its few voxels no more than others. Scalar.
 
     ``image``, ``target`` and ``change`` ``(B, 1, D, H, W)``; ``valid`` the same, bool, or ``None``: everywhere.
     """
@@ -42,9 +44,7 @@ def voxel_error(
     penalty = error.abs() + loss.rec_l2 * error.square() if loss.rec_l2 else error.abs()
     if loss.enhancement:
         penalty = penalty * (1 + loss.enhancement * (change.abs() / loss.enhancement_full).clamp(max=1))
-    if valid is None:
-        return penalty.mean()
-    return torch.where(valid, penalty, 0.0).sum() / valid.sum().clamp_min(1)
+    return (penalty if valid is None else torch.where(valid, penalty, 0.0)).mean()
 
 
 def change_loss(

@@ -40,7 +40,7 @@ def gain_at(progress: float, *, gain: float, anneal: float = 0.3) -> float:
 
 
 def gradient_loss(prediction: Tensor, target: Tensor, *, valid: Tensor | None = None) -> Tensor:
-    """Mean absolute difference of the first differences along the three axes, between valid neighbours; scalar."""
+    """Mean absolute difference of the first differences along the three axes, 0 unless both neighbours are valid; scalar."""
     error = prediction - target
     if valid is None:
         return torch.stack([error.diff(dim=dim).abs().mean() for dim in (-3, -2, -1)]).mean()
@@ -50,7 +50,7 @@ def gradient_loss(prediction: Tensor, target: Tensor, *, valid: Tensor | None = 
 def _valid_differences(error: Tensor, valid: Tensor, dim: int) -> Tensor:
     size = error.shape[dim] - 1
     both = valid.narrow(dim, 0, size) & valid.narrow(dim, 1, size)
-    return torch.where(both, error.diff(dim=dim).abs(), 0.0).sum() / both.sum().clamp_min(1)
+    return torch.where(both, error.diff(dim=dim).abs(), 0.0).mean()
 
 
 def _blur(x: Tensor, sigma: float) -> Tensor:

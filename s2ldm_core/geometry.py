@@ -161,7 +161,7 @@ def positions_along_normal(headers: Sequence[Any]) -> np.ndarray:
 
 def _refuse_multi_frame(headers: Sequence[Any]) -> None:
     count = sum(
-        str(getattr(header, "NumberOfFrames", None) or "1").strip() not in ("0", "1")
+        _frames(header) not in ("0", "1")
         or (
             str(getattr(header, "SOPClassUID", "")) in MULTI_FRAME_CT
             and not getattr(header, "ReferencedFrameNumber", None)  # one of its frames, as a header of its own
@@ -174,6 +174,17 @@ def _refuse_multi_frame(headers: Sequence[Any]) -> None:
             f"{count} of {len(headers)} objects are multi-frame images that do not say where each of their frames lies.",
             "Have the sender convert enhanced multi-frame CT to single-frame CT.",
         )
+
+
+def _frames(header: Any) -> str:
+    try:
+        return str(int(getattr(header, "NumberOfFrames", None) or 1))
+    except (ValueError, TypeError, OverflowError) as error:  # IS text that is no number
+        raise GeometryError(
+            "geometry_invalid",
+            "An image's Number of Frames is no number, so it is not known what its pixels are.",
+            "Export the series again.",
+        ) from error
 
 
 def _numbers(headers: Sequence[Any], keyword: str, count: int) -> np.ndarray:

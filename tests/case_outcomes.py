@@ -37,6 +37,7 @@ ACCEPTED = (
 REFUSED_BY_THE_RECEIVER = {
     "uid_too_long": "identifier_invalid",
     "study_uid_missing": "identifier_missing",
+    "series/cect-body-siemens-j2k": "identifier_missing",
 }
 #: What ``odd`` and ``series`` hold, by its path there: the outcome of each series on the wire, in order.
 REAL = {
@@ -46,8 +47,8 @@ REAL = {
     "series/ncct-head-ge-tilt": ["gantry_tilt"],
     "odd/J2K_pixelrep_mismatch.dcm": ["too_few_slices"],
     "odd/duplicate-position": ["enhanced"],
-    "odd/enhanced/23x38x3": ["multi_frame", "not_hu"],
-    "odd/enhanced/eCT_Supplemental.dcm": ["multi_frame"],
+    "odd/enhanced/23x38x3": ["not_hu", "not_hu"],
+    "odd/enhanced/eCT_Supplemental.dcm": ["derived_map"],
     "odd/nonsquare-oriented": ["not_hu"],
     "odd/philips-phantom-nonaxial": ["localizer", "secondary_capture"],
     "odd/same-position-2x": ["too_few_slices"],

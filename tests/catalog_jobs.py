@@ -133,3 +133,8 @@ def deliver(catalog: Catalog, clock: Clock) -> bool:
     for one in catalog.delivery_instances(delivery.id):
         catalog.set_answer(delivery, one.sop_instance_uid, verdict(0x0000), status=0x0000)
     return catalog.finish_delivery(delivery)
+
+
+def gone(_: object) -> bool:
+    """What removes files for retention, where there are none."""
+    return True

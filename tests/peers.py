@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 import psutil
 import yaml
 from pydicom import dcmread
-from pydicom.filereader import _read_file_meta_info, read_preamble
+from pydicom.filereader import read_dataset
 from pynetdicom import AE, evt
 from pynetdicom.dimse_primitives import C_STORE
 
@@ -311,9 +311,9 @@ def _data_set(path: Path) -> tuple[str, str, str, bytes]:
     header = dcmread(path, stop_before_pixels=True, specific_tags=["SOPClassUID", "SOPInstanceUID"])
     meta = header.file_meta
     with path.open("rb") as file:
-        read_preamble(file, force=False)
-        # Read, as its stated length is wrong in some files (PS3.10 7.1).
-        _read_file_meta_info(file)
+        file.seek(132)
+        # To its end, as its stated length is wrong in some files (PS3.10 7.1).
+        read_dataset(file, False, True, stop_when=lambda tag, _vr, _length: tag.group != 2)
         content = file.read()
     return (
         str(header.get("SOPClassUID") or meta.MediaStorageSOPClassUID),

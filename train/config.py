@@ -9,10 +9,11 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from s2ldm_core.documents import Document, Location, parse_document, read_document, validate
+from s2ldm_core.documents import Document, validate
 from s2ldm_core.errors import DocumentError, S2LDMError
 from s2ldm_core.systems import build_system, system_class
 from train.errors import TrainError
+from train.experiment_file import read_experiment, set_key
 
 Triple = tuple[int, int, int]
 
@@ -39,11 +40,28 @@ class OrganOffsetConfig(_Part):
     """Groups of organs that are moved as one, as the cortex and the medulla of the kidneys are."""
 
 
+class FoldConfig(_Part):
+    """One fold of a cross-validation over the patients of the store's train and validation splits; test patients stay out of it."""
+
+    number: int = Field(ge=0)
+    """Which fold validates, from 0."""
+    of: int = Field(ge=2)
+    """How many folds there are."""
+
+    @model_validator(mode="after")
+    def _there_is(self) -> Self:
+        if self.number >= self.of:
+            raise ValueError(f"fold {self.number} is none of 0 to {self.of - 1}")
+        return self
+
+
 class DataConfig(_Part):
     """Which pairs, and how crops are drawn from them."""
 
     store: Path
     """Folder written by ``s2ldm-train prepare`` or ``s2ldm-train phantom``."""
+    fold: FoldConfig | None = None
+    """Train and validate on a fold instead of the store's splits."""
     window_hu: tuple[float, float] = (-200.0, 500.0)
     crop: Triple = (32, 128, 128)
     """Voxels of the model grid: slices, rows, columns."""
@@ -67,6 +85,11 @@ class DataConfig(_Part):
     """Share of the crops seen through a thicker slice and a softer kernel: the same blur in both phases."""
     smooth_mm: tuple[float, float] = (2.0, 0.7)
     """Largest standard deviation of that blur, through the slices and in the plane."""
+
+    @property
+    def folded(self) -> tuple[int, int] | None:
+        """The fold as ``(number, of)``."""
+        return None if self.fold is None else (self.fold.number, self.fold.of)
 
     @model_validator(mode="after")
     def _zooms(self) -> Self:
@@ -209,96 +232,19 @@ def load_config(path: Path, *, overrides: Sequence[str] = ()) -> FitConfig:
     Raises
     ------
     TrainError
-        ``config_missing`` or ``config_invalid`` naming the key.
+        ``config_missing``, ``config_is_plan``, or ``config_invalid`` naming the key.
     """
-    document = _read(path, ())
+    document = read_experiment(path)
     places = dict(document.places)
     for override in overrides:
-        places[_set(document.values, override)] = ""
+        places[set_key(document.values, override)] = ""
+    if "rows" in document.values:
+        raise TrainError(
+            "config_is_plan",
+            f"{path} is a plan of several runs, not one run.",
+            f"Use it with: s2ldm-train ablate {path}",
+        )
     try:
         return validate(FitConfig, Document(values=document.values, places=places), name=str(path))
     except DocumentError as error:
         raise TrainError("config_invalid", error.sentence, "Correct these keys.") from error
-
-
-def _read(path: Path, seen: tuple[Path, ...]) -> Document:
-    """The file's values on top of what it extends."""
-    if path.resolve() in seen:
-        raise TrainError(
-            "config_invalid", f"{path} extends itself through {' → '.join(p.name for p in seen)}.", "Break the circle."
-        )
-    try:
-        document = read_document(path)
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise TrainError(
-            "config_missing", f"There is no configuration file {path}.", "Name one of config/train/*.yaml."
-        ) from error
-    except DocumentError as error:
-        raise TrainError("config_invalid", error.sentence) from error
-    values = document.values
-    if not isinstance(values, dict):
-        raise TrainError("config_invalid", f"{path} holds no keys.", "Start from one of config/train/*.yaml.")
-    # A place in a file that another one extends is said with the file's name.
-    places = {at: f"{path.name}, {line}" if seen else line for at, line in document.places.items()}
-    base = values.pop("extends", None)
-    if base is None:
-        return Document(values=values, places=places)
-    below = _read(path.parent / str(base), (*seen, path.resolve()))
-    kept = {at: place for at, place in below.places.items() if not _replaced(at, values)}
-    return Document(values=_merge(below.values, values), places={**kept, **places})
-
-
-def _replaced(location: Location, changes: object) -> bool:
-    """Whether ``changes`` put something else in the place of a list or value that ``location`` is part of."""
-    for key in location:
-        if not isinstance(changes, dict):
-            return True
-        if key not in changes:
-            return False
-        changes = changes[key]
-    return False
-
-
-def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """``changes`` over ``base``, mappings key by key; a list replaces a list."""
-    merged = dict(base)
-    for key, value in changes.items():
-        before = merged.get(key)
-        merged[key] = _merge(before, value) if isinstance(before, dict) and isinstance(value, dict) else value
-    return merged
-
-
-def _set(values: dict[str, Any], override: str) -> Location:
-    """Apply one ``key.path=value``; returns where."""
-    path, equals, text = override.partition("=")
-    keys = path.strip().split(".")
-    if not equals or not all(keys):
-        raise TrainError("config_invalid", f"{override!r} is not KEY=VALUE.", "For example: --set data.batch=2")
-    try:
-        value = parse_document(text).values
-    except DocumentError as error:
-        raise TrainError("config_invalid", f"The value of {override!r} is not YAML: {error.sentence}") from error
-    node: Any = values
-    location: Location = ()
-    for key in keys[:-1]:
-        if isinstance(node, dict):
-            node[key] = {} if node.get(key) is None else node[key]
-        place: Any = key if isinstance(node, dict) else _position(node, key, override)
-        node, location = node[place], (*location, str(place))
-    last: Any = keys[-1] if isinstance(node, dict) else _position(node, keys[-1], override)
-    node[last] = value
-    return (*location, str(last))
-
-
-def _position(items: Any, key: str, override: str) -> int:
-    """Where ``key`` stands in a list: its number, or the item of that name."""
-    names = [item.get("name") if isinstance(item, dict) else None for item in items] if isinstance(items, list) else []
-    if key in names:
-        return names.index(key)
-    if key.isdigit() and int(key) < len(names):
-        return int(key)
-    raise TrainError(
-        "config_invalid",
-        f"{override!r} names nothing: there is no {key!r} there.",
-        "Look at the file for the key's path.",
-    )

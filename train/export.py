@@ -34,19 +34,22 @@ def export(
     metrics: dict[str, Any] | None = None,
     intended_use: str = INTENDED_USE,
     limits: Sequence[str] = LIMITS,
+    best: bool = False,
 ) -> ModelPackage:
     """Package the averaged weights of a finished ``run``; ``metrics`` is what ``s2ldm-train evaluate`` wrote as JSON.
+
+    ``best``: those with which its last stage validated best.
 
     Raises
     ------
     TrainError
-        The run is missing, unfinished, or ``output_exists``.
+        The run is missing, unfinished or was never validated, or ``output_exists``.
     """
     if (output / METADATA).exists():
         raise TrainError(
             "output_exists", f"{output} already holds a package.", "Name another folder or remove that one."
         )
-    config, system = finished_system(run)
+    config, system = finished_system(run, best=best)
     data, spacing = _data(run, config)
     return save_package(
         output,
@@ -69,7 +72,7 @@ def _data(run: Path, config: FitConfig) -> tuple[dict[str, Any], tuple[float, fl
     """What the run was trained on and at which spacing: as it recorded, else as its store says now."""
     recorded = read_record(run).get("data")
     if recorded is None:
-        store = PairStore(config.data.store, split="train")
+        store = PairStore(config.data.store, split="train", fold=config.data.folded)
         return describe_data(store), store.spacing_mm
     dz, dy, dx = recorded["spacing_mm"]
     return {key: value for key, value in recorded.items() if key not in ("store", "spacing_mm")}, (dz, dy, dx)

@@ -9,7 +9,7 @@ elsewhere). ``case.json`` is written last: a case without it is incomplete and m
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -45,11 +45,20 @@ class Case:
 
 
 class PairStore:
-    """The complete cases of a store, or of one split of it, in the order of their names."""
+    """The complete cases of a store, or of one split of it, in the order of their names.
 
-    def __init__(self, folder: Path, *, split: Split | None = None) -> None:
+    Parameters
+    ----------
+    fold
+        ``(number, of)``: patients of the train and validation splits are dealt out anew, every ``of``-th one into validation, by a hash
+        of their names; test patients stay where they are.
+    """
+
+    def __init__(self, folder: Path, *, split: Split | None = None, fold: tuple[int, int] | None = None) -> None:
         self.folder = folder
         cases = [_open(path.parent) for path in sorted(folder.glob(f"*/{_CASE}"))]
+        if fold is not None:
+            cases = _dealt(cases, *fold)
         self._cases = [case for case in cases if split is None or case.split == split]
         self.names = [case.name for case in self._cases]
         if not cases:
@@ -91,8 +100,26 @@ class PairStore:
         return spacings.pop()
 
 
+def _dealt(cases: list[Case], number: int, of: int) -> list[Case]:
+    patients = {case.patient for case in cases if case.split != "test"}
+    order = sorted(patients, key=lambda name: hashlib.sha256(name.encode()).digest())
+    validating = set(order[number::of])
+    return [
+        case if case.split == "test" else replace(case, split="validation" if case.patient in validating else "train")
+        for case in cases
+    ]
+
+
 def has_case(folder: Path, name: str) -> bool:
     return (folder / name / _CASE).is_file()
+
+
+def set_split(folder: Path, name: str, split: Split) -> None:
+    """Move a case to another split; nothing is written where it is there already."""
+    path = folder / name / _CASE
+    record = json.loads(path.read_text(encoding="utf-8"))
+    if record.get("split", "train") != split:
+        replace_text(path, json.dumps({**record, "split": split}, indent=1))
 
 
 def write_case(

@@ -2,6 +2,7 @@
 
 from dicom_node.catalog.delivery_table import DeliveryTable
 from dicom_node.catalog.derived_table import DerivedTable
+from dicom_node.catalog.due_table import DueTable
 from dicom_node.catalog.evidence_table import EvidenceTable
 from dicom_node.catalog.intake import Intake
 from dicom_node.catalog.job_control import JobControl
@@ -24,6 +25,7 @@ class Catalog(
     DerivedTable,
     Superseding,
     DeliveryTable,
+    DueTable,
     Retention,
 ):
     """Everything the node must remember, in one database.

@@ -1,8 +1,9 @@
 """Opening the database: SQLite with write-ahead logging, its transactions and clock."""
 
+import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
@@ -15,6 +16,7 @@ from dicom_node.catalog import schema
 from dicom_node.catalog.clock_steps import ClockSteps
 from dicom_node.catalog.migrations import migrate
 from dicom_node.errors import CatalogError
+from dicom_node.private import FILE_MODE, FOLDER_MODE
 from s2ldm_core.problem import Problem
 
 #: How long a writer waits for another process' transaction before it gives up.
@@ -22,6 +24,9 @@ BUSY_TIMEOUT_MS = 30_000
 
 #: How long a claim holds unless it is renewed: so long waits what a node held that was killed.
 LEASE_SECONDS = 15.0
+
+#: How SQLite says that a file is no database, or no longer a sound one.
+_DAMAGED = ("file is not a database", "malformed")
 
 
 class Database:
@@ -64,7 +69,7 @@ class Database:
         url = make_url(location) if isinstance(location, str) and "://" in location else None
         self._where = url.render_as_string(hide_password=True) if url else str(location)
         if url is None:
-            Path(location).parent.mkdir(parents=True, exist_ok=True)
+            _make_private_file(Path(location))
             url = make_url("sqlite://").set(database=str(location))
         self._engine = create_engine(url, pool_size=8, max_overflow=16, pool_timeout=30)
         self._driver_error: type[Exception] = self._engine.dialect.loaded_dbapi.Error
@@ -78,6 +83,12 @@ class Database:
             raise
         except SQLAlchemyError as error:
             self._engine.dispose()
+            if any(sign in str(getattr(error, "orig", "")) for sign in _DAMAGED):
+                raise CatalogError(
+                    "catalog_damaged",
+                    f"The catalog {self._where} is damaged: {getattr(error, 'orig', None)}.",
+                    "Restore a backup with s2ldm-node restore; or move the file away: what was received is recorded anew.",
+                ) from error
             raise CatalogError(
                 "catalog_unusable",
                 f"The catalog {self._where} cannot be opened: {getattr(error, 'orig', None) or type(error).__name__}.",
@@ -162,6 +173,13 @@ class Database:
 
     def _lease(self) -> datetime:
         return self.now() + timedelta(seconds=self.lease_seconds)
+
+
+def _make_private_file(path: Path) -> None:
+    """Make the file if there is none, so that SQLite, which gives its other files the same permissions, need not."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=FOLDER_MODE)
+    with suppress(OSError):  # opening it will say why
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, FILE_MODE))
 
 
 def _use_wal(engine: Engine) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import Connection, Select, Update, and_, func, or_, select, update
 
 from dicom_node.catalog.database import reason_values, unclaimed
-from dicom_node.catalog.leases import Leases, new_claim
-from dicom_node.catalog.rows import DeliveryInstanceRow, DeliveryRow, problem_of
+from dicom_node.catalog.leases import UNREADABLE, Leases, new_claim
+from dicom_node.catalog.rows import DeliveryInstanceRow, DeliveryRow, problem_of, read_rows
 from dicom_node.catalog.schema import deliveries, delivery_instances, derived_instances, jobs
 from dicom_node.errors import CatalogError
 from dicom_node.states import BY_HAND, DeliveryState, JobState, Verdict
@@ -70,7 +70,13 @@ class DeliveryTable(Leases):
                 )
             )
             row = connection.execute(_delivery_query().where(deliveries.c.id == key)).mappings().one()
-            return DeliveryRow.model_validate(row)
+            for claim, _ in read_rows(DeliveryRow, [row]):
+                return claim
+            # Unreadable: it must not be claimed before all others again and again.
+            values = {"state": DeliveryState.FAILED, "finished_at": now, **unclaimed(), **reason_values(UNREADABLE)}
+            connection.execute(update(deliveries).where(deliveries.c.id == key).values(**values))
+            self._settle_job(connection, row["job_id"])
+        return self.claim_delivery(now, worker=worker, exclude_destinations=exclude_destinations)
 
     def get_delivery(self, delivery_id: int) -> DeliveryRow:
         """One delivery; raises `CatalogError` (``delivery_unknown``)."""
@@ -90,7 +96,7 @@ class DeliveryTable(Leases):
         if state is not None:
             query = query.where(deliveries.c.state == state)
         with self.read() as connection:
-            return [DeliveryRow.model_validate(row) for row in connection.execute(query).mappings()]
+            return [row for row, _ in read_rows(DeliveryRow, connection.execute(query).mappings())]
 
     def count_deliveries(self) -> dict[tuple[str, str], int]:
         """Number of deliveries by (destination, state)."""

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, exists, func, select
 
 from dicom_node.catalog.database import Database
-from dicom_node.catalog.rows import SeriesRow
+from dicom_node.catalog.rows import SeriesRow, read_rows
 from dicom_node.catalog.schema import associations, instances, series
 from dicom_node.states import SeriesState
 
@@ -92,12 +92,12 @@ class EvidenceTable(Database):
         with self.read() as connection:
             return [
                 Evidence(
-                    series=SeriesRow.model_validate(row),
-                    open_associations=row["open_associations"],
-                    broken_off=row["last_outcome"] in _BROKEN_OFF,
-                    followed=bool(row["followed"]),
+                    series=row,
+                    open_associations=values["open_associations"],
+                    broken_off=values["last_outcome"] in _BROKEN_OFF,
+                    followed=bool(values["followed"]),
                 )
-                for row in connection.execute(query).mappings()
+                for row, values in read_rows(SeriesRow, connection.execute(query).mappings())
             ]
 
 

@@ -1,8 +1,9 @@
 """What the listener records: associations and instances."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import cached_property
+from pathlib import Path
 
 from sqlalchemy import Dialect, and_, bindparam, delete, insert, select, update
 from sqlalchemy.engine.interfaces import DBAPICursor
@@ -14,7 +15,7 @@ from dicom_node.catalog.schema import associations, conflicts, instances, series
 from dicom_node.states import Outcome, SeriesState
 
 _FIND = (
-    select(series.c.id, instances.c.digest, instances.c.path.is_not(None), series.c.conflict_count)
+    select(series.c.id, instances.c.digest, instances.c.path, instances.c.size, series.c.conflict_count)
     .select_from(
         series.outerjoin(
             instances,
@@ -55,6 +56,9 @@ _TOUCH_SERIES = (
     )
 )
 
+
+#: Digest, path and size of an instance.
+_Held = tuple[str | None, Path | None, int]
 
 _NEW_SERIES = (
     "series_instance_uid",
@@ -127,10 +131,17 @@ class Intake(Database):
         """Record one instance; see `add_instances`."""
         return self.add_instances([instance])[0]
 
-    def add_instances(self, batch: Sequence[NewInstance]) -> list[Outcome]:
+    def add_instances(
+        self, batch: Sequence[NewInstance], *, is_there: Callable[[Path, int], bool] = lambda path, size: True
+    ) -> list[Outcome]:
         """Record many instances in one transaction, which is durable when the call returns.
 
         Whatever arrives reopens a complete series, so that late slices are looked at again.
+
+        Parameters
+        ----------
+        is_there
+            Whether a file holds a data set of so many bytes. Only then is an instance held, and its new copy not needed.
 
         Returns
         -------
@@ -147,19 +158,20 @@ class Intake(Database):
         statements = self._statements
         with self.write_bare() as cursor:
             keys: dict[tuple[str, str], tuple[int, bool]] = {}
-            held: dict[tuple[int, str], tuple[str | None, bool]] = {}
+            held: dict[tuple[int, str], _Held] = {}
             outcomes, rows, restored, refused, confirmed = [], [], [], [], []
             touched: dict[int, tuple[int, int, datetime, str | None]] = {}
             for instance in batch:
                 at = instance.received_at or self.now()
-                key, digest, present, disputed = _find(statements, cursor, instance, at, keys=keys, held=held)
+                key, (digest, path, size), disputed = _find(statements, cursor, instance, at, keys=keys, held=held)
                 if digest is None:
                     outcome = Outcome.NEW
                     rows.append(_instance_values(instance, key, at))
                 elif digest != instance.digest:
                     outcome = Outcome.CONFLICT
                     refused.append({"b_series": key, "b_sop": instance.sop_instance_uid, "b_digest": instance.digest})
-                elif not present:  # retention has removed the file: take it back
+                elif path is None or not is_there(path, size):
+                    # Retention has removed the file, or the disk has lost it: this copy takes its place.
                     outcome = Outcome.NEW
                     restored.append(
                         {"b_series": key, "b_sop": instance.sop_instance_uid, "path": instance.path, "at": at}
@@ -169,7 +181,7 @@ class Intake(Database):
                 if disputed and digest == instance.digest:
                     confirmed.append({"b_series": key, "b_sop": instance.sop_instance_uid, "yes": True})
                 if outcome is Outcome.NEW:
-                    held[key, instance.sop_instance_uid] = (instance.digest, True)
+                    held[key, instance.sop_instance_uid] = (instance.digest, instance.path, instance.size)
                 new, conflicts, *_ = touched.get(key, (0, 0, at, None))
                 counted = outcome is Outcome.NEW and digest is None
                 conflicts += outcome is Outcome.CONFLICT
@@ -197,8 +209,8 @@ def _find(
     at: datetime,
     *,
     keys: dict[tuple[str, str], tuple[int, bool]],
-    held: dict[tuple[int, str], tuple[str | None, bool]],
-) -> tuple[int, str | None, bool, bool]:
+    held: dict[tuple[int, str], _Held],
+) -> tuple[int, _Held, bool]:
     """The number of the instance's series, which is made if need be, and what is held of the instance itself.
 
     ``keys`` and ``held`` are what this batch has met already.
@@ -206,13 +218,13 @@ def _find(
     Returns
     -------
     tuple
-        Number, digest (None: the instance is new), whether its file is there, and whether other content has come under
-        a SOP Instance UID of the series before.
+        Number; digest (None: the instance is new), path and size of what is held; and whether other content has come
+        under a SOP Instance UID of the series before.
     """
     pair = (instance.series_instance_uid, instance.route)
     if pair in keys and (keys[pair][0], instance.sop_instance_uid) in held:
         key, disputed = keys[pair]
-        return (key, *held[key, instance.sop_instance_uid], disputed)
+        return key, held[key, instance.sop_instance_uid], disputed
     wanted = {
         "series_instance_uid": instance.series_instance_uid,
         "called_ae": instance.route,
@@ -224,9 +236,9 @@ def _find(
         statements.add_series.execute(cursor, _series_values(instance, at))
         statements.find.execute(cursor, wanted)
         rows = cursor.fetchall()
-    ((key, digest, present, disputes),) = rows
+    ((key, digest, path, size, disputes),) = rows
     keys[pair] = key, bool(disputes)
-    return key, digest, bool(present), bool(disputes)
+    return key, (digest, None if path is None else Path(path), size or 0), bool(disputes)
 
 
 def _distinct(rows: Sequence[dict[str, object]]) -> list[dict[str, object]]:

@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import Connection, Select, Update, func, or_, select, update
 
 from dicom_node.catalog.database import reason_values, unclaimed
-from dicom_node.catalog.leases import Leases, new_claim
-from dicom_node.catalog.rows import InstanceRow, JobRow
+from dicom_node.catalog.leases import UNREADABLE, Leases, new_claim
+from dicom_node.catalog.rows import InstanceRow, JobRow, read_rows
 from dicom_node.catalog.schema import instances, job_instances, jobs, series
 from dicom_node.catalog.series_table import instance_query
 from dicom_node.catalog.superseding import superseded_by
@@ -101,7 +101,12 @@ class JobTable(Leases):
                 )
             )
             row = connection.execute(job_query().where(jobs.c.id == job_id)).mappings().one()
-            return JobRow.model_validate(row)
+            for claim, _ in read_rows(JobRow, [row]):
+                return claim
+            # Unreadable: it must not be claimed before all others again and again.
+            values = {"state": JobState.FAILED, "finished_at": now, **unclaimed(), **reason_values(UNREADABLE)}
+            connection.execute(update(jobs).where(jobs.c.id == job_id).values(**values))
+        return self.claim_job(from_state, to_state, worker)
 
     def set_progress(self, claim: JobRow, *, stage: str, fraction: float) -> bool:
         """Note how far the running step is; ``fraction`` is 0..1 within ``stage``. False if the claim is lost."""
@@ -221,9 +226,9 @@ def job_query() -> Select[Any]:
 
 def _told(connection: Connection, query: Select[Any]) -> list[JobRow]:
     """Jobs, with which others each supersedes."""
-    rows = connection.execute(query).mappings().all()
-    others = superseded_by(connection, [row["id"] for row in rows])
-    return [JobRow.model_validate({**row, "supersedes": others.get(row["id"], ())}) for row in rows]
+    rows = [row for row, _ in read_rows(JobRow, connection.execute(query).mappings())]
+    others = superseded_by(connection, [row.id for row in rows])
+    return [row.model_copy(update={"supersedes": others.get(row.id, ())}) for row in rows]
 
 
 def _merged(connection: Connection, claim: JobRow, details: Mapping[str, Any]) -> dict[str, Any]:

@@ -31,6 +31,13 @@ _INTERRUPTED = Problem(
     "Report this with the log; retry the job once the cause is known.",
 )
 
+#: Why a row is set aside whose values are none that the node knows.
+UNREADABLE = Problem(
+    "row_unreadable",
+    "The catalog's entry holds values that the node does not know.",
+    "Look for an error of the disk in the system's log; a backup of the catalog can be restored.",
+)
+
 Claim = JobRow | DeliveryRow
 
 

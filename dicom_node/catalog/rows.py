@@ -6,16 +6,20 @@ the interface has for some of them (``serialization_alias``). All times are time
 ``StrEnum`` members, so they compare equal to their plain names.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, computed_field, model_validator
+import structlog
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, computed_field, model_validator
+from sqlalchemy import RowMapping
 
 from dicom_node.states import DeliveryState, JobState, SeriesState, Verdict
 from s2ldm_core.problem import Problem
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +81,19 @@ class Row(BaseModel):
         if isinstance(values, Mapping) and "reason_code" in values:
             return {**values, "reason": problem_of(values)}
         return values
+
+
+RowType = TypeVar("RowType", bound=Row)
+
+
+def read_rows(kind: type[RowType], found: Iterable[RowMapping]) -> Iterator[tuple[RowType, RowMapping]]:
+    """Each row as a value, with what the query has beside it; one that is none is logged, and hides no other."""
+    for values in found:
+        try:
+            yield kind.model_validate(values), values
+        except ValidationError as error:
+            fields = sorted({str(one["loc"][0]) for one in error.errors() if one["loc"]})
+            _log.error("row_unreadable", kind=kind.__name__, number=values.get("id"), fields=fields)
 
 
 def problem_of(values: Mapping[Any, Any]) -> Problem | None:

@@ -54,8 +54,11 @@ class JSONText(TypeDecorator[dict[str, Any]]):
         return None if value is None else json.dumps(value)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> dict[str, Any] | None:
-        """Database to Python."""
-        return None if value is None else json.loads(value)
+        """Database to Python; text that is no JSON says so, and holds nothing else up."""
+        try:
+            return None if value is None else json.loads(value)
+        except ValueError:
+            return {"unreadable": True}
 
 
 class PathText(TypeDecorator[Path]):

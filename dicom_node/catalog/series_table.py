@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, delete, func, insert, select, update
 
 from dicom_node.catalog.database import Database, insert_row, reason_values, unclaimed
-from dicom_node.catalog.rows import InstanceRow, SeriesRow
+from dicom_node.catalog.rows import InstanceRow, SeriesRow, read_rows
 from dicom_node.catalog.schema import (
     conflicts,
     deliveries,
@@ -133,13 +133,33 @@ class SeriesTable(Database):
             overtake(connection, earlier, job_id, now)
             return job_id
 
+    def set_series_aside(self, series_key: int, problem: Problem, *, seen_at: datetime) -> None:
+        """Take a series that cannot be completed out of the way of the others, with the reason.
+
+        What comes of it later opens it again; so does `take_series_up`. If instances came since ``seen_at`` (its
+        ``last_received_at`` then), nothing happens.
+        """
+        mine = (
+            series.c.id == series_key,
+            series.c.state == SeriesState.RECEIVING,
+            series.c.last_received_at == seen_at,
+        )
+        with self.write() as connection:
+            connection.execute(update(series).where(*mine).values(state=SeriesState.FAILED, **reason_values(problem)))
+
+    def take_series_up(self) -> int:
+        """Try again the series that could not be completed; returns their number."""
+        with self.write() as connection:
+            failed = update(series).where(series.c.state == SeriesState.FAILED)
+            return connection.execute(failed.values(state=SeriesState.RECEIVING, **reason_values(None))).rowcount
+
     def list_series(self, *, state: str | None = None, limit: int = 100, offset: int = 0) -> list[SeriesRow]:
         """Series, newest first."""
         query = select(series).order_by(series.c.id.desc()).limit(limit).offset(offset)
         if state is not None:
             query = query.where(series.c.state == state)
         with self.read() as connection:
-            return [SeriesRow.model_validate(row) for row in connection.execute(query).mappings()]
+            return [row for row, _ in read_rows(SeriesRow, connection.execute(query).mappings())]
 
     def count_series(self) -> dict[str, int]:
         """Number of series by state."""
@@ -233,7 +253,8 @@ def content_digest(members: Any) -> str:
     """SHA-256 over (SOP Instance UID, content digest) pairs that come sorted by UID: what a series holds."""
     digest = hashlib.sha256()
     for uid, sha in members:
-        digest.update(f"{uid} {sha}\n".encode("ascii"))
+        # Not ASCII alone: catalogs of earlier versions may hold UIDs that are none.
+        digest.update(f"{uid} {sha}\n".encode())
     return digest.hexdigest()
 
 

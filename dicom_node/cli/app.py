@@ -8,6 +8,7 @@ import typer
 
 from dicom_node import __version__
 from dicom_node.cli import (
+    backups,
     checking,
     configuration,
     destinations,
@@ -39,6 +40,7 @@ running.register(app)
 translating.register(app)
 checking.register(app)
 peers.register(app)
+backups.register(app)
 app.add_typer(jobs.commands, name="jobs")
 app.add_typer(routes.commands, name="routes")
 app.add_typer(destinations.commands, name="destinations")

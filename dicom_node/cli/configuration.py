@@ -96,16 +96,20 @@ def roll_back(
     """Put an earlier version into the file again. It becomes the newest version."""
     path = config_path(config)
     before = load_settings(path)
-    book = ConfigBook.of(path, before)
-    _say(book.roll_back(version, who=who(), comment=comment), before, path)
+    _say(_book(path, before).roll_back(version, who=who(), comment=comment), before, path)
 
 
 def change(config: Path | None, changes: dict[tuple[str, ...], Any], *, comment: str) -> None:
     """Change keys of the configuration and say what came of it."""
     path = config_path(config)
     before = load_settings(path)
-    book = ConfigBook.of(path, before)
-    _say(book.set(changes, who=who(), comment=comment), before, path)
+    _say(_book(path, before).set(changes, who=who(), comment=comment), before, path)
+
+
+def _book(path: Path, settings: Settings) -> ConfigBook:
+    from dicom_node.service.models import check_phases
+
+    return ConfigBook.of(path, settings, check=check_phases)
 
 
 def who() -> str:

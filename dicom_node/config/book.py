@@ -30,17 +30,27 @@ class ConfigBook:
         Where the versions are kept.
     environ
         The variables that override keys; default: those of the process.
+    check
+        Raises `ConfigError` for settings that are no good for a reason that does not stand in them.
     """
 
-    def __init__(self, path: Path, folder: Path, *, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        folder: Path,
+        *,
+        environ: Mapping[str, str] | None = None,
+        check: Callable[[Settings], None] = lambda _: None,
+    ) -> None:
         self.path = path.absolute()
+        self._check = check
         self.versions = Versions(folder)
         self._environ = environ
 
     @classmethod
-    def of(cls, path: Path, settings: Settings) -> "ConfigBook":
+    def of(cls, path: Path, settings: Settings, *, check: Callable[[Settings], None] = lambda _: None) -> "ConfigBook":
         """The book of a configuration that was read from ``path``."""
-        return cls(path, settings.node.data_dir / "config")
+        return cls(path, settings.node.data_dir / "config", check=check)
 
     def text(self) -> str:
         """The file as it is; raises `ConfigError` (``config_unreadable``)."""
@@ -49,11 +59,13 @@ class ConfigBook:
     def read(self, text: str) -> Settings:
         """A text as settings; raises `ConfigError` with a line per mistake."""
         try:
-            return read_settings(text, source=self.path.name, environ=self._environ)
+            settings = read_settings(text, source=self.path.name, environ=self._environ)
         except RecursionError as error:
             raise ConfigError(
                 "config_unreadable", "The configuration is nested too deeply.", "Correct the file."
             ) from error
+        self._check(settings)
+        return settings
 
     def note(self, *, who: str = BY_HAND, comment: str = "") -> Version:
         """Keep the file as it is as a version, if it is none yet; raises `ConfigError` if it is no good."""

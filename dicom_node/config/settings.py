@@ -49,6 +49,8 @@ class NodeSettings(Section):
     dimse_timeout_seconds: PositiveSeconds = 60.0
     idle_timeout_seconds: PositiveSeconds = 120.0
     min_free_mib: int = Field(default=1024, ge=0)
+    max_object_mib: int = Field(default=4096, ge=1)
+    max_object_seconds: PositiveSeconds = 900.0
 
 
 class SeriesSettings(Section):
@@ -141,7 +143,10 @@ class RetentionSettings(Section):
     source_days: float | None = Field(default=7.0, ge=0)
     derived_days: float | None = Field(default=7.0, ge=0)
     refused_days: float | None = Field(default=30.0, ge=0)
+    failed_days: float | None = Field(default=None, ge=0)
     quarantine_days: float | None = Field(default=90.0, ge=0)
+    catalog_days: float | None = Field(default=365.0, ge=0)
+    max_gib: float | None = Field(default=None, gt=0)
 
 
 class WebSettings(Section):

@@ -1,6 +1,7 @@
 """The deliver step: one derived series to one destination, resumed at the first instance not yet accepted."""
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,10 @@ from s2ldm_core.problem import Problem, ProblemError
 
 #: A sender silent for so long hangs, unless one answer of its destination may take longer.
 _PATIENCE_SECONDS = 900.0
+
+
+#: So many deliveries to one destination run side by side.
+AT_ONCE = 2
 
 
 class DeliverStep:
@@ -40,6 +45,8 @@ class DeliverStep:
         self._breaker = breaker or CircuitBreaker()
         self._now = clock or (lambda: datetime.now(UTC))
         self._stopping = threading.Event()
+        self._claiming = threading.Lock()
+        self._sending: Counter[str] = Counter()
         self._log = structlog.get_logger(step="deliver")
 
     @property
@@ -50,19 +57,41 @@ class DeliverStep:
         """Send no further instance. A delivery cut short is given back."""
         self._stopping.set()
 
+    @property
+    def left_alone(self) -> frozenset[str]:
+        """Destinations that are not called at present, because they did not answer or are paused."""
+        return self._breaker.open_destinations(self._now()) | self._settings.paused_destinations
+
     def run_once(self) -> bool:
         """Try one delivery; False if none was due. A delivery's failure is recorded, never raised."""
         if self._stopping.is_set():
             return False
-        now = self._now()
-        present = self._settings
-        delivery = self._catalog.claim_delivery(
-            now,
-            exclude_destinations=self._breaker.open_destinations(now),
-            paused_destinations=present.paused_destinations,
-        )
+        delivery = self._claim()
         if delivery is None:
             return False
+        try:
+            self._try(delivery)
+        finally:
+            with self._claiming:
+                self._sending[delivery.destination] -= 1
+        return True
+
+    def _claim(self) -> DeliveryRow | None:
+        """The next delivery, of a destination that is not busy with others: one that hangs holds up no other."""
+        with self._claiming:
+            now = self._now()
+            busy = {name for name, count in self._sending.items() if count >= AT_ONCE}
+            delivery = self._catalog.claim_delivery(
+                now,
+                exclude_destinations=self._breaker.open_destinations(now) | busy,
+                paused_destinations=self._settings.paused_destinations,
+            )
+            if delivery is not None:
+                self._sending[delivery.destination] += 1
+            return delivery
+
+    def _try(self, delivery: DeliveryRow) -> None:
+        present = self._settings
         settings = present.destinations.get(delivery.destination)
         answer_seconds = 0.0 if settings is None else settings.answer_seconds
         with self._catalog.hold(delivery, patience_seconds=max(_PATIENCE_SECONDS, 2 * answer_seconds)) as lease:
@@ -81,10 +110,9 @@ class DeliverStep:
             except Exception as error:  # noqa: BLE001 (one delivery's fault must not stop the others; recorded, logged)
                 # Without the message: pydicom's exceptions quote values, which may be a patient's.
                 name, place = type(error).__name__, place_of(error)
-                self._log.error("deliver_fault", delivery_id=delivery.id, error=name, at=place)
+                self._log.error("deliver_fault", delivery_id=delivery.id, error=name, at=place, exc_info=True)
                 sentence = f"Sending failed unexpectedly ({name} at {place})."
                 self._quarantine(delivery, Problem("deliver_fault", sentence, "Report this, then retry the job."))
-        return True
 
     def _deliver(self, delivery: DeliveryRow, destination: Destination, lease: Lease) -> None:
         waiting = [one for one in self._catalog.delivery_instances(delivery.id) if not one.accepted]

@@ -20,6 +20,7 @@ from dicom_node.derive.marks import Mark
 from dicom_node.derive.pixels import plan_storage, source_padding_hu
 from dicom_node.derive.verbatim import decimals_of, text_of
 from dicom_node.errors import DeriveError
+from dicom_node.private import FOLDER_MODE
 from dicom_node.source_header import incomplete, mend
 from s2ldm_core.files import sync_folder
 from s2ldm_core.io.frames import frame_headers, frame_number, slice_uid
@@ -98,7 +99,7 @@ def write_derived_series(
         window_hu=info.window(attributes.source_window_hu(headers)),
         mark=None if info.mark is Mark.NONE else _placed_mark(hu, headers, info=info, padding=padding),
     )
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True, mode=FOLDER_MODE)
     written = output_form(info.output).write(series, folder, progress=progress or (lambda _: None))
     distinct = len({one.sop_instance_uid for one in written})
     if distinct != len(written) or distinct not in (1, len(sources)):  # one of all slices, or one of each

@@ -57,7 +57,7 @@ class DeriveStep:
             except Exception as error:  # noqa: BLE001 (one job's fault must not stop the others; recorded and logged)
                 # The message stays out of the log: pydicom's exceptions quote values, which may be a patient's.
                 name, place = type(error).__name__, place_of(error)
-                self._log.error("derive_fault", job_id=job.id, error=name, at=place)
+                self._log.error("derive_fault", job_id=job.id, error=name, at=place, exc_info=True)
                 sentence = f"Writing the derived series failed unexpectedly ({name} at {place})."
                 self._fail(job, Problem("derive_fault", sentence, "Report this with the log, then retry the job."))
         return True

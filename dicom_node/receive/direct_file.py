@@ -16,12 +16,13 @@ import os
 from collections import deque
 from pathlib import Path
 
+from dicom_node.private import FILE_MODE
+
 #: How much of a file is gathered before it is written: all of a CT image of 512 x 512.
 BUFFER_BYTES = 1024 * 1024
 # Direct writes begin and end at multiples of the disk's logical block, and so does their memory: no disk has larger ones.
 _BLOCK = 4096
 _DIRECT = getattr(os, "O_DIRECT", 0)
-_MODE = 0o640
 
 
 class BufferPool:
@@ -119,10 +120,10 @@ def _create(path: Path) -> tuple[int, bool]:
     flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
     if _DIRECT:
         try:
-            return os.open(path, flags | _DIRECT, _MODE), True
+            return os.open(path, flags | _DIRECT, FILE_MODE), True
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise
         # Linux makes the file before it asks the file system whether it can be written directly (open(2)).
         path.unlink(missing_ok=True)
-    return os.open(path, flags, _MODE), False
+    return os.open(path, flags, FILE_MODE), False

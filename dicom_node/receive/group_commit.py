@@ -4,6 +4,7 @@ import threading
 from concurrent.futures import Future
 
 from dicom_node.catalog import Catalog, NewInstance, Outcome
+from dicom_node.receive.spool import holds
 
 _Pending = tuple[NewInstance, Future[Outcome]]
 
@@ -42,7 +43,7 @@ class GroupCommit:
 
     def _commit(self, batch: list[_Pending]) -> None:
         try:
-            outcomes = self._catalog.add_instances([instance for instance, _ in batch])
+            outcomes = self._catalog.add_instances([instance for instance, _ in batch], is_there=holds)
         except Exception as error:  # noqa: BLE001 - raised again to whoever waits for it
             if len(batch) == 1:
                 batch[0][1].set_exception(error)

@@ -44,6 +44,11 @@ class Identifiers:
     series_instance_uid: str
 
 
+def is_uid(value: str) -> bool:
+    """Whether `value` is a UID (PS3.5 9.1), one whose components begin with zeros included."""
+    return len(value) <= 64 and value.isascii() and _UID.fullmatch(value) is not None
+
+
 def read_identifiers(head: bytes, *, transfer_syntax_uid: str, path: Path, offset: int) -> Identifiers:
     """Read the identifiers of an encoded data set.
 
@@ -78,8 +83,6 @@ def _parse(encoded: bytes, transfer_syntax_uid: str) -> Identifiers:
     except Exception as error:
         # Bytes that are no data set fail in any way; all mean the same.
         raise _not_dicom(transfer_syntax_uid) from error
-    if not any(values.values()):
-        raise _not_dicom(transfer_syntax_uid)
     for name, tag in _TAGS.items():
         value, description = values[name], f"{dictionary_description(tag)} {tag}"
         if not value and name in ("study_instance_uid", "series_instance_uid"):
@@ -88,7 +91,7 @@ def _parse(encoded: bytes, transfer_syntax_uid: str) -> Identifiers:
                 f"The object has no {description}, so it belongs to no series; its bytes were kept in quarantine.",
                 "Check that the file is a complete DICOM image, and send the series again.",
             )
-        if value and (len(value) > 64 or not _UID.fullmatch(value)):
+        if value and not is_uid(value):
             raise ReceiveError(
                 "identifier_invalid",
                 f"The object's {description} is not a DICOM UID; its bytes were kept in quarantine.",
@@ -119,6 +122,8 @@ def _read(encoded: bytes, transfer_syntax_uid: str) -> dict[str, str]:
     with suppress(EOFError):
         for element in elements:
             found[element.tag] = bytes(element.value or b"")
+    if not found:
+        raise ValueError("none of the identifiers is there, not even empty")
     return {name: found.get(tag, b"").decode("ascii", "replace").strip(" \0") for name, tag in _TAGS.items()}
 
 

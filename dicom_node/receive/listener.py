@@ -1,7 +1,9 @@
 """The DICOM listener: C-ECHO and C-STORE for every route of the node."""
 
+import errno
 import socket
 import threading
+import time
 from contextlib import suppress
 from uuid import uuid4
 
@@ -20,6 +22,8 @@ from dicom_node.receive.storage import StorageService
 from dicom_node.streaming import Acceptor, listen
 
 _log = structlog.get_logger(__name__)
+
+_PORT_POLL_SECONDS = 0.2
 
 
 class Listener:
@@ -123,8 +127,10 @@ def _disabled(settings: Settings) -> list[str]:
     return [title for title, route in settings.routes.items() if not route.enabled]
 
 
-def open_port(settings: Settings) -> socket.socket:
+def open_port(settings: Settings, *, patience_seconds: float = 0.0) -> socket.socket:
     """Listen on the address of the settings.
+
+    With ``patience_seconds`` also where it is only about to be free: listeners that lost their node end by themselves.
 
     Raises
     ------
@@ -132,14 +138,18 @@ def open_port(settings: Settings) -> socket.socket:
         ``cannot_listen`` if it cannot be bound.
     """
     node = settings.node
-    try:
-        return listen(node.host, node.port)
-    except OSError as error:
-        raise ReceiveError(
-            "cannot_listen",
-            f"The node cannot listen on {node.host}:{node.port}: {error.strerror or error}.",
-            "Stop the other program on that port, or change node.host and node.port.",
-        ) from error
+    deadline = time.monotonic() + patience_seconds
+    while True:
+        try:
+            return listen(node.host, node.port)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or time.monotonic() >= deadline:
+                raise ReceiveError(
+                    "cannot_listen",
+                    f"The node cannot listen on {node.host}:{node.port}: {error.strerror or error}.",
+                    "Stop the other program on that port, or change node.host and node.port.",
+                ) from error
+        time.sleep(_PORT_POLL_SECONDS)
 
 
 def prepare_spool(spool: Spool) -> None:

@@ -8,6 +8,7 @@ work, run outside the interpreter lock, and rows of one process share a transact
 """
 
 import logging
+import os
 import signal
 import socket
 import threading
@@ -25,6 +26,8 @@ from pydicom.config import settings as pydicom_settings
 from dicom_node.catalog import Catalog
 from dicom_node.config import Settings
 from dicom_node.errors import NodeError, ReceiveError
+from dicom_node.privacy import place_of
+from dicom_node.private import keep_private
 from dicom_node.receive.forwarding import Forwarder, replay
 from dicom_node.receive.listener import Listener, open_port, prepare_spool
 from dicom_node.receive.observer import ReceiveObserver
@@ -36,6 +39,12 @@ _log = structlog.get_logger(__name__)
 _START_SECONDS = 60.0
 _RESTART_SECONDS = 1.0
 _TELL_SECONDS = 1.0
+#: So often a process is started that dies before it listens.
+_START_ATTEMPTS = 3
+#: So long the port may still be held by the listeners of a node that was killed a moment ago.
+_PORT_SECONDS = 10.0
+#: So long a listener whose node is gone may take to end.
+_ORPHAN_SECONDS = 5.0
 # What a process says once it listens.
 _READY = "ready"
 
@@ -80,7 +89,7 @@ class ListenerProcesses:
             Why they cannot listen: ``cannot_listen``, or what the catalog says.
         """
         node = self._settings.node
-        self._port = open_port(self._settings)
+        self._port = open_port(self._settings, patience_seconds=_PORT_SECONDS)
         try:
             spool = Spool(node.data_dir, min_free_bytes=0)
             prepare_spool(spool)
@@ -91,7 +100,7 @@ class ListenerProcesses:
             for one in self._listeners:
                 one.spawn()
             for one in self._listeners:
-                one.await_ready()
+                one.await_ready_or_again()
         except BaseException:
             self.stop(grace_seconds=0.0)
             raise
@@ -140,6 +149,7 @@ class _ListenerProcess:
         return self._process.pid if self._process is not None else None
 
     def spawn(self) -> None:
+        self._end_last()
         # Fresh, not forked: it shares no thread's locks, and no database handle with this process.
         context = get_context("spawn")
         ours, theirs = context.Pipe()
@@ -151,10 +161,18 @@ class _ListenerProcess:
         theirs.close()
         self._process, self._connection = process, ours
 
+    def _end_last(self) -> None:
+        """End what is left of the process before, which may hang rather than be gone."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
+        if self._connection is not None:
+            self._connection.close()
+
     def await_ready(self) -> None:
         answer: Any = None
         connection = self._connection
-        with suppress(EOFError):
+        with suppress(EOFError, OSError):
             if connection is not None and connection.poll(_START_SECONDS):
                 answer = connection.recv()
         if answer == _READY:
@@ -167,6 +185,19 @@ class _ListenerProcess:
                 "A listener's process ended before it could listen.",
                 "Look at the node's log for what it said last.",
             )
+
+    def await_ready_or_again(self) -> None:
+        """Wait until it listens; one that was killed before it could is started again, a few times."""
+        for left in reversed(range(_START_ATTEMPTS)):
+            try:
+                self.await_ready()
+            except ReceiveError as error:
+                if error.code != "listener_died" or not left:
+                    raise
+                _log.error("listener_process_died")
+                self.spawn()
+            else:
+                return
 
     def watch(self) -> None:
         self._watcher = threading.Thread(target=self._watch, name="listener-watch", daemon=True)
@@ -205,16 +236,28 @@ class _ListenerProcess:
                 return
             _log.error("listener_process_died")
             while not self._stopping.wait(_RESTART_SECONDS):
-                try:
-                    self._close_associations()
-                    self.spawn()
-                    self.await_ready()
-                    self.take_up(self._settings)  # what came while it was started
-                    if self._stopping.is_set():
-                        self.ask_to_stop(0.0)
+                if self._restart():
                     break
-                except NodeError as error:
-                    _log.error("listener_not_restarted", reason=error.code)
+
+    def _restart(self) -> bool:
+        """Start a process in place of the one that died; False if that failed, and is to be tried again."""
+        try:
+            self._close_associations()
+        except Exception as error:  # noqa: BLE001 (the catalog may be away, too; their leases run out by themselves)
+            _log.warning("associations_not_closed", error=type(error).__name__)
+        try:
+            self.spawn()
+            self.await_ready()
+        except NodeError as error:
+            _log.error("listener_not_restarted", reason=error.code)
+            return False
+        except Exception as error:  # noqa: BLE001 (nobody else would start it again; no process, no descriptor left, …)
+            _log.error("listener_not_restarted", reason=type(error).__name__, at=place_of(error))
+            return False
+        self.take_up(self._settings)  # what came while it was started
+        if self._stopping.is_set():
+            self.ask_to_stop(0.0)
+        return True
 
     def _close_associations(self) -> None:
         """Record that the associations of a process that died are lost, so that their series can complete."""
@@ -229,6 +272,7 @@ def _serve(connection: Connection, port: socket.socket, settings: Settings, tag:
     # Ctrl-C and a service manager's SIGTERM reach every process of the node; the parent decides what follows.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    keep_private()
     forwarder = Forwarder(connection)
     configure_logging(settings.log)
     logging.getLogger().handlers[:] = [forwarder]
@@ -243,13 +287,23 @@ def _serve(connection: Connection, port: socket.socket, settings: Settings, tag:
             telling = threading.Thread(target=forwarder.run, name="events", daemon=True)
             telling.start()
             grace_seconds = 0.0
-            with suppress(EOFError, OSError):
+            try:
                 while isinstance(message := connection.recv(), Settings):
                     listener.take_up(message)
                 grace_seconds = float(message)
+            except (EOFError, OSError):
+                # The node is gone, and the next one waits for the port.
+                _end_after(_ORPHAN_SECONDS)
             listener.stop(grace_seconds=grace_seconds)
         forwarder.finish()
         telling.join(_TELL_SECONDS)
     except NodeError as error:
         with suppress(OSError):
             connection.send(error)
+
+
+def _end_after(seconds: float) -> None:
+    """End this process, whatever it does, unless it has ended by then."""
+    timer = threading.Timer(seconds, os._exit, args=(1,))
+    timer.daemon = True
+    timer.start()

@@ -1,14 +1,17 @@
 """What the node answers to associations: who is let in, and where the objects of each go."""
 
+from contextlib import suppress
+
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from dicom_node.catalog import Catalog
-from dicom_node.errors import ReceiveError
+from dicom_node.errors import CatalogError, ReceiveError
 from dicom_node.receive.admission import Admission, Gatekeeper, Rejection
 from dicom_node.receive.file_meta import Provenance
 from dicom_node.receive.observer import ReceiveObserver
 from dicom_node.receive.storage import StorageService
-from dicom_node.receive.stored_object import RefusedObject, StoredObject
+from dicom_node.receive.stored_object import RefusedObject, StoredObject, catalog_unavailable
 from dicom_node.streaming import Command, End, Refusal, Request, Sink
 
 _log = structlog.get_logger(__name__)
@@ -43,17 +46,18 @@ class Reception:
         decision = self._gate.decide(**who)
         if isinstance(decision, Rejection):
             reason = decision.reason
-            self._catalog.note_rejected_peer(**who, reason=reason)
+            with suppress(CatalogError, SQLAlchemyError):  # cannot be written at present; the log has it
+                self._catalog.note_rejected_peer(**who, reason=reason)
             _log.warning("association_rejected", **who, reason=reason.code)
             if self._observer is not None:
                 self._observer.rejected(reason=reason.code)
             return decision.answer
-        if decision.route is not None and request.stores:
-            # Before the first instance, so that completion never sees one whose association it does not know.
-            self._catalog.open_association(decision.id, **who)
         if self._observer is not None:
             self._observer.associations(opened=1)
-        return AdmittedAssociation(decision, self._catalog, storage=self._storage, observer=self._observer)
+        association = AdmittedAssociation(decision, self._catalog, storage=self._storage, observer=self._observer)
+        if decision.route is not None and request.stores:
+            association.record()
+        return association
 
 
 class AdmittedAssociation:
@@ -66,6 +70,21 @@ class AdmittedAssociation:
         self._catalog = catalog
         self._storage = storage
         self._observer = observer
+        self._recorded = False
+
+    def record(self) -> bool:
+        """Record that it is open; False if the catalog cannot be written, which the first object tries again."""
+        if not self._recorded:
+            who = self._admission
+            try:
+                self._catalog.open_association(
+                    who.id, called_ae=who.called_ae, calling_ae=who.calling_ae, peer=who.peer
+                )
+            except (CatalogError, SQLAlchemyError) as error:
+                _log.error("association_not_recorded", route=who.route, error=type(error).__name__)
+                return False
+            self._recorded = True
+        return True
 
     def begin(self, command: Command, *, transfer_syntax_uid: str) -> Sink:
         """Where the data set that follows `command` goes."""
@@ -80,10 +99,17 @@ class AdmittedAssociation:
             file = self._storage.create(provenance, self._admission)
         except ReceiveError as refusal:
             return RefusedObject(self._storage, self._admission, refusal)
+        # Before the first instance, so that completion never sees one whose association it does not know.
+        if not self.record():
+            file.discard()
+            return RefusedObject(self._storage, self._admission, catalog_unavailable())
         return StoredObject(self._storage, self._admission, file)
 
     def end(self, how: End) -> None:
         """Record that it is over."""
-        self._catalog.close_association(self._admission.id, outcome=how)
+        try:
+            self._catalog.close_association(self._admission.id, outcome=how)
+        except (CatalogError, SQLAlchemyError) as error:  # its lease runs out
+            _log.error("association_not_closed", route=self._admission.route, error=type(error).__name__)
         if self._observer is not None:
             self._observer.associations(opened=-1)

@@ -11,6 +11,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from dicom_node.errors import ReceiveError
+from dicom_node.private import FOLDER_MODE
 from dicom_node.receive.direct_file import BufferPool, DirectFile
 from dicom_node.receive.file_meta import Provenance, file_meta
 from dicom_node.receive.identifiers import HEAD_BYTES
@@ -152,8 +153,12 @@ class Spool:
 
     def prepare(self) -> None:
         """Make the folders, so that no folder has to be made (and forced to disk) while an object waits."""
-        for folder in (self._quarantine, *(self._incoming / f"{shard:02x}" for shard in range(_SHARD_COUNT))):
-            folder.mkdir(parents=True, exist_ok=True)
+        for folder in (
+            self._quarantine,
+            self._incoming,
+            *(self._incoming / f"{shard:02x}" for shard in range(_SHARD_COUNT)),
+        ):
+            folder.mkdir(parents=True, exist_ok=True, mode=FOLDER_MODE)
         sync_folders([self._incoming.parent, self._incoming])
 
     def close(self) -> None:
@@ -171,11 +176,22 @@ class Spool:
             path.unlink()
         return len(unfinished)
 
+    def sealed(self) -> list[Path]:
+        """All received files that are complete."""
+        return list(self._incoming.glob("*/*.dcm"))
+
+    def quarantined(self) -> list[Path]:
+        """All files in quarantine."""
+        return list(self._quarantine.glob("*.dcm"))
+
     def check_free(self) -> None:
-        """Raise `ReceiveError` (``disk_low``) if the disk is too full to accept an object."""
+        """Raise `ReceiveError` (``disk_low``, ``disk_error``) if the disk is too full to accept an object, or gone."""
         now = time.monotonic()
         if now >= self._free_until:
-            self._free_bytes = shutil.disk_usage(self._incoming).free
+            try:
+                self._free_bytes = shutil.disk_usage(self._incoming).free
+            except OSError as error:
+                raise _disk_error(error) from error
             self._free_until = now + _FREE_SECONDS
         free = self._free_bytes
         if free < self._min_free_bytes:
@@ -197,6 +213,14 @@ class Spool:
         os.rename(path, target)
         sync_folders([self._quarantine, path.parent])
         return target
+
+
+def holds(path: Path, size: int) -> bool:
+    """Whether a sealed file is there with its data set of `size` bytes."""
+    try:
+        return path.stat().st_size >= size
+    except OSError:
+        return False
 
 
 def sync_folders(folders: Iterable[Path]) -> None:

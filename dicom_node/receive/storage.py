@@ -1,5 +1,7 @@
 """What a received object needs of the node: a file, a row in the catalog, a place in quarantine."""
 
+from dataclasses import dataclass
+
 import structlog
 
 from dicom_node.catalog import Catalog, NewInstance, Outcome
@@ -15,13 +17,21 @@ from dicom_node.receive.spool import Spool, SpoolFile
 _log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, kw_only=True)
+class ObjectLimits:
+    """What one object may take: bytes of its data set, and seconds from its first fragment to its last."""
+
+    max_bytes: int
+    max_seconds: float
+
+
 class StorageService:
     """Spool and catalog of all associations.
 
     Parameters
     ----------
     settings
-        The node's settings; ``routes`` are used.
+        The settings in force; ``node`` and ``routes`` are used.
     catalog, spool
         Where rows and files go.
     observer
@@ -31,7 +41,7 @@ class StorageService:
     def __init__(
         self, settings: SettingsSource, catalog: Catalog, *, spool: Spool, observer: ReceiveObserver | None
     ) -> None:
-        self._settings = settings
+        self._source = settings
         self._catalog = catalog
         self._spool = spool
         self._observer = observer
@@ -53,6 +63,16 @@ class StorageService:
             )
         self._spool.check_free()
         return self._spool.create(provenance, shard=admission.shard)
+
+    @property
+    def limits(self) -> ObjectLimits:
+        """What one object may take at most."""
+        node = self._source.current.node
+        return ObjectLimits(max_bytes=node.max_object_mib * 2**20, max_seconds=node.max_object_seconds)
+
+    def check_free(self) -> None:
+        """Raise `ReceiveError` (``disk_low``) if the disk has become too full to go on with an object."""
+        self._spool.check_free()
 
     def record(self, file: SpoolFile, admission: Admission, identifiers: Identifiers) -> Outcome:
         """Record a sealed file durably."""
@@ -79,7 +99,7 @@ class StorageService:
     ) -> None:
         """Keep the bytes of a sealed file where the administrator finds them, with the reason."""
         # The route may have left the configuration while the association was open.
-        route = self._settings.current.routes.get(admission.called_ae) or Route.gone()
+        route = self._source.current.routes.get(admission.called_ae) or Route.gone()
         self._catalog.quarantine_object(
             route=admission.called_ae,
             calling_ae=admission.calling_ae,

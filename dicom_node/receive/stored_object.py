@@ -1,15 +1,17 @@
 """The object of one C-STORE request: bytes to disk, row to catalog, and only then the answer (PS3.4 annex B)."""
 
+import time
+
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from dicom_node.catalog import Outcome
 from dicom_node.errors import CatalogError, ReceiveError
 from dicom_node.receive.admission import Admission
-from dicom_node.receive.identifiers import Identifiers, read_identifiers
+from dicom_node.receive.identifiers import Identifiers, is_uid, read_identifiers
 from dicom_node.receive.spool import SpoolFile
 from dicom_node.receive.storage import StorageService
-from dicom_node.streaming import Answer, status
+from dicom_node.streaming import Answer, ExcessError, status
 
 _log = structlog.get_logger(__name__)
 
@@ -37,10 +39,28 @@ class StoredObject:
         self._storage = storage
         self._admission = admission
         self._file = file
+        self._limits = storage.limits
+        self._deadline = _Deadline(self._limits.max_seconds)
+        self._refusal: ReceiveError | None = None
 
     def write(self, fragment: memoryview) -> None:
-        """Take the next fragment of the data set."""
+        """Take the next fragment of the data set, as long as it may grow; then its file goes at once."""
+        self._deadline.check()
+        if self._refusal is not None:
+            return
         self._file.append(fragment)
+        try:
+            if self._file.size > self._limits.max_bytes:
+                raise ReceiveError(
+                    "object_too_large",
+                    f"The object is larger than {self._limits.max_bytes // 2**20} MiB; it was not kept and the sender "
+                    "was told so.",
+                    "Raise node.max_object_mib if such objects are to be received.",
+                )
+            self._storage.check_free()
+        except ReceiveError as refusal:
+            self._refusal = refusal
+            self.discard()
 
     def discard(self) -> None:
         """Remove the file."""
@@ -57,12 +77,15 @@ class StoredObject:
             # No row, so no object: what the disk holds of it must not outlive the answer.
             self.discard()
             _log.error("catalog_unavailable", route=self._admission.route, error=type(error).__name__)
-            answer, outcome = Answer(status.OUT_OF_RESOURCES, "catalog cannot be written"), "catalog_unavailable"
+            unavailable = catalog_unavailable()
+            answer, outcome = _refuse(self._admission, unavailable), unavailable.code
         self._storage.answered(self._admission, outcome=outcome, size=self._file.size)
         return answer
 
     def _store(self) -> tuple[Answer, str]:
         file = self._file
+        if self._refusal is not None:
+            raise self._refusal
         if file.size == 0:
             self.discard()
             return Answer(status.CANNOT_UNDERSTAND, "no data set"), "no_data_set"
@@ -88,7 +111,21 @@ class StoredObject:
             self._storage.quarantine(file, self._admission, mismatch)
             comment = "data set and command name different objects"
             return Answer(status.DATA_SET_DOES_NOT_MATCH_SOP_CLASS, comment), mismatch.code
+        if not self._is_named():
+            nameless = ReceiveError(
+                "announced_uid_invalid",
+                "The SOP Class UID or SOP Instance UID that the sender announced for the object is not a DICOM UID; its "
+                "bytes were kept in quarantine.",
+                "Correct the UIDs on the sending system, and send the series again.",
+            )
+            self._storage.quarantine(file, self._admission, nameless)
+            return Answer(status.INVALID_OBJECT_INSTANCE, "not a UID"), nameless.code
         return Answer(status.SUCCESS), str(self._record(identifiers))
+
+    def _is_named(self) -> bool:
+        """Whether the command names the object, by UIDs of the form of PS3.5 9.1: all that follows relies on them."""
+        announced = self._file.provenance
+        return is_uid(announced.sop_class_uid) and is_uid(announced.sop_instance_uid)
 
     def _matches(self, identifiers: Identifiers) -> bool:
         announced = self._file.provenance
@@ -117,9 +154,11 @@ class RefusedObject:
         self._storage = storage
         self._admission = admission
         self._refusal = refusal
+        self._deadline = _Deadline(storage.limits.max_seconds)
 
     def write(self, fragment: memoryview) -> None:
         """Let the fragment pass."""
+        self._deadline.check()
 
     def discard(self) -> None:
         """Nothing was kept."""
@@ -129,6 +168,26 @@ class RefusedObject:
         answer = _refuse(self._admission, self._refusal)
         self._storage.answered(self._admission, outcome=self._refusal.code, size=0)
         return answer
+
+
+class _Deadline:
+    """Until when an object must have ended: one that never does would hold its association and what it fills for ever."""
+
+    def __init__(self, seconds: float) -> None:
+        self._ends_at = time.monotonic() + seconds
+
+    def check(self) -> None:
+        if time.monotonic() > self._ends_at:
+            raise ExcessError("an object that does not end")
+
+
+def catalog_unavailable() -> ReceiveError:
+    """Why nothing can be kept while the catalog cannot be written."""
+    return ReceiveError(
+        "catalog_unavailable",
+        "The catalog cannot be written, so the object was not kept and the sender was told so.",
+        "Free space on the disk of data_dir and check its permissions, then let the sender send again.",
+    )
 
 
 def _refuse(admission: Admission, error: ReceiveError) -> Answer:

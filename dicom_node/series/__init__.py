@@ -2,7 +2,8 @@
 
 from dicom_node.series.completion import CompletionStep
 from dicom_node.series.decision import Decision
+from dicom_node.series.examiner import Examiner
 from dicom_node.series.selection import examine_series
 from dicom_node.series.step import SelectStep
 
-__all__ = ["CompletionStep", "Decision", "SelectStep", "examine_series"]
+__all__ = ["CompletionStep", "Decision", "Examiner", "SelectStep", "examine_series"]

@@ -11,9 +11,12 @@ from functools import partial
 from pathlib import Path
 
 import structlog
+from sqlalchemy.exc import OperationalError
 
-from dicom_node.catalog import Catalog, Evidence
+from dicom_node.catalog import Catalog, Evidence, SeriesRow
 from dicom_node.config import Route, Settings, SettingsSource
+from dicom_node.errors import CatalogError
+from dicom_node.privacy import place_of
 from dicom_node.series.background import Background
 from dicom_node.series.confirmation import Confirmation, Count
 from dicom_node.series.signals import SIGNALS, Signal
@@ -74,12 +77,32 @@ class CompletionStep:
             self._confirmation.keep(silent)
         worked = False
         for known in receiving:
-            evidence = self._look_closer(replace(known, silent_seconds=silent[known.series.key]))
-            signal = next((one for one in self._signals if one.holds(evidence, self._settings.series)), None)
-            if signal is not None:
-                self._complete(evidence, signal)
-                worked = True
+            try:
+                worked |= self._look_at(replace(known, silent_seconds=silent[known.series.key]))
+            except (CatalogError, OperationalError):  # nothing can be recorded at present, of no series
+                raise
+            except Exception as error:  # noqa: BLE001 (one series' fault must not hold up the others; recorded, logged)
+                self._set_aside(known.series, error)
         return worked
+
+    def _look_at(self, known: Evidence) -> bool:
+        """Complete a series if it is due."""
+        evidence = self._look_closer(known)
+        signal = next((one for one in self._signals if one.holds(evidence, self._settings.series)), None)
+        if signal is not None:
+            self._complete(evidence, signal)
+        return signal is not None
+
+    def _set_aside(self, series: SeriesRow, error: Exception) -> None:
+        # The message stays out of the log: it may quote what a sender has sent.
+        name, place = type(error).__name__, place_of(error)
+        self._log.error("completion_fault", series_key=series.key, error=name, at=place, exc_info=True)
+        problem = Problem(
+            "completion_fault",
+            f"The series could not be completed ({name} at {place}).",
+            "Report this with the log; the series is looked at again when more of it comes and when the node starts.",
+        )
+        self._catalog.set_series_aside(series.key, problem, seen_at=series.last_received_at)
 
     def _look_closer(self, evidence: Evidence) -> Evidence:
         """With what takes its time to find out, once a series has been silent for a little while."""

@@ -13,6 +13,7 @@ from dicom_node.series.candidate import Candidate
 from dicom_node.series.headers import read_headers
 from dicom_node.series.planes import Section, loose_slices, sections
 from s2ldm_core.errors import GeometryError, VolumeError
+from s2ldm_core.io.frames import frame_number
 from s2ldm_core.io.header import texts
 
 #: So many series are drawn; more would be no picture to look at.
@@ -82,13 +83,13 @@ def _sections(files: Sequence[Path]) -> tuple[list[Section], str]:
     if not candidate.slices:
         return [], "There are no CT slices to draw."
     try:
-        return sections(candidate.ordered_paths, candidate.geometry, axial=_AXIAL), ""
+        return sections(candidate.ordered_slices, candidate.geometry, axial=_AXIAL), ""
     except GeometryError as error:
         remark = f"No regular stack ({error.code}): images as they are stored."
     except VolumeError as error:
         return [], f"The images cannot be decoded ({error.code})."
-    paths = [path for path, _ in candidate.slices]
-    return loose_slices(paths, [_spacing_mm(header) for header in candidate.slice_headers], most=_AXIAL), remark
+    slices = [(path, frame_number(header)) for path, header in candidate.slices]
+    return loose_slices(slices, [_spacing_mm(header) for header in candidate.slice_headers], most=_AXIAL), remark
 
 
 def _spacing_mm(header: object) -> tuple[float, float]:

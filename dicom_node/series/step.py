@@ -23,12 +23,20 @@ class SelectStep:
     ----------
     model_min_slices
         Gives the fewest slices that a route's model can translate.
+    examine
+        Looks at a series; `dicom_node.series.Examiner` does so in a process of its own.
     """
 
     def __init__(
-        self, settings: SettingsSource, catalog: Catalog, *, model_min_slices: Callable[[str], int] = lambda _: 0
+        self,
+        settings: SettingsSource,
+        catalog: Catalog,
+        *,
+        model_min_slices: Callable[[str], int] = lambda _: 0,
+        examine: Callable[..., Decision | None] = examine_series,
     ) -> None:
         self._source = settings
+        self._examine = examine
         self._catalog = catalog
         self._model_min_slices = model_min_slices
         self._log = structlog.get_logger(step="select")
@@ -50,15 +58,18 @@ class SelectStep:
             except Exception as error:  # noqa: BLE001 (one job's fault must not stop the others; recorded and logged)
                 # The message stays out of the log: parsers quote values, which may be a patient's.
                 name = type(error).__name__
-                self._log.error("select_fault", job_id=job.id, error=name)
+                self._log.error("select_fault", job_id=job.id, error=name, exc_info=True)
                 sentence = f"The series could not be examined ({name})."
                 remedy = "Report this with the log, then retry the job."
                 self._catalog.fail_job(job, Problem("select_fault", sentence, remedy))
             else:
-                self._record(job, decision, route)
+                if decision is None:  # the node stops
+                    self._catalog.release(job)
+                else:
+                    self._record(job, decision, route)
         return True
 
-    def _decide(self, job: JobRow) -> tuple[Decision, Route | None]:
+    def _decide(self, job: JobRow) -> tuple[Decision | None, Route | None]:
         settings = self._settings
         route = job_route(job, settings)
         if route is None:
@@ -80,7 +91,7 @@ class SelectStep:
             paths.append(instance.path)
         min_slices = max(route.min_slices or settings.series.min_slices, self._model_min_slices(route.model))
         conflicts = 0 if job.series_key is None else self._catalog.conflict_count(job.series_key)
-        return examine_series(paths, route=route, min_slices=min_slices, conflicts=conflicts), route
+        return self._examine(paths, route=route, min_slices=min_slices, conflicts=conflicts), route
 
     def _record(self, job: JobRow, decision: Decision, route: Route | None) -> None:
         self._log.info("selected", job_id=job.id, route=job.route, accepted=decision.accepted, code=decision.code)

@@ -6,6 +6,7 @@ from typing import Self
 from filelock import FileLock, Timeout
 
 from dicom_node.errors import NodeError
+from dicom_node.private import FOLDER_MODE
 
 
 class DataDirLock:
@@ -26,7 +27,7 @@ class DataDirLock:
             ``already_running`` or ``data_dir_unusable``.
         """
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=FOLDER_MODE)
             self._lock.acquire()
         except Timeout as error:
             raise NodeError(

@@ -84,7 +84,7 @@ class StepLoop:
                 self._fault = None
             except Exception as error:  # noqa: BLE001 (the loop must outlive any fault; it is logged and shown by /readyz)
                 self._fault = type(error).__name__
-                self._log.error("step_fault", error=type(error).__name__)
+                self._log.error("step_fault", error=type(error).__name__, exc_info=True)
                 self._stopping.wait(_FAULT_WAIT_SECONDS)
                 continue
             if worked:

@@ -1,5 +1,7 @@
 """What the catalog must know about a route's model, whether its package is there or not."""
 
+from dicom_node.config import Settings
+from dicom_node.errors import ConfigError
 from s2ldm_core.errors import PackageError
 from s2ldm_core.package import ModelPackage
 
@@ -21,3 +23,26 @@ def model_min_slices(model: str) -> int:
         return ModelPackage.load(model).metadata.min_slices
     except PackageError:
         return 0
+
+
+def check_phases(settings: Settings) -> None:
+    """Raise where a route asks a model for a phase that it does not have: none of its series could be translated.
+
+    A package that is missing may come later, and its jobs say so until then.
+
+    Raises
+    ------
+    ConfigError
+        ``phase_unknown``.
+    """
+    for title, route in settings.routes.items():
+        try:
+            known = ModelPackage.load(route.model).metadata.phases
+        except PackageError:
+            continue
+        if route.phase not in known:
+            raise ConfigError(
+                "phase_unknown",
+                f"routes.{title} asks the model {route.model} for the phase {route.phase}; it knows {', '.join(known)}.",
+                "Change the route's phase or model.",
+            )

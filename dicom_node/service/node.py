@@ -5,18 +5,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import datetime
 from pathlib import Path
 from types import FrameType
 
 import structlog
-from apscheduler.schedulers.background import BackgroundScheduler
 
 from dicom_node.catalog import Catalog
 from dicom_node.config import Settings
-from dicom_node.deliver.step import DeliverStep
+from dicom_node.deliver.step import AT_ONCE, DeliverStep
 from dicom_node.derive.step import DeriveStep
+from dicom_node.private import make_private
 from dicom_node.receive import ListenerProcesses
-from dicom_node.series import CompletionStep, SelectStep
+from dicom_node.series import CompletionStep, Examiner, SelectStep
 from dicom_node.service.configuration import Configuration
 from dicom_node.service.confirming import image_count
 from dicom_node.service.health import HealthCheck, disk_problem, run_checks
@@ -24,7 +25,10 @@ from dicom_node.service.lock import DataDirLock
 from dicom_node.service.loop import Step, StepLoop
 from dicom_node.service.models import model_identity, model_min_slices
 from dicom_node.service.observe import Metrics
+from dicom_node.service.orphans import OrphanSweep
 from dicom_node.service.retention import RetentionStep
+from dicom_node.service.stalls import StallWatch
+from dicom_node.service.timers import Timers
 from dicom_node.translate.step import TranslateStep
 from dicom_node.web.app import create_app
 from dicom_node.web.server import WebServer
@@ -37,8 +41,12 @@ _RETENTION_SECONDS = 3600.0
 _STOP_SECONDS = 30.0
 #: How often claims are looked at that have run out.
 _LEASE_SWEEP_SECONDS = 2.0
-#: Destinations are slow one by one, so a few deliveries run side by side.
-_DELIVERY_LOOPS = 2
+#: A piece of work in the node's own process takes less, unless it hangs; then its lease ends.
+_PIECE_SECONDS = 600.0
+#: Work that waits for so long without any being done stalls.
+_STALL_SECONDS = 300.0
+#: Most deliveries side by side, however many destinations there are.
+_DELIVERY_LOOPS = 32
 
 
 @contextmanager
@@ -86,6 +94,7 @@ class Node:
         with ExitStack() as stack:
             stack.callback(DataDirLock(settings.node.data_dir).acquire().release)
             self.catalog = Catalog(settings.catalog_location)
+            make_private([settings.node.data_dir, *settings.node.data_dir.iterdir()])
             stack.callback(self.catalog.close)
             self.metrics = Metrics(self.catalog, data_dir=settings.node.data_dir)
             self._listener = ListenerProcesses(settings, observer=self.metrics)
@@ -94,9 +103,12 @@ class Node:
             self._completion = CompletionStep(
                 source, self.catalog, model_identity=model_identity, count=image_count(source)
             )
+            self._examiner = Examiner()
+            self._orphans = OrphanSweep(settings, self.catalog)
             self._loops = self._make_loops()
             self.configuration.on_change(self._take_up)
-            self._scheduler = BackgroundScheduler(timezone="UTC")
+            self._timers = Timers(on_work=self.wake)
+            self._stalls = StallWatch(_stall_limits(settings), oldest_due=self._oldest_due, now=self.catalog.now)
             self._web = WebServer(
                 create_app(source, self.catalog, readiness=self.health, metrics=self.metrics.exposition),
                 host=settings.web.host,
@@ -121,12 +133,14 @@ class Node:
         """
         try:
             self.configuration.run_once()
-            resumed = self.catalog.sweep_leases()
+            resumed = self.catalog.sweep_leases() + self.catalog.take_series_up()
             self._log.info("starting", resumed=resumed)
             self._start(self._web.start, self._web.stop)
+            # Before anything is received or completed: of a series in the spool all files have their rows then.
+            self._orphans.recover()
             self._start(self._listener.start, self._listener.stop)
             self._start(self._start_loops, self._stop_loops)
-            self._start(self._start_timers, lambda: self._scheduler.shutdown(wait=True))
+            self._start(self._start_timers, self._timers.stop)
         except BaseException:
             self._cleanup.close()
             raise
@@ -151,7 +165,8 @@ class Node:
             "listener": lambda: None if self._listener.is_listening else "the listener does not accept associations",
             "worker": lambda: None if self._translate.ready else "the translation worker has not loaded its models",
             "steps": self._step_faults,
-            "timers": lambda: None if self._scheduler.running else "the timers do not run",
+            "timers": self._timers.fault,
+            "work": self._stalls.problem,
             "disk": lambda: disk_problem(str(node.data_dir), min_free_mib=node.min_free_mib),
         }
         # A refused file is said but stops nothing: the earlier configuration is in force.
@@ -170,15 +185,17 @@ class Node:
     def _make_loops(self) -> list[StepLoop]:
         source, catalog = self.configuration, self.catalog
         steps: dict[str, Step] = {
-            "select": SelectStep(source, catalog, model_min_slices=model_min_slices),
+            "select": SelectStep(source, catalog, model_min_slices=model_min_slices, examine=self._examiner.examine),
             "translate": self._translate,
             "derive": DeriveStep(source, catalog),
         }
-        steps |= {f"deliver-{number}": self._deliver for number in range(1, _DELIVERY_LOOPS + 1)}
+        steps |= {f"deliver-{number}": self._deliver for number in range(1, _delivery_loops(self.settings) + 1)}
         return [StepLoop(name, step, on_work=self._worked) for name, step in steps.items()]
 
     def _worked(self, step: str, seconds: float) -> None:
-        self.metrics.worked(step.split("-")[0], seconds)
+        name = step.split("-")[0]
+        self.metrics.worked(name, seconds)
+        self._stalls.worked(name)
         self.wake()
 
     def _start(self, start: Callable[[], None], stop: Callable[[], None]) -> None:
@@ -186,6 +203,7 @@ class Node:
         self._cleanup.callback(stop)
 
     def _start_loops(self) -> None:
+        self._examiner.start()
         for loop in self._loops:
             loop.start()
 
@@ -195,6 +213,7 @@ class Node:
         # A delivery ends after the instance at hand; first, because the worker may take seconds to go.
         self._deliver.stop()
         self._translate.stop()
+        self._examiner.stop()
         deadline = time.monotonic() + _STOP_SECONDS
         for loop in self._loops:
             if not loop.join(max(0.0, deadline - time.monotonic())):
@@ -203,23 +222,15 @@ class Node:
     def _start_timers(self) -> None:
         limits = self.settings.series
         sweep_seconds = min(_SWEEP_SECONDS, limits.quiet_seconds, limits.confirmed_seconds)
-        self._add_timer("completion", self._completion, seconds=sweep_seconds)
-        self._add_timer("configuration", self.configuration, seconds=_CONFIGURATION_SECONDS)
-        self._add_timer("leases", _LeaseSweep(self.catalog), seconds=_LEASE_SWEEP_SECONDS)
-        self._add_timer("retention", RetentionStep(self.configuration, self.catalog), seconds=_RETENTION_SECONDS)
-        self._scheduler.start()
+        self._timers.add("completion", self._completion, seconds=sweep_seconds)
+        self._timers.add("configuration", self.configuration, seconds=_CONFIGURATION_SECONDS)
+        self._timers.add("leases", _LeaseSweep(self.catalog), seconds=_LEASE_SWEEP_SECONDS)
+        self._timers.add("retention", RetentionStep(self.configuration, self.catalog), seconds=_RETENTION_SECONDS)
+        self._timers.add("orphans", self._orphans, seconds=_RETENTION_SECONDS)
+        self._timers.start()
 
-    def _add_timer(self, name: str, step: Step, *, seconds: float) -> None:
-        def run() -> None:
-            try:
-                if step.run_once():
-                    self.wake()
-            except Exception as error:  # noqa: BLE001 (a timer must come again whatever happened; it is logged)
-                self._log.error("timer_fault", timer=name, error=type(error).__name__)
-
-        self._scheduler.add_job(
-            run, "interval", seconds=seconds, id=name, max_instances=1, coalesce=True, misfire_grace_time=None
-        )
+    def _oldest_due(self) -> dict[str, datetime]:
+        return self.catalog.oldest_due(exclude_destinations=self._deliver.left_alone)
 
     def _take_up(self, settings: Settings) -> None:
         self._listener.take_up(settings)
@@ -228,6 +239,23 @@ class Node:
     def _step_faults(self) -> str | None:
         faults = [f"{loop.name}: {loop.fault}" for loop in self._loops if loop.fault]
         return "; ".join(faults) or None
+
+
+def _delivery_loops(settings: Settings) -> int:
+    """Enough for every destination to be busy, so that those which hang leave the others theirs."""
+    return min(AT_ONCE * max(1, len(settings.destinations)), _DELIVERY_LOOPS)
+
+
+def _stall_limits(settings: Settings) -> dict[str, float]:
+    """How long work of each step may be due while the step has done none; beyond what one piece of it may take."""
+    series = settings.series
+    return {
+        "completion": max(series.open_association_seconds, series.quiet_seconds) + _STALL_SECONDS,
+        "select": _PIECE_SECONDS + _STALL_SECONDS,
+        "translate": settings.compute.job_timeout_seconds + _STALL_SECONDS,
+        "derive": _PIECE_SECONDS + _STALL_SECONDS,
+        "deliver": _PIECE_SECONDS + _STALL_SECONDS,
+    }
 
 
 class _LeaseSweep:

@@ -3,6 +3,7 @@
 import logging
 import shutil
 import sys
+import traceback
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -38,6 +39,7 @@ def configure_logging(settings: LogSettings, *, stream: TextIO | None = None) ->
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _frames_of_exception,
     ]
     console = settings.format == "console"
     renderer: structlog.typing.Processor = (
@@ -64,6 +66,20 @@ def configure_logging(settings: LogSettings, *, stream: TextIO | None = None) ->
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
+
+
+def _frames_of_exception(
+    _logger: object, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Of an exception keep the frames; its text could quote attribute values."""
+    found = event.pop("exc_info", None)
+    if found:
+        error = (
+            found[1] if isinstance(found, tuple) else found if isinstance(found, BaseException) else sys.exc_info()[1]
+        )
+        if error is not None:
+            event["exception"] = "".join(traceback.format_tb(error.__traceback__))
+    return event
 
 
 class Metrics:

@@ -1,16 +1,19 @@
 """Removing files that have served their time."""
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import structlog
 
 from dicom_node.catalog import Catalog
+from dicom_node.catalog.retention import Expiry
 from dicom_node.config import Settings, SettingsSource
 
 _ASSOCIATION_DAYS = 1.0
+#: Where the files are more than ``max_gib`` allows, all days are cut in these proportions until they are not.
+_SHARES = (1.0, 0.5, 0.25, 0.1, 0.0)
 
 
 class RetentionStep:
@@ -27,46 +30,65 @@ class RetentionStep:
 
     def run_once(self) -> bool:
         """Remove what is due, a batch at a time; False if nothing was."""
+        removed = dict.fromkeys(("source", "derived", "quarantine", "work", "rows"), 0)
+        removed["work"] = self._work_folders()
+        for share in _SHARES:
+            for kind, count in self._remove(share).items():
+                removed[kind] += count
+            over = self._over_bytes()
+            if over <= 0:
+                break
+            self._log.warning("files_beyond_budget", over_mib=over // 2**20, share_of_days=share)
         rules, now = self._settings.retention, self._catalog.now()
-        removed = {
-            "source": self._sources(_before(now, rules.source_days), _before(now, rules.refused_days)),
-            "derived": self._derived(_before(now, rules.derived_days)),
-            "quarantine": self._quarantine(_before(now, rules.quarantine_days)),
-            "work": self._work_folders(),
-        }
         self._catalog.forget_associations(now - timedelta(days=_ASSOCIATION_DAYS))
+        if rules.catalog_days is not None:
+            while count := self._catalog.forget(now - timedelta(days=rules.catalog_days)):
+                removed["rows"] += count
         if any(removed.values()):
             self._log.info("files_removed", **removed)
         return any(removed.values())
 
-    def _sources(self, done_before: datetime | None, refused_before: datetime | None) -> int:
-        count = 0
-        while due := self._catalog.expired_sources(done_before=done_before, refused_before=refused_before):
-            # Files first: after an interruption the rows still name what is left, and removing again does no harm.
-            _unlink(path for _, path in due)
-            self._catalog.forget_sources([key for key, _ in due])
-            count += len(due)
-        return count
+    def _remove(self, share: float) -> dict[str, int]:
+        """Remove what has been there for ``share`` of its days."""
+        rules, now = self._settings.retention, self._catalog.now()
 
-    def _derived(self, before: datetime | None) -> int:
-        count = 0
-        while before is not None and (due := self._catalog.expired_derived(before)):
-            for job_id in due:
-                for folder in self._settings.derived_dir.glob(f"{job_id}.*"):
-                    shutil.rmtree(folder, ignore_errors=True)
-                # As the first version named it.
-                shutil.rmtree(self._settings.derived_dir / str(job_id), ignore_errors=True)
-                self._catalog.forget_derived(job_id)
-            count += len(due)
-        return count
+        def before(days: float | None) -> datetime | None:
+            return None if days is None else now - timedelta(days=days * share)
 
-    def _quarantine(self, before: datetime | None) -> int:
-        count = 0
-        while before is not None and (due := self._catalog.expired_quarantine(before)):
-            _unlink(path for _, path in due)
-            self._catalog.forget_quarantined([key for key, _ in due])
-            count += len(due)
-        return count
+        sources = Expiry(
+            done=before(rules.source_days), refused=before(rules.refused_days), failed=before(rules.failed_days)
+        )
+        derived = Expiry(
+            done=before(rules.derived_days), refused=before(rules.derived_days), failed=before(rules.failed_days)
+        )
+        counted = _Removing(self._log)
+        quarantined = before(rules.quarantine_days)
+        return {
+            "source": counted.batches(lambda after: self._catalog.remove_sources(sources, counted.file, after=after)),
+            "derived": counted.batches(lambda after: self._catalog.remove_derived(derived, self._derived, after=after)),
+            "quarantine": 0
+            if quarantined is None
+            else counted.batches(
+                lambda after: self._catalog.remove_quarantined(quarantined, counted.file, after=after)
+            ),
+        }
+
+    def _derived(self, job_id: int) -> bool:
+        """Remove a job's derived folders."""
+        root = self._settings.derived_dir
+        # Without a claim's name, as the first version had it.
+        for folder in (*root.glob(f"{job_id}.*"), root / str(job_id)):
+            shutil.rmtree(folder, ignore_errors=True)
+        return True
+
+    def _over_bytes(self) -> int:
+        """By how much the files are more than ``retention.max_gib`` allows."""
+        budget = self._settings.retention.max_gib
+        if budget is None:
+            return 0
+        derived = self._settings.derived_dir
+        held = self._catalog.held_bytes() + sum(one.stat().st_size for one in derived.rglob("*") if one.is_file())
+        return held - int(budget * 2**30)
 
     def _work_folders(self) -> int:
         """Intermediate results of jobs that have ended."""
@@ -82,14 +104,31 @@ class RetentionStep:
         return len(left)
 
 
+class _Removing:
+    """Goes through batches to their end; a file that cannot be removed stays noted, and holds up no other."""
+
+    def __init__(self, log: structlog.stdlib.BoundLogger) -> None:
+        self._log = log
+        self._failed = 0
+
+    def batches(self, remove: Callable[[int], list[int]]) -> int:
+        """Ask ``remove`` for batch after batch, each above the last number of the one before; how many were removed."""
+        count, self._failed, after = 0, 0, 0
+        while looked_at := remove(after):
+            count, after = count + len(looked_at), looked_at[-1]
+        if self._failed:
+            self._log.error("files_not_removed", count=self._failed)
+        return count - self._failed
+
+    def file(self, path: Path) -> bool:
+        """Remove one file; one that is gone already has been."""
+        try:
+            path.unlink(missing_ok=True)
+        except OSError:
+            self._failed += 1
+            return False
+        return True
+
+
 def _job_of(work_folder: Path) -> str:
     return work_folder.name.partition(".")[0]
-
-
-def _before(now: datetime, days: float | None) -> datetime | None:
-    return None if days is None else now - timedelta(days=days)
-
-
-def _unlink(paths: Iterable[Path]) -> None:
-    for path in paths:
-        path.unlink(missing_ok=True)

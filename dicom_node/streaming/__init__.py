@@ -5,6 +5,18 @@ It knows nothing of the node: who may open an association, and what becomes of a
 
 from dicom_node.streaming.acceptor import Acceptor, listen
 from dicom_node.streaming.command_set import Command
-from dicom_node.streaming.service import Answer, End, Refusal, Request, Service, Session, Sink
+from dicom_node.streaming.service import Answer, End, ExcessError, Refusal, Request, Service, Session, Sink
 
-__all__ = ["Acceptor", "Answer", "Command", "End", "Refusal", "Request", "Service", "Session", "Sink", "listen"]
+__all__ = [
+    "Acceptor",
+    "Answer",
+    "Command",
+    "End",
+    "ExcessError",
+    "Refusal",
+    "Request",
+    "Service",
+    "Session",
+    "Sink",
+    "listen",
+]

@@ -12,11 +12,14 @@ from pynetdicom.transport import AddressInformation, AssociationServer, RequestH
 from dicom_node.streaming.association import ReceivingAssociation
 from dicom_node.streaming.service import Service
 from dicom_node.streaming.transport import ReceivingSocket
+from dicom_node.streaming.waiting import IN_ALL, Places, WaitingRoom
 
 _log = structlog.get_logger(__name__)
 
 _ACCEPT_POLL_SECONDS = 0.2
 _BACKLOG = 128
+# Connections that have been cut and have not ended yet.
+_ACCEPTED_AT_ONCE = 1024
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -77,7 +80,10 @@ class _Connection(RequestHandler):
     server: "_Server"
 
     def _create_association(self) -> ReceivingAssociation:
-        association = ReceivingAssociation(self.ae, service=self.server.service)
+        server = self.server
+        association = ReceivingAssociation(
+            self.ae, service=server.service, waiting=server.waiting, places=server.places
+        )
         association._server = self.server
         association.name = f"association-{self.client_address[0]}:{self.client_address[1]}"
         association.set_socket(ReceivingSocket(association, client_socket=cast(socket.socket, self.request)))
@@ -96,8 +102,11 @@ class _Server(AssociationServer):
 
     def __init__(self, ae: AE, port: socket.socket, *, service: Service) -> None:
         self.service = service
+        self.waiting, self.places = WaitingRoom(), Places(ae.maximum_associations)
         self._port = port
         # Which presentation contexts are accepted is known when they are proposed.
+        # pynetdicom counts connections, silent ones included, and refuses associations beyond; the places are what counts.
+        ae.maximum_associations += IN_ALL + _ACCEPTED_AT_ONCE
         super().__init__(ae, port.getsockname(), ae.ae_title, contexts=[], request_handler=_Connection)
 
     def server_bind(self) -> None:

@@ -1,17 +1,28 @@
 """An association that a peer has opened: admitted by a service, C-ECHO by pynetdicom, C-STORE streamed."""
 
 import queue
+import socket
 import threading
+from contextlib import suppress
 from typing import Any, cast
 
+import structlog
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.pdu_primitives import A_ASSOCIATE
 
 from dicom_node.streaming.contexts import asks_to_store, supported_contexts
 from dicom_node.streaming.dimse import StreamingDIMSE
-from dicom_node.streaming.service import End, Refusal, Request, Service
+from dicom_node.streaming.service import End, Refusal, Request, Service, Session
 from dicom_node.streaming.upper_layer import IDLE_SECONDS, ReceivingUpperLayer
+from dicom_node.streaming.waiting import Places, WaitingRoom
+
+_log = structlog.get_logger(__name__)
+
+# PS3.8 table 9-21: rejected for now by the service provider (presentation), temporary congestion.
+_COME_AGAIN = Refusal(result=0x02, source=0x03, reason=0x01)
+# Likewise, local limit exceeded.
+_FULL = Refusal(result=0x02, source=0x03, reason=0x02)
 
 
 class ReceivingAssociation(Association):
@@ -23,6 +34,10 @@ class ReceivingAssociation(Association):
         The local application entity.
     service
         Decides whether it is let in, and what to do with C-STORE requests.
+    waiting
+        Where its connection waits until it has asked for something.
+    places
+        Of which it takes one then.
 
     Attributes
     ----------
@@ -30,7 +45,8 @@ class ReceivingAssociation(Association):
         Set whenever a message, a primitive from the peer or the end of the upper layer waits to be handled.
     """
 
-    def __init__(self, ae: AE, *, service: Service) -> None:
+    def __init__(self, ae: AE, *, service: Service, waiting: WaitingRoom, places: Places) -> None:
+        self._waiting, self._places = waiting, places
         self.activity = threading.Event()
         self._connection_lost = False
         self._service = service
@@ -47,16 +63,20 @@ class ReceivingAssociation(Association):
         """Negotiate, serve, and leave nothing behind of a message that was cut off."""
         self.dul.start()
         self._started_dul = True
+        self._waiting.enter(self, self.requestor.address)
         try:
             # A connection that closes without a word (a load balancer's health check) ends here and at once, a silent
             # one when the upper layer's ARTIM timer closes it (PS3.8 9.1.5).
             while self.dul.is_alive() and self.dul.peek_next_pdu() is None:
                 self._await_activity()
+            self._waiting.leave(self)
             if self.dul.peek_next_pdu() is not None:
                 super().run_reactor()
             elif self.dul.socket is not None and self.dul.socket.socket is not None:
                 self.dul.socket.socket.close()
         finally:
+            self._waiting.leave(self)
+            self._places.give(self)
             self.dul.kill_dul()
             self.dul.join()
             self._streaming.discard()
@@ -64,18 +84,29 @@ class ReceivingAssociation(Association):
                 how: End = "lost" if self._connection_lost else "released" if self.is_released else "aborted"
                 self._streaming.session.end(how)
 
+    def cut(self) -> None:
+        """Close the connection."""
+        connection = self.dul.socket.socket if self.dul.socket is not None else None
+        if connection is not None:
+            with suppress(OSError):  # gone already
+                connection.shutdown(socket.SHUT_RDWR)
+
     def _requested(self, event: evt.Event) -> None:
         request = cast(A_ASSOCIATE, self.requestor.primitive)
         proposed = request.presentation_context_definition_list
         self.acceptor.supported_contexts = supported_contexts(proposed)
-        decision = self._service.admit(
-            Request(
-                called_ae=request.called_ae_title.strip(),
-                calling_ae=request.calling_ae_title.strip(),
-                peer=self.requestor.address,
-                stores=asks_to_store(proposed),
-            )
+        asked = Request(
+            called_ae=request.called_ae_title.strip(),
+            calling_ae=request.calling_ae_title.strip(),
+            peer=self.requestor.address,
+            stores=asks_to_store(proposed),
         )
+        decision: Session | Refusal
+        try:
+            decision = self._service.admit(asked) if self._places.take(self) else _FULL
+        except Exception as error:  # noqa: BLE001 - a fault of ours, without which pynetdicom would let the peer in
+            _log.exception("admission_failed", error=type(error).__name__)
+            decision = _COME_AGAIN
         if isinstance(decision, Refusal):
             self.acse.send_reject(*decision)
             # Returns when the answer has left and the connection is closed.

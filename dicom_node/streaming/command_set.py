@@ -3,6 +3,7 @@
 Command sets are flat and always implicit VR little endian (PS3.7 6.3.1), and one of each kind goes with every image.
 """
 
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,8 +18,12 @@ _ERROR_COMMENT = 0x0902
 _AFFECTED_SOP_INSTANCE_UID = 0x1000
 
 _C_STORE_RQ = 0x0001
-_C_STORE_RSP = 0x8001
+_C_ECHO_RQ = 0x0030
+_C_CANCEL_RQ = 0x0FFF
+# What is set in the field of the response to a request.
+_RESPONSE = 0x8000
 _NO_DATA_SET = 0x0101
+_UID = re.compile(r"[0-9.]{1,64}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,17 +32,27 @@ class Command:
 
     Attributes
     ----------
-    is_store_request
-        Whether it is a C-STORE-RQ; the UIDs are empty if they are not there.
+    field
+        Which message it is (PS3.7 E.1); the UIDs are empty if they are not there.
     has_data_set
         Whether a data set follows.
     """
 
-    is_store_request: bool
+    field: int
     has_data_set: bool
     message_id: int
     sop_class_uid: str
     sop_instance_uid: str
+
+    @property
+    def is_store_request(self) -> bool:
+        """Whether it is a C-STORE-RQ."""
+        return self.field == _C_STORE_RQ
+
+    @property
+    def is_other_request(self) -> bool:
+        """Whether it is a request for anything but C-STORE and C-ECHO; a C-CANCEL-RQ is answered by no message."""
+        return not self.field & _RESPONSE and self.field not in (_C_STORE_RQ, _C_ECHO_RQ, _C_CANCEL_RQ)
 
 
 def decode_command(encoded: bytes) -> Command:
@@ -45,7 +60,7 @@ def decode_command(encoded: bytes) -> Command:
     try:
         elements = dict(_elements(encoded))
         return Command(
-            is_store_request=_us(elements[_COMMAND_FIELD]) == _C_STORE_RQ,
+            field=_us(elements[_COMMAND_FIELD]),
             has_data_set=_us(elements[_COMMAND_DATA_SET_TYPE]) != _NO_DATA_SET,
             message_id=_us(elements.get(_MESSAGE_ID, bytes(2))),
             sop_class_uid=_uid(elements.get(_AFFECTED_SOP_CLASS_UID, b"")),
@@ -55,17 +70,20 @@ def decode_command(encoded: bytes) -> Command:
         raise ValueError("not a command set") from error
 
 
-def encode_store_response(request: Command, *, status: int, comment: str = "") -> bytes:
-    """Encode the C-STORE-RSP to `request`; `comment` is for a failure or a warning, at most 64 characters (VR LO)."""
+def encode_response(request: Command, *, status: int, comment: str = "") -> bytes:
+    """Encode the response to `request`, without data set, as a C-STORE-RSP has it (PS3.7 table 9.3-2).
+
+    `comment` is for a failure or a warning, at most 64 characters (VR LO).
+    """
     body = b"".join(
         (
-            _element(_AFFECTED_SOP_CLASS_UID, _even(request.sop_class_uid, b"\0")),
-            _element(_COMMAND_FIELD, struct.pack("<H", _C_STORE_RSP)),
+            _named(_AFFECTED_SOP_CLASS_UID, request.sop_class_uid),
+            _element(_COMMAND_FIELD, struct.pack("<H", request.field | _RESPONSE)),
             _element(_MESSAGE_ID_BEING_RESPONDED_TO, struct.pack("<H", request.message_id)),
             _element(_COMMAND_DATA_SET_TYPE, struct.pack("<H", _NO_DATA_SET)),
             _element(_STATUS, struct.pack("<H", status)),
             _element(_ERROR_COMMENT, _even(comment[:64], b" ")) if comment else b"",
-            _element(_AFFECTED_SOP_INSTANCE_UID, _even(request.sop_instance_uid, b"\0")),
+            _named(_AFFECTED_SOP_INSTANCE_UID, request.sop_instance_uid),
         )
     )
     return _element(0x0000, struct.pack("<L", len(body))) + body
@@ -84,6 +102,11 @@ def _elements(encoded: bytes) -> Iterator[tuple[int, bytes]]:
 
 def _element(number: int, value: bytes) -> bytes:
     return struct.pack("<HHL", 0x0000, number, len(value)) + value
+
+
+def _named(number: int, uid: str) -> bytes:
+    # Both may be left out (PS3.7 table 9.3-2); what is no UID would be no message to the peer.
+    return _element(number, _even(uid, b"\0")) if _UID.fullmatch(uid) else b""
 
 
 def _us(value: bytes) -> int:

@@ -10,8 +10,8 @@ from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.pdu_primitives import P_DATA
 
 from dicom_node.streaming import status
-from dicom_node.streaming.command_set import Command, decode_command, encode_store_response
-from dicom_node.streaming.service import Answer, Session, Sink
+from dicom_node.streaming.command_set import Command, decode_command, encode_response
+from dicom_node.streaming.service import Answer, ExcessError, Session, Sink
 from dicom_node.streaming.transport import SignallingQueue
 from dicom_node.streaming.upper_layer import Fragment, ReceivingUpperLayer
 
@@ -20,6 +20,7 @@ _log = structlog.get_logger(__name__)
 # Message control header (PS3.8 E.2): bit 0 command or data set, bit 1 last fragment.
 _IS_COMMAND = 0x01
 _IS_LAST = 0x02
+_FAULT = Answer(status.PROCESSING_FAILURE, "internal error")
 # A C-STORE-RQ has some 300 bytes.
 _COMMAND_LIMIT = 64 * 1024
 
@@ -51,6 +52,7 @@ class StreamingDIMSE(DIMSEServiceProvider):
         self._command: Command | None = None
         self._context_id = 0
         self._sink: Sink | None = None
+        self._refusal = _FAULT
 
     def receive_primitive(self, primitive: P_DATA) -> None:
         """Take the fragments of a P-DATA primitive."""
@@ -79,7 +81,11 @@ class StreamingDIMSE(DIMSEServiceProvider):
                 return
             else:
                 if self._sink is not None:
-                    self._sink.write(fragment)
+                    try:
+                        self._sink.write(fragment)
+                    except ExcessError as error:
+                        upper_layer.refuse(str(error))
+                        return
                 if control & _IS_LAST:
                     self._finish()
 
@@ -94,6 +100,13 @@ class StreamingDIMSE(DIMSEServiceProvider):
         command = decode_command(encoded)
         if context is None:
             raise ValueError("presentation context not accepted")
+        if command.is_other_request:
+            # Answered at once: whoever asks would else wait until one of us gives up.
+            self._command, self._context_id = command, context_id
+            self._refusal = Answer(status.UNRECOGNISED_OPERATION, "not offered")
+            if not command.has_data_set:
+                self._finish()
+            return
         if not command.is_store_request:
             if command.has_data_set:
                 raise ValueError("data set of a service that is not offered")
@@ -102,20 +115,26 @@ class StreamingDIMSE(DIMSEServiceProvider):
             super().receive_primitive(whole)
             return
         self._command, self._context_id = command, context_id
-        if context.abstract_syntax == command.sop_class_uid and self.session is not None:
-            self._sink = self.session.begin(command, transfer_syntax_uid=str(context.transfer_syntax[0]))
+        self._refusal = _FAULT
+        if context.abstract_syntax != command.sop_class_uid:
+            self._refusal = Answer(status.SOP_CLASS_NOT_SUPPORTED, "not the SOP class of the presentation context")
+        elif self.session is not None:
+            try:
+                self._sink = self.session.begin(command, transfer_syntax_uid=str(context.transfer_syntax[0]))
+            except Exception as error:  # noqa: BLE001 - a fault of ours: the peer must learn that we do not have the object
+                _log.exception("store_not_begun", error=type(error).__name__)
         if not command.has_data_set:
             self._finish()
 
     def _finish(self) -> None:
         command, sink = cast(Command, self._command), self._sink
         self._command = self._sink = None
-        answer = Answer(status.SOP_CLASS_NOT_SUPPORTED, "not the SOP class of the presentation context")
+        answer = self._refusal
         if sink is not None:
             try:
                 answer = sink.finish()
             except Exception as error:  # noqa: BLE001 - a fault of ours: the peer must learn that we do not have the object
                 _log.exception("store_failed", error=type(error).__name__)
-                answer = Answer(status.PROCESSING_FAILURE, "internal error")
-        encoded = encode_store_response(command, status=answer.status, comment=answer.comment)
+                answer = _FAULT
+        encoded = encode_response(command, status=answer.status, comment=answer.comment)
         cast(ReceivingUpperLayer, self.dul).answer(self._context_id, bytes([_IS_COMMAND | _IS_LAST]) + encoded)

@@ -43,11 +43,21 @@ class Answer(NamedTuple):
     comment: str = ""
 
 
+class ExcessError(Exception):
+    """More than any sender has to send: its association is aborted."""
+
+
 class Sink(Protocol):
     """Where the data set of one C-STORE request goes."""
 
     def write(self, fragment: memoryview) -> None:
-        """Take the next fragment, which is only valid during the call. Must not raise for what the disk does."""
+        """Take the next fragment, which is only valid during the call. Must not raise for what the disk does.
+
+        Raises
+        ------
+        ExcessError
+            Nothing more of it is to be taken, not even for an answer at its end.
+        """
 
     def finish(self) -> Answer:
         """Keep the data set, which is complete, and say how it went."""

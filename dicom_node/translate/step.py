@@ -13,6 +13,7 @@ import structlog
 from dicom_node.catalog import Catalog, InstanceRow, JobRow, JobState, Lease
 from dicom_node.config import Route, Settings, SettingsSource
 from dicom_node.job_route import job_route
+from dicom_node.privacy import place_of
 from dicom_node.translate.executors import EXECUTORS, Executor
 from dicom_node.translate.messages import Disposition, Failed, Load, Progress, Translate, Translated, disk_failure
 from s2ldm_core.problem import Problem
@@ -80,6 +81,12 @@ class TranslateStep:
                     self._work_on(job, lease)
                 except OSError as error:
                     self._end(job, disk_failure(error))
+                except Exception as error:  # noqa: BLE001 (one job's fault must not stop the others; recorded, logged)
+                    name, place = type(error).__name__, place_of(error)
+                    self._log.error("translate_step_fault", job_id=job.id, error=name, at=place, exc_info=True)
+                    sentence = f"The series could not be handed to the worker ({name} at {place})."
+                    problem = Problem("translate_step_fault", sentence, "Report this with the log, then retry the job.")
+                    self._catalog.fail_job(job, problem)
             return True
 
     def stop(self) -> None:

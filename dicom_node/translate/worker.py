@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dicom_node.privacy import place_of, silence_attribute_values
+from dicom_node.private import keep_private
 from dicom_node.translate.messages import (
     Answer,
     Disposition,
@@ -50,6 +51,7 @@ def serve(connection: Connection) -> None:
     """Answer requests until the other end closes; the worker process's main function."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the node, which stops its worker in order
     threading.Thread(target=_end_with_parent, name="end-with-parent", daemon=True).start()
+    keep_private()
     silence_attribute_values()
     worker = Worker(connection.send)
     while True:

@@ -100,7 +100,7 @@ def _series_in(paths: Sequence[Path], *, skip_foreign: bool) -> tuple[dict[str, 
     others: Counter[str] = Counter()
 
     def keep(path: Path, header: Dataset) -> _Member | None:
-        if not _is_ct(header):
+        if not is_ct(header):
             others[text(header, "Modality") or "without modality"] += 1
             return None
         uid = text(header, "SeriesInstanceUID"), sop_instance_uid(header) or str(path)
@@ -126,7 +126,8 @@ def _series_in(paths: Sequence[Path], *, skip_foreign: bool) -> tuple[dict[str, 
     return {uid: _slices_of(one.files) for uid, one in found.items()}, others
 
 
-def _is_ct(header: Dataset) -> bool:
+def is_ct(header: Dataset) -> bool:
+    """Whether a header is that of a CT image: by its SOP class, by Modality where it has none or is a Secondary Capture."""
     sop_class = sop_class_uid(header)
     if not sop_class or sop_class.startswith(_SECONDARY_CAPTURE):
         return text(header, "Modality") == "CT"

@@ -13,6 +13,7 @@ from pydicom.multival import MultiValue
 from s2ldm_core.errors import VolumeError
 from s2ldm_core.geometry import GEOMETRY_KEYWORDS
 from s2ldm_core.io.hounsfield import HU_KEYWORDS
+from s2ldm_core.io.limits import check_inflated_size
 
 #: What `read_header` reads unless told otherwise: identity, geometry and rescale.
 HEADER_KEYWORDS: tuple[str, ...] = tuple(
@@ -58,13 +59,15 @@ def read_header(path: Path, *, keywords: Iterable[str] = HEADER_KEYWORDS) -> Dat
     Raises
     ------
     VolumeError
-        ``file_unreadable`` when the file cannot be opened or is damaged DICOM.
+        ``file_unreadable`` when the file cannot be opened or is damaged DICOM, ``image_too_large`` when it inflates to
+        more than any slice.
     """
     tags: list[Any] = list(keywords)
     try:
         bare = lacks_preamble(path)
         if bare is None:
             return None
+        check_inflated_size(path)
         dataset = dcmread(path, force=bare, stop_before_pixels=True, specific_tags=tags)
         _parse(dataset)
         _parse(getattr(dataset, "file_meta", None) or Dataset())

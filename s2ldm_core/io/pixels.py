@@ -15,6 +15,7 @@ from s2ldm_core.errors import VolumeError
 from s2ldm_core.io.frames import frame_headers, frame_number
 from s2ldm_core.io.header import PARSE_ERRORS, image_name, lacks_preamble
 from s2ldm_core.io.hounsfield import hu_rescale, to_hu
+from s2ldm_core.io.limits import check_frame_size, check_image_size, check_inflated_size
 
 # JPEG Extended with 12 bits and the retired JPEG processes (PS3.5 A.4.1): no pydicom plugin decodes them, ITK does.
 _ITK_SYNTAXES = frozenset({"1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2.4.53", "1.2.840.10008.1.2.4.55"})
@@ -31,10 +32,14 @@ def read_slice(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     Raises
     ------
     VolumeError
-        ``not_hu``, ``unsupported_compression`` or ``pixels_unreadable``.
+        ``not_hu``, ``unsupported_compression`` or ``pixels_unreadable``; before anything is decoded ``image_too_large``
+        or ``stream_differs``.
     """
     with _faults_named(path):
+        check_inflated_size(path)
         dataset = _opened(path)
+        check_image_size(dataset)
+        _check_length(dataset, path)
         return to_hu(dataset, _stored(dataset, path))
 
 
@@ -54,7 +59,9 @@ def read_slices(slices: Iterable[tuple[Path, int | None]]) -> Iterator[tuple[np.
 
 def _read_frames(path: Path, numbers: list[int]) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
     with _faults_named(path):
+        check_inflated_size(path)
         dataset = _opened(path, stop_before_pixels=True)
+        check_frame_size(dataset)
         headers = {frame_number(one): one for one in frame_headers(dataset)}
         indices = [number - 1 for number in numbers]
         stored = iter_pixels(path, raw=True, indices=indices, correct_unused_bits=False)
@@ -93,6 +100,22 @@ def _syntax_of(path: Path) -> str:
         return str(_opened(path, stop_before_pixels=True).file_meta.TransferSyntaxUID.name)
     except (OSError, *PARSE_ERRORS):
         return "unknown transfer syntax"
+
+
+def _check_length(dataset: Dataset, path: Path) -> None:
+    """Refuse uncompressed pixels that are a row or more longer than the header says: rows would be cut elsewhere.
+
+    Less than that is padding, which some writers leave (PS3.5 8.1.1); too short is for the decoder to say.
+    """
+    if dataset.file_meta.TransferSyntaxUID.is_compressed:
+        return
+    row = int(dataset.Columns) * int(dataset.SamplesPerPixel) * int(dataset.BitsAllocated) // 8
+    if len(dataset.PixelData) - row * int(dataset.Rows) >= row:
+        raise VolumeError(
+            "pixels_unreadable",
+            f"The pixels of {image_name(path)} are more than its {dataset.Rows} rows and {dataset.Columns} columns.",
+            "The header or the pixels are damaged: send the image again.",
+        )
 
 
 def _stored(dataset: Dataset, path: Path) -> np.ndarray:

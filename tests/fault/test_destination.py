@@ -27,6 +27,7 @@ from dicom_node.derive.series import write_derived_series
 from dicom_node.derive.step import DeriveStep
 from dicom_node.errors import DeliverError, RetriableDeliverError
 from s2ldm_core.translation import Translation
+from tests import peers
 from tests.catalog_jobs import Clock, run_out
 from tests.tiny_model import translated_job
 
@@ -483,3 +484,39 @@ def test_file_that_is_not_dicom_is_named(tmp_path: Path, port: int) -> None:
         send_files([tmp_path / "letter.txt"], DicomSettings(ae_title="X", host="127.0.0.1", port=port), calling_ae="ME")
     assert caught.value.code == "file_unreadable"
     assert "letter.txt" in caught.value.sentence
+
+
+def test_destination_that_hangs_leaves_the_others_theirs(
+    settings: Settings, catalog: Catalog, clock: Clock, peer: Callable[..., StorePeer], write_ct_series: Any
+) -> None:
+    store = peer()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        pacs = settings.destinations["pacs"]
+        hung = pacs.model_copy(update={"port": silent.getsockname()[1], "response_timeout_seconds": 30.0})
+        route = settings.routes["CECT_ART"].model_copy(update={"destinations": ("hung", "pacs")})
+        settings = settings.model_copy(
+            update={"destinations": {"hung": hung, "pacs": pacs}, "routes": {"CECT_ART": route}}
+        )
+        for number in range(3):
+            hu = np.zeros((SLICES, 4, 4), dtype=np.float32)
+            paths = write_ct_series(hu, folder=f"series {number}")
+            translated_job(catalog, paths, hu, route="CECT_ART", folder=settings.work_dir)
+            assert DeriveStep(settings, catalog).run_once()
+        step = DeliverStep(settings, catalog, clock=clock)
+
+        def work() -> None:
+            while step.run_once():
+                pass
+
+        threads = [threading.Thread(target=work) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        peers.wait_until(
+            lambda: catalog.count_deliveries().get(("pacs", DeliveryState.DONE)) == 3, seconds=20.0, what="the other's"
+        )
+        assert ("hung", DeliveryState.DONE) not in catalog.count_deliveries()
+        assert len(store.received) == 3 * SLICES
+        step.stop()
+        silent.close()
+    for thread in threads:
+        thread.join(60.0)

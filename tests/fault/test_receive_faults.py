@@ -4,18 +4,23 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from pynetdicom import AE
+from pynetdicom.dimse_messages import C_STORE_RQ
+from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.pdu_primitives import P_DATA
 from sqlalchemy.exc import OperationalError
 
 from dicom_node.catalog import Catalog, NewInstance
 from dicom_node.config import NodeSettings, Settings
-from dicom_node.receive import Listener
+from dicom_node.receive import Listener, spool
 from tests import peers
 from tests.ct_series import ct_slice
 
@@ -36,11 +41,11 @@ folder, port, moment = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 class Fatal(Catalog):
     count = 0
 
-    def add_instances(self, batch):
+    def add_instances(self, batch, **more):
         Fatal.count += len(batch)
         if moment == "before the row" and Fatal.count == 3:
             os.kill(os.getpid(), signal.SIGKILL)
-        outcomes = super().add_instances(batch)
+        outcomes = super().add_instances(batch, **more)
         if moment == "before the answer" and Fatal.count == 3:
             os.kill(os.getpid(), signal.SIGKILL)
         return outcomes
@@ -185,7 +190,7 @@ def test_without_the_catalog_nothing_is_accepted_and_nothing_is_left(
 ) -> None:
     _, catalog, port = listen()
 
-    def fail(batch: list[NewInstance]) -> None:
+    def fail(batch: list[NewInstance], **more: object) -> None:
         raise OperationalError("INSERT", {}, Exception("database or disk is full"))
 
     with monkeypatch.context() as patched:
@@ -201,10 +206,88 @@ def test_a_fault_of_ours_is_a_failure_and_the_association_goes_on(
 ) -> None:
     _, catalog, port = listen()
 
-    def fail(batch: list[NewInstance]) -> None:
+    def fail(batch: list[NewInstance], **more: object) -> None:
         raise ZeroDivisionError
 
     with monkeypatch.context() as patched:
         patched.setattr(catalog, "add_instances", fail)
         assert store(port, [image(1), image(2)]) == [0x0110, 0x0110]
     assert catalog.list_series() == []
+
+
+def test_an_association_that_the_catalog_cannot_record_is_answered_out_of_resources(
+    listen: Callable[..., tuple[Listener, Catalog, int]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, catalog, port = listen()
+    failures = [OperationalError("INSERT", {}, Exception("database or disk is full"))] * 2
+    record = catalog.open_association
+
+    def open_association(association_id: str, **who: str) -> None:
+        if failures:
+            raise failures.pop()
+        record(association_id, **who)
+
+    monkeypatch.setattr(catalog, "open_association", open_association)
+    # The association itself, its first object; then there is room again.
+    assert store(port, [image(1), image(2)]) == [0xA700, 0x0000]
+    assert len(spooled(tmp_path / "var")) == 1
+
+
+def test_an_admission_that_fails_is_a_rejection_for_now(
+    listen: Callable[..., tuple[Listener, Catalog, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, catalog, port = listen()
+
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(catalog, "open_association", fail)
+    ae = AE("SENDER")
+    ae.add_requested_context(CTImageStorage, ExplicitVRLittleEndian)
+    association = ae.associate(peers.HOST, port, ae_title=ROUTE)
+    assert association.is_rejected
+    assert association.acceptor.primitive.result_str == "Rejected Transient"
+
+
+def test_an_object_beyond_its_size_is_refused_and_the_next_goes_on(
+    listen: Callable[..., tuple[Listener, Catalog, int]], tmp_path: Path
+) -> None:
+    listen_to = listen(max_object_mib=1)
+    assert store(listen_to[2], [image(1, size=800), image(2)]) == [0xA700, 0x0000]
+    assert len(spooled(tmp_path / "var")) == 1
+
+
+def test_below_the_reserve_an_object_under_way_is_given_up(
+    listen: Callable[..., tuple[Listener, Catalog, int]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, _, port = listen(min_free_mib=1)
+    free = [10 * 2**20]
+    monkeypatch.setattr(spool, "_FREE_SECONDS", 0.0)
+    monkeypatch.setattr(spool.shutil, "disk_usage", lambda _: SimpleNamespace(free=free.pop() if free else 0))
+
+    assert store(port, [image(1, size=800)]) == [0xA700]
+    assert spooled(tmp_path / "var") == []
+
+
+def test_an_object_without_end_is_cut_off(listen: Callable[..., tuple[Listener, Catalog, int]], tmp_path: Path) -> None:
+    _, catalog, port = listen(max_object_seconds=1)
+    ae = AE("SENDER")
+    ae.add_requested_context(CTImageStorage, ExplicitVRLittleEndian)
+    association = ae.associate(peers.HOST, port, ae_title=ROUTE)
+    request = C_STORE()
+    request.MessageID, request.Priority = 1, 0
+    request.AffectedSOPClassUID, request.AffectedSOPInstanceUID = CTImageStorage, "1.2.3.9.1"
+    request.DataSet = BytesIO(b"\0\0")
+    message = C_STORE_RQ()
+    message.primitive_to_message(request)
+    (command, *_) = message.encode_msg(1, 16384)
+    association.dul.send_pdu(command)
+
+    def drip() -> bool:
+        fragment = P_DATA()
+        fragment.presentation_data_value_list.append((1, b"\x00" + b"0123456789"))
+        association.dul.send_pdu(fragment)
+        return not association.is_established and not catalog.open_associations()
+
+    peers.wait_until(drip, seconds=SECONDS, what="the association to be aborted")
+    assert spooled(tmp_path / "var") == []

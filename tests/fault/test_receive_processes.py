@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from pynetdicom import AE
+from sqlalchemy.exc import OperationalError
 
 from dicom_node.catalog import Catalog
 from dicom_node.config import NodeSettings, Settings
 from dicom_node.errors import ReceiveError
 from dicom_node.receive import ListenerProcesses
+from dicom_node.streaming.acceptor import listen
 from tests import peers
 from tests.ct_series import ct_slice
 
@@ -27,6 +29,7 @@ import sys, threading
 from pathlib import Path
 from dicom_node.config import NodeSettings, Settings
 from dicom_node.receive import ListenerProcesses
+from dicom_node.streaming.acceptor import listen
 
 if __name__ == "__main__":
     node = NodeSettings(host="127.0.0.1", port=int(sys.argv[2]), data_dir=Path(sys.argv[1]), min_free_mib=0)
@@ -176,3 +179,52 @@ def test_stopped_it_leaves_no_process_and_can_start_again(listener: ListenerProc
     assert not [thread for thread in threading.enumerate() if thread.name == "listener-watch"]
     listener.start()
     assert store(settings, 1) == 0x0000
+
+
+def test_it_comes_back_though_the_catalog_cannot_be_written(
+    listener: ListenerProcesses, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OperationalError("UPDATE", {}, Exception("database or disk is full"))
+
+    monkeypatch.setattr(Catalog, "open_associations", fail)
+    killed = set(listener.pids)
+    for pid in killed:
+        os.kill(pid, signal.SIGKILL)
+    peers.wait_until(
+        lambda: listener.is_listening and not killed & set(listener.pids), seconds=SECONDS, what="new processes"
+    )
+    assert store(settings, 1) == 0x0000
+
+
+def test_killed_before_it_listens_it_is_started_again(settings: Settings) -> None:
+    listener = ListenerProcesses(settings)
+    killed: list[int] = []
+
+    def kill_the_first() -> None:
+        (pid, *_) = peers.wait_until(lambda: listener.pids, seconds=SECONDS, what="a process")
+        os.kill(pid, signal.SIGKILL)
+        killed.append(pid)
+
+    killer = threading.Thread(target=kill_the_first)
+    killer.start()
+    try:
+        listener.start()
+        killer.join()
+        assert not set(killed) & set(listener.pids)
+        assert store(settings, 1) == 0x0000
+    finally:
+        listener.stop(grace_seconds=0.5)
+
+
+def test_port_that_is_only_about_to_be_free_is_waited_for(settings: Settings) -> None:
+    listener = ListenerProcesses(settings)
+    last = listen(peers.HOST, settings.node.port)
+    timer = threading.Timer(1.0, last.close)
+    timer.start()
+    try:
+        listener.start()
+        assert store(settings, 1) == 0x0000
+    finally:
+        timer.join()
+        listener.stop(grace_seconds=0.5)

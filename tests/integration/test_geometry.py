@@ -79,7 +79,7 @@ def _hold(source: Path, derived: list[Dataset]) -> None:
         frame = reference.get("ReferencedFrameNumber")
         position, hu = sources.pop((reference.ReferencedSOPInstanceUID, None if frame is None else int(frame)))
         assert list(one.ImagePositionPatient) == position
-        free = np.ones(hu.shape, dtype=bool)
+        free: np.ndarray = np.full(hu.shape, True)
         if (box := place_of(one.DerivationDescription)) is not None:
             free[box] = False
         free &= hu > -1100  # padding

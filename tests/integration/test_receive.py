@@ -4,7 +4,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -396,6 +396,24 @@ def test_a_silent_connection_is_closed(start: Callable[..., Receiver]) -> None:
     with socket.create_connection((peers.HOST, receiver.port), timeout=SECONDS) as silent:
         assert silent.recv(1) == b""
     peers.wait_until(receiver.all_closed, seconds=SECONDS, what="the connection to be forgotten")
+
+
+def test_silent_connections_take_no_sender_its_place(start: Callable[..., Receiver]) -> None:
+    receiver = start(max_associations=4)
+    with ExitStack() as stack:
+        silent = [
+            stack.enter_context(socket.create_connection((peers.HOST, receiver.port), timeout=SECONDS))
+            for _ in range(200)
+        ]
+        with associate(receiver) as association:
+            assert association.is_established
+            assert association.send_c_store(image()).Status == 0x0000
+        # Of one address a few may wait; the oldest have been cut.
+        assert silent[0].recv(1) == b""
+        silent[-1].settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            silent[-1].recv(1)
+    peers.wait_until(receiver.all_closed, seconds=SECONDS, what="the connections to be forgotten")
 
 
 def test_an_idle_association_is_aborted(start: Callable[..., Receiver]) -> None:

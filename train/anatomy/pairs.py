@@ -108,7 +108,7 @@ def _make_case(
     noise = scan.noise_hu()
     valid = scan.valid()
     name = case_name(seed)
-    real = {} if mode != "unenhanced" else {"real_phase": subject.scan_phase}
+    real = {} if mode != "unenhanced" else {"real_phase": subject.scan_phase, "dose": round(scan.dose, 3)}
     write_case(
         folder,
         name,

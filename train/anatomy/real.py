@@ -17,6 +17,10 @@ from train.anatomy.subject import Subject
 _SHIFTED = 0.3
 _GAIN_SPREAD = 0.03
 _LATEST_SECONDS = 12
+# Largest gain of blood that is kept (HU), as of a usual dose at 100 to 120 kVp. A native scan does not tell the dose, and pairs of a much
+# larger one teach a mean that fits nobody.
+_LARGEST_BLOOD_GAIN_HU = {"arterial": 360.0, "venous": 170.0}
+_BLOOD = ("aorta", "pulmonary_artery", "heart", "portal_vein", "ivc")
 # Region of `train.anatomy.regions` → the tissue whose kinetics it follows, to tell the patient's circulation.
 _TOLD_BY = {
     "aorta": "aorta",
@@ -35,7 +39,8 @@ class RealScan:
     """Attributes
     ----------
     phase : of the scan.
-    native_hu, gain_hu : (D, H, W) float32; their sum is the real scan.
+    native_hu, gain_hu : (D, H, W) float32; the native one + gain / dose is the real scan.
+    dose : at most 1, what the real gain was multiplied with to be that of a usual dose.
     valid : (D, H, W) bool.
     canvas : the canvas with tissue up to every border, to be asked for another phase; `shared` gives each voxel its part of it.
     """
@@ -61,6 +66,9 @@ class RealScan:
         self.gain_hu = sample_ct(gaussian_filter(gain, sigma), indices)
         self.gain_hu[scan <= -1000.0] = 0.0
         self.native_hu = scan - self.gain_hu
+        strongest = max((self._measured[name] for name in _BLOOD if name in self._measured), default=0.0)
+        self.dose = min(1.0, _LARGEST_BLOOD_GAIN_HU[self.phase] / max(strongest, 1.0))
+        self.gain_hu *= np.float32(self.dose)
         self.valid: np.ndarray = sample_linear((~found.valid).astype(np.float32), indices) < 0.3
         self._share = np.clip(sample_linear(found.share.astype(np.float32), indices), 0.0, 1.0)
         vessel = sample_linear(found.unlabelled_vessel.astype(np.float32), indices) > 0.5

@@ -178,8 +178,13 @@ class AnatomyScan:
         dose, late = real.circulation(self._kinetics, then)
         seconds = (phase_seconds(self.patient, phase) if isinstance(phase, str) else float(phase)) + 0.5 * late
         change = image.change_hu(real.canvas, self._kinetics, self._texture, seconds=seconds)
-        change *= np.float32(dose)
+        change *= np.float32(dose * real.dose)
         return real.shared(self._blurred(change))
+
+    @property
+    def dose(self) -> float:
+        """What a real scan's enhancement was multiplied with to be that of a usual dose; 1 where there is none."""
+        return self._real.dose if self.mode == "unenhanced" else 1.0
 
     def valid(self) -> np.ndarray | None:
         """(D, H, W) bool: where the change is to be believed; None: everywhere."""

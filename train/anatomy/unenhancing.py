@@ -28,6 +28,7 @@ _MOST_BOWEL_HU = 60.0
 # Beside blood that gained so much the native image is held between these, but for fat; corrected by more it is not believed.
 _BRIGHT_GAIN_HU = 60.0
 _LOWEST_HU, _HIGHEST_HU, _DOUBTFUL_HU = 12.0, 72.0, 60.0
+_MOST_OF_MIXED = 1.5  # of mixed blood's gain: beyond lie unmixed inflow, wires and their streaks
 _PLAIN_GAIN: Final = {"arterial": 4.0, "venous": 9.0}
 
 
@@ -282,6 +283,7 @@ class _Scan:
             share = np.where(beside, np.maximum(self.share, np.where(wrong > 0.0, 0.2, 0.0)), self.share)
             self.delta = np.where(share > 0.05, (self.share * self.delta + wrong) / np.maximum(share, 0.05), self.delta)
             self.share = share
+        self.valid &= self.share * self.delta < _MOST_OF_MIXED * max(self.brightest_hu - self.native_blood, 100.0)
 
     def _thin_vessels(self, share: np.ndarray, ground: np.ndarray) -> None:
         """Vessels without a label: in fat beyond the organs' rims, and in the lungs."""

@@ -18,6 +18,9 @@ def export(
     metrics: Annotated[Path | None, typer.Option(help="JSON written by evaluate --output.")] = None,
     intended_use: Annotated[str | None, typer.Option(help="Instead of the standard sentence: research only.")] = None,
     limit: Annotated[list[str] | None, typer.Option(help="A known limit, for the model card; may be repeated.")] = None,
+    best: Annotated[
+        bool, typer.Option("--best", help="The weights that validated best in the last stage, not its last ones.")
+    ] = False,
     bundle: Annotated[Path | None, typer.Option(help="Also write a MONAI Bundle into this folder.")] = None,
 ) -> None:
     """Make a model package, and if wanted a MONAI Bundle, from a finished run.
@@ -36,6 +39,7 @@ def export(
         metrics=_json(metrics),
         intended_use=intended_use or INTENDED_USE,
         limits=(*LIMITS, *(limit or ())),
+        best=best,
     )
     console.print(f"package {package.metadata.name} {package.metadata.version}: {output}", markup=False)
     if bundle is not None:

@@ -14,6 +14,10 @@ from rich.table import Table
 
 if TYPE_CHECKING:  # asking for help needs neither PyTorch nor SimpleITK
     from train.prepare import Prepared
+    from train.prepare.pipeline import Found
+
+# More lines are for the file.
+_ROWS = 60
 
 
 def prepare(
@@ -22,9 +26,11 @@ def prepare(
     ],
     output: Annotated[Path, typer.Argument(help="Folder of the pair store.")],
     pairs: Annotated[
-        Path | None, typer.Option(help="CSV that names series, phases and patients (docs/prepare.md).")
+        Path | None, typer.Option(help="CSV, or MONAI data list, that names series, phases, patients.")
     ] = None,
-    layout: Annotated[str, typer.Option(help="auto, folders, phase-folders, coltea, mp-act or phantom.")] = "auto",
+    layout: Annotated[
+        str, typer.Option(help="auto, folders, phase-folders, nnunet, bids, files, coltea, mp-act or phantom.")
+    ] = "auto",
     phases: Annotated[str, typer.Option(help="Contrast phases wanted: arterial, venous, delayed.")] = "arterial,venous",
     registration: Annotated[str, typer.Option(help="bspline, demons, affine, rigid or none.")] = "bspline",
     split: Annotated[
@@ -41,6 +47,13 @@ def prepare(
         1.5,
         1.5,
     ),
+    derived: Annotated[
+        str, typer.Option(help="Computed images to take as well: mono, vnc, iodine, subtraction, mip, map.")
+    ] = "",
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Only tell phases and pairs, as a table and contact sheets in OUTPUT/dry-run."),
+    ] = False,
 ) -> None:
     """Make a store of registered pairs from studies; run the same command again to continue.
 
@@ -48,6 +61,7 @@ def prepare(
     """
     from train.prepare import PrepareOptions
     from train.prepare import prepare as run
+    from train.prepare.pipeline import find_pairs
 
     options = PrepareOptions.of(
         layout=layout,
@@ -57,6 +71,7 @@ def prepare(
         seed=seed,
         window_hu=window,
         spacing_mm=spacing,
+        derived=derived,
     )
     console = Console(stderr=True)
     columns = (
@@ -74,8 +89,30 @@ def prepare(
                 tasks[step] = bar.add_task(step, total=total)
             bar.update(tasks[step], completed=done, total=total)
 
-        result = run(studies, output, options=options, table=pairs, workers=workers, listener=listener)
+        if dry_run:
+            found = find_pairs(studies, options=options, table=pairs, workers=workers, listener=listener)
+        else:
+            result = run(studies, output, options=options, table=pairs, workers=workers, listener=listener)
+    if dry_run:
+        _tell_rehearsal(found, studies, output, console=Console())
+        return
     _tell(result, output, console=Console())
+
+
+def _tell_rehearsal(found: Found, studies: Path, output: Path, *, console: Console) -> None:
+    from train.prepare.rehearsal import rehearsed, write_rehearsal
+
+    rows = rehearsed(found)
+    table = Table(title=f"layout {found.layout}: {len(rows)} series, {len(found.pairings)} pairings")
+    for name in ("patient", "series", "phase", "why", "becomes"):
+        table.add_column(name, overflow="fold")
+    for row, _ in rows[:_ROWS]:
+        table.add_row(row.patient, row.series, row.phase, row.why, row.outcome)
+    console.print(table)
+    if len(rows) > _ROWS:
+        console.print(f"… and {len(rows) - _ROWS} more")
+    for path in write_rehearsal(output, rows, studies=studies):
+        console.print(f"written: {path}", soft_wrap=True, markup=False, highlight=False)
 
 
 def _tell(result: Prepared, output: Path, *, console: Console) -> None:

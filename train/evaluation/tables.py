@@ -89,7 +89,8 @@ def show(found: Estimate | None, decimals: int, *, cases: int) -> str:
 
 def _main_note(summary: PhaseSummary) -> str:
     floor = show(summary.registration_floor_hu, 2, cases=summary.cases)
-    return f"Mean [95 % interval] of {counted(summary.cases, 'case')}; the best model is marked. Registration floor: {floor} HU."
+    marked = "the best model is marked where it is better than the untouched scan"
+    return f"Mean [95 % interval] of {counted(summary.cases, 'case')}; {marked}. Registration floor: {floor} HU."
 
 
 def counted(number: int, noun: str) -> str:
@@ -110,7 +111,12 @@ def _metric_table(summary: PhaseSummary, metrics: Sequence[Metric], *, title: st
             for number, row in enumerate(summary.rows)
             if row.kind in ("model", "samples") and (found := row.metrics.get(metric.key)) is not None
         ]
-        if len(candidates) > 1:
+        untouched = [
+            _distance(found.value, metric)
+            for row in summary.rows
+            if row.kind == "identity" and (found := row.metrics.get(metric.key)) is not None
+        ]
+        if len(candidates) > 1 and min(candidates)[0] < min(untouched, default=float("inf")):
             best.add((min(candidates)[1], column))
     return Table(title=title, note=note, header=header, rows=rows, best=frozenset(best))
 

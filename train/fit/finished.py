@@ -6,16 +6,22 @@ from s2ldm_core.systems import System, build_system
 from train.checkpoint import load_checkpoint
 from train.config import FitConfig
 from train.errors import TrainError
+from train.fit.best import best_weights
 from train.fit.record import CONFIG, resolved_config
 
 
-def finished_system(run: Path) -> tuple[FitConfig, System]:
+def finished_system(run: Path, *, best: bool = False) -> tuple[FitConfig, System]:
     """Configuration and averaged weights of a run that has completed all its stages.
+
+    Parameters
+    ----------
+    best
+        The weights with which the last stage validated best, instead of its last ones.
 
     Raises
     ------
     TrainError
-        ``run_missing`` or ``run_unfinished``.
+        ``run_missing``, ``run_unfinished`` or ``best_missing``.
     """
     found = load_checkpoint(run)
     if found is None or not (run / CONFIG).is_file():
@@ -29,5 +35,5 @@ def finished_system(run: Path) -> tuple[FitConfig, System]:
             "Run the same fit command again; it continues there.",
         )
     system = build_system(config.system, config.network)
-    system.load_shipped(state["ema"])
+    system.load_shipped(best_weights(run, stage=config.stages[-1].name) if best else state["ema"])
     return config, system.eval()

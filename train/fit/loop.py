@@ -4,15 +4,14 @@ Everything random at a step (crop, noise, time, code restarts) is seeded from (r
 uninterrupted one would have seen and no generator state needs to be kept.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import closing, nullcontext
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from safetensors.torch import save_file
 
 from s2ldm_core.systems import Batch, System, build_system
@@ -22,19 +21,23 @@ from train.crops import CropSampler
 from train.errors import TrainError
 from train.fit.ahead import drawn_ahead
 from train.fit.average import Average
+from train.fit.best import keep_best
 from train.fit.budget import Budget
 from train.fit.initial import start_from
 from train.fit.latents import LatentCache
 from train.fit.provenance import refuse_held_out
-from train.fit.record import History, alone, check_data, stage_done, write_record
+from train.fit.record import History, alone, check_data, stage_done, stages_done, write_record
 from train.fit.seeds import seed_everything
 from train.fit.step import OptimiserStep
+from train.fit.telling import Meter, shown
 from train.fit.validation import Validation, summary
 from train.store import PairStore
 
 _STATISTICS_BATCHES = 24
 _STATISTICS_STEP = 10**9
 _BEGIN_STREAM = 10**9
+# ``stages.jsonl`` keeps two digits.
+_MINUTE_ROUNDING = 0.02
 
 
 class Fit:
@@ -65,7 +68,7 @@ class Fit:
             if name not in self.system.training_only:  # these as they translate
                 part.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.average = Average(self.system, decay=config.optim.ema)
-        self.store = PairStore(config.data.store, split="train")
+        self.store = PairStore(config.data.store, split="train", fold=config.data.folded)
         self.sampler = CropSampler(self.store, config.data, phases=self.system.config.phases, seed=config.seed)
         self.validation = Validation(config.data.store, config, phases=self.system.config.phases)
         self.position = Position()
@@ -113,7 +116,8 @@ class Fit:
         draw = self._draw(index, stage, step, cache)
         history = History(self.run, stage=stage.name, step=self.position.step) if self.main else None
         ahead = drawn_ahead(draw, first_step=self.position.step, rounds=step.rounds, workers=self.config.data.workers)
-        with closing(history) if history is not None else nullcontext(), self._shown(stage) as show, ahead as take:
+        bar = shown(self.console, stage.name, self.position, main=self.main)
+        with closing(history) if history is not None else nullcontext(), bar as show, ahead as take:
             self._steps(stage, step, take, history=history, show=show)
         step.close()
         self._end_stage(index, stage)
@@ -131,15 +135,18 @@ class Fit:
         history: History | None,
         show: Callable[[float], None],
     ) -> None:
+        meter = Meter(self.device, crops=self.config.batch_of(stage)[0])
         while (progress := self._budget.progress(stage, self.position)) < 1.0:
             show(progress)
             before, began, number = self.position.seconds, self._budget.clock(), self.position.step
-            values = step(take, step=number, progress=progress, lr=self._budget.lr(stage, number, progress))
+            lr = self._budget.lr(stage, number, progress)
+            values = step(take, step=number, progress=progress, lr=lr)
+            meter.add(values)
             self.average.update(self.system, step=number)
             self.position.step += 1
             self.position.seconds = self._budget.agreed(before + self._budget.clock() - began)
             if history is not None and self.position.step % self.config.log_steps == 0:
-                history.add("train", values, step=self.position.step)
+                history.add("train", meter.read(lr=lr), step=self.position.step)
             if self.position.step % self.config.watch.steps == 0:
                 self._watch(values, history)
             if self.validation.due(step=self.position.step, seconds_before=before, seconds=self.position.seconds):
@@ -169,7 +176,9 @@ class Fit:
         if self.accelerator.num_processes > 1:
             scores = gather_object(scores)
         if history is not None:
-            history.add("validation", summary(scores), step=self.position.step)
+            metrics = summary(scores)
+            history.add("validation", metrics, step=self.position.step)
+            keep_best(self.run, stage=stage.name, step=self.position.step, metrics=metrics, weights=self.average.values)
             for name, picture in pictures.items():
                 history.picture(name, picture, step=self.position.step)
 
@@ -205,20 +214,6 @@ class Fit:
         if self.main:
             cache.remove()  # a kill may have left those of the stage before
         return None
-
-    @contextmanager
-    def _shown(self, stage: StageConfig) -> Iterator[Callable[[float], None]]:
-        bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("step {task.fields[step]}"),
-            TimeRemainingColumn(),
-            console=self.console,
-            disable=not self.main,
-        )
-        with bar:
-            task = bar.add_task(stage.name, total=1.0, step=self.position.step)
-            yield lambda progress: bar.update(task, completed=progress, step=self.position.step)
 
     def _end_stage(self, index: int, stage: StageConfig) -> None:
         """The next stage starts from the averaged weights."""
@@ -260,6 +255,19 @@ class Fit:
                 "Give the run another name, or move the old folder away.",
             ) from error
         self.average.load(state["ema"], device=self.device)
+        self._extend()
+
+    def _extend(self) -> None:
+        """A finished run whose last stage was given a larger budget goes on in that stage, with its averaged weights and new moments."""
+        last, done = self.config.stages[-1], stages_done(self.run)
+        if self.position.stage < len(self.config.stages) or last.name not in done:
+            return
+        steps, minutes = done[last.name]
+        more = steps < last.steps if last.steps is not None else minutes + _MINUTE_ROUNDING < (last.minutes or 0.0)
+        if more:
+            self.position = Position(stage=len(self.config.stages) - 1, step=steps, seconds=60.0 * minutes)
+            if self.main:
+                self._say(f"The finished run is extended: stage {last.name} goes on at step {steps}.")
 
     def _require_one_folder(self, position: tuple[int, int]) -> None:
         if self.accelerator.num_processes > 1 and len(set(gather_object([position]))) > 1:

@@ -169,6 +169,13 @@ def stage_done(run: Path, *, stage: str, steps: int, minutes: float) -> None:
     replace_text(path, "".join(line + "\n" for line in lines))
 
 
+def stages_done(run: Path) -> dict[str, tuple[int, float]]:
+    """Stage → steps and minutes, of those that have ended."""
+    path = run / STAGES
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return {one["stage"]: (int(one["steps"]), float(one["minutes"])) for one in map(json.loads, lines)}
+
+
 def _before(line: str, stage: str, step: int) -> bool:
     try:
         item = json.loads(line)

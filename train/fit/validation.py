@@ -32,7 +32,7 @@ class Validation:
     def __init__(self, folder: Path, config: FitConfig, *, phases: tuple[str, ...]) -> None:
         self._config, self._phases = config, phases
         try:
-            store = PairStore(folder, split="validation")
+            store = PairStore(folder, split="validation", fold=config.data.folded)
         except TrainError as error:
             if error.code != "split_empty":
                 raise

@@ -19,15 +19,17 @@ from train.prepare.labels import BREATHING_ORGANS, LabelMap, read_labels
 from train.prepare.layouts import Candidate
 from train.prepare.options import PrepareOptions
 from train.prepare.pairing import Pairing, Rejection
-from train.prepare.phase import Phase, seconds_after_injection
+from train.prepare.phase import seconds_after_injection
 from train.prepare.pictures import picture
-from train.prepare.quality import Quality, boundary_error_mm, fit, refusal
+from train.prepare.quality import Quality, boundary_error_mm, edge_correlation, enhanced_blood, fit, refusal
 from train.prepare.registration import Registration, register
 from train.prepare.scan import aligned_by_name, read_scan
 from train.prepare.warping import warp
+from train.prepare.words import Phase
 from train.store import Split, has_case, write_case
 
 REJECTED: Final = "rejected.json"
+MADE_BY: Final = "s2ldm-train prepare"
 PICTURES: Final = "pictures"
 # A scan with a smaller field of view cuts skin and arms off; what is missing there is taken as unchanged.
 _SLICE_COVERED: Final = 0.9
@@ -56,9 +58,18 @@ class _Registered:
     quality: Quality
 
 
-def is_done(output: Path, name: str) -> bool:
-    """Whether a case is complete or was rejected for good."""
-    return has_case(output, name) or bool(_rejected_record(output, name).get("nothing_left"))
+def is_done(task: CaseTask) -> bool:
+    """Whether a case is complete, or was rejected for good, and from the same series: a table may have been corrected since."""
+    output, name, sources = task.output, task.name, task.pairing.sources
+    record = _rejected_record(output, name)
+    if not has_case(output, name):
+        return bool(record.get("nothing_left")) and record.get("sources", sources) == sources
+    try:
+        about = json.loads((output / name / "case.json").read_text(encoding="utf-8"))["about"]
+    except (ValueError, KeyError, TypeError):  # damaged: the manifest says so by name
+        return True
+    tried = record.get("sources", about.get("sources"))
+    return bool(tried == sources)
 
 
 def rejections_of(output: Path, name: str) -> list[Rejection]:
@@ -76,6 +87,7 @@ def make_case(task: CaseTask) -> bool:
     """Make one case; says whether there is one. Series that cannot be used are written to the case's ``rejected.json``."""
     rejections: list[Rejection] = []
     pairing, options = task.pairing, task.options
+    (task.output / task.name / "case.json").unlink(missing_ok=True)  # of other series: no case until it is made again
     try:
         scan = read_scan(pairing.native.series, root=task.studies)
         native = _on_model_grid(scan, options)
@@ -105,6 +117,10 @@ def make_case(task: CaseTask) -> bool:
         reason = f"the phases have {run.stop - run.start} slices in common"
         rejections += [_rejected(pairing.contrasts[phase], phase, "no_common_slices", reason) for phase in accepted]
         accepted = {}
+    if not accepted:
+        codes = ", ".join(sorted({one.code for one in rejections}))
+        reason = f"no contrast series can be paired with it: {codes}"
+        rejections.append(_rejected(pairing.native, "native", "no_pair_left", reason))
     _write_rejections(task, rejections, nothing_left=not accepted)
     if accepted:
         _store(task, native, accepted, labels, run)
@@ -132,14 +148,14 @@ def _register(
     before, seen_before = warp(contrast, native, registration.start)
     after, covered = warp(contrast, native, registration.transform)
     both = covered & seen_before  # compared where both can be: what leaves the field of view is no gain
-    body = body_mask(native.hu, native.spacing_mm)
-    change = (after - native.hu)[body & covered]
+    lying, seen = (before, both) if options.registration == "none" else warp(contrast, native, registration.linear)
     quality = Quality(
         before=fit(native.hu, before, spacing_mm=native.spacing_mm, where=both),
         after=fit(native.hu, after, spacing_mm=native.spacing_mm, where=both),
         folding=registration.folding,
         largest_mm=registration.largest_mm,
-        enhanced_hu=float(np.percentile(change, 98)) if change.size else 0.0,
+        edges=edge_correlation(native.hu, lying, spacing_mm=native.spacing_mm, where=seen),
+        blood=enhanced_blood(native.hu, after, spacing_mm=native.spacing_mm, where=covered),
         covered=float(_slices_covered(native, covered).mean()),
         boundary_mm=_boundaries(native, labels, candidate, task.pairing.native.labels, registration, both),
     )
@@ -221,9 +237,9 @@ def _store(
         patient=task.patient,
         split=task.split,
         about={
-            "made_by": "s2ldm-train prepare",
+            "made_by": MADE_BY,
             "registration": task.options.registration,
-            "sources": {phase: one.series.key for phase, one in _everyone(pairing).items()},
+            "sources": pairing.sources,
             "phases": {phase: asdict(verdict) for phase, verdict in pairing.verdicts.items()},
             "quality": {phase: one.quality.record() for phase, one in accepted.items()},
             "stages": {phase: _stages(one.registration) for phase, one in accepted.items()},
@@ -248,7 +264,7 @@ def _everyone(pairing: Pairing) -> dict[str, Candidate]:
 
 
 def _rejected(candidate: Candidate, phase: str, code: str, reason: str) -> Rejection:
-    return Rejection(place=candidate.series.place, phase=phase, code=code, reason=reason.rstrip("."))
+    return Rejection(place=candidate.series.name, phase=phase, code=code, reason=reason.rstrip("."))
 
 
 def _write_rejections(task: CaseTask, rejections: list[Rejection], *, nothing_left: bool) -> None:
@@ -258,5 +274,9 @@ def _write_rejections(task: CaseTask, rejections: list[Rejection], *, nothing_le
     if not rejections:
         path.unlink(missing_ok=True)
         return
-    record = {"nothing_left": nothing_left, "series": [asdict(one) for one in rejections]}
+    record = {
+        "nothing_left": nothing_left,
+        "sources": task.pairing.sources,
+        "series": [asdict(one) for one in rejections],
+    }
     replace_text(path, json.dumps(record, indent=1))

@@ -6,6 +6,7 @@
 ``coltea``        ``PATIENT/{NATIVE,ARTERIAL,VENOUS}/[DICOM/]*``; slices of the phases are paired by file name
 ``mp-act``        ``PATIENT/{NCCT,A,V}``: the in-house set of the S2LDM paper (window 400/0, 4:1 without a test split)
 ``phantom``       as ``s2ldm-train phantom --dicom`` writes
+``nnunet``, ``bids``, ``files``  single-file images named as other frameworks name them (see `train.prepare.datasets`)
 ==============  ====================================================================================================
 """
 
@@ -13,14 +14,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, cast, get_args
 
-from train.prepare.phase import Guess, phase_in_name
+from train.prepare.datasets import is_label_map, named, naming_of, session_in
 from train.prepare.series import LABELS, Series
+from train.prepare.words import Guess, phase_in_full_name, phase_in_name
 from train.store import Split
 
-Layout = Literal["auto", "folders", "phase-folders", "coltea", "mp-act", "phantom"]
-LAYOUTS: Final[tuple[Layout, ...]] = ("auto", "folders", "phase-folders", "coltea", "mp-act", "phantom")
+Layout = Literal["auto", "folders", "phase-folders", "coltea", "mp-act", "phantom", "nnunet", "bids", "files"]
+LAYOUTS: Final[tuple[Layout, ...]] = get_args(Layout)
 
 _PHANTOM: Final = re.compile(r"(?:phantom|anatomy)-\d+", re.IGNORECASE)
 _COLTEA: Final = frozenset({"NATIVE", "ARTERIAL", "VENOUS"})
@@ -36,6 +38,8 @@ class Candidate:
     ----------
     patient, study
         Who and which examination; kept in memory and in the private ledger only (see `train.prepare.ledger`).
+    person
+        The same for all patients who are one person under several names (see `train.prepare.persons`).
     phase
         The phase that the place or table names; ``None`` leaves it to tags and image.
     binding
@@ -55,6 +59,7 @@ class Candidate:
     split: Split | None = None
     labels: Path | None = None
     by_name: bool = False
+    person: str = ""
 
 
 def recognise(series: Sequence[Series]) -> Layout:
@@ -64,6 +69,11 @@ def recognise(series: Sequence[Series]) -> Layout:
         return "folders"
     if all(_PHANTOM.fullmatch(one.parts[0]) for one in sound if one.parts):
         return "phantom"
+    naming = naming_of(sound)
+    if naming is not None:
+        return cast(Layout, naming)
+    if _heads_disagree(sound):
+        return "folders"
     coltea = sum(bool(_COLTEA.intersection(one.parts[1:])) for one in sound)
     if coltea >= _MOST * len(sound):
         return "coltea"
@@ -75,15 +85,41 @@ def lay_out(series: Sequence[Series], *, layout: Layout, root: Path) -> list[Can
     """What the layout says about every series."""
     if layout == "auto":
         layout = recognise(series)
+    if layout in ("nnunet", "bids", "files"):
+        return [_by_naming(one, layout, root) for one in series if not is_label_map(one)]
     if layout == "folders":
         return [_by_headers(one, root) for one in series]
     shared = _shared_depth([outer for one in series if (outer := _outer(one))])
     return [_by_place(one, root, by_name=layout == "coltea", shared=shared) for one in series]
 
 
+def _heads_disagree(series: Sequence[Series]) -> bool:
+    """Whether headers know of several patients where the places would make one: ``CASE_A`` and ``CASE_N`` are no phases then."""
+    shared = _shared_depth([outer for one in series if (outer := _outer(one))])
+    ids: dict[str, set[str]] = {}
+    for one in series:
+        index = _phase_part(one)
+        if one.patient and index is not None and phase_in_full_name(one.parts[index]) is None:
+            ids.setdefault(_by_place(one, Path(), by_name=False, shared=shared).patient, set()).add(one.patient)
+    return any(len(found) > 1 for found in ids.values())
+
+
+def _by_naming(one: Series, naming: str, root: Path) -> Candidate:
+    says = named(one, naming, root=root)
+    return Candidate(
+        series=one,
+        patient=says.patient,
+        study=says.study,
+        phase=says.phase,
+        said_by=says.said_by,
+        split=says.split,
+    )
+
+
 def _by_headers(one: Series, root: Path) -> Candidate:
     folder = one.parts[0] if one.parts else one.place
-    return Candidate(series=one, patient=one.patient or folder, study=one.study, labels=_labels(root, one))
+    study = one.study or session_in(one.parts)
+    return Candidate(series=one, patient=one.patient or folder, study=study, labels=_labels(root, one))
 
 
 def _by_place(one: Series, root: Path, *, by_name: bool, shared: int) -> Candidate:
@@ -96,12 +132,18 @@ def _by_place(one: Series, root: Path, *, by_name: bool, shared: int) -> Candida
     return Candidate(
         series=one,
         patient=outer[0] if outer else _named_beside_phase(one, index),
-        study="/".join(outer[1:]),
+        study="/".join((*outer[1:], *((session,) if (session := _session(one)) else ()))),
         phase=None if index is None else phase_in_name(parts[index]),
         said_by="" if index is None else "folder or file name",
         labels=_labels(root, one),
         by_name=by_name,
     )
+
+
+def _session(one: Series) -> str:
+    """The session or day in the name of the file or folder that names the phase; those of outer folders make the study anyway."""
+    index = _phase_part(one)
+    return session_in(one.parts[-1:] if index is None else one.parts[index:])
 
 
 def _outer(one: Series) -> tuple[str, ...]:
@@ -119,8 +161,10 @@ def _shared_depth(outer: Sequence[tuple[str, ...]]) -> int:
 
 
 def _named_beside_phase(one: Series, index: int | None) -> str:
-    """The patient where no folder lies outside the phase: ``PHASE/PATIENT``, or what the file's name begins with."""
+    """The patient where no folder lies outside the phase: ``PHASE/PATIENT``, the header's, or what the file's name begins with."""
     parts = one.parts
+    if one.patient and index is not None and len(parts) == index + 1:
+        return one.patient
     if index is None or len(parts) > index + 1:
         return parts[-1] if parts else one.place
     head = re.split(r"[\W_]+", parts[index])[0]

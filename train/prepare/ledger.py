@@ -23,11 +23,12 @@ SPLITS: Final[tuple[Split, ...]] = ("train", "validation", "test")
 
 @dataclass
 class Entry:
-    """One patient: pseudonym, split, and the number of each study."""
+    """One patient: pseudonym, split, the number of each study, and whether the split holds for good."""
 
     name: str
     split: Split
     studies: dict[str, int] = field(default_factory=dict)
+    settled: bool = False
 
 
 @dataclass
@@ -51,7 +52,7 @@ class Ledger:
             return cls(path=path, patients={})
         try:
             held = json.loads(path.read_text(encoding="utf-8"))
-            return cls(path=path, patients={key: Entry(**entry) for key, entry in held.items()})
+            return cls(path=path, patients={key: Entry(**{"settled": True, **entry}) for key, entry in held.items()})
         except (OSError, ValueError, TypeError, AttributeError) as error:
             raise TrainError(
                 "ledger_unreadable",
@@ -89,6 +90,31 @@ class Ledger:
         for patient, study in wanted:
             numbers = self.patients[patient].studies
             numbers.setdefault(study, len(numbers) + 1)
+        self._write()
+
+    def settle(
+        self,
+        accepted: Iterable[str],
+        *,
+        shares: tuple[float, float, float],
+        seed: int,
+        fixed: Mapping[str, Split] | None = None,
+    ) -> None:
+        """Split the patients who have a case, for good; those without one hold no place until they have.
+
+        Parameters
+        ----------
+        accepted
+            Keys of all patients with a case.
+        fixed
+            Patients whose split a table names; it holds against what was settled before.
+        """
+        wanted = set(accepted)
+        told = {key: split for key, split in (fixed or {}).items() if key in wanted}
+        held = {key: self.patients[key].split for key in sorted(wanted) if self.patients[key].settled} | told
+        new = by_hash(wanted - set(held), seed=seed)
+        for key, split in {**held, **assign(new, shares=shares, held=held)}.items():
+            self.patients[key].split, self.patients[key].settled = split, True
         self._write()
 
     def case_name(self, patient: str, study: str) -> str:

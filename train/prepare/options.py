@@ -8,8 +8,9 @@ from typing import Final, cast
 
 from train.errors import TrainError
 from train.prepare.layouts import LAYOUTS, Layout
-from train.prepare.phase import PHASES, Phase
+from train.prepare.reconstruction import DERIVATIONS, Derivation
 from train.prepare.registration import METHODS, Method
+from train.prepare.words import PHASES, Phase
 
 # Section 1.1 of the S2LDM paper: window width 400 HU at level 0, four fifths training, one fifth validation, no test.
 _PAPER_WINDOW_HU: Final = (-200.0, 200.0)
@@ -30,6 +31,8 @@ class PrepareOptions:
         The window that models of this store are meant for; the store itself keeps HU unclipped, for metrics beyond it.
     spacing_mm
         The model's grid, ``(dz, dy, dx)``.
+    derived
+        Which images computed from a scan may be taken (see `train.prepare.reconstruction`).
     shares
         Of patients in train, validation and test; their sum is 1.
     """
@@ -41,6 +44,7 @@ class PrepareOptions:
     seed: int = 0
     window_hu: tuple[float, float] = _WINDOW_HU
     spacing_mm: tuple[float, float, float] = (3.0, 1.5, 1.5)
+    derived: tuple[Derivation, ...] = ()
 
     def __post_init__(self) -> None:
         _one_of("option_layout", f"There is no layout {self.layout}.", self.layout, LAYOUTS)
@@ -49,6 +53,8 @@ class PrepareOptions:
             raise TrainError("option_phases", "No phase was asked for.", f"Choose from {', '.join(PHASES[1:])}.")
         for phase in self.phases:
             _one_of("option_phase", f"There is no phase {phase}.", phase, PHASES[1:])
+        for kind in self.derived:
+            _one_of("option_derived", f"There is no kind of derived image {kind}.", kind, tuple(DERIVATIONS))
         if min(self.shares) < 0 or not math.isclose(sum(self.shares), 1.0, abs_tol=1e-6) or self.shares[0] == 0:
             raise TrainError(
                 "option_split",
@@ -73,6 +79,7 @@ class PrepareOptions:
         seed: int = 0,
         window_hu: tuple[float, float] | None = None,
         spacing_mm: tuple[float, float, float] = (3.0, 1.5, 1.5),
+        derived: str = "",
     ) -> PrepareOptions:
         """From the command line's words; ``mp-act`` brings the paper's window and split where none is given.
 
@@ -90,6 +97,7 @@ class PrepareOptions:
             seed=seed,
             window_hu=window_hu or (_PAPER_WINDOW_HU if paper else _WINDOW_HU),
             spacing_mm=spacing_mm,
+            derived=tuple(dict.fromkeys(cast(Derivation, name.strip()) for name in derived.split(",") if name.strip())),
         )
 
     def record(self) -> dict[str, object]:
@@ -97,6 +105,8 @@ class PrepareOptions:
         record: dict[str, object] = {
             key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()
         }
+        if not self.derived:  # as stores were begun that knew nothing of it
+            del record["derived"]
         if self.layout == "mp-act":
             record["crop"] = list(PAPER_CROP)
         return record

@@ -8,60 +8,11 @@ absence proves nothing.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from train.prepare.evidence import Evidence
+from train.prepare.words import Guess, Phase, phase_in_full_name, phase_in_words
 
-Phase = Literal["native", "arterial", "venous", "delayed"]
-PHASES: Final[tuple[Phase, ...]] = ("native", "arterial", "venous", "delayed")
-Guess = Literal["native", "arterial", "venous", "delayed", "enhanced"]
-
-# Looked for in this order in upper-case text whose separators are blanks; what matches is taken out of the text, so that
-# NON CONTRAST is not also CONTRAST and LATE ARTERIAL not also LATE.
-_CON: Final = r"CON(?:T(?:RAST)?)?"
-_WORDS: Final[tuple[tuple[Guess, str], ...]] = (
-    (
-        "native",
-        rf"NCCT|NECT|NATIVE?|NATIEF|NATIVNA|NON ?(?:IV ?)?{_CON}|UNENHANCED|NON ?ENHANCED|PRE ?{_CON}|PLAIN|BASAL|"
-        rf"(?:W ?/ ?O|WO|WITHOUT)(?: IV)?(?: {_CON})?|SANS (?:IV|INJECTION)|SIN CONTRASTE|OHNE (?:KM|KONTRAST)|SENZA MDC",
-    ),
-    ("arterial", r"(?:EARLY |LATE )?ARTER\w*|(?:EARLY |LATE )?ART|HAP|CTA|(?:PULMONARY )?ANGIO\w*|CORTICO ?MEDULLARY"),
-    (
-        "venous",
-        r"PORTAL(?: ?VEN\w*)?|PORTO ?VEN\w*|VEN(?:OUS|OES|ÖS|OSA|EUX|OSO)\w*|VEN|PVP|PV|NEPHROGRAPHIC|HEPATIC PHASE",
-    ),
-    ("delayed", r"DELAY(?:ED)?|EQUILIBRIUM|LATE|SPÄT|SPAET|TARDI\w*|EXCRETORY|UROGRAPHIC|DEL|5 ?MIN|10 ?MIN"),
-    (
-        "enhanced",
-        rf"CECT|(?:W|WITH|MIT|AVEC|CON|POST)(?: IV)? (?:{_CON}|KM|KONTRAST|CONTRASTE|INJECTION|MDC)|POST ?CON\w*|C\+|KM|"
-        r"ENHANCED",
-    ),
-)
-_PATTERNS: Final = tuple((guess, re.compile(rf"(?<![A-ZÄÖÜ])(?:{words})(?![A-ZÄÖÜ])")) for guess, words in _WORDS)
-#: Abbreviations that name a phase where they are a folder's or file's whole name or the last part of one.
-SHORT_NAMES: Final[Mapping[str, Phase]] = {
-    "N": "native",
-    "NC": "native",
-    "P": "native",
-    "PRE": "native",
-    "PLAIN": "native",
-    "0": "native",
-    "A": "arterial",
-    "AP": "arterial",
-    "ART": "arterial",
-    "1": "arterial",
-    "V": "venous",
-    "PV": "venous",
-    "PVP": "venous",
-    "VP": "venous",
-    "VEN": "venous",
-    "2": "venous",
-    "D": "delayed",
-    "DP": "delayed",
-    "DEL": "delayed",
-    "EP": "delayed",
-    "3": "delayed",
-}
 # Seconds after the start of the injection: arterial 20-50, portal venous 55-110 (spec: 35 and 72 in the middle).
 _CLOCK: Final[tuple[tuple[float, float, Phase], ...]] = (
     (12.0, 50.0, "arterial"),
@@ -73,51 +24,29 @@ _ORAL: Final = re.compile(r"ORAL|RECTAL|PER OS")
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """The phase of a series, why, and whether its tags said otherwise; ``phase`` is ``None`` when nobody can say."""
+    """The phase of a series, why, whether its tags said otherwise, and whether the image alone told it.
+
+    ``phase`` is ``None`` when nobody can say.
+    """
 
     phase: Phase | None
     reason: str
     contradicted: bool = False
-
-
-def phase_in_words(text: str) -> Guess | None:
-    """The one phase that a description names; ``None`` when it names none or several."""
-    rest = re.sub(r"[_\-.,;:()\[\]]+", " ", text.upper())
-    rest = re.sub(r"\s+", " ", rest)
-    named: list[Guess] = []
-    for guess, pattern in _PATTERNS:
-        rest, count = pattern.subn(" ", rest)
-        if count:
-            named.append(guess)
-    if len(named) > 1 and "enhanced" in named and "native" not in named:
-        named.remove("enhanced")
-    return named[0] if len(named) == 1 else None
-
-
-def phase_in_name(name: str) -> Phase | None:
-    """The phase that a folder or file is named after: a word, a short name, or ``<anything>_<short name>[_scan]``."""
-    guess = phase_in_words(name)
-    if guess is not None:
-        return None if guess == "enhanced" else guess
-    tokens = [token for token in re.split(r"[\W_]+", name.upper()) if token]
-    if tokens and tokens[-1] == "SCAN":  # WAW-TACE: <patient>_<0..3>_scan.nii.gz
-        tokens = tokens[:-1]
-        return SHORT_NAMES.get(tokens[-1]) if len(tokens) > 1 else None
-    if tokens and not tokens[-1].isdigit():
-        return SHORT_NAMES.get(tokens[-1])
-    return None
+    by_image: bool = False
 
 
 def seconds_after_injection(facts: Mapping[str, str]) -> float | None:
     """Acquisition Time (0008,0032) minus Contrast/Bolus Start Time (0018,1042), seconds; ``None`` when unknown."""
-    began, scanned = (_seconds(facts.get(keyword, "")) for keyword in ("ContrastBolusStartTime", "AcquisitionTime"))
+    began, scanned = (
+        clock_seconds(facts.get(keyword, "")) for keyword in ("ContrastBolusStartTime", "AcquisitionTime")
+    )
     if began is None or scanned is None:
         return None
     after = (scanned - began) % 86_400.0
     return after if after < 3_600.0 else None
 
 
-def _seconds(time: str) -> float | None:
+def clock_seconds(time: str) -> float | None:
     """A DICOM time (PS3.5 6.2, TM) as seconds of the day."""
     match = re.match(r"(\d{2})(\d{2})(\d{2}(?:\.\d+)?)$", time.replace(":", "").strip())
     return None if match is None else int(match[1]) * 3600.0 + int(match[2]) * 60.0 + float(match[3])
@@ -134,7 +63,7 @@ def guess_from_tags(facts: Mapping[str, str], *, names: tuple[str, ...] = ()) ->
             if low <= seconds <= high:
                 return phase, f"scanned {seconds:.0f} s after the injection began"
     for name in reversed(names):
-        named = phase_in_name(name)
+        named = phase_in_full_name(name)
         if named is not None:
             return named, "folder or file name"
     weaker: list[tuple[Guess, str]] = [] if described is None else [(described, "Series Description")]
@@ -162,6 +91,8 @@ def judge(guess: Guess | None, said_by: str, evidence: Evidence | None) -> Verdi
         return Verdict(phase=named, reason=said_by)
     seen = evidence.phase
     if not evidence.enhanced:
+        if evidence.too_noisy and named is None:
+            return Verdict(phase=None, reason=f"nothing can be seen in {evidence.noise_hu:.0f} HU of noise")
         if named == "native" or guess is None:
             return Verdict(phase="native", reason=said_by if named else evidence.words)
         if evidence.surely_native:
@@ -172,7 +103,28 @@ def judge(guess: Guess | None, said_by: str, evidence: Evidence | None) -> Verdi
     if named == "native":
         return Verdict(phase=seen, reason=f"{evidence.words}, although {said_by} says native", contradicted=True)
     if named is None:
-        return Verdict(phase=seen, reason=evidence.words)
+        return Verdict(phase=seen, reason=evidence.words, by_image=True)
     if named == "delayed" or seen is None or seen == named or not evidence.plain:
         return Verdict(phase=named, reason=said_by)
     return Verdict(phase=seen, reason=f"{evidence.words}, although {said_by} says {named}", contradicted=True)
+
+
+def check(said: Guess, said_by: str, evidence: Evidence | None) -> Verdict:
+    """A phase that somebody wrote down for this very series, held against the image.
+
+    It is not changed, for whoever wrote it knew more than tags do; but where the image is plainly another phase the series is left
+    out, so that a slip of the pen teaches nothing.
+    """
+    phase: Phase | None = None if said == "enhanced" else said
+    if evidence is None or evidence.silent:
+        return Verdict(phase=phase, reason=said_by)
+    seen = evidence.phase
+    if phase == "native":
+        wrong = evidence.enhanced and seen is not None and evidence.plain
+    elif not evidence.enhanced:
+        wrong = evidence.surely_native
+    else:
+        wrong = phase in ("arterial", "venous") and seen not in (None, phase) and evidence.plain
+    if wrong:
+        return Verdict(phase=None, reason=f"{said_by} says {said}, but it has {evidence.words}", contradicted=True)
+    return Verdict(phase=phase, reason=said_by)

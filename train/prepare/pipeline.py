@@ -1,33 +1,31 @@
 """From a folder of studies to a store of registered pairs, resumable at every step."""
 
-import json
+import errno
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from s2ldm_core.errors import S2LDMError
 from train.errors import TrainError
 from train.prepare.case import CaseTask, is_done, make_case, rejections_of
-from train.prepare.evidence import Evidence, measure
+from train.prepare.datalists import read_datalist
+from train.prepare.judging import Listener, judge_all
 from train.prepare.layouts import Candidate, Layout, lay_out, recognise
 from train.prepare.ledger import Ledger
 from train.prepare.manifest import keep_options, write_manifest, write_rejected
 from train.prepare.options import PrepareOptions
 from train.prepare.pairing import Pairing, Rejection, pair_up
-from train.prepare.phase import Verdict, guess_from_tags, judge
-from train.prepare.scan import evidence_slices
-from train.prepare.series import Series, find_series
+from train.prepare.persons import one_person_each
+from train.prepare.phase import Verdict
+from train.prepare.search import find_series
+from train.prepare.series import Series
 from train.prepare.tables import read_table
+from train.prepare.timing import by_time
+from train.prepare.withdrawal import withdraw
 from train.processes import in_processes
+from train.store import Split, has_case, set_split
 
 EVIDENCE: Final = "evidence.jsonl"
-
-
-class Listener(Protocol):
-    """Hears how far a step is: ``total`` is unknown while files are being counted."""
-
-    def __call__(self, step: str, done: int, total: int | None) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +48,16 @@ class Prepared:
     made: int
     manifest: dict[str, Any]
     rejections: tuple[Rejection, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What a tree holds: the layout used, every series with its verdict, the pairs, and what is in none."""
+
+    layout: str
+    judged: list[tuple[Candidate, Verdict]]
+    pairings: list[Pairing]
+    rejections: list[Rejection]
 
 
 def prepare(
@@ -76,18 +84,64 @@ def prepare(
     Raises
     ------
     TrainError
-        ``studies_empty``, ``nothing_paired``, ``store_options``, ``ledger_unreadable``, ``worker_died`` and those of the table.
+        ``studies_empty``, ``nothing_paired``, ``store_options``, ``store_shrinks``, ``store_unwritable``, ``ledger_unreadable``,
+        ``split_straddled``, ``worker_died`` and those of the table.
     """
     if not studies.is_dir():
         raise TrainError("studies_missing", f"There is no folder {studies}.", "Give the folder that holds the studies.")
-    keep_options(output, options)
+    try:
+        return _prepare(studies, output, options=options, table=table, workers=workers, listener=listener)
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise TrainError(
+            "store_unwritable",
+            f"The disk of {output} is full." if full else f"{error.filename or output}: {error.strerror}.",
+            "Make room, or mend the rights, and run the same command again: what is complete is kept.",
+        ) from error
+
+
+def find_pairs(
+    studies: Path,
+    *,
+    options: PrepareOptions,
+    table: Path | None = None,
+    evidence: Path | None = None,
+    workers: int = 1,
+    listener: Listener = lambda step, done, total: None,
+) -> Found:
+    """Series, phases and pairs of a tree, before anything is registered.
+
+    Parameters
+    ----------
+    evidence
+        File in which what the images showed is kept for the next run.
+
+    Raises
+    ------
+    TrainError
+        ``studies_empty``, ``split_straddled`` and those of the table.
+    """
     series = _found(studies, listener)
     layout, candidates, rejections = _candidates(series, studies, options, table)
-    judged = _judged(candidates, studies, output, workers, listener)
-    pairings, unpaired = pair_up(judged, phases=options.phases)
-    rejections += unpaired
-    tasks = _tasks(pairings, studies, output, options, keep_names=layout == "phantom")
-    missing = [task for task in tasks if not is_done(output, task.name)]
+    if layout != "phantom":  # phantoms are no persons
+        candidates = one_person_each(candidates)
+    judged = by_time(judge_all(candidates, studies, kept=evidence, workers=workers, listener=listener))
+    pairings, unpaired = pair_up(judged, phases=options.phases, derived=options.derived)
+    return Found(layout=layout, judged=judged, pairings=pairings, rejections=[*rejections, *unpaired])
+
+
+def _prepare(
+    studies: Path, output: Path, *, options: PrepareOptions, table: Path | None, workers: int, listener: Listener
+) -> Prepared:
+    keep_options(output, options)
+    found = find_pairs(
+        studies, options=options, table=table, evidence=output / EVIDENCE, workers=workers, listener=listener
+    )
+    layout, pairings, rejections = found.layout, found.pairings, found.rejections
+    ledger = Ledger.open(output)
+    tasks = _tasks(pairings, ledger, studies, output, options, keep_names=layout == "phantom")
+    rejections += withdraw(output, keep={task.name for task in tasks})
+    missing = [task for task in tasks if not is_done(task)]
     done = len(tasks) - len(missing)
     listener("registering", done, len(tasks))
     made = 0
@@ -96,6 +150,7 @@ def prepare(
         listener("registering", done, len(tasks))
     rejections += [one for task in tasks for one in rejections_of(output, task.name)]
     write_rejected(output, rejections)
+    _settle_splits(tasks, ledger, output, options)
     if not any((output / task.name / "case.json").is_file() for task in tasks):
         raise TrainError(
             "nothing_paired",
@@ -132,80 +187,34 @@ def _candidates(
     series: Sequence[Series], studies: Path, options: PrepareOptions, table: Path | None
 ) -> tuple[str, list[Candidate], list[Rejection]]:
     if table is not None:
-        candidates, rejections = read_table(table, series, root=studies)
+        read = read_datalist if table.suffix.lower() == ".json" else read_table
+        candidates, rejections = read(table, series, root=studies)
         return "table", candidates, rejections
     layout: Layout = recognise(series) if options.layout == "auto" else options.layout
     return layout, lay_out(series, layout=layout, root=studies), []
 
 
-def _judged(
-    candidates: Sequence[Candidate], studies: Path, output: Path, workers: int, listener: Listener
-) -> list[tuple[Candidate, Verdict]]:
-    """The phase of every candidate, by tags and image; what was measured is kept beside the store."""
-    known = _known_evidence(output)
-    worth = {
-        one.series.key: one.series for one in candidates if not (one.binding or one.series.fault) and one.series.axial
-    }
-    unknown = [(studies, series) for key, series in worth.items() if key not in known]
-    total = len(worth)
-    with (output / EVIDENCE).open("a", encoding="utf-8") as file:
-        for count, ((_, series), evidence) in enumerate(
-            in_processes(_measure, unknown, workers), start=total - len(unknown) + 1
-        ):
-            known[series.key] = evidence
-            record = None if evidence is None else vars(evidence)
-            file.write(json.dumps({"series": series.key, "evidence": record}) + "\n")
-            file.flush()
-            listener("telling phases", count, total)
-    return [(one, _verdict(one, known.get(one.series.key))) for one in candidates]
-
-
-def _verdict(one: Candidate, evidence: Evidence | None) -> Verdict:
-    if one.binding:
-        phase = None if one.phase == "enhanced" else one.phase
-        return Verdict(phase=phase, reason=one.said_by)
-    guess, said_by = (
-        (one.phase, one.said_by) if one.phase else guess_from_tags(one.series.facts, names=one.series.parts)
-    )
-    return judge(guess, said_by, evidence)
-
-
-def _measure(work: tuple[Path, Series]) -> Evidence | None:
-    studies, series = work
-    try:
-        return measure(evidence_slices(series, root=studies))
-    except (S2LDMError, TrainError):  # reading it for its case will say what is wrong
-        return None
-
-
-def _known_evidence(output: Path) -> dict[str, Evidence | None]:
-    path = output / EVIDENCE
-    known: dict[str, Evidence | None] = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
-        try:
-            held = json.loads(line)
-            known[held["series"]] = None if held["evidence"] is None else Evidence(**held["evidence"])
-        except (ValueError, KeyError, TypeError):  # the last line of a run that was killed: measured again
-            continue
-    return known
-
-
 def _tasks(
-    pairings: Sequence[Pairing], studies: Path, output: Path, options: PrepareOptions, *, keep_names: bool
+    pairings: Sequence[Pairing],
+    ledger: Ledger,
+    studies: Path,
+    output: Path,
+    options: PrepareOptions,
+    *,
+    keep_names: bool,
 ) -> list[CaseTask]:
-    ledger = Ledger.open(output)
     ledger.enrol(
-        ((one.patient, one.study) for one in pairings),
+        ((one.person, one.study_key) for one in pairings),
         shares=options.shares,
         seed=options.seed,
-        fixed={one.patient: one.split for one in pairings if one.split is not None},
+        fixed=_fixed(pairings),
         keep_names=keep_names,
     )
     tasks = [
         CaseTask(
-            name=ledger.case_name(one.patient, one.study),
-            patient=ledger.patients[one.patient].name,
-            split=ledger.patients[one.patient].split,
+            name=ledger.case_name(one.person, one.study_key),
+            patient=ledger.patients[one.person].name,
+            split=ledger.patients[one.person].split,
             pairing=one,
             studies=studies,
             output=output,
@@ -214,6 +223,23 @@ def _tasks(
         for one in pairings
     ]
     return sorted(tasks, key=lambda task: task.name)
+
+
+def _fixed(pairings: Sequence[Pairing]) -> dict[str, Split]:
+    return {one.person: one.split for one in pairings if one.split is not None}
+
+
+def _settle_splits(tasks: Sequence[CaseTask], ledger: Ledger, output: Path, options: PrepareOptions) -> None:
+    """Split those who have a case, now that it is known who has; patients without one take nobody's place."""
+    held = {task.name: task.pairing.person for task in tasks if has_case(output, task.name)}
+    ledger.settle(
+        set(held.values()),
+        shares=options.shares,
+        seed=options.seed,
+        fixed=_fixed([task.pairing for task in tasks]),
+    )
+    for name, person in held.items():
+        set_split(output, name, ledger.patients[person].split)
 
 
 def _most(rejections: Iterable[Rejection]) -> str:

@@ -67,6 +67,8 @@ class Registration:
         From fixed to moving LPS mm.
     start
         Where the registration began: the scanner's own coordinates, or body on body where they cannot be compared.
+    linear
+        The rigid or affine stage alone; ``start`` for ``none``.
     stages
         What was done, in order; empty for ``none``.
     folding
@@ -77,6 +79,7 @@ class Registration:
 
     transform: sitk.Transform
     start: sitk.Transform
+    linear: sitk.Transform
     stages: tuple[Stage, ...] = ()
     folding: float = 0.0
     largest_mm: float = 0.0
@@ -105,9 +108,7 @@ def register(fixed: Volume, moving: Volume, *, method: Method, seed: int = 0, th
 
 @contextmanager
 def _itk_threads(count: int) -> Iterator[None]:
-    """Everything ITK starts in here runs in ``count`` threads: the registration method's own setting does not reach its metric
-    and optimiser, whose sums then depend on which thread ends first.
-    """
+    """Everything ITK starts in here runs in ``count`` threads; the method's own setting does not reach its metric and optimiser."""
     before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(count)
     try:
@@ -119,11 +120,11 @@ def _itk_threads(count: int) -> Iterator[None]:
 def _register(pair: Pair, method: Method) -> Registration:
     start = _best_start(pair, _starts(pair.fixed, pair.moving))
     if method == "none":
-        return Registration(transform=start, start=start)
+        return Registration(transform=start, start=start, linear=start)
     try:
         linear, stages = _linear(pair, start, affine=method != "rigid")
         if method in ("rigid", "affine"):
-            return Registration(transform=linear, start=start, stages=stages)
+            return Registration(transform=linear, start=start, linear=linear, stages=stages)
         free, stage = _bspline(pair, linear) if method == "bspline" else _demons(pair, linear)
     except RuntimeError as error:  # SimpleITK raises nothing else
         raise TrainError(
@@ -136,9 +137,16 @@ def _register(pair: Pair, method: Method) -> Registration:
     if misfit(pair, whole) > _GAIN_FOR_DEFORMATION * misfit(pair, linear):
         # Nothing has moved against the skeleton; what the deformation did then was to follow noise.
         idle = replace(stage, name=f"{stage.name}, no better and left out")
-        return Registration(transform=linear, start=start, stages=(*stages, idle))
+        return Registration(transform=linear, start=start, linear=linear, stages=(*stages, idle))
     folding, largest = shape_of(pair, local)
-    return Registration(transform=whole, start=start, stages=(*stages, stage), folding=folding, largest_mm=largest)
+    return Registration(
+        transform=whole,
+        start=start,
+        linear=linear,
+        stages=(*stages, stage),
+        folding=folding,
+        largest_mm=largest,
+    )
 
 
 def _starts(fixed: Volume, moving: Volume) -> list[sitk.Euler3DTransform]:

@@ -56,6 +56,12 @@ def evidence_slices(series: Series, *, root: Path) -> Iterator[tuple[np.ndarray,
         yield plane, volume.spacing_mm[1:]
 
 
+def middle_slice(series: Series, *, root: Path) -> tuple[np.ndarray, tuple[float, float]]:
+    """``(H, W)`` HU and ``(dy, dx)`` mm of a slice from the middle of an axial series; raises as `read_scan` does."""
+    slices = list(evidence_slices(series, root=root))
+    return slices[len(slices) // 2]
+
+
 def aligned_by_name(contrast: Volume, native: Volume) -> Volume:
     """Lay contrast slices where the native slices of the same file name lie (Coltea-Lung-CT-100W pairs its slices so).
 

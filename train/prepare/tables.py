@@ -9,8 +9,8 @@ from typing import Final
 from train.errors import TrainError
 from train.prepare.layouts import Candidate
 from train.prepare.pairing import Rejection
-from train.prepare.phase import PHASES, Phase, phase_in_name, phase_in_words
 from train.prepare.series import Series, stem
+from train.prepare.words import PHASES, Phase, phase_in_name, phase_in_words
 from train.store import Split
 
 # What a column may be called, in lower case without blanks, underscores and hyphens.
@@ -20,7 +20,8 @@ _COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "series": ("seriesinstanceuid", "seriesuid", "series"),
     "path": ("path", "file", "folder", "filename", "ctfilename", "image"),
     "phase": ("phase", "label", "contrastphase", "ctphase", "phasename"),
-    "split": ("split", "set", "subset", "fold"),
+    "split": ("split", "set", "subset"),
+    "fold": ("fold",),
 }
 _SPLITS: Final[Mapping[str, Split]] = {
     "train": "train",
@@ -46,17 +47,17 @@ def read_table(path: Path, series: Sequence[Series], *, root: Path) -> tuple[lis
         ``table_unreadable`` or ``table_columns``.
     """
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            rows = list(reader)
-            names = [name for name in reader.fieldnames or () if name]
+        text = path.read_text(encoding="utf-8-sig")
+        reader = csv.DictReader(text.splitlines(), delimiter=_delimiter(text))
+        rows = list(reader)
+        names = [name for name in reader.fieldnames or () if name]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise TrainError(
             "table_unreadable", f"{path} cannot be read as CSV: {error}.", "Save it as UTF-8 CSV."
         ) from error
     columns = _columns(names)
     wide = {name: phase for name in names if (phase := _phase_of_column(name)) is not None}
-    known = _Index(series, root)
+    known = SeriesIndex(series, root)
     candidates: list[Candidate] = []
     rejections: list[Rejection] = []
     if "phase" not in columns and "native" not in wide.values():
@@ -89,11 +90,24 @@ def _candidate(found: Series, cell: Mapping[str, str], phase: Phase, table: str)
     one = Candidate(
         series=found, patient=patient, study=cell.get("study", ""), phase=phase, said_by=table, binding=True
     )
-    split = _SPLITS.get(cell.get("split", "").lower())
+    split = _SPLITS.get(cell.get("split", "").lower()) or split_of_fold(cell.get("fold", ""))
     return one if split is None else replace(one, split=split)
 
 
-class _Index:
+def split_of_fold(fold: str) -> Split | None:
+    """A split by name in a column of folds; a number says which fold: the first validates, the others train."""
+    if fold.isdigit():
+        return "validation" if int(fold) == 0 else "train"
+    return _SPLITS.get(fold.lower())
+
+
+def _delimiter(text: str) -> str:
+    """What parts the columns of the header: comma, semicolon (as spreadsheets write where the comma is decimal) or tab."""
+    header = text.partition("\n")[0]
+    return max((",", ";", "\t"), key=header.count)
+
+
+class SeriesIndex:
     """Series by UID, place, file and stem."""
 
     def __init__(self, series: Sequence[Series], root: Path) -> None:
@@ -110,7 +124,7 @@ class _Index:
 
     def find(self, which: str) -> Series | None:
         """By UID, path relative to the root, file stem, or stem without WAW-TACE's ``_scan``."""
-        which = which.removeprefix("./").rstrip("/")
+        which = which.replace("\\", "/").removeprefix("./").rstrip("/")
         for key in (which, stem(Path(which).name) if which else "", f"{which}_scan"):
             if key and key in self._by:
                 return self._by[key]

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import Tag
 
 from s2ldm_core.errors import GeometryError
 from s2ldm_core.geometry import GEOMETRY_KEYWORDS, series_geometry
@@ -232,3 +234,18 @@ def _read(folder: Path) -> list[Dataset]:
         for path in sorted(folder.iterdir())
         if path.suffix != ".txt"
     ]
+
+
+@pytest.mark.parametrize("value", [b"inf ", b"abc "])
+def test_number_of_frames_that_is_no_number_is_refused(value: bytes) -> None:
+    headers = []
+    for number in range(3):
+        header = Dataset()
+        header.ImagePositionPatient, header.PixelSpacing = [0, 0, 2 * number], [1, 1]
+        header.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+        header.Rows = header.Columns = 8
+        headers.append(header)
+    tag = Tag("NumberOfFrames")
+    headers[1][tag] = RawDataElement(tag, "IS", len(value), value, 0, False, True)
+
+    assert _code(headers).code == "geometry_invalid"

@@ -42,7 +42,7 @@ def test_file_that_is_no_database_is_an_error_with_a_reason(tmp_path: Path) -> N
     with pytest.raises(CatalogError) as raised:
         Catalog(location)
 
-    assert raised.value.code == "catalog_unusable"
+    assert raised.value.code == "catalog_damaged"
 
 
 def test_frequent_queries_search_by_index(catalog: Catalog, clock: Clock, tmp_path: Path) -> None:

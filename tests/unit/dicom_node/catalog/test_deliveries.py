@@ -7,10 +7,11 @@ import pytest
 
 from dicom_node.catalog import Catalog, DeliveryState, JobState, Verdict
 from dicom_node.catalog.quarantine import MAX_REJECTED_PEERS
+from dicom_node.catalog.retention import Expiry
 from dicom_node.deliver.destinations.dicom.status import verdict
 from dicom_node.errors import CatalogError
 from s2ldm_core.problem import Problem
-from tests.catalog_jobs import Clock, deliver, derive, instance, job_in, run_out
+from tests.catalog_jobs import Clock, deliver, derive, gone, instance, job_in, run_out
 
 
 def test_delivery_is_done_only_when_every_instance_is_accepted(catalog: Catalog, clock: Clock) -> None:
@@ -174,15 +175,15 @@ def test_files_of_a_series_with_an_unfinished_job_do_not_expire(catalog: Catalog
     job_in(catalog, clock, JobState.DELIVERING)
     clock.advance(1e6)
 
-    assert catalog.expired_sources(done_before=clock(), refused_before=clock()) == []
+    assert catalog.remove_sources(Expiry(done=clock(), refused=clock()), gone) == []
 
 
 def test_files_expire_by_how_their_job_ended(catalog: Catalog, clock: Clock) -> None:
     job_id = job_in(catalog, clock, JobState.SELECTING)
     catalog.refuse_job(catalog.get_job(job_id), Problem("x", "No."))
 
-    assert catalog.expired_sources(done_before=clock(), refused_before=None) == []
-    assert len(catalog.expired_sources(done_before=None, refused_before=clock())) == 3
+    assert catalog.remove_sources(Expiry(done=clock()), gone) == []
+    assert len(catalog.remove_sources(Expiry(refused=clock()), gone)) == 3
 
 
 def test_delivery_of_a_killed_node_is_given_back_and_keeps_what_was_answered(catalog: Catalog, clock: Clock) -> None:

@@ -9,9 +9,10 @@ import pytest
 from dicom_node.catalog import Catalog, JobState, Outcome
 from dicom_node.catalog.database import LEASE_SECONDS
 from dicom_node.catalog.leases import MAX_INTERRUPTIONS
+from dicom_node.catalog.retention import Expiry
 from dicom_node.errors import CatalogError
 from s2ldm_core.problem import Problem
-from tests.catalog_jobs import Clock, complete, due, instance, job_in, run_out
+from tests.catalog_jobs import Clock, complete, due, gone, instance, job_in, run_out
 
 
 def test_only_one_of_many_claims_gets_the_job(catalog: Catalog, clock: Clock) -> None:
@@ -102,8 +103,7 @@ def test_retry_of_a_done_job_needs_to_be_asked_for(catalog: Catalog, clock: Cloc
 
 def test_retry_without_the_source_files_says_so(catalog: Catalog, clock: Clock) -> None:
     job_id = job_in(catalog, clock, JobState.DONE)
-    expired = catalog.expired_sources(done_before=clock(), refused_before=None)
-    catalog.forget_sources([key for key, _ in expired])
+    catalog.remove_sources(Expiry(done=clock()), gone)
 
     with pytest.raises(CatalogError) as raised:
         catalog.retry_job(job_id, again=True)
@@ -113,7 +113,7 @@ def test_retry_without_the_source_files_says_so(catalog: Catalog, clock: Clock) 
 
 def test_series_sent_again_after_retention_brings_its_files_back(catalog: Catalog, clock: Clock) -> None:
     job_id = job_in(catalog, clock, JobState.DONE)
-    catalog.forget_sources([key for key, _ in catalog.expired_sources(done_before=clock(), refused_before=None)])
+    catalog.remove_sources(Expiry(done=clock()), gone)
 
     outcomes = catalog.add_instances([instance(number, path=Path(f"/new/{number}")) for number in range(3)])
 

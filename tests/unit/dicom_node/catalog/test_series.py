@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from dicom_node.catalog import Catalog, JobState, Outcome, SeriesState
+from dicom_node.catalog.retention import Expiry
 from s2ldm_core.problem import Problem
-from tests.catalog_jobs import QUIET, Clock, complete, deliver, due, instance, job_in
+from tests.catalog_jobs import QUIET, Clock, complete, deliver, due, gone, instance, job_in
 
 
 def test_first_copy_is_new_second_is_same_other_content_is_conflict(catalog: Catalog) -> None:
@@ -24,6 +25,12 @@ def test_outcomes_hold_across_transactions(catalog: Catalog) -> None:
 
     assert catalog.add_instance(instance(1)) is Outcome.SAME
     assert catalog.add_instance(instance(1, digest="other")) is Outcome.CONFLICT
+
+
+def test_series_with_a_uid_that_is_not_ascii_completes(catalog: Catalog, clock: Clock) -> None:
+    catalog.add_instance(instance(1, sop_instance_uid="1.2.\ufffd"))
+
+    assert complete(catalog, clock) is not None
 
 
 def test_same_series_on_two_routes_is_two_series(catalog: Catalog) -> None:
@@ -198,7 +205,7 @@ def test_same_series_sent_again_is_delivered_again_where_the_route_says_so(catal
 
 def test_redelivery_of_what_retention_has_removed_makes_it_anew(catalog: Catalog, clock: Clock) -> None:
     job_id = job_in(catalog, clock, JobState.DONE)
-    catalog.forget_derived(job_id)
+    catalog.remove_derived(Expiry(done=clock()), gone)
     catalog.add_instances([instance(number) for number in range(3)])
 
     complete(catalog, clock, resend="redeliver")

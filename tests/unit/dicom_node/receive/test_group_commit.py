@@ -11,13 +11,15 @@ from dicom_node.receive.group_commit import GroupCommit
 
 
 def make_instance(folder: Path, number: int, *, digest: str = "a" * 64) -> NewInstance:
+    path = folder / f"{number}.dcm"
+    path.write_bytes(b"1")
     return NewInstance(
         series_instance_uid="1.2.3",
         study_instance_uid="1.2",
         sop_instance_uid=f"1.2.3.{number}",
         sop_class_uid="1.2.840.10008.5.1.4.1.1.2",
         transfer_syntax_uid="1.2.840.10008.1.2",
-        path=folder / f"{number}.dcm",
+        path=path,
         digest=digest,
         size=1,
         route="CECT_ART",
@@ -36,13 +38,13 @@ class CountingCatalog(Catalog):
         self.proceed = threading.Event()
         self.poison: str | None = None
 
-    def add_instances(self, batch: Any) -> Any:
+    def add_instances(self, batch: Any, **more: Any) -> Any:
         self.batches.append(len(batch))
         self.entered.set()
         assert self.proceed.wait(10)
         if any(instance.sop_instance_uid == self.poison for instance in batch):
             raise OSError("poisoned")
-        return super().add_instances(batch)
+        return super().add_instances(batch, **more)
 
 
 @pytest.fixture

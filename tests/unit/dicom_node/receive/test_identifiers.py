@@ -155,3 +155,15 @@ def test_a_deflate_bomb_is_not_inflated() -> None:
             path=NO_FILE,
             offset=0,
         )
+
+
+def test_identifiers_that_are_all_empty_are_missing_and_the_object_is_still_dicom() -> None:
+    dataset = make_dataset()
+    for keyword in ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"):
+        setattr(dataset, keyword, "")
+    encoded = encode(dataset, ExplicitVRLittleEndian)
+
+    with pytest.raises(ReceiveError) as caught:
+        read_identifiers(encoded, transfer_syntax_uid=ExplicitVRLittleEndian, path=NO_FILE, offset=0)
+
+    assert caught.value.code == "identifier_missing"

@@ -75,6 +75,33 @@ def test_series_of_a_route_that_left_the_configuration_is_refused_with_the_reaso
     assert (job.state, job.reason.code) == (JobState.REFUSED, "route_gone")
 
 
+def test_series_that_cannot_be_completed_holds_up_no_other_and_says_why(
+    settings: Settings, catalog: Catalog, clock: Clock, write_ct_series: Writer
+) -> None:
+    def identity(model: str) -> str:
+        if model == "odd":
+            raise UnicodeEncodeError("ascii", "x", 0, 1, "made up")
+        return model
+
+    odd = settings.routes["CECT_ART"].model_copy(update={"model": "odd"})
+    settings = settings.model_copy(update={"routes": {**settings.routes, "CECT_ART": odd}})
+    add_series(catalog, write_ct_series(np.zeros((3, 8, 8)), folder="odd"), route="CECT_ART")
+    clock.advance(1)
+    add_series(catalog, write_ct_series(np.zeros((3, 8, 8))), route="CECT_VEN")
+    step = CompletionStep(settings, catalog, model_identity=identity, monotonic=clock.monotonic)
+    step.run_once()
+    clock.advance(20)
+
+    assert step.run_once()
+
+    assert [job.route for job in catalog.list_jobs()] == ["CECT_VEN"]
+    (failed,) = catalog.list_series(state=SeriesState.FAILED)
+    assert failed.reason is not None
+    assert failed.reason.code == "completion_fault"
+    assert catalog.take_series_up() == 1
+    assert catalog.list_series(state=SeriesState.RECEIVING)[0].route == "CECT_ART"
+
+
 def select(settings: Settings, catalog: Catalog, clock: Clock, **more: Callable[[str], int]) -> JobState:
     step = completion(settings, catalog, clock)
     clock.advance(20)

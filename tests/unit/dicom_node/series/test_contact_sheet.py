@@ -46,7 +46,7 @@ def test_head_is_at_the_top_and_the_right_at_the_left(write_ct_series: Writer, w
     geometry = series_geometry(read_headers(paths).headers)
     ordered = [paths[index] for index in geometry.order]
 
-    found = {one.name.split()[0]: one for one in sections(ordered, geometry, axial=1)}
+    found = {one.name.split()[0]: one for one in sections([(path, None) for path in ordered], geometry, axial=1)}
 
     def side(name: str, value: float) -> tuple[float, float]:
         """Where a mark lies in a section, 0..1 from the top and from the left."""
@@ -66,7 +66,7 @@ def test_lengths_are_those_of_the_patient(write_ct_series: Writer) -> None:
     paths = write_ct_series(np.zeros((16, 300, 520)), spacing_mm=(3.0, 2.0, 1.0))
     geometry = series_geometry(read_headers(paths).headers)
 
-    found = sections([paths[index] for index in geometry.order], geometry, axial=2)
+    found = sections([(paths[index], None) for index in geometry.order], geometry, axial=2)
 
     assert [one.name for one in found] == ["axial 5 of 16", "axial 13 of 16", "coronal", "sagittal"]
     assert [one.size_mm for one in found] == [(600, 520), (600, 520), (48, 520), (48, 600)]

@@ -80,3 +80,19 @@ def test_pydicoms_messages_with_values_do_not_reach_the_log(stream: io.StringIO)
     logging.getLogger("pydicom").warning("Invalid value 'Doe^John' for VR PN")
 
     assert "Doe" not in stream.getvalue()
+
+
+def test_of_an_exception_the_frames_are_kept_and_no_value(stream: io.StringIO) -> None:
+    configure_logging(LogSettings(), stream=stream)
+    log = structlog.get_logger()
+
+    try:
+        int("Doe^Jane")
+    except ValueError:
+        log.error("step_fault", exc_info=True)
+        logging.getLogger("some.library").exception("failed")
+
+    for line in lines(stream):
+        assert "test_of_an_exception_the_frames_are_kept" in str(line["exception"])
+        assert "exc_info" not in line
+        assert "Doe^Jane'" not in str(line)

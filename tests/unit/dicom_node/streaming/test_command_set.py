@@ -8,7 +8,7 @@ from pynetdicom.dimse_messages import C_ECHO_RQ, C_STORE_RQ
 from pynetdicom.dimse_primitives import C_ECHO, C_STORE
 from pynetdicom.dsutils import decode, encode
 
-from dicom_node.streaming.command_set import decode_command, encode_store_response
+from dicom_node.streaming.command_set import decode_command, encode_response
 
 
 def encoded_store_request(sop_instance_uid: str = "1.2.3.45") -> bytes:
@@ -55,7 +55,7 @@ def test_what_is_no_command_set_is_refused(encoded: bytes) -> None:
 
 def test_a_response_reads_back_as_the_standard_has_it() -> None:
     request = decode_command(encoded_store_request("1.2.3.4"))
-    encoded = encode_store_response(request, status=0xA700, comment="x" * 100)
+    encoded = encode_response(request, status=0xA700, comment="x" * 100)
     response = decode(BytesIO(encoded), True, True)
     assert response.CommandGroupLength == len(encoded) - 12
     assert response.CommandField == 0x8001
@@ -69,5 +69,5 @@ def test_a_response_reads_back_as_the_standard_has_it() -> None:
 
 def test_success_carries_no_comment() -> None:
     request = decode_command(encoded_store_request())
-    response = decode(BytesIO(encode_store_response(request, status=0x0000)), True, True)
+    response = decode(BytesIO(encode_response(request, status=0x0000)), True, True)
     assert "ErrorComment" not in response

@@ -90,6 +90,7 @@ def test_text_that_somebody_else_has_changed_is_not_overwritten(console: Console
     ("method", "path", "body", "status", "code"),
     [
         ("put", "/api/routes/CECT_ART", {"phase": "late"}, 422, "config_invalid"),
+        ("put", "/api/routes/CECT_ART", {"phase": "venous", "model": "demo", "seed": -1}, 422, "config_invalid"),
         ("put", "/api/routes/CECT_ART", [], 422, "wrong_request"),
         ("put", "/api/routes/a-title-that-is-too-long", {"phase": "venous"}, 422, "config_invalid"),
         ("put", "/api/routes/CECT_ART", {"phase": "venous", "window": DEEP}, 422, "config_value"),

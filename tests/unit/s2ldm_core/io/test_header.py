@@ -60,3 +60,27 @@ def test_damaged_file_meta_information_is_unreadable_and_no_fault(path: Path) ->
         read_header(path)
 
     assert caught.value.code == "file_unreadable"
+
+
+@pytest.mark.parametrize("columns", [2, 3])
+def test_pixels_that_are_longer_than_the_header_says_are_refused(path: Path, columns: int) -> None:
+    """Of four columns; rows would begin elsewhere, and the image be sheared."""
+    image = dcmread(path)
+    image.Columns = columns
+    image.save_as(path)
+
+    with pytest.raises(VolumeError) as caught:
+        read_slice(path)
+
+    assert caught.value.code == "pixels_unreadable"
+    assert "4 rows" in caught.value.sentence
+
+
+def test_padding_behind_the_pixels_is_left_out(path: Path) -> None:
+    image = dcmread(path)
+    image.PixelData += b"\0\0"
+    image.save_as(path)
+
+    hu, _ = read_slice(path)
+
+    assert hu.shape == (4, 4)

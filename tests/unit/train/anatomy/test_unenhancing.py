@@ -49,6 +49,19 @@ def test_a_blurred_cylinder_of_blood_becomes_native_with_the_same_edge() -> None
     assert found.valid.all()
 
 
+def test_unmixed_inflow_is_not_believed() -> None:
+    codes, part = _cylinder()
+    codes = np.where(codes == CODES["aorta"], CODES["left_ventricle"], codes).astype(np.uint8)
+    scan = FAT_HU + part * (300.0 - FAT_HU)
+    y, x = np.meshgrid((np.arange(64) - 31.5) * 0.8, (np.arange(64) - 31.5) * 0.8, indexing="ij")
+    jet = np.broadcast_to(np.hypot(y, x) < 1.6, scan.shape)
+    found = unenhance(codes, np.where(jet, 1100.0, scan), spacing_mm=PIXEL_MM, phase="arterial")
+    gain = found.gain_hu()
+    assert gain[jet].max() > 900.0  # it is taken out, as far as the scan shows it
+    assert not found.valid[gain > 800.0].any()
+    assert found.valid[(part > 0.99) & (gain < 320.0)].mean() > 0.9
+
+
 def test_calcium_in_a_vessel_stays() -> None:
     codes, part = _cylinder()
     scan = FAT_HU + part * (BLOOD_HU - FAT_HU)

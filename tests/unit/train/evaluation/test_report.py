@@ -4,6 +4,7 @@ import base64
 import csv
 import io
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from tests.unit.train.evaluation.test_evaluation import Cylinders, _systems
 from train.evaluation import Candidate, Evaluation, Report
 from train.evaluation.page import viewer_data
 from train.evaluation.scores import METRICS
+from train.evaluation.statistics import Estimate
+from train.evaluation.summary import Row
 from train.evaluation.tables import tables
 from train.evaluation.viewer import Layout, byte_hu, picture, to_bytes
 
@@ -29,6 +32,26 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Any:
     made = Report.of(evaluation, evaluation.run(folder))
     made.write(folder)
     return made, folder
+
+
+def test_a_model_worse_than_the_untouched_scan_is_never_marked(report: Any) -> None:
+    """Two models; in PSNR the better one is behind identity, in the error before it."""
+    summary = report[0].summaries[0]
+
+    def row(label: str, kind: Any, psnr_db: float, mae_hu: float) -> Row:
+        found = {
+            key: Estimate(value=value, low=None, high=None, cases=2, patients=2)
+            for key, value in (("psnr_db", psnr_db), ("mae_body_hu", mae_hu))
+        }
+        return replace(summary.rows[0], label=label, kind=kind, metrics=found)
+
+    rows = (
+        row("identity", "identity", 30.0, 20.0),
+        row("one", "model", 29.0, 15.0),
+        row("two", "model", 28.0, 18.0),
+    )
+    main = tables(replace(summary, rows=rows))[0]
+    assert {main.header[column]: main.rows[line][0] for line, column in main.best} == {"MAE body HU": "one"}
 
 
 def test_every_file_is_written(report: Any) -> None:

@@ -17,7 +17,7 @@ from train.prepare.layouts import Candidate, lay_out, recognise
 from train.prepare.pairing import Pairing, Rejection, pair_up
 from train.prepare.phase import Verdict, guess_from_tags, judge
 from train.prepare.scan import aligned_by_name, evidence_slices, read_scan
-from train.prepare.series import find_series
+from train.prepare.search import find_series
 from train.prepare.tables import read_table
 
 ASKED = ("arterial", "venous")

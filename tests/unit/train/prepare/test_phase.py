@@ -10,7 +10,8 @@ from s2ldm_core.io import read_volume
 from s2ldm_core.io.pixels import read_slice
 from s2ldm_core.volume import canonical
 from train.prepare.evidence import Evidence, measure
-from train.prepare.phase import guess_from_tags, judge, phase_in_name, phase_in_words, seconds_after_injection
+from train.prepare.phase import guess_from_tags, judge, seconds_after_injection
+from train.prepare.words import phase_in_name, phase_in_words
 
 NATIVE = Evidence(blood_cm2=0.1, blood_hu=110.0, arterial_cm2=0.0, slice_fraction=0.0, organ_hu=52.0, slices=12)
 ARTERIAL = Evidence(blood_cm2=12.0, blood_hu=310.0, arterial_cm2=8.0, slice_fraction=1.0, organ_hu=62.0, slices=12)
@@ -32,6 +33,22 @@ VENOUS = Evidence(blood_cm2=20.0, blood_hu=140.0, arterial_cm2=0.0, slice_fracti
         ("PORTAL VENOUS 1.25", "venous"),
         ("Abdomen portalvenös", "venous"),
         ("LIVER DELAYED 5MIN", "delayed"),
+        ("Abdomen Spätphase", "delayed"),
+        ("Fase tardía", "delayed"),
+        ("equilíbrio", "delayed"),
+        ("延迟期", "delayed"),
+        ("LIVER 15 MIN", "delayed"),
+        ("Abdomen o. KM", "native"),
+        ("Thorax ohne Kontrastmittel", "native"),
+        ("Abdomen sem contraste", "native"),
+        ("Abdomen m. KM", "enhanced"),
+        ("mit Kontrastmittel", "enhanced"),
+        ("Leber früharteriell", "arterial"),
+        ("Leber spätarteriell 1,0", "arterial"),
+        ("平扫", "native"),
+        ("动脉期 1.25mm", "arterial"),
+        ("门静脉期", "venous"),
+        ("артериальная фаза", "arterial"),
         ("CT ABD AND PELVIS WITH IV CONT", "enhanced"),
         ("CHEST 5X5", None),
         ("ARTERIAL AND VENOUS", None),
@@ -60,6 +77,13 @@ def test_a_description_names_its_phase_or_none(words: str, phase: str | None) ->
 )
 def test_a_folder_or_file_is_named_after_a_phase_or_not(name: str, phase: str | None) -> None:
     assert phase_in_name(name) == phase
+
+
+def test_a_last_letter_behind_a_patients_name_is_no_phase_against_its_headers() -> None:
+    """Cases counted ``CASE_A``, ``CASE_D``, ``CASE_N`` are three patients."""
+    assert guess_from_tags({}, names=("CASE_A",))[0] is None
+    assert guess_from_tags({"ContrastBolusAgent": "APPLIED"}, names=("CASE_N",))[0] == "enhanced"
+    assert guess_from_tags({}, names=("Doe", "PVP"))[0] == "venous"
 
 
 def test_the_clock_runs_from_the_start_of_the_injection_past_midnight() -> None:

@@ -6,14 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from train.prepare.quality import Fit, Quality, boundary_error_mm, fit, mutual_information, refusal
+from train.prepare.quality import Blood, Fit, Quality, boundary_error_mm, fit, mutual_information, refusal
 
 GOOD = Quality(
     before=Fit(mutual_information=0.8, fat_hu=30.0, bone_edge_hu=90.0),
     after=Fit(mutual_information=1.0, fat_hu=20.0, bone_edge_hu=60.0),
     folding=0.0,
     largest_mm=8.0,
-    enhanced_hu=120.0,
+    edges=0.8,
+    blood=Blood(cm2=12.0, slices=1.0, change_hu=180.0, hu=220.0),
     covered=1.0,
     boundary_mm={"liver": (4.0, 1.0)},
 )
@@ -80,7 +81,14 @@ def test_less_mutual_information_alone_is_interpolation_and_no_reason() -> None:
         ("registration_worse", {"after": replace(GOOD.after, mutual_information=0.7, fat_hu=42.0)}),
         ("folding", {"folding": 0.05}),
         ("short_coverage", {"covered": 0.3}),
-        ("not_enhanced", {"enhanced_hu": 10.0}),
+        ("not_enhanced", {"blood": Blood(cm2=0.2, slices=0.1, change_hu=60.0, hu=110.0)}),
+        ("misaligned_edges", {"edges": 0.3}),
+        ("misaligned_edges", {"edges": float("nan")}),
+        ("not_enhanced", {"blood": Blood(cm2=float("nan"), slices=1.0, change_hu=0.0, hu=0.0)}),
+        ("short_coverage", {"covered": float("nan")}),
+        ("folding", {"folding": float("nan")}),
+        ("fit_unmeasured", {"after": replace(GOOD.after, mutual_information=float("nan"))}),
+        ("fit_unmeasured", {"after": replace(GOOD.after, fat_hu=float("nan"), bone_edge_hu=float("nan"))}),
     ],
 )
 def test_a_bad_pair_is_refused_with_its_reason(code: str, change: dict[str, object]) -> None:

@@ -1,0 +1,29 @@
+"""What a node looks at of its routes' models before it starts."""
+
+from pathlib import Path
+
+import pytest
+
+from dicom_node.config import Settings, parse_settings
+from dicom_node.errors import ConfigError
+from dicom_node.service.models import check_phases
+from tests.tiny_model import write_tiny_package
+
+
+def settings(model: Path, phase: str) -> Settings:
+    return parse_settings({"routes": {"CECT": {"phase": phase, "model": str(model)}}})
+
+
+def test_phase_that_the_model_lacks_is_refused(tmp_path: Path) -> None:
+    package = write_tiny_package(tmp_path / "tiny")
+    check_phases(settings(package, "arterial"))
+
+    with pytest.raises(ConfigError) as raised:
+        check_phases(settings(package, "delayed"))
+
+    assert raised.value.code == "phase_unknown"
+    assert "routes.CECT" in raised.value.sentence
+
+
+def test_model_that_is_missing_may_come_later(tmp_path: Path) -> None:
+    check_phases(settings(tmp_path / "none", "delayed"))
