@@ -7,7 +7,9 @@ from dicom_node.catalog.evidence_table import EvidenceTable
 from dicom_node.catalog.intake import Intake
 from dicom_node.catalog.job_control import JobControl
 from dicom_node.catalog.quarantine import Quarantine
+from dicom_node.catalog.redelivery import Redelivery
 from dicom_node.catalog.retention import Retention
+from dicom_node.catalog.series_search import SeriesSearch
 from dicom_node.catalog.series_table import SeriesTable
 from dicom_node.catalog.superseding import Superseding
 
@@ -17,7 +19,9 @@ class Catalog(
     Quarantine,
     EvidenceTable,
     SeriesTable,
+    SeriesSearch,
     JobControl,
+    Redelivery,
     DerivedTable,
     Superseding,
     DeliveryTable,

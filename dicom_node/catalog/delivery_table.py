@@ -25,11 +25,17 @@ class DeliveryTable(Leases):
     """The catalog's deliveries."""
 
     def claim_delivery(
-        self, now: datetime, *, worker: str = "deliver", exclude_destinations: Collection[str] = ()
+        self,
+        now: datetime,
+        *,
+        worker: str = "deliver",
+        exclude_destinations: Collection[str] = (),
+        paused_destinations: Collection[str] = (),
     ) -> DeliveryRow | None:
         """Take the oldest delivery that is due and put it into ``sending``, atomically.
 
         ``exclude_destinations``: those whose circuit breaker is open; what was asked for by hand goes there, too.
+        ``paused_destinations``: those that nothing goes to.
         """
         due = (
             select(deliveries.c.id)
@@ -39,6 +45,7 @@ class DeliveryTable(Leases):
                 deliveries.c.claimed_until.is_(None),
                 jobs.c.state == JobState.DELIVERING,
                 or_(deliveries.c.not_before.is_(None), deliveries.c.not_before <= now),
+                deliveries.c.destination.not_in(tuple(paused_destinations)),
                 or_(deliveries.c.destination.not_in(tuple(exclude_destinations)), deliveries.c.worker == BY_HAND),
             )
             .order_by(deliveries.c.not_before.is_not(None), deliveries.c.not_before, deliveries.c.id)

@@ -50,6 +50,8 @@ class JobControl(JobTable):
                 "Send the series again, then retry the job.",
             )
         now = self.now()
+        # What is selected anew takes the present configuration: that may be what made it fail.
+        anew = {"route_settings": None} if back is JobState.SELECTING else {}
         with self.write() as connection:
             connection.execute(
                 update(jobs)
@@ -62,6 +64,7 @@ class JobControl(JobTable):
                     failed_in=None,
                     superseded_by=None,
                     updated_at=now,
+                    **anew,
                     **unclaimed(),
                     **reason_values(None),
                 )

@@ -114,10 +114,19 @@ class JobTable(Leases):
             noted = _mine(claim).values(stage=stage, progress=fraction, updated_at=self.now())
             return connection.execute(noted).rowcount > 0
 
-    def accept_job(self, claim: JobRow, *, details: Mapping[str, Any], set_aside: Sequence[str] = ()) -> bool:
+    def accept_job(
+        self,
+        claim: JobRow,
+        *,
+        details: Mapping[str, Any],
+        set_aside: Sequence[str] = (),
+        rules: Sequence[Mapping[str, Any]] = (),
+        route_settings: Mapping[str, Any] | None = None,
+    ) -> bool:
         """Selection said yes: the job waits for translation. False if the claim is lost.
 
-        ``set_aside``: SOP Instance UIDs of the series that are no slices.
+        ``set_aside``: SOP Instance UIDs of the series that are no slices. ``rules``: what each saw. ``route_settings``: the
+        route that the job keeps from now on.
         """
         with self.write() as connection:
             members = (
@@ -125,7 +134,10 @@ class JobTable(Leases):
                 .join(job_instances, job_instances.c.instance_id == instances.c.id)
                 .where(job_instances.c.job_id == claim.id, instances.c.sop_instance_uid.in_(set_aside))
             )
-            if not self._advance(connection, claim, JobState.QUEUED, details=details):
+            kept: dict[str, Any] = {"rules": list(rules)} if rules else {}
+            if route_settings is not None:
+                kept["route_settings"] = dict(route_settings)
+            if not self._advance(connection, claim, JobState.QUEUED, details=details, values=kept):
                 return False
             aside = set(connection.scalars(members)) if set_aside else set()
             mine = update(job_instances).where(job_instances.c.job_id == claim.id)
@@ -134,7 +146,14 @@ class JobTable(Leases):
                 connection.execute(mine.where(job_instances.c.instance_id.in_(aside)).values(set_aside=True))
             return True
 
-    def refuse_job(self, claim: JobRow, problem: Problem, *, details: Mapping[str, Any] | None = None) -> bool:
+    def refuse_job(
+        self,
+        claim: JobRow,
+        problem: Problem,
+        *,
+        details: Mapping[str, Any] | None = None,
+        rules: Sequence[Mapping[str, Any]] = (),
+    ) -> bool:
         """The series is not for this route: the job ends in ``refused`` with the reason; its files stay."""
         now = self.now()
         with self.write() as connection:
@@ -143,6 +162,7 @@ class JobTable(Leases):
                 updated_at=now,
                 finished_at=now,
                 details=_merged(connection, claim, details or {}),
+                **({"rules": list(rules)} if rules else {}),
                 **unclaimed(),
                 **reason_values(problem),
             )

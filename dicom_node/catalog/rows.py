@@ -166,7 +166,8 @@ class JobRow(Row):
 
     ``model`` is the route's word for it, ``model_identity`` names its version and weights. ``series_key`` is None only
     for the ``refused`` jobs that stand for unreadable objects. ``details`` is what the steps noted (seconds, seed,
-    selection hints); ``progress`` is 0..1 within ``stage`` while translating. Claimed by a step (``worker`` until
+    selection hints), ``rules`` what each rule of selection saw, ``route_settings`` the route as it was when the job began,
+    None where it takes the present one; ``progress`` is 0..1 within ``stage`` while translating. Claimed by a step (``worker`` until
     ``claimed_until``), the row is also the claim: what the step records counts only while it holds it.
     """
 
@@ -189,6 +190,8 @@ class JobRow(Row):
     progress: float | None
     completion_signal: str | None
     details: dict[str, Any]
+    rules: list[dict[str, Any]] | None = Field(default=None, exclude=True)
+    route_settings: dict[str, Any] | None = Field(default=None, exclude=True)
     created_at: datetime
     updated_at: datetime
     started_at: datetime | None

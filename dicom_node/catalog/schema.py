@@ -199,6 +199,9 @@ jobs = Table(
     # The job of the same series on the same route that stands in this one's place.
     Column("superseded_by", Integer),
     Column("details", JSONText, nullable=False, default=dict),
+    # What every rule of selection saw, and the route as it was when the job began.
+    Column("rules", JSONText),
+    Column("route_settings", JSONText),
     # The same content on the same route with the same model is the same job, whoever sends it again.
     UniqueConstraint("series_id", "content_digest", "model_identity", name="uq_jobs_identity"),
     Index("ix_jobs_state", "state", "id"),

@@ -38,6 +38,7 @@ class SeriesTable(Database):
         model_identity: str | None = None,
         late: str = "rerun",
         resend: str = "ignore",
+        route_settings: Mapping[str, Any] | None = None,
         seen_at: datetime,
     ) -> int | None:
         """Close a series and open the job that follows from its content.
@@ -57,6 +58,8 @@ class SeriesTable(Database):
         resend
             What the very same series sent again means: ``ignore`` notes it with its job, ``redeliver`` also sends the
             derived series of a job that is done once more.
+        route_settings
+            The route as it is now; the job keeps it.
         seen_at
             The row's ``last_received_at`` when the caller decided; if instances came since, nothing happens.
 
@@ -123,6 +126,7 @@ class SeriesTable(Database):
                 content_digest=digest,
                 completion_signal=signal,
                 details={} if evidence is None else {"completion": dict(evidence)},
+                route_settings=None if route_settings is None else dict(route_settings),
                 created_at=now,
                 updated_at=now,
             )
@@ -227,7 +231,14 @@ def _examine_again(connection: Connection, job_id: int, now: datetime) -> None:
     connection.execute(
         update(jobs)
         .where(jobs.c.id == job_id, jobs.c.state == JobState.REFUSED)
-        .values(state=JobState.SELECTING, attempts=0, finished_at=None, updated_at=now, **reason_values(None))
+        .values(
+            state=JobState.SELECTING,
+            attempts=0,
+            finished_at=None,
+            updated_at=now,
+            route_settings=None,
+            **reason_values(None),
+        )
     )
 
 

@@ -7,7 +7,19 @@ from typing import Annotated, NoReturn
 import typer
 
 from dicom_node import __version__
-from dicom_node.cli import backups, checking, jobs, models, peers, routes, running, translating
+from dicom_node.cli import (
+    backups,
+    checking,
+    configuration,
+    destinations,
+    jobs,
+    models,
+    peers,
+    routes,
+    running,
+    senders,
+    translating,
+)
 from dicom_node.cli.output import stderr
 from dicom_node.errors import ConfigError
 from dicom_node.privacy import silence_attribute_values
@@ -31,6 +43,9 @@ peers.register(app)
 backups.register(app)
 app.add_typer(jobs.commands, name="jobs")
 app.add_typer(routes.commands, name="routes")
+app.add_typer(destinations.commands, name="destinations")
+app.add_typer(senders.commands, name="peers")
+app.add_typer(configuration.commands, name="config")
 app.add_typer(models.commands, name="models")
 
 

@@ -12,8 +12,9 @@ from typing import Annotated
 import typer
 
 from dicom_node.cli.output import ConfigOption, print_table
-from dicom_node.config import Settings, default_config_path, load_settings
+from dicom_node.config import Settings, config_path, default_config_path, load_settings
 from dicom_node.errors import NodeError
+from dicom_node.service.destination_check import check_destination
 from dicom_node.service.health import disk_problem
 from s2ldm_core.errors import S2LDMError
 
@@ -36,7 +37,7 @@ def check(
         typer.echo(default_config_path().read_text(encoding="utf-8"), nl=False)
         return
     settings = load_settings(config)
-    results = [("configuration", "ok", str((config or default_config_path()).absolute()))]
+    results = [("configuration", "ok", str(config_path(config).absolute()))]
     results += [("routes", "warning", warning) for warning in _warnings(settings)]
     wrong = 0
     for name, look in _checks(settings, offline=offline):
@@ -66,7 +67,7 @@ def _checks(settings: Settings, *, offline: bool) -> Iterator[Check]:
         yield f"model {model}", partial(_model, model, phases=phases)
     if not offline:
         for name in settings.destinations:
-            yield f"destinations.{name}", partial(_destination, name, settings)
+            yield f"destinations.{name}", partial(check_destination, name, settings)
 
 
 def _warnings(settings: Settings) -> Iterator[str]:
@@ -131,12 +132,3 @@ def _model(model: str, *, phases: set[str]) -> str:
         )
     package.build(device="cpu")
     return f"{package.metadata.name} {package.metadata.version}, loads; phases: {known}"
-
-
-def _destination(name: str, settings: Settings) -> str:
-    from dicom_node.derive.forms import output_form
-
-    outputs = {route.output for route in settings.routes.values() if name in route.destinations}
-    destination = settings.destinations[name].open(own_ae_title=settings.node.ae_title)
-    found = destination.check(sorted({output_form(output).sop_class_uid for output in outputs}))
-    return found if outputs else f"{found}; no route sends to it"

@@ -1,4 +1,4 @@
-"""``jobs``: list, show, retry, cancel."""
+"""``jobs``: list, show, retry, cancel, deliver again."""
 
 from dataclasses import asdict
 from datetime import timedelta
@@ -8,8 +8,9 @@ import typer
 
 from dicom_node.cli.output import ConfigOption, JsonOption, plain_text, print_json, print_table, time_text
 from dicom_node.config import load_settings
-from dicom_node.errors import CatalogError
+from dicom_node.errors import CatalogError, ConfigError
 from dicom_node.states import JobState
+from s2ldm_core.documents import nearest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,7 +55,7 @@ def list_jobs(
     as_json: JsonOption = False,
 ) -> None:
     """List jobs, newest first, each with its state and reason."""
-    with _catalog(config) as catalog:
+    with open_catalog(config) as catalog:
         rows = catalog.list_jobs(state=state, limit=limit)
         receiving = catalog.count_series().get("receiving", 0)
         since = catalog.now() - _TURNED_AWAY_WITHIN
@@ -94,7 +95,7 @@ def list_jobs(
 @commands.command("show", epilog="Example: s2ldm-node jobs show 12")
 def show_job(job_id: JobArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Show one job with its deliveries."""
-    with _catalog(config) as catalog:
+    with open_catalog(config) as catalog:
         job = catalog.get_job(job_id)
         deliveries = catalog.list_deliveries(job_id=job_id, limit=1000)
     if as_json:
@@ -130,7 +131,7 @@ def retry_job(
 
     The running node takes it up.
     """
-    with _catalog(config) as catalog:
+    with open_catalog(config) as catalog:
         job = catalog.retry_job(job_id, again=again)
     typer.echo(f"job {job.id} is {job.state}")
 
@@ -138,14 +139,37 @@ def retry_job(
 @commands.command("cancel", epilog="Example: s2ldm-node jobs cancel 12")
 def cancel_job(job_id: JobArgument, config: ConfigOption = None) -> None:
     """Stop a job that has not ended."""
-    with _catalog(config) as catalog:
+    with open_catalog(config) as catalog:
         job = catalog.cancel_job(job_id)
     typer.echo(f"job {job.id} is {job.state}")
 
 
-def _catalog(config: "Path | None") -> "Catalog":
+@commands.command("redeliver", epilog="Example: s2ldm-node jobs redeliver 12 13 --to archive")
+def redeliver_jobs(
+    job_ids: Annotated[list[int], typer.Argument(metavar="JOB...", help="The jobs' numbers.")],
+    config: ConfigOption = None,
+    to: Annotated[
+        str | None, typer.Option("--to", help="A destination. Default: all that it went to.", show_default=False)
+    ] = None,
+) -> None:
+    """Send the derived series of jobs again, also to a destination that they were not for."""
+    destinations = load_settings(config).destinations
+    if to is not None and to not in destinations:
+        raise ConfigError(
+            "destination_unknown",
+            f"There is no destination {to!r}{nearest(to, destinations)}.",
+            "s2ldm-node destinations list names those that there are.",
+        )
+    with open_catalog(config) as catalog:
+        for job_id in job_ids:
+            job = catalog.redeliver_job(job_id, destination=to)
+            typer.echo(f"job {job.id} is {job.state}")
+
+
+def open_catalog(config: "Path | None") -> "Catalog":
     from dicom_node.catalog import Catalog
 
+    """The catalog of the node that runs with a configuration; raises `CatalogError` (``no_catalog``)."""
     location = load_settings(config).catalog_location
     if not isinstance(location, str) and not location.is_file():
         raise CatalogError(

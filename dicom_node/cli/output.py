@@ -17,7 +17,9 @@ _PIPED_WIDTH = 240
 
 ConfigOption = Annotated[
     Path | None,
-    typer.Option("--config", "-c", help="Configuration file. Default: config/node.yaml.", show_default=False),
+    typer.Option(
+        "--config", "-c", help="Configuration file. Default: S2LDM_CONFIG, else config/node.yaml.", show_default=False
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 

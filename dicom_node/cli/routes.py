@@ -6,13 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dicom_node.cli.configuration import CommentOption, change
 from dicom_node.cli.output import ConfigOption, JsonOption, plain_text, print_json, print_table
 from dicom_node.config import Route, Settings, load_settings
+from dicom_node.config.editing import value_of
 from dicom_node.errors import ConfigError, NodeError
 from s2ldm_core.documents import nearest
 
 if TYPE_CHECKING:
     from dicom_node.service.trial import Trial
+
+TitleArgument = Annotated[str, typer.Argument(metavar="TITLE", help="The called AE title.")]
 
 commands = typer.Typer(help="Routes: called AE titles.", no_args_is_help=True)
 
@@ -28,7 +32,7 @@ def list_routes(config: ConfigOption = None, as_json: JsonOption = False) -> Non
         ("CALLED AE TITLE", "PHASE", "MODEL", "OUTPUT", "MIN SLICES", "DESTINATIONS", "SELECTS"),
         (
             (
-                title,
+                title if route.enabled else f"{title} (disabled)",
                 route.phase,
                 route.model,
                 route.output,
@@ -39,6 +43,44 @@ def list_routes(config: ConfigOption = None, as_json: JsonOption = False) -> Non
             for title, route in settings.routes.items()
         ),
     )
+
+
+@commands.command(
+    "set", epilog="Example: s2ldm-node routes set CECT_ART phase=venous --comment 'as the liver board asked'"
+)
+def set_route(
+    title: TitleArgument,
+    keys: Annotated[
+        list[str], typer.Argument(metavar="KEY=VALUE...", help="Such as phase=venous destinations=[pacs].")
+    ],
+    config: ConfigOption = None,
+    comment: CommentOption = "",
+) -> None:
+    """Change keys of a route, or add one. A running node takes it up within seconds."""
+    changes = {}
+    for one in keys:
+        key, equals, value = one.partition("=")
+        if not equals:
+            raise ConfigError("config_key", f"{one!r} has no =.", "Write KEY=VALUE, as in phase=venous.")
+        changes[("routes", title, *key.split("."))] = value_of(value)
+    change(config, changes, comment=comment)
+
+
+@commands.command("enable", epilog="Example: s2ldm-node routes enable CECT_ART")
+def enable_route(title: TitleArgument, config: ConfigOption = None, comment: CommentOption = "") -> None:
+    """Have a route take series again."""
+    _switch(config, title, enabled=True, comment=comment)
+
+
+@commands.command("disable", epilog="Example: s2ldm-node routes disable CECT_ART")
+def disable_route(title: TitleArgument, config: ConfigOption = None, comment: CommentOption = "") -> None:
+    """Have a route turn away new associations. What it has received goes on."""
+    _switch(config, title, enabled=False, comment=comment)
+
+
+def _switch(config: Path | None, title: str, *, enabled: bool, comment: str) -> None:
+    _chosen(load_settings(config), title)
+    change(config, {("routes", title, "enabled"): enabled}, comment=comment)
 
 
 @commands.command("test", epilog="Example: s2ldm-node routes test /data/some-study --route CECT_ART --picture seen.png")

@@ -16,17 +16,18 @@ def register(app: typer.Typer) -> None:
 
 def serve(config: ConfigOption = None) -> None:
     """Run the node until SIGTERM or Ctrl-C. Logs go to standard error."""
-    from dicom_node.config import load_settings
+    from dicom_node.config import config_path, load_settings
     from dicom_node.private import keep_private
     from dicom_node.service.models import check_phases
     from dicom_node.service.node import Node, stop_signals, wait_for
     from dicom_node.service.observe import configure_logging
 
     keep_private()
-    settings = load_settings(config)
+    path = config_path(config)
+    settings = load_settings(path)
     check_phases(settings)
     configure_logging(settings.log)
-    with stop_signals() as stop, Node(settings):
+    with stop_signals() as stop, Node(settings, config=path):
         wait_for(stop)
 
 

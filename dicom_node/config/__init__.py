@@ -1,6 +1,14 @@
 """The node's configuration: `load_settings` reads it, `Settings` is what it says."""
 
-from dicom_node.config.loading import default_config_path, load_settings, parse_settings
+from dicom_node.config.live import LiveSettings, SettingsSource
+from dicom_node.config.loading import (
+    config_path,
+    default_config_path,
+    load_settings,
+    parse_settings,
+    read_config_text,
+    read_settings,
+)
 from dicom_node.config.selection import Select
 from dicom_node.config.settings import (
     ComputeSettings,
@@ -17,6 +25,7 @@ from dicom_node.config.settings import (
 
 __all__ = [
     "ComputeSettings",
+    "LiveSettings",
     "LogSettings",
     "NodeSettings",
     "Peer",
@@ -25,9 +34,13 @@ __all__ = [
     "Select",
     "SeriesSettings",
     "Settings",
+    "SettingsSource",
     "WebSettings",
     "Window",
+    "config_path",
     "default_config_path",
     "load_settings",
     "parse_settings",
+    "read_config_text",
+    "read_settings",
 ]

@@ -12,10 +12,12 @@ from typing import Any
 
 from dicom_node.config.settings import Settings
 from dicom_node.errors import ConfigError
-from s2ldm_core.documents import Document, Location, parse_document, read_document, validate
+from s2ldm_core.documents import Document, Location, parse_document, validate
 from s2ldm_core.errors import DocumentError
 
 ENVIRONMENT_PREFIX = "S2LDM_"
+#: Names the configuration file where no command line does.
+CONFIG_VARIABLE = "S2LDM_CONFIG"
 # Sections whose keys are names; an override of one key keeps the others of the defaults.
 _MAPS = ("routes", "destinations")
 
@@ -29,26 +31,47 @@ def default_config_path() -> Path:
     return Path(str(resources.files("dicom_node"))) / "defaults" / "node.yaml"
 
 
+def config_path(named: Path | None = None, *, environ: Mapping[str, str] | None = None) -> Path:
+    """The configuration in use: the one that is named, else that of ``S2LDM_CONFIG``, else `default_config_path`."""
+    variable = (os.environ if environ is None else environ).get(CONFIG_VARIABLE)
+    return named or (Path(variable) if variable else default_config_path())
+
+
 def load_settings(path: Path | None = None, *, environ: Mapping[str, str] | None = None) -> Settings:
-    """Read a configuration file (default: `default_config_path`) and apply the environment's overrides.
+    """Read a configuration file (default: `config_path`) and apply the environment's overrides.
 
     Raises
     ------
     ConfigError
         ``config_unreadable`` or ``config_invalid``; the sentence has one line per mistake, each naming the key's path.
     """
-    path = path or default_config_path()
+    path = config_path(path, environ=environ)
+    return read_settings(read_config_text(path), source=path, environ=environ)
+
+
+def read_config_text(path: Path) -> str:
+    """The text of a configuration file; raises `ConfigError` (``config_unreadable``)."""
     try:
-        document = read_document(path, name=f"The configuration {path}")
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(
             "config_unreadable",
             f"The configuration {path} cannot be read: {error.strerror or type(error).__name__}.",
             "Name a YAML file with --config; s2ldm-node check --defaults prints one to begin with.",
         ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            "config_unreadable", f"The configuration {path} is not valid YAML: {error}", "Correct the file there."
+        ) from error
+
+
+def read_settings(text: str, *, source: Path | str, environ: Mapping[str, str] | None = None) -> Settings:
+    """A configuration's text as settings, with the environment's overrides; errors as in `load_settings`."""
+    try:
+        document = parse_document(text, name=f"The configuration {source}")
     except DocumentError as error:
         raise ConfigError("config_unreadable", error.sentence, "Correct the file there.") from error
-    return _settings(document, source=str(path), environ=os.environ if environ is None else environ)
+    return _settings(document, source=str(source), environ=os.environ if environ is None else environ)
 
 
 def parse_settings(

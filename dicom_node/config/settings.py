@@ -77,6 +77,7 @@ def _series_number_offset(route: dict[str, Any]) -> int:
 class Route(Section):
     """One called AE title: target phase, model, output form, selection rules and destinations."""
 
+    enabled: bool = True
     phase: PhaseName
     model: str = Field(default="demo", min_length=1)
     output: FormName = DEFAULT_FORM
@@ -95,6 +96,11 @@ class Route(Section):
     select: Select = Select()
     seed: int = Field(default=0, ge=0)
     steps: int | None = Field(default=None, ge=1)
+
+    @classmethod
+    def gone(cls) -> Self:
+        """For what comes on a route that has left the configuration: it is recorded all the same, and selection says why not."""
+        return cls(phase="arterial", model="none")
 
     @property
     def stack_handling(self) -> StackHandling:
@@ -209,6 +215,11 @@ class Settings(Section):
         return self
 
     @property
+    def current(self) -> Self:
+        """Itself: settings that never change (`dicom_node.config.live.SettingsSource`)."""
+        return self
+
+    @property
     def work_dir(self) -> Path:
         """Intermediate results, one folder per job."""
         return self.node.data_dir / "work"
@@ -235,3 +246,13 @@ class Settings(Section):
     def min_slices(self, route: str) -> int:
         """Fewest slices that the route translates."""
         return self.routes[route].min_slices or self.series.min_slices
+
+    def kept_route(self, title: str) -> dict[str, Any] | None:
+        """A route as plain values, with what it takes from elsewhere: what a job keeps of it; None if there is none."""
+        route = self.routes.get(title)
+        return None if route is None else {**route.model_dump(mode="json"), "min_slices": self.min_slices(title)}
+
+    @property
+    def paused_destinations(self) -> frozenset[str]:
+        """Destinations that nothing is sent to at present."""
+        return frozenset(name for name, one in self.destinations.items() if one.paused)

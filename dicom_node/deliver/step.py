@@ -10,7 +10,7 @@ from pathlib import Path
 import structlog
 
 from dicom_node.catalog import Catalog, DeliveryInstanceRow, DeliveryRow, Lease, Verdict
-from dicom_node.config import Settings
+from dicom_node.config import Settings, SettingsSource
 from dicom_node.deliver.destinations import Answer, Destination, DestinationSettings
 from dicom_node.deliver.retry import CircuitBreaker, backoff_seconds
 from dicom_node.errors import DeliverError, RetriableDeliverError
@@ -34,13 +34,13 @@ class DeliverStep:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: SettingsSource,
         catalog: Catalog,
         *,
         breaker: CircuitBreaker | None = None,
         clock: Callable[[], datetime] | None = None,
     ) -> None:
-        self._settings = settings
+        self._source = settings
         self._catalog = catalog
         self._breaker = breaker or CircuitBreaker()
         self._now = clock or (lambda: datetime.now(UTC))
@@ -49,14 +49,18 @@ class DeliverStep:
         self._sending: Counter[str] = Counter()
         self._log = structlog.get_logger(step="deliver")
 
+    @property
+    def _settings(self) -> Settings:
+        return self._source.current
+
     def stop(self) -> None:
         """Send no further instance. A delivery cut short is given back."""
         self._stopping.set()
 
     @property
     def left_alone(self) -> frozenset[str]:
-        """Destinations that are not called at present, because they did not answer."""
-        return self._breaker.open_destinations(self._now())
+        """Destinations that are not called at present, because they did not answer or are paused."""
+        return self._breaker.open_destinations(self._now()) | self._settings.paused_destinations
 
     def run_once(self) -> bool:
         """Try one delivery; False if none was due. A delivery's failure is recorded, never raised."""
@@ -78,14 +82,17 @@ class DeliverStep:
             now = self._now()
             busy = {name for name, count in self._sending.items() if count >= AT_ONCE}
             delivery = self._catalog.claim_delivery(
-                now, exclude_destinations=self._breaker.open_destinations(now) | busy
+                now,
+                exclude_destinations=self._breaker.open_destinations(now) | busy,
+                paused_destinations=self._settings.paused_destinations,
             )
             if delivery is not None:
                 self._sending[delivery.destination] += 1
             return delivery
 
     def _try(self, delivery: DeliveryRow) -> None:
-        settings = self._settings.destinations.get(delivery.destination)
+        present = self._settings
+        settings = present.destinations.get(delivery.destination)
         answer_seconds = 0.0 if settings is None else settings.answer_seconds
         with self._catalog.hold(delivery, patience_seconds=max(_PATIENCE_SECONDS, 2 * answer_seconds)) as lease:
             try:
@@ -95,7 +102,7 @@ class DeliverStep:
                         f"The destination {delivery.destination} is no longer configured.",
                         "Configure it again and retry the job, or cancel it.",
                     )
-                self._deliver(delivery, settings.open(own_ae_title=self._settings.node.ae_title), lease)
+                self._deliver(delivery, settings.open(own_ae_title=present.node.ae_title), lease)
             except RetriableDeliverError as error:
                 self._retry(delivery, settings, error.problem)
             except ProblemError as error:

@@ -10,11 +10,12 @@ import structlog
 
 from dicom_node import __version__
 from dicom_node.catalog import Catalog, InstanceRow, JobRow, JobState, Lease
-from dicom_node.config import Route, Settings
+from dicom_node.config import Route, Settings, SettingsSource
 from dicom_node.derive.info import DerivationInfo
 from dicom_node.derive.rejection import write_rejections
 from dicom_node.derive.series import DerivedSeries, write_derived_series
 from dicom_node.errors import DeriveError
+from dicom_node.job_route import job_route
 from dicom_node.privacy import place_of
 from dicom_node.translation import TranslationRecord, slices_differ
 from s2ldm_core.problem import Problem, ProblemError
@@ -29,11 +30,17 @@ class DeriveStep:
     ``clock`` gives the current time, timezone-aware.
     """
 
-    def __init__(self, settings: Settings, catalog: Catalog, *, clock: Callable[[], datetime] | None = None) -> None:
-        self._settings = settings
+    def __init__(
+        self, settings: SettingsSource, catalog: Catalog, *, clock: Callable[[], datetime] | None = None
+    ) -> None:
+        self._source = settings
         self._catalog = catalog
         self._now = clock or (lambda: datetime.now(UTC))
         self._log = structlog.get_logger(step="derive")
+
+    @property
+    def _settings(self) -> Settings:
+        return self._source.current
 
     def run_once(self) -> bool:
         """Derive one job; False if none was waiting. A job's failure is recorded, never raised."""
@@ -56,7 +63,7 @@ class DeriveStep:
         return True
 
     def _derive(self, job: JobRow, lease: Lease) -> None:
-        route = self._settings.routes.get(job.route)
+        route = job_route(job, self._settings)
         if route is None:
             raise DeriveError(
                 "route_gone",

@@ -13,6 +13,8 @@ from s2ldm_core.problem import Problem
 
 # PS3.8 table 9-21: rejected for good by the service user; called, calling AE title not recognised.
 REJECT_CALLED = Refusal(result=0x01, source=0x01, reason=0x07)
+# 0x02: for now; the sender may come again.
+REJECT_FOR_NOW = Refusal(result=0x02, source=0x01, reason=0x01)
 REJECT_CALLING = Refusal(result=0x01, source=0x01, reason=0x03)
 
 
@@ -53,22 +55,36 @@ class Gatekeeper:
         Our AE title; it is answered for C-ECHO.
     routes
         The called AE titles that are routes.
+    disabled
+        Those of them that take nothing at present.
     peers
         The allow-list; empty lets any peer in.
     tag
         What the identifiers of associations begin with.
     """
 
-    def __init__(self, *, own_ae: str, routes: Collection[str], peers: Sequence[Peer], tag: str = "") -> None:
+    def __init__(
+        self,
+        *,
+        own_ae: str,
+        routes: Collection[str],
+        peers: Sequence[Peer],
+        disabled: Collection[str] = (),
+        tag: str = "",
+    ) -> None:
         self._tag = tag
         self._own_ae = own_ae
-        self._routes = frozenset(routes)
-        self._peers = tuple(peers)
+        self.change(routes=routes, peers=peers, disabled=disabled)
+
+    def change(self, *, routes: Collection[str], peers: Sequence[Peer], disabled: Collection[str] = ()) -> None:
+        """Decide by other lists from now on; whoever was let in stays."""
+        self._lists = (frozenset(routes), tuple(peers), frozenset(disabled))
 
     def decide(self, *, called_ae: str, calling_ae: str, peer: str) -> Admission | Rejection:
         """Let in or turn away; AE titles without padding, `peer` an IP address."""
-        if called_ae not in self._routes and called_ae != self._own_ae:
-            near = difflib.get_close_matches(called_ae.upper(), sorted(self._routes), n=1)
+        routes, peers, disabled = self._lists  # at once: they may be changed meanwhile
+        if called_ae not in routes and called_ae != self._own_ae:
+            near = difflib.get_close_matches(called_ae.upper(), sorted(routes), n=1)
             return Rejection(
                 answer=REJECT_CALLED,
                 reason=Problem(
@@ -78,7 +94,7 @@ class Gatekeeper:
                     remedy="Correct the AE title in the sending system's destination, or add a route of that name.",
                 ),
             )
-        if self._peers and not any(_is(known, calling_ae, peer) for known in self._peers):
+        if peers and not any(_is(known, calling_ae, peer) for known in peers):
             return Rejection(
                 answer=REJECT_CALLING,
                 reason=Problem(
@@ -87,7 +103,16 @@ class Gatekeeper:
                     remedy="Add its AE title and host under node.peers if it should be served.",
                 ),
             )
-        route = called_ae if called_ae in self._routes else None
+        if called_ae in disabled:
+            return Rejection(
+                answer=REJECT_FOR_NOW,
+                reason=Problem(
+                    code="route_disabled",
+                    sentence=f"The route {called_ae!r} is disabled.",
+                    remedy=f"Enable it with: s2ldm-node routes enable {called_ae}",
+                ),
+            )
+        route = called_ae if called_ae in routes else None
         return Admission(id=self._tag + uuid4().hex, route=route, called_ae=called_ae, calling_ae=calling_ae, peer=peer)
 
 

@@ -12,7 +12,7 @@ from pynetdicom import AE
 from sqlalchemy.exc import SQLAlchemyError
 
 from dicom_node.catalog import Catalog
-from dicom_node.config import Settings
+from dicom_node.config import LiveSettings, Settings
 from dicom_node.errors import CatalogError, ReceiveError
 from dicom_node.receive.admission import Gatekeeper
 from dicom_node.receive.observer import ReceiveObserver
@@ -61,20 +61,32 @@ class Listener:
         self._ended = threading.Event()
         self._renewal = threading.Thread(target=self._renew, name="associations", daemon=True)
         self._spool = Spool(node.data_dir, min_free_bytes=node.min_free_mib * 2**20)
-        storage = StorageService(settings, catalog, spool=self._spool, observer=observer)
-        gate = Gatekeeper(own_ae=node.ae_title, routes=settings.routes, peers=node.peers, tag=self._tag)
+        self._live = LiveSettings(settings)
+        storage = StorageService(self._live, catalog, spool=self._spool, observer=observer)
+        self._gate = Gatekeeper(
+            own_ae=node.ae_title,
+            routes=settings.routes,
+            disabled=_disabled(settings),
+            peers=node.peers,
+            tag=self._tag,
+        )
         ae = AE(node.ae_title)
         ae.maximum_associations = node.max_associations
         ae.maximum_pdu_size = node.max_pdu_bytes
         ae.acse_timeout = node.acse_timeout_seconds
         ae.dimse_timeout = node.dimse_timeout_seconds
         ae.network_timeout = node.idle_timeout_seconds
-        self._acceptor = Acceptor(ae, Reception(gate, catalog, storage=storage, observer=observer))
+        self._acceptor = Acceptor(ae, Reception(self._gate, catalog, storage=storage, observer=observer))
 
     @property
     def is_listening(self) -> bool:
         """Whether new associations are accepted."""
         return self._acceptor.is_listening
+
+    def take_up(self, settings: Settings) -> None:
+        """Serve other routes and peers from now on; associations that are open go on as they were admitted."""
+        self._live.put(settings)
+        self._gate.change(routes=settings.routes, disabled=_disabled(settings), peers=settings.node.peers)
 
     def start(self) -> None:
         """Listen.
@@ -109,6 +121,10 @@ class Listener:
         while not self._ended.wait(self._catalog.lease_seconds / 3):
             with suppress(CatalogError, SQLAlchemyError):  # cannot be written at present; tried again
                 self._catalog.renew_associations(self._tag)
+
+
+def _disabled(settings: Settings) -> list[str]:
+    return [title for title, route in settings.routes.items() if not route.enabled]
 
 
 def open_port(settings: Settings, *, patience_seconds: float = 0.0) -> socket.socket:

@@ -58,7 +58,7 @@ class ListenerProcesses:
     Parameters
     ----------
     settings
-        The node's settings; each of the ``node.listener_processes`` opens the catalog that they name.
+        The node's settings when it starts; each of the ``node.listener_processes`` opens the catalog that they name.
         ``node.max_associations`` holds for each.
     observer
         Told what happens, for metrics; called from one thread for each process.
@@ -107,6 +107,12 @@ class ListenerProcesses:
         for one in self._listeners:
             one.watch()
 
+    def take_up(self, settings: Settings) -> None:
+        """Serve other routes and peers from now on; open associations go on."""
+        self._settings = settings
+        for one in self._listeners:
+            one.take_up(settings)
+
     def stop(self, *, grace_seconds: float = 5.0) -> None:
         """Accept nothing more, give open associations `grace_seconds` to end, and end the processes."""
         if self._port is not None:
@@ -130,6 +136,7 @@ class _ListenerProcess:
         self._process: BaseProcess | None = None
         self._connection: Connection | None = None
         self._watcher: threading.Thread | None = None
+        self._sending = threading.Lock()
         self._stopping = threading.Event()
         self._listening = threading.Event()
 
@@ -196,11 +203,19 @@ class _ListenerProcess:
         self._watcher = threading.Thread(target=self._watch, name="listener-watch", daemon=True)
         self._watcher.start()
 
+    def take_up(self, settings: Settings) -> None:
+        # Kept first: a process that is begun again in this moment begins with these.
+        self._settings = settings
+        self._send(settings)
+
     def ask_to_stop(self, grace_seconds: float) -> None:
         self._stopping.set()
+        self._send(grace_seconds)
+
+    def _send(self, message: Settings | float) -> None:
         if self._connection is not None:
-            with suppress(OSError):
-                self._connection.send(grace_seconds)
+            with self._sending, suppress(OSError):
+                self._connection.send(message)
 
     def join(self, seconds: float) -> None:
         if self._process is not None:
@@ -239,6 +254,7 @@ class _ListenerProcess:
         except Exception as error:  # noqa: BLE001 (nobody else would start it again; no process, no descriptor left, …)
             _log.error("listener_not_restarted", reason=type(error).__name__, at=place_of(error))
             return False
+        self.take_up(self._settings)  # what came while it was started
         if self._stopping.is_set():
             self.ask_to_stop(0.0)
         return True
@@ -272,7 +288,9 @@ def _serve(connection: Connection, port: socket.socket, settings: Settings, tag:
             telling.start()
             grace_seconds = 0.0
             try:
-                grace_seconds = float(connection.recv())
+                while isinstance(message := connection.recv(), Settings):
+                    listener.take_up(message)
+                grace_seconds = float(message)
             except (EOFError, OSError):
                 # The node is gone, and the next one waits for the port.
                 _end_after(_ORPHAN_SECONDS)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import structlog
 
 from dicom_node.catalog import Catalog, NewInstance, Outcome
-from dicom_node.config import Settings
+from dicom_node.config import Route, SettingsSource
 from dicom_node.errors import ReceiveError
 from dicom_node.receive.admission import Admission
 from dicom_node.receive.file_meta import Provenance
@@ -31,15 +31,17 @@ class StorageService:
     Parameters
     ----------
     settings
-        The node's settings; ``routes`` are used.
+        The settings in force; ``node`` and ``routes`` are used.
     catalog, spool
         Where rows and files go.
     observer
         Told of every answer.
     """
 
-    def __init__(self, settings: Settings, catalog: Catalog, *, spool: Spool, observer: ReceiveObserver | None) -> None:
-        self._settings = settings
+    def __init__(
+        self, settings: SettingsSource, catalog: Catalog, *, spool: Spool, observer: ReceiveObserver | None
+    ) -> None:
+        self._source = settings
         self._catalog = catalog
         self._spool = spool
         self._observer = observer
@@ -65,7 +67,7 @@ class StorageService:
     @property
     def limits(self) -> ObjectLimits:
         """What one object may take at most."""
-        node = self._settings.node
+        node = self._source.current.node
         return ObjectLimits(max_bytes=node.max_object_mib * 2**20, max_seconds=node.max_object_seconds)
 
     def check_free(self) -> None:
@@ -96,7 +98,8 @@ class StorageService:
         self, file: SpoolFile, admission: Admission, error: ReceiveError, *, series_uid: str | None = None
     ) -> None:
         """Keep the bytes of a sealed file where the administrator finds them, with the reason."""
-        route = self._settings.routes[admission.called_ae]
+        # The route may have left the configuration while the association was open.
+        route = self._source.current.routes.get(admission.called_ae) or Route.gone()
         self._catalog.quarantine_object(
             route=admission.called_ae,
             calling_ae=admission.calling_ae,

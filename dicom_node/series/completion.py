@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy.exc import OperationalError
 
 from dicom_node.catalog import Catalog, Evidence, SeriesRow
-from dicom_node.config import Route, Settings
+from dicom_node.config import Route, Settings, SettingsSource
 from dicom_node.errors import CatalogError
 from dicom_node.privacy import place_of
 from dicom_node.series.background import Background
@@ -42,7 +42,7 @@ class CompletionStep:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: SettingsSource,
         catalog: Catalog,
         *,
         model_identity: Callable[[str], str],
@@ -50,7 +50,7 @@ class CompletionStep:
         signals: Sequence[Signal] = SIGNALS,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._settings = settings
+        self._source = settings
         self._catalog = catalog
         self._model_identity = model_identity
         self._signals = signals
@@ -58,6 +58,10 @@ class CompletionStep:
         self._confirmation = None if count is None else Confirmation(count, monotonic=monotonic)
         self._stacks: Background[Stack] = Background("stack")
         self._log = structlog.get_logger(step="completion")
+
+    @property
+    def _settings(self) -> Settings:
+        return self._source.current
 
     @property
     def confirm_problem(self) -> Problem | None:
@@ -122,7 +126,8 @@ class CompletionStep:
 
     def _complete(self, evidence: Evidence, signal: Signal) -> None:
         series = evidence.series
-        route = self._settings.routes.get(series.route) or _gone()
+        settings = self._settings
+        route = settings.routes.get(series.route) or Route.gone()
         job_id = self._catalog.complete_series(
             series.key,
             signal=signal.name,
@@ -132,6 +137,7 @@ class CompletionStep:
             model_identity=self._model_identity(route.model),
             late=route.late,
             resend=route.resend,
+            route_settings=settings.kept_route(series.route),
             seen_at=series.last_received_at,
         )
         self._log.info(
@@ -142,8 +148,3 @@ class CompletionStep:
             signal=signal.name,
             job_id=job_id,
         )
-
-
-def _gone() -> Route:
-    """For series whose route has left the configuration: the job is opened all the same, and selection says why not."""
-    return Route(phase="arterial", model="none")

@@ -39,6 +39,14 @@ class Decision:
         return self.problem is None
 
     @property
+    def asked(self) -> list[dict[str, Any]]:
+        """Every rule that was asked, and what it saw, as plain values for the job's record."""
+        return [
+            {"rule": name, "objects": finding.problem is not None, "details": dict(finding.details)}
+            for name, finding in self.findings
+        ]
+
+    @property
     def code(self) -> str:
         """The problem's code, or ``accepted``."""
         return "accepted" if self.problem is None else self.problem.code

@@ -6,7 +6,8 @@ from pathlib import Path
 import structlog
 
 from dicom_node.catalog import Catalog, JobRow, JobState
-from dicom_node.config import Settings
+from dicom_node.config import Route, Settings, SettingsSource
+from dicom_node.job_route import job_route
 from dicom_node.series.decision import Decision
 from dicom_node.series.selection import examine_series
 from s2ldm_core.problem import Problem, ProblemError
@@ -28,17 +29,21 @@ class SelectStep:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: SettingsSource,
         catalog: Catalog,
         *,
         model_min_slices: Callable[[str], int] = lambda _: 0,
         examine: Callable[..., Decision | None] = examine_series,
     ) -> None:
-        self._settings = settings
+        self._source = settings
         self._examine = examine
         self._catalog = catalog
         self._model_min_slices = model_min_slices
         self._log = structlog.get_logger(step="select")
+
+    @property
+    def _settings(self) -> Settings:
+        return self._source.current
 
     def run_once(self) -> bool:
         """Decide on one job; False if none was waiting. A job's failure is recorded, never raised."""
@@ -47,7 +52,7 @@ class SelectStep:
             return False
         with self._catalog.hold(job, patience_seconds=_PATIENCE_SECONDS):
             try:
-                decision = self._decide(job)
+                decision, route = self._decide(job)
             except ProblemError as error:
                 self._catalog.fail_job(job, error.problem)
             except Exception as error:  # noqa: BLE001 (one job's fault must not stop the others; recorded and logged)
@@ -61,33 +66,39 @@ class SelectStep:
                 if decision is None:  # the node stops
                     self._catalog.release(job)
                 else:
-                    self._record(job, decision)
+                    self._record(job, decision, route)
         return True
 
-    def _decide(self, job: JobRow) -> Decision | None:
-        route = self._settings.routes.get(job.route)
+    def _decide(self, job: JobRow) -> tuple[Decision | None, Route | None]:
+        settings = self._settings
+        route = job_route(job, settings)
         if route is None:
-            return Decision.refuse(
+            refused = Decision.refuse(
                 "route_gone",
                 f"The route {job.route} is no longer configured.",
                 "Configure the route again and retry the job.",
             )
+            return refused, None
         paths: list[Path] = []
         for instance in self._catalog.job_instances(job.id, all_instances=True):
             if instance.path is None:
-                return Decision.refuse(
+                refused = Decision.refuse(
                     "source_removed",
                     "Retention has removed files of the series.",
                     "Send the series again, then retry the job.",
                 )
+                return refused, route
             paths.append(instance.path)
-        min_slices = max(self._settings.min_slices(job.route), self._model_min_slices(route.model))
+        min_slices = max(route.min_slices or settings.series.min_slices, self._model_min_slices(route.model))
         conflicts = 0 if job.series_key is None else self._catalog.conflict_count(job.series_key)
-        return self._examine(paths, route=route, min_slices=min_slices, conflicts=conflicts)
+        return self._examine(paths, route=route, min_slices=min_slices, conflicts=conflicts), route
 
-    def _record(self, job: JobRow, decision: Decision) -> None:
+    def _record(self, job: JobRow, decision: Decision, route: Route | None) -> None:
         self._log.info("selected", job_id=job.id, route=job.route, accepted=decision.accepted, code=decision.code)
         if decision.problem is None:
-            self._catalog.accept_job(job, details=decision.details, set_aside=decision.set_aside)
+            kept = None if route is None else route.model_dump(mode="json")
+            self._catalog.accept_job(
+                job, details=decision.details, set_aside=decision.set_aside, rules=decision.asked, route_settings=kept
+            )
         else:
-            self._catalog.refuse_job(job, decision.problem, details=decision.details)
+            self._catalog.refuse_job(job, decision.problem, details=decision.details, rules=decision.asked)

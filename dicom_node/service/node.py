@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
+from pathlib import Path
 from types import FrameType
 
 import structlog
@@ -17,6 +18,7 @@ from dicom_node.derive.step import DeriveStep
 from dicom_node.private import make_private
 from dicom_node.receive import ListenerProcesses
 from dicom_node.series import CompletionStep, Examiner, SelectStep
+from dicom_node.service.configuration import Configuration
 from dicom_node.service.confirming import image_count
 from dicom_node.service.health import HealthCheck, disk_problem, run_checks
 from dicom_node.service.lock import DataDirLock
@@ -33,6 +35,8 @@ from dicom_node.web.server import WebServer
 
 # A sweep reads a few rows; half of this is what a series waits for nothing.
 _SWEEP_SECONDS = 0.25
+#: How often the configuration file is looked at.
+_CONFIGURATION_SECONDS = 1.0
 _RETENTION_SECONDS = 3600.0
 _STOP_SECONDS = 30.0
 #: How often claims are looked at that have run out.
@@ -73,6 +77,8 @@ def wait_for(asked: threading.Event) -> None:
 class Node:
     """A running node.
 
+    ``config``: the file that the settings were read from, whose changes it takes up; None: it keeps the settings.
+
     Every timer and step takes its work from the catalog, so stopping, by whatever means, loses nothing, and starting
     again continues.
 
@@ -80,8 +86,10 @@ class Node:
     ...     wait_for(stop)
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, config: Path | None = None) -> None:
         self.settings = settings
+        self.configuration = Configuration(settings, config)
+        source = self.configuration
         self._log = structlog.get_logger(part="node")
         with ExitStack() as stack:
             stack.callback(DataDirLock(settings.node.data_dir).acquire().release)
@@ -90,18 +98,19 @@ class Node:
             stack.callback(self.catalog.close)
             self.metrics = Metrics(self.catalog, data_dir=settings.node.data_dir)
             self._listener = ListenerProcesses(settings, observer=self.metrics)
-            self._translate = TranslateStep(settings, self.catalog)
-            self._deliver = DeliverStep(settings, self.catalog)
+            self._translate = TranslateStep(source, self.catalog)
+            self._deliver = DeliverStep(source, self.catalog)
             self._completion = CompletionStep(
-                settings, self.catalog, model_identity=model_identity, count=image_count(settings)
+                source, self.catalog, model_identity=model_identity, count=image_count(source)
             )
             self._examiner = Examiner()
             self._orphans = OrphanSweep(settings, self.catalog)
             self._loops = self._make_loops()
+            self.configuration.on_change(self._take_up)
             self._timers = Timers(on_work=self.wake)
             self._stalls = StallWatch(_stall_limits(settings), oldest_due=self._oldest_due, now=self.catalog.now)
             self._web = WebServer(
-                create_app(settings, self.catalog, readiness=self.health, metrics=self.metrics.exposition),
+                create_app(source, self.catalog, readiness=self.health, metrics=self.metrics.exposition),
                 host=settings.web.host,
                 port=settings.web.port,
             )
@@ -123,6 +132,7 @@ class Node:
             A port cannot be bound or the catalog cannot be used; everything already started is stopped again.
         """
         try:
+            self.configuration.run_once()
             resumed = self.catalog.sweep_leases() + self.catalog.take_series_up()
             self._log.info("starting", resumed=resumed)
             self._start(self._web.start, self._web.stop)
@@ -159,7 +169,9 @@ class Node:
             "work": self._stalls.problem,
             "disk": lambda: disk_problem(str(node.data_dir), min_free_mib=node.min_free_mib),
         }
-        return [*run_checks(checks), *self._confirming()]
+        # A refused file is said but stops nothing: the earlier configuration is in force.
+        configuration = HealthCheck(name="configuration", ok=True, detail=self.configuration.detail())
+        return [*run_checks(checks), configuration, *self._confirming()]
 
     def _confirming(self) -> list[HealthCheck]:
         """Whether series can be confirmed. Where not, they complete later and the node is as ready as ever."""
@@ -171,13 +183,13 @@ class Node:
         return [HealthCheck(name=f"confirm with {name}", ok=True, detail=wrong)]
 
     def _make_loops(self) -> list[StepLoop]:
-        settings, catalog = self.settings, self.catalog
+        source, catalog = self.configuration, self.catalog
         steps: dict[str, Step] = {
-            "select": SelectStep(settings, catalog, model_min_slices=model_min_slices, examine=self._examiner.examine),
+            "select": SelectStep(source, catalog, model_min_slices=model_min_slices, examine=self._examiner.examine),
             "translate": self._translate,
-            "derive": DeriveStep(settings, catalog),
+            "derive": DeriveStep(source, catalog),
         }
-        steps |= {f"deliver-{number}": self._deliver for number in range(1, _delivery_loops(settings) + 1)}
+        steps |= {f"deliver-{number}": self._deliver for number in range(1, _delivery_loops(self.settings) + 1)}
         return [StepLoop(name, step, on_work=self._worked) for name, step in steps.items()]
 
     def _worked(self, step: str, seconds: float) -> None:
@@ -211,13 +223,18 @@ class Node:
         limits = self.settings.series
         sweep_seconds = min(_SWEEP_SECONDS, limits.quiet_seconds, limits.confirmed_seconds)
         self._timers.add("completion", self._completion, seconds=sweep_seconds)
+        self._timers.add("configuration", self.configuration, seconds=_CONFIGURATION_SECONDS)
         self._timers.add("leases", _LeaseSweep(self.catalog), seconds=_LEASE_SWEEP_SECONDS)
-        self._timers.add("retention", RetentionStep(self.settings, self.catalog), seconds=_RETENTION_SECONDS)
+        self._timers.add("retention", RetentionStep(self.configuration, self.catalog), seconds=_RETENTION_SECONDS)
         self._timers.add("orphans", self._orphans, seconds=_RETENTION_SECONDS)
         self._timers.start()
 
     def _oldest_due(self) -> dict[str, datetime]:
         return self.catalog.oldest_due(exclude_destinations=self._deliver.left_alone)
+
+    def _take_up(self, settings: Settings) -> None:
+        self._listener.take_up(settings)
+        self.wake()
 
     def _step_faults(self) -> str | None:
         faults = [f"{loop.name}: {loop.fault}" for loop in self._loops if loop.fault]

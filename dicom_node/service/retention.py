@@ -9,7 +9,7 @@ import structlog
 
 from dicom_node.catalog import Catalog
 from dicom_node.catalog.retention import Expiry
-from dicom_node.config import Settings
+from dicom_node.config import Settings, SettingsSource
 
 _ASSOCIATION_DAYS = 1.0
 #: Where the files are more than ``max_gib`` allows, all days are cut in these proportions until they are not.
@@ -19,10 +19,14 @@ _SHARES = (1.0, 0.5, 0.25, 0.1, 0.0)
 class RetentionStep:
     """Removes received, derived and quarantined files by the configuration's ``retention`` section."""
 
-    def __init__(self, settings: Settings, catalog: Catalog) -> None:
-        self._settings = settings
+    def __init__(self, settings: SettingsSource, catalog: Catalog) -> None:
+        self._source = settings
         self._catalog = catalog
         self._log = structlog.get_logger(step="retention")
+
+    @property
+    def _settings(self) -> Settings:
+        return self._source.current
 
     def run_once(self) -> bool:
         """Remove what is due, a batch at a time; False if nothing was."""

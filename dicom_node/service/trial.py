@@ -1,6 +1,6 @@
 """What the routes would do with files of a folder: the node's own selection, on files that came by no network."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +42,15 @@ class Trial:
         return tuple(rule_name(rule) for rule in RULES[len(self.decision.findings) :])
 
 
+def try_series(
+    files: Sequence[Path], *, series_uid: str, title: str, route: Route, min_slices: int, conflicts: int = 0
+) -> Trial:
+    """Ask a route's rules about the files of one series. ``min_slices`` is what route and settings ask for."""
+    least = max(min_slices, model_min_slices(route.model))
+    decision = examine_series(files, route=route, min_slices=least, conflicts=conflicts)
+    return Trial(series_uid=series_uid, files=tuple(files), title=title, route=route, decision=decision)
+
+
 def try_folder(folder: Path, settings: Settings, routes: Mapping[str, Route]) -> tuple[list[Trial], int]:
     """Ask every route's rules about every series in a folder. Nothing is sent or stored.
 
@@ -65,17 +74,7 @@ def try_folder(folder: Path, settings: Settings, routes: Mapping[str, Route]) ->
     if not groups:
         raise NodeError("no_series", f"There is no DICOM series in {folder}.", "Name a folder with DICOM files.")
     trials = [
-        Trial(
-            series_uid=uid,
-            files=tuple(found.files),
-            title=title,
-            route=route,
-            decision=examine_series(
-                found.files,
-                route=route,
-                min_slices=max(settings.min_slices(title), model_min_slices(route.model)),
-            ),
-        )
+        try_series(found.files, series_uid=uid, title=title, route=route, min_slices=settings.min_slices(title))
         for uid, found in groups.items()
         for title, route in routes.items()
     ]

@@ -11,7 +11,8 @@ from pathlib import Path
 import structlog
 
 from dicom_node.catalog import Catalog, InstanceRow, JobRow, JobState, Lease
-from dicom_node.config import Route, Settings
+from dicom_node.config import Route, Settings, SettingsSource
+from dicom_node.job_route import job_route
 from dicom_node.privacy import place_of
 from dicom_node.translate.executors import EXECUTORS, Executor
 from dicom_node.translate.messages import Disposition, Failed, Load, Progress, Translate, Translated, disk_failure
@@ -34,15 +35,15 @@ class TranslateStep:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: SettingsSource,
         catalog: Catalog,
         *,
         executor: Executor | None = None,
         clock: Callable[[], datetime] | None = None,
         silence_seconds: float = _SILENCE_SECONDS,
     ) -> None:
-        compute = settings.compute
-        self._settings = settings
+        compute = settings.current.compute
+        self._source = settings
         self._catalog = catalog
         self._now = clock or (lambda: datetime.now(UTC))
         self._executor = executor or EXECUTORS[compute.executor](getattr(compute, compute.executor, None))
@@ -51,6 +52,10 @@ class TranslateStep:
         self._busy = threading.Lock()
         self._warm_up_at = 0.0
         self._log = structlog.get_logger(step="translate")
+
+    @property
+    def _settings(self) -> Settings:
+        return self._source.current
 
     @property
     def ready(self) -> bool:
@@ -108,7 +113,7 @@ class TranslateStep:
         return self.ready
 
     def _work_on(self, job: JobRow, lease: Lease) -> None:
-        route = self._settings.routes.get(job.route)
+        route = job_route(job, self._settings)
         rows = self._catalog.job_instances(job.id)
         paths = [row.path for row in rows]
         if route is None:

@@ -1,11 +1,13 @@
 """What the HTTP interface answers beside the catalog's rows: states, reasons and times, never patient data or paths."""
 
-from typing import Generic, Self, TypeVar
+from datetime import datetime
+from typing import Any, Generic, Self, TypeVar
 
 from pydantic import BaseModel
 
-from dicom_node.catalog import DeliveryInstanceRow, DeliveryRow, JobRow
+from dicom_node.catalog import DeliveryInstanceRow, DeliveryRow, JobRow, SeriesRow
 from dicom_node.config import Route, Select
+from s2ldm_core.problem import Problem
 
 Item = TypeVar("Item")
 
@@ -35,6 +37,7 @@ class RouteAnswer(BaseModel):
     """One called AE title and what is made of the series sent to it."""
 
     called_ae: str
+    enabled: bool
     phase: str
     model: str
     output: str
@@ -52,6 +55,7 @@ class RouteAnswer(BaseModel):
         """From the configuration."""
         return cls(
             called_ae=called_ae,
+            enabled=route.enabled,
             phase=route.phase,
             model=route.model,
             output=route.output,
@@ -79,3 +83,106 @@ class ReadyAnswer(BaseModel):
 
     ready: bool
     checks: list[CheckAnswer]
+
+
+class ProblemAnswer(BaseModel):
+    """What is wrong with a request, or stands in its way."""
+
+    detail: str
+    problem: Problem
+
+
+class SeriesDetail(SeriesRow):
+    """A series with its jobs, newest first."""
+
+    jobs: list[JobRow]
+
+
+class Event(BaseModel):
+    """Something that happened to a series, with what was known then."""
+
+    at: datetime
+    kind: str
+    title: str
+    facts: dict[str, Any] = {}
+    problem: Problem | None = None
+
+
+class VolumeAnswer(BaseModel):
+    """What can be seen of a series: slices by plane, and whether there is a derived series to compare with."""
+
+    slices: dict[str, int]
+    spacing_mm: tuple[float, float, float]
+    derived: bool
+
+
+class ConfigAnswer(BaseModel):
+    """The configuration file; ``seen`` goes back with a change, so that nobody's change is overwritten unseen."""
+
+    text: str
+    seen: str
+    version: int | None
+    problem: Problem | None
+    needs_restart: list[str]
+
+
+class ConfigChange(BaseModel):
+    """A new text for the configuration file."""
+
+    text: str
+    comment: str = ""
+    seen: str | None = None
+
+
+class VersionAnswer(BaseModel):
+    """A version of the configuration."""
+
+    number: int
+    at: datetime
+    who: str
+    comment: str
+    difference: str
+
+
+class ChangeAnswer(BaseModel):
+    """The version that a change made, and the keys of the configuration that wait for a restart."""
+
+    version: int
+    needs_restart: list[str]
+
+
+class DestinationCheck(BaseModel):
+    """Whether a destination is there; ``found`` says what was seen."""
+
+    ok: bool
+    found: str
+    problem: Problem | None = None
+
+
+class RouteTrial(BaseModel):
+    """What a route would do with a stored series. ``route``: its keys as they would be; null: as they are."""
+
+    series: int
+    route: dict[str, Any] | None = None
+
+
+class RuleAnswer(BaseModel):
+    """What one rule of selection says, and what it saw."""
+
+    rule: str
+    objects: bool
+    seen: dict[str, Any]
+
+
+class TrialAnswer(BaseModel):
+    """Whether a series would be translated."""
+
+    accepted: bool
+    problem: Problem | None
+    rules: list[RuleAnswer]
+
+
+class Redelivery(BaseModel):
+    """Where to deliver again; null: everywhere it went."""
+
+    destination: str | None = None

@@ -1,31 +1,29 @@
 """The web application: health, metrics, the JSON interface, and pages that need nothing from elsewhere."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
-from fastapi import FastAPI, Request, Response
-from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from fastapi import FastAPI, Response
+from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from dicom_node import __version__
 from dicom_node.catalog import Catalog
-from dicom_node.config import Settings
+from dicom_node.config import SettingsSource
+from dicom_node.service.configuration import Configuration
 from dicom_node.service.health import HealthCheck
+from dicom_node.service.pictures import Pictures
 from dicom_node.web.answers import CheckAnswer, ReadyAnswer
 from dicom_node.web.api import api_router
-
-_SHOWN = 50
-# Everything comes from the node itself, and nothing may be sent anywhere else.
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-}
+from dicom_node.web.api_configuration import configuration_router, destination_router, route_router
+from dicom_node.web.api_series import job_router, picture_router, series_router
+from dicom_node.web.doors import DoorKeeper, Doors
+from dicom_node.web.pages import Pages, Parts, add_static, series_pages
+from dicom_node.web.pages_configuration import configuration_pages
+from dicom_node.web.problems import answer_problems
 
 
 def create_app(
-    settings: Settings,
+    settings: SettingsSource,
     catalog: Catalog,
     *,
     readiness: Callable[[], Sequence[HealthCheck]],
@@ -35,26 +33,29 @@ def create_app(
 
     Parameters
     ----------
+    settings
+        What the node does; a `Configuration` can also be changed.
     readiness
         Checks every part of the node.
     metrics
         Gives the metrics in Prometheus' text format.
     """
+    configuration = settings if isinstance(settings, Configuration) else Configuration(settings.current)
+    doors = Doors(configuration.current.web)
+    pictures = Pictures(catalog, configuration)
+    pictures.clear()
     # FastAPI's own documentation pages load scripts from a CDN, which hospital networks do not reach.
     app = FastAPI(
         title="S2LDM node",
         version=__version__,
-        summary="State of the node, read-only. No patient data.",
+        summary="State of the node, and changes from its own machine. No patient data but in pictures.",
         docs_url=None,
         redoc_url=None,
     )
-    pages = Environment(
-        loader=PackageLoader("dicom_node.web"),
-        autoescape=select_autoescape(),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    app.add_middleware(DoorKeeper, doors=doors)
+    parts = Parts(catalog=catalog, configuration=configuration, pictures=pictures, doors=doors, readiness=readiness)
+    pages = Pages(parts)
+    answer_problems(app, page=pages.problem)
 
     @app.get("/healthz", summary="Is the process alive?", tags=["health"], response_class=PlainTextResponse)
     def healthz() -> str:
@@ -76,44 +77,17 @@ def create_app(
     def prometheus() -> Response:
         return Response(metrics(), media_type=CONTENT_TYPE_LATEST)
 
-    app.include_router(api_router(settings, catalog))
-
-    @app.get("/", include_in_schema=False)
-    def overview() -> HTMLResponse:
-        page = pages.get_template("overview.html").render(
-            version=__version__,
-            checks=readiness(),
-            routes=settings.routes,
-            counts=catalog.count_jobs(),
-            receiving=catalog.count_series().get("receiving", 0),
-            jobs=catalog.list_jobs(limit=_SHOWN),
-            deliveries=catalog.list_deliveries(limit=_SHOWN),
-            rejected=catalog.rejected_peers()[:_SHOWN],
-        )
-        return HTMLResponse(page, headers=_HEADERS)
-
-    @app.get("/docs", include_in_schema=False)
-    def docs(request: Request) -> HTMLResponse:
-        page = pages.get_template("docs.html").render(version=__version__, operations=_operations(app.openapi()))
-        return HTMLResponse(page, headers=_HEADERS)
-
+    for router in (
+        api_router(configuration, catalog),
+        series_router(catalog),
+        picture_router(pictures, doors),
+        job_router(catalog, configuration),
+        configuration_router(configuration, doors),
+        route_router(configuration, catalog),
+        destination_router(configuration, doors),
+    ):
+        app.include_router(router)
+    app.include_router(series_pages(pages, parts))
+    app.include_router(configuration_pages(pages, parts))
+    add_static(app)
     return app
-
-
-def _operations(schema: dict[str, Any]) -> list[dict[str, Any]]:
-    """What the documentation page shows of an OpenAPI schema, flat."""
-    shown = []
-    for path, methods in schema["paths"].items():
-        for method, operation in methods.items():
-            content = operation["responses"].get("200", {}).get("content", {})
-            shape = content.get("application/json", {}).get("schema", {})
-            shown.append(
-                {
-                    "method": method.upper(),
-                    "path": path,
-                    "summary": operation.get("summary", ""),
-                    "parameters": operation.get("parameters", []),
-                    "answers": shape.get("title") or shape.get("$ref", "").rsplit("/", 1)[-1] or "text",
-                }
-            )
-    return shown

@@ -96,6 +96,7 @@ class DestinationSettings(Section):
     counts_images: ClassVar[bool] = False
 
     type: str
+    paused: bool = False
     max_attempts: int = Field(default=230, ge=1)
     retry_seconds: PositiveSeconds = 10.0
     retry_max_seconds: PositiveSeconds = 3600.0

@@ -201,3 +201,11 @@ def test_delivery_of_a_killed_node_is_given_back_and_keeps_what_was_answered(cat
     assert not catalog.finish_delivery(lost, reason=Problem("late", "Late."))
     assert not catalog.retry_delivery(lost, at=clock(), reason=Problem("late", "Late."))
     assert catalog.get_delivery(again.id).state is DeliveryState.SENDING
+
+
+def test_nothing_goes_to_a_paused_destination_not_even_by_hand(catalog: Catalog, clock: Clock) -> None:
+    job_id = job_in(catalog, clock, JobState.DELIVERING)
+    catalog.retry_job(job_id)
+
+    assert catalog.claim_delivery(clock(), paused_destinations=["pacs"]) is None
+    assert catalog.claim_delivery(clock()) is not None

@@ -66,3 +66,15 @@ def test_the_allow_list_asks_for_title_and_host(known: Peer, admitted: bool) -> 
 
 def test_an_ipv4_peer_on_an_ipv6_socket_is_recognised() -> None:
     assert isinstance(decide(peer="::ffff:10.0.0.7", peers=(Peer(ae_title="SCANNER", host="10.0.0.7"),)), Admission)
+
+
+def test_disabled_route_turns_away_for_now_and_takes_associations_again() -> None:
+    gate = Gatekeeper(own_ae="S2LDM", routes=["CECT_ART"], peers=[], disabled=["CECT_ART"])
+    who = {"called_ae": "CECT_ART", "calling_ae": "PACS", "peer": "10.0.0.5"}
+
+    turned_away = gate.decide(**who)
+    assert isinstance(turned_away, Rejection)
+    assert (turned_away.answer.result, turned_away.reason.code) == (0x02, "route_disabled")
+
+    gate.change(routes=["CECT_ART"], peers=[])
+    assert isinstance(gate.decide(**who), Admission)

@@ -45,8 +45,9 @@ def metrics(catalog: Catalog, tmp_path: Path) -> Metrics:
 
 
 @pytest.fixture
-def client(catalog: Catalog, health: Health, metrics: Metrics) -> TestClient:
-    return TestClient(create_app(Settings(), catalog, readiness=health, metrics=metrics.exposition))
+def client(catalog: Catalog, health: Health, metrics: Metrics, tmp_path: Path) -> TestClient:
+    app = create_app(Settings(node={"data_dir": tmp_path}), catalog, readiness=health, metrics=metrics.exposition)
+    return TestClient(app, base_url="http://127.0.0.1:8104", client=("127.0.0.1", 50000))
 
 
 def new_instance(series_uid: str) -> NewInstance:
@@ -196,10 +197,16 @@ def test_rejected_peers_are_listed(client: TestClient, catalog: Catalog) -> None
     assert (peer["called_ae"], peer["count"]) == ("CECT_AR", 1)
 
 
-def test_interface_is_read_only(client: TestClient) -> None:
-    methods = {method for path in client.get("/openapi.json").json()["paths"].values() for method in path}
+def test_nothing_can_be_changed_from_another_machine(client: TestClient) -> None:
+    elsewhere = TestClient(client.app, base_url="http://127.0.0.1:8104", client=("10.0.0.9", 50000))
+    answers = {}
+    for path, methods in client.get("/openapi.json").json()["paths"].items():
+        for method in set(methods) - {"get"}:
+            address = re.sub(r"{[^}]*}", "1", path)
+            answers[f"{method} {path}"] = elsewhere.request(method, address, json={}).json()["problem"]["code"]
 
-    assert methods == {"get"}
+    assert len(answers) >= 10
+    assert set(answers.values()) == {"only_from_here"}
 
 
 @pytest.mark.parametrize("path", ["/", "/docs", "/api/jobs", "/api/series", "/api/jobs/1"])
@@ -217,7 +224,10 @@ def test_pages_load_nothing_from_elsewhere(client: TestClient, catalog: Catalog,
 
     assert answer.status_code == 200
     assert not re.search(r"(src|href)=[\"']?(https?:)?//", answer.text)
-    assert "<script" not in answer.text
+    scripts = re.findall(r"<script([^>]*)>(.*?)</script>", answer.text)
+    assert scripts
+    assert all(re.match(r' src="/static/', attributes) and not inside for attributes, inside in scripts)
+    assert "unsafe" not in answer.headers["content-security-policy"]
     assert answer.headers["content-security-policy"].startswith("default-src 'none'")
 
 
@@ -225,7 +235,9 @@ def test_overview_counts_series_still_being_received(client: TestClient, catalog
     add_job(catalog)
     catalog.add_instance(new_instance("1.2.2"))
 
-    assert "1 selecting; 1 series still being received" in client.get("/").text
+    page = client.get("/").text
+    assert "<li><b>1</b> being received</li>" in page
+    assert "<li><b>1</b> selecting</li>" in page
 
 
 def test_overview_shows_what_a_peer_wrote_as_text(client: TestClient, catalog: Catalog) -> None:

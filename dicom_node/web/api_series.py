@@ -1,0 +1,137 @@
+"""Series under ``/api``: search, story and pictures; and what can be done with their jobs."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Query
+from fastapi.responses import Response
+
+from dicom_node.catalog import Catalog, JobRow, JobState, SeriesRow, SeriesState
+from dicom_node.config import SettingsSource
+from dicom_node.errors import ConfigError
+from dicom_node.service.pictures import PLANES, Pictures
+from dicom_node.web.answers import Event, Page, Redelivery, SeriesDetail, VolumeAnswer
+from dicom_node.web.api import page_of
+from dicom_node.web.doors import Doors
+from dicom_node.web.drawing import draw, draw_change
+from dicom_node.web.timeline import timeline
+from dicom_node.web.types import Limit, Number, Offset, Time, problems
+
+_MOST_DELIVERIES = 1000
+Plane = Literal["axial", "coronal", "sagittal"]
+Hu = Annotated[float, Query(ge=-100_000, le=100_000, allow_inf_nan=False)]
+Width = Annotated[float, Query(ge=1, le=100_000, allow_inf_nan=False)]
+
+
+def series_router(catalog: Catalog) -> APIRouter:
+    """Series, without patient data."""
+    router = APIRouter(prefix="/api/series", tags=["series"], responses=problems(404, 422))
+
+    @router.get("", summary="Received series")
+    def find(
+        limit: Limit = 100,
+        offset: Offset = 0,
+        query: Annotated[
+            str | None, Query(max_length=128, description="Part of a UID or of the sender's AE title")
+        ] = None,
+        route: Annotated[str | None, Query(max_length=16)] = None,
+        state: SeriesState | None = None,
+        job_state: JobState | None = None,
+        since: Time | None = None,
+        until: Time | None = None,
+    ) -> Page[SeriesRow]:
+        rows = catalog.find_series(
+            query=query,
+            route=route,
+            state=state,
+            job_state=job_state,
+            since=since,
+            until=until,
+            limit=limit + 1,
+            offset=offset,
+        )
+        return page_of(rows, limit=limit, offset=offset)
+
+    @router.get("/{series}", summary="One series with its jobs")
+    def detail(series: Number) -> SeriesDetail:
+        row = catalog.get_series(series)
+        return SeriesDetail(**dict(row), jobs=catalog.jobs_of_series([series])[series])
+
+    @router.get("/{series}/timeline", summary="What happened to a series")
+    def story(series: Number) -> list[Event]:
+        return story_of(catalog, series)
+
+    return router
+
+
+def story_of(catalog: Catalog, series: int) -> list[Event]:
+    """The timeline of a series; raises `CatalogError` (``series_unknown``)."""
+    row = catalog.get_series(series)
+    jobs = catalog.jobs_of_series([series])[series]
+    deliveries = [one for job in jobs for one in catalog.list_deliveries(job_id=job.id, limit=_MOST_DELIVERIES)]
+    return timeline(row, jobs, deliveries)
+
+
+def picture_router(pictures: Pictures, doors: Doors) -> APIRouter:
+    """Pictures of series, for whoever sits at this machine."""
+    router = APIRouter(
+        prefix="/api/series",
+        tags=["series"],
+        responses=problems(403, 404, 409, 422),
+        dependencies=[Depends(doors.only_from_here)],
+    )
+
+    @router.get("/{series}/volume", summary="What can be seen of a series")
+    def volume(series: Number) -> VolumeAnswer:
+        look = pictures.source(series)
+        sizes = {plane: look.size(plane) for plane in PLANES}
+        return VolumeAnswer(slices=sizes, spacing_mm=look.spacing_mm, derived=pictures.job_shown(series) is not None)
+
+    @router.get("/{series}/image.png", summary="One slice as a picture", response_class=Response)
+    def image(
+        series: Number,
+        of: Literal["source", "derived", "change"] = "source",
+        plane: Plane = "axial",
+        index: Annotated[int, Query(ge=0, le=100_000)] = 0,
+        center: Hu = 40,
+        width: Width = 400,
+    ) -> Response:
+        source = pictures.source(series) if of != "derived" else None
+        derived = pictures.derived(series) if of != "source" else None
+        if source is not None and derived is not None:
+            before, aspect = source.slice(plane, index)
+            after, _ = derived.slice(plane, index)
+            png = draw_change(after.astype("int32") - before, width=width, aspect=aspect)
+        else:
+            look = source or derived
+            assert look is not None  # noqa: S101 (one of the two is asked for)
+            hu, aspect = look.slice(plane, index)
+            png = draw(hu, center=center, width=width, aspect=aspect)
+        return Response(png, media_type="image/png", headers={"Cache-Control": "private, max-age=60"})
+
+    return router
+
+
+def job_router(catalog: Catalog, source: SettingsSource) -> APIRouter:
+    """What can be done with jobs."""
+    router = APIRouter(prefix="/api/jobs", tags=["jobs"], responses=problems(403, 404, 409, 422))
+
+    @router.post("/{job}/retry", summary="Put a job back to work")
+    def retry(job: Number, again: bool = False) -> JobRow:
+        return catalog.retry_job(job, again=again)
+
+    @router.post("/{job}/cancel", summary="Stop a job that has not ended")
+    def cancel(job: Number) -> JobRow:
+        return catalog.cancel_job(job)
+
+    @router.post("/{job}/redeliver", summary="Send the derived series again, to any destination")
+    def redeliver(job: Number, where: Redelivery | None = None) -> JobRow:
+        return redelivered(catalog, source, job, None if where is None else where.destination)
+
+    return router
+
+
+def redelivered(catalog: Catalog, source: SettingsSource, job: int, destination: str | None) -> JobRow:
+    """Deliver again; errors as in `Catalog.redeliver_job`, and `ConfigError` (``destination_unknown``)."""
+    if destination is not None and destination not in source.current.destinations:
+        raise ConfigError("destination_unknown", f"There is no destination {destination!r}.", "See /api/destinations.")
+    return catalog.redeliver_job(job, destination=destination)

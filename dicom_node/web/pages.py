@@ -1,0 +1,206 @@
+"""The console's pages about series; `dicom_node.web.pages_configuration` has those about the configuration."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from importlib import resources
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, FastAPI, Query, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from starlette.staticfiles import StaticFiles
+
+from dicom_node import __version__
+from dicom_node.catalog import Catalog, JobState
+from dicom_node.errors import CatalogError, NodeError
+from dicom_node.service.configuration import Configuration
+from dicom_node.service.health import HealthCheck
+from dicom_node.service.pictures import Pictures
+from dicom_node.web.api_series import redelivered, story_of
+from dicom_node.web.doors import Doors
+from dicom_node.web.forms import one_of, read_form
+from dicom_node.web.operations import operations
+from dicom_node.web.types import Number, Offset
+from s2ldm_core.problem import Problem
+
+_SHOWN = 50
+_NEEDING = 20
+_MOST_AT_ONCE = 200
+_RUNNING = (JobState.TRANSLATING, JobState.DERIVING, JobState.DELIVERING, JobState.SELECTING)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What the pages show and change."""
+
+    catalog: Catalog
+    configuration: Configuration
+    pictures: Pictures
+    doors: Doors
+    readiness: Callable[[], Sequence[HealthCheck]]
+
+
+class Pages:
+    """Renders templates."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._templates = Environment(
+            loader=PackageLoader("dicom_node.web"),
+            autoescape=select_autoescape(),
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._templates.filters["time"] = _time
+
+    def show(self, request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
+        """A page."""
+        common = {
+            "version": __version__,
+            "here": self._parts.doors.from_here(request),
+            "path": request.url.path,
+            "notice": self._parts.configuration.detail(),
+        }
+        return HTMLResponse(self._templates.get_template(template).render(common | values), status_code=status)
+
+    def problem(self, request: Request, problem: Problem, status: int) -> HTMLResponse:
+        """A page that says what is wrong."""
+        return self.show(request, "problem.html", status=status, problem=problem)
+
+
+async def form_of(request: Request) -> dict[str, list[str]]:
+    """The form that a page sent."""
+    return read_form(await request.body())
+
+
+Form = Annotated[dict[str, list[str]], Depends(form_of)]
+
+
+def see(path: str) -> RedirectResponse:
+    """Go to a page of this node after a change."""
+    return RedirectResponse(path, status_code=303)
+
+
+def series_pages(pages: Pages, parts: Parts) -> APIRouter:
+    """Today, the list of series, one series, and what can be done with them."""
+    router = APIRouter(include_in_schema=False)
+    catalog = parts.catalog
+
+    def today_values() -> dict[str, Any]:
+        return {
+            "counts": catalog.count_jobs(),
+            "receiving": catalog.count_series().get("receiving", 0),
+            "running": [job for state in _RUNNING for job in catalog.list_jobs(state=state, limit=_NEEDING)],
+            "needing": [
+                job
+                for state in (JobState.FAILED, JobState.REFUSED)
+                for job in catalog.list_jobs(state=state, limit=_NEEDING)
+            ],
+            "recent": catalog.list_jobs(limit=_NEEDING),
+            "rejected": catalog.rejected_peers()[:_NEEDING],
+            "checks": parts.readiness(),
+            "routes": parts.configuration.current.routes,
+        }
+
+    @router.get("/")
+    def today(request: Request) -> HTMLResponse:
+        return pages.show(request, "today.html", **today_values())
+
+    @router.get("/parts/today")
+    def today_part(request: Request) -> HTMLResponse:
+        return pages.show(request, "today_part.html", **today_values())
+
+    @router.get("/series")
+    def series(
+        request: Request,
+        query: Annotated[str, Query(max_length=128)] = "",
+        route: Annotated[str, Query(max_length=16)] = "",
+        job_state: Annotated[str, Query(max_length=16)] = "",
+        offset: Offset = 0,
+    ) -> HTMLResponse:
+        rows = catalog.find_series(
+            query=query.strip() or None,
+            route=route or None,
+            job_state=job_state or None,
+            limit=_SHOWN + 1,
+            offset=offset,
+        )
+        jobs = catalog.jobs_of_series([row.key for row in rows])
+        return pages.show(
+            request,
+            "series_list.html",
+            rows=[(row, next(iter(jobs[row.key]), None)) for row in rows[:_SHOWN]],
+            more=len(rows) > _SHOWN,
+            asked={"query": query, "route": route, "job_state": job_state},
+            offset=offset,
+            shown=_SHOWN,
+            routes=sorted(parts.configuration.current.routes),
+            states=[state.value for state in JobState],
+        )
+
+    @router.get("/series/{series}")
+    def one_series(request: Request, series: Number) -> HTMLResponse:
+        row = catalog.get_series(series)
+        jobs = catalog.jobs_of_series([series])[series]
+        return pages.show(
+            request,
+            "series.html",
+            series=row,
+            jobs=jobs,
+            events=story_of(catalog, series),
+            destinations=sorted(parts.configuration.current.destinations),
+            compared=parts.pictures.job_shown(series) is not None,
+        )
+
+    @router.post("/jobs/act")
+    def act(request: Request, form: Form) -> Response:
+        what, back = one_of(form, "do"), one_of(form, "back")
+        numbers = [int(text) for text in form.get("job", ()) if text.isascii() and text.isdigit() and len(text) < 19]
+        if not numbers or len(numbers) > _MOST_AT_ONCE:
+            raise NodeError("wrong_request", f"Choose 1 to {_MOST_AT_ONCE} jobs.", "Go back and choose some.")
+        refused = []
+        for number in numbers:
+            try:
+                _act(parts, what, number, one_of(form, "destination") or None)
+            except CatalogError as error:
+                refused.append((number, error.problem))
+        if refused:
+            return pages.show(
+                request, "refused.html", status=409, refused=refused, done=len(numbers) - len(refused), back=_own(back)
+            )
+        return see(_own(back))
+
+    @router.get("/docs")
+    def docs(request: Request) -> HTMLResponse:
+        return pages.show(request, "docs.html", operations=operations(request.app.openapi()))
+
+    return router
+
+
+def _act(parts: Parts, what: str, job: int, destination: str | None) -> None:
+    if what in ("retry", "again"):
+        parts.catalog.retry_job(job, again=what == "again")
+    elif what == "cancel":
+        parts.catalog.cancel_job(job)
+    elif what == "redeliver":
+        redelivered(parts.catalog, parts.configuration, job, destination)
+    else:
+        raise NodeError("wrong_request", "Choose what to do with the jobs.", "Go back and choose.")
+
+
+def _own(path: str) -> str:
+    """A path of this node, whatever a form says: never another site's."""
+    plain = path.startswith("/series") and not any(one in path for one in "\\\r\n")
+    return path if plain and not path.startswith("//") else "/series"
+
+
+def _time(value: datetime | None) -> str:
+    return "" if value is None else value.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def add_static(app: FastAPI) -> None:
+    """Serve style, script and htmx from the package."""
+    folder = str(resources.files("dicom_node.web") / "static")
+    app.mount("/static", StaticFiles(directory=folder), name="static")

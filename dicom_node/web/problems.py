@@ -1,0 +1,75 @@
+"""Errors as answers: the problem, with the HTTP status that belongs to it."""
+
+from collections.abc import Callable
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from dicom_node.errors import ConfigError
+from s2ldm_core.problem import Problem, ProblemError
+
+_STATUS = {
+    "only_from_here": 403,
+    "cross_origin": 403,
+    "wrong_host": 400,
+    "wrong_request": 422,
+    "catalog_unusable": 503,
+    "config_conflict": 409,
+    "config_busy": 409,
+    "config_read_only": 409,
+    "config_history": 409,
+    "config_not_from_a_file": 409,
+    "phase_unknown": 422,
+    "picture_index": 422,
+    "picture_source_gone": 404,
+    "picture_no_derived": 404,
+}
+
+
+def status_of(error: ProblemError) -> int:
+    """The HTTP status of an error."""
+    if error.code in _STATUS:
+        return _STATUS[error.code]
+    if error.code.endswith("_unknown"):
+        return 404
+    return 422 if isinstance(error, ConfigError) else 409
+
+
+def problem_response(error: ProblemError) -> JSONResponse:
+    """An error as an answer."""
+    return _answer(error.problem, status_of(error))
+
+
+def answer_problems(app: FastAPI, *, page: Callable[[Request, Problem, int], Response]) -> None:
+    """Have an application answer every error with a problem: for browsers that look at a page, as a ``page``."""
+
+    def answer(request: Request, problem: Problem, status: int) -> Response:
+        looks = "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/api")
+        return page(request, problem, status) if looks else _answer(problem, status)
+
+    @app.exception_handler(ProblemError)
+    def known(request: Request, error: ProblemError) -> Response:
+        return answer(request, error.problem, status_of(error))
+
+    @app.exception_handler(RequestValidationError)
+    def wrong(request: Request, error: RequestValidationError) -> Response:
+        # Without the values: they may be long, or not for a log.
+        said = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()[:10])
+        return answer(request, Problem("wrong_request", f"The request is wrong: {said}.", "See /docs."), 422)
+
+    @app.exception_handler(HTTPException)
+    def refused(request: Request, error: HTTPException) -> Response:
+        name = HTTPStatus(error.status_code).phrase
+        problem = Problem("http_error", f"{name}: {error.detail}" if error.detail != name else f"{name}.", "See /docs.")
+        response = answer(request, problem, error.status_code)
+        response.headers.update(error.headers or {})
+        return response
+
+
+def _answer(problem: Problem, status: int) -> JSONResponse:
+    values = {"code": problem.code, "sentence": problem.sentence, "remedy": problem.remedy}
+    return JSONResponse({"detail": problem.sentence, "problem": values}, status_code=status)

@@ -1,0 +1,53 @@
+"use strict";
+// The viewer of a series: the same slice of source, synthetic series and change, side by side.
+for (const viewer of document.querySelectorAll(".viewer")) {
+  const series = viewer.dataset.series;
+  const plane = viewer.querySelector("[name=plane]");
+  const presets = viewer.querySelector("[name=window]");
+  const slider = viewer.querySelector("[name=index]");
+  const shown = viewer.querySelector("output");
+  const said = viewer.querySelector(".said");
+  const images = viewer.querySelectorAll("img");
+  let slices = null;
+
+  function draw() {
+    const [center, width] = presets.value.split("/");
+    shown.textContent = `${Number(slider.value) + 1} of ${slices[plane.value]}`;
+    for (const image of images) {
+      const of = image.dataset.of;
+      const window = of === "change" ? [0, 200] : [center, width];
+      const asked = new URLSearchParams({ of, plane: plane.value, index: slider.value, center: window[0], width: window[1] });
+      image.src = `/api/series/${series}/image.png?${asked}`;
+    }
+  }
+
+  function turn() {
+    slider.max = slices[plane.value] - 1;
+    slider.value = Math.floor(slices[plane.value] / 2);
+    draw();
+  }
+
+  async function begin() {
+    const answer = await fetch(`/api/series/${series}/volume`);
+    const known = await answer.json();
+    if (!answer.ok) {
+      said.textContent = `${known.problem.sentence} ${known.problem.remedy}`;
+      viewer.querySelector(".panes").hidden = true;
+      return;
+    }
+    slices = known.slices;
+    said.textContent = "";
+    turn();
+  }
+
+  plane.addEventListener("change", turn);
+  presets.addEventListener("change", () => slices && draw());
+  slider.addEventListener("input", () => slices && draw());
+  viewer.querySelector(".panes").addEventListener("wheel", (event) => {
+    if (slices === null) return;
+    event.preventDefault();
+    slider.value = Number(slider.value) + Math.sign(event.deltaY);
+    draw();
+  }, { passive: false });
+  begin().catch(() => { said.textContent = "The node does not answer."; });
+}

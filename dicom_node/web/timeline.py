@@ -1,0 +1,79 @@
+"""The story of a series, from the catalog's rows."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from dicom_node.catalog import DeliveryRow, DeliveryState, JobRow, SeriesRow
+from dicom_node.web.answers import Event
+
+_ENDED = {"done": "Done", "refused": "Refused", "failed": "Failed", "cancelled": "Cancelled"}
+
+
+def timeline(series: SeriesRow, jobs: Sequence[JobRow], deliveries: Iterable[DeliveryRow]) -> list[Event]:
+    """What happened, oldest first.
+
+    ``jobs`` are those of the series, ``deliveries`` those of these jobs. The catalog keeps of a repeated step the last
+    attempt, and how many there were.
+    """
+    events = [*_reception(series)]
+    for job in jobs:
+        events += _job(job)
+    events += [event for delivery in deliveries for event in _delivery(delivery)]
+    return sorted(events, key=lambda event: event.at)
+
+
+def _reception(series: SeriesRow) -> Iterator[Event]:
+    sender = {"from": series.calling_ae, "address": series.peer, "called": series.route}
+    yield _event(series.first_received_at, "received", "First image received", sender)
+    if series.last_received_at != series.first_received_at:
+        yield _event(series.last_received_at, "received", "Last image received", {"images": series.instance_count})
+    if series.completed_at is not None:
+        known = {"signal": series.completion_signal, **(series.completion_evidence or {})}
+        yield _event(series.completed_at, "complete", "Complete", known, problem=series.reason)
+
+
+def _job(job: JobRow) -> Iterator[Event]:
+    asked = {"phase": job.phase, "model": job.model_identity, "images": job.instance_count}
+    yield _event(job.created_at, "job", f"Job {job.id} opened", asked)
+    if job.started_at is not None:
+        seen = {one["rule"]: "objects" if one["objects"] else _short(one["details"]) for one in job.rules or ()}
+        yield _event(job.started_at, "selection", f"Job {job.id}: selection", seen)
+    made = {name: value for name, value in job.details.items() if name not in ("completion", "rules")}
+    if job.finished_at is not None:
+        title = f"Job {job.id}: {_ENDED.get(job.state, job.state)}"
+        yield _event(job.finished_at, job.state, title, made, problem=job.reason)
+    else:
+        working = {"stage": job.stage, "done": None if job.progress is None else f"{job.progress:.0%}"}
+        waiting = {"failed attempts": job.attempts or None, "next attempt": job.not_before}
+        title = f"Job {job.id}: {job.state}"
+        yield _event(job.updated_at, job.state, title, {**made, **working, **waiting}, problem=job.reason)
+
+
+def _delivery(delivery: DeliveryRow) -> Iterator[Event]:
+    where = {"job": delivery.job_id, "images": delivery.instance_count}
+    yield _event(delivery.created_at, "delivery", f"Delivery to {delivery.destination} begins", where)
+    known = {
+        "accepted": f"{delivery.accepted_count} of {delivery.instance_count}",
+        "attempts": delivery.attempts,
+        "next attempt": delivery.not_before,
+    }
+    at = delivery.finished_at or delivery.updated_at
+    ended = "quarantine" if delivery.state is DeliveryState.FAILED else str(delivery.state)
+    yield _event(
+        at, f"delivery-{delivery.state}", f"Delivery to {delivery.destination}: {ended}", known, problem=delivery.reason
+    )
+
+
+def _event(at: datetime, kind: str, title: str, facts: dict[str, Any], *, problem: Any = None) -> Event:
+    return Event(
+        at=at,
+        kind=str(kind),
+        title=title,
+        facts={name: value for name, value in facts.items() if value not in (None, {})},
+        problem=problem,
+    )
+
+
+def _short(details: dict[str, Any]) -> Any:
+    return details or "passes"

@@ -1,0 +1,198 @@
+"""Series over HTTP: search, story, pictures, and what can be done with their jobs."""
+
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dicom_node.catalog import JobState, Verdict
+from tests.unit.dicom_node.web.conftest import Console
+
+
+def pixels(console: Console, **asked: object) -> np.ndarray:
+    answer = console.client.get(f"/api/series/{console.series}/image.png", params=asked)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "image/png"
+    return np.asarray(Image.open(BytesIO(answer.content)))
+
+
+def grey(hu: np.ndarray, center: float, width: float) -> np.ndarray:
+    return np.rint(np.clip((hu - center) / width + 0.5, 0, 1) * 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("of", ["source", "derived"])
+def test_axial_picture_is_the_slice_in_its_window_from_the_head_down(console: Console, of: str) -> None:
+    shown = pixels(console, of=of, plane="axial", index=1, center=40, width=400)
+
+    assert np.array_equal(shown, grey(getattr(console, of)[::-1][1], 40, 400))
+
+
+@pytest.mark.parametrize(("plane", "axis", "size"), [("coronal", 1, (10, 6)), ("sagittal", 2, (10, 8))])
+def test_other_planes_stand_upright_with_square_pixels(
+    console: Console, plane: str, axis: int, size: tuple[int, int]
+) -> None:
+    shown = pixels(console, plane=plane, index=2)
+
+    assert shown.shape == size
+    expected = Image.fromarray(grey(console.source[::-1].take(2, axis=axis), 40, 400))
+    assert np.array_equal(shown, np.asarray(expected.resize(size[::-1], Image.Resampling.BILINEAR)))
+
+
+def test_change_is_the_difference_of_the_two(console: Console) -> None:
+    shown = pixels(console, of="change", index=0, width=8)
+
+    # The uppermost slice has 4 HU more everywhere: the whole of half the width.
+    assert set(map(tuple, shown.reshape(-1, 3))) == {(255, 140, 0)}
+    assert not pixels(console, of="change", index=4, width=8).any()
+
+
+@pytest.mark.parametrize(
+    ("asked", "status"),
+    [
+        ({"index": 5}, 422),
+        ({"index": -1}, 422),
+        ({"plane": "oblique"}, 422),
+        ({"width": 0}, 422),
+        ({"center": "nan"}, 422),
+    ],
+)
+def test_picture_that_is_none_is_refused(console: Console, asked: dict[str, object], status: int) -> None:
+    answer = console.client.get(f"/api/series/{console.series}/image.png", params=asked)
+
+    assert (answer.status_code, bool(answer.json()["problem"]["sentence"])) == (status, True)
+
+
+def test_volume_says_how_many_slices_each_plane_has(console: Console) -> None:
+    answer = console.client.get(f"/api/series/{console.series}/volume").json()
+
+    assert answer == {
+        "slices": {"axial": 5, "coronal": 8, "sagittal": 6},
+        "spacing_mm": [2.0, 1.0, 1.0],
+        "derived": True,
+    }
+
+
+def test_story_begins_with_the_sender_and_goes_to_the_delivery(console: Console) -> None:
+    events = console.client.get(f"/api/series/{console.series}/timeline").json()
+
+    assert events[0]["kind"] == "received"
+    assert events[0]["facts"] == {"from": "SCANNER", "address": "10.0.0.7", "called": "CECT_ART"}
+    by_kind = {one["kind"]: one for one in events}
+    assert by_kind["complete"]["facts"]["signal"] == "released"
+    assert by_kind["selection"]["facts"] == {"enough_slices": {"slices": 5}}
+    assert by_kind["delivering"]["facts"]["seconds"] == {"translate": 1.5}
+    assert by_kind["delivery-pending"]["facts"]["accepted"] == "0 of 5"
+
+
+@pytest.mark.parametrize("query", ["1.2.3", "1.2", "25.9", "SCANN"])
+def test_series_is_found_by_a_part_of_what_names_it(console: Console, query: str) -> None:
+    assert len(console.client.get("/api/series", params={"query": query}).json()["items"]) == 1
+
+
+@pytest.mark.parametrize(
+    "query",
+    [{"query": "1_2"}, {"query": "%"}, {"route": "OTHER"}, {"job_state": "done"}, {"since": "2100-01-01T00:00:00Z"}],
+)
+def test_series_that_is_not_meant_is_not_found(console: Console, query: dict[str, str]) -> None:
+    assert console.client.get("/api/series", params=query).json()["items"] == []
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/series/99", "/api/series/99/timeline", "/api/series/99/image.png", "/api/series/99/volume"]
+)
+def test_unknown_series_is_404_with_a_problem(console: Console, path: str) -> None:
+    answer = console.client.get(path)
+
+    assert (answer.status_code, answer.json()["problem"]["code"]) == (404, "series_unknown")
+
+
+@pytest.mark.parametrize("number", ["0", "9223372036854775808", "9" * 60, "x"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/series/{}",
+        "/api/jobs/{}",
+        "/api/deliveries/{}",
+        "/series/{}",
+        "/api/deliveries?job_id={}",
+        "/api/jobs?limit=-{}",
+    ],
+)
+def test_number_of_any_size_is_refused_and_no_fault(console: Console, path: str, number: str) -> None:
+    assert console.client.get(path.format(number)).status_code == 422
+
+
+@pytest.mark.parametrize("since", ["2026-01-01T00:00:00", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_time_without_a_zone_or_out_of_range_is_refused(console: Console, since: str) -> None:
+    assert console.client.get("/api/series", params={"since": since}).status_code == 422
+
+
+def test_job_is_cancelled_and_retried(console: Console) -> None:
+    assert console.client.post(f"/api/jobs/{console.job}/cancel").json()["state"] == "cancelled"
+    assert console.client.post(f"/api/jobs/{console.job}/cancel").status_code == 409
+    assert console.client.post(f"/api/jobs/{console.job}/retry").json()["state"] == "selecting"
+
+
+def deliver(console: Console) -> None:
+    delivery = console.catalog.claim_delivery(console.catalog.now())
+    for one in console.catalog.delivery_instances(delivery.id):
+        console.catalog.set_answer(delivery, one.sop_instance_uid, Verdict.ACCEPTED, status=0)
+    console.catalog.finish_delivery(delivery)
+
+
+def test_derived_series_is_delivered_again(console: Console) -> None:
+    deliver(console)
+    assert console.catalog.get_job(console.job).state is JobState.DONE
+
+    assert console.client.post(f"/api/jobs/{console.job}/redeliver").json()["state"] == "delivering"
+
+    (delivery,) = console.catalog.list_deliveries(job_id=console.job)
+    assert (delivery.state, delivery.accepted_count, delivery.attempts) == ("pending", 0, 0)
+    deliver(console)
+    assert console.catalog.get_job(console.job).state is JobState.DONE
+
+
+def test_derived_series_is_delivered_to_a_destination_that_it_was_not_for(console: Console) -> None:
+    deliver(console)
+
+    console.client.post(f"/api/jobs/{console.job}/redeliver", json={"destination": "other"})
+
+    states = {
+        one.destination: (one.state, one.instance_count) for one in console.catalog.list_deliveries(job_id=console.job)
+    }
+    assert states == {"pacs": ("done", 5), "other": ("pending", 5)}
+
+
+def test_destination_that_is_not_configured_gets_nothing(console: Console) -> None:
+    answer = console.client.post(f"/api/jobs/{console.job}/redeliver", json={"destination": "nowhere"})
+
+    assert (answer.status_code, answer.json()["problem"]["code"]) == (404, "destination_unknown")
+
+
+def test_page_of_a_series_tells_its_story_and_quotes_what_is_markup(console: Console) -> None:
+    page = console.client.get(f"/series/{console.series}").text
+
+    assert "enough slices" in page
+    assert "Delivery to pacs begins" in page
+    evil = console.client.get("/series", params={"query": '"><script>alert(1)</script>'}).text
+    assert "<script>alert" not in evil
+
+
+def test_many_jobs_are_retried_at_once_and_what_cannot_be_is_said(console: Console) -> None:
+    console.client.post(f"/api/jobs/{console.job}/cancel")
+
+    answer = console.client.post("/jobs/act", data={"job": [console.job, 99], "do": "retry", "back": "//evil.example"})
+
+    assert answer.status_code == 409
+    assert "1 done, 1 not" in answer.text
+    assert "evil.example" not in answer.text
+    assert console.catalog.get_job(console.job).state is JobState.SELECTING
+
+
+def test_page_goes_back_to_this_node_only(console: Console) -> None:
+    answer = console.client.post(
+        "/jobs/act", data={"job": console.job, "do": "cancel", "back": "//evil.example"}, follow_redirects=False
+    )
+
+    assert (answer.status_code, answer.headers["location"]) == (303, "/series")
