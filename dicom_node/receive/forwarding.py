@@ -1,6 +1,7 @@
 """What a listener's process tells the node: events for the metrics, and its log."""
 
 import logging
+import os
 import sys
 import threading
 import traceback
@@ -96,3 +97,10 @@ def replay(connection: Connection, *, observer: ReceiveObserver | None) -> None:
                     getattr(observer, name)(**values)
     if still_open and observer is not None:
         observer.associations(opened=-still_open)
+
+
+def end_after(seconds: float) -> None:
+    """End this process, whatever it does, unless it has ended by then."""
+    timer = threading.Timer(seconds, os._exit, args=(1,))
+    timer.daemon = True
+    timer.start()

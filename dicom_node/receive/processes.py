@@ -8,7 +8,6 @@ work, run outside the interpreter lock, and rows of one process share a transact
 """
 
 import logging
-import os
 import signal
 import socket
 import threading
@@ -28,7 +27,7 @@ from dicom_node.config import Settings
 from dicom_node.errors import NodeError, ReceiveError
 from dicom_node.privacy import place_of
 from dicom_node.private import keep_private
-from dicom_node.receive.forwarding import Forwarder, replay
+from dicom_node.receive.forwarding import Forwarder, end_after, replay
 from dicom_node.receive.listener import Listener, open_port, prepare_spool
 from dicom_node.receive.observer import ReceiveObserver
 from dicom_node.receive.spool import Spool
@@ -204,7 +203,6 @@ class _ListenerProcess:
         self._watcher.start()
 
     def take_up(self, settings: Settings) -> None:
-        # Kept first: a process that is begun again in this moment begins with these.
         self._settings = settings
         self._send(settings)
 
@@ -293,17 +291,10 @@ def _serve(connection: Connection, port: socket.socket, settings: Settings, tag:
                 grace_seconds = float(message)
             except (EOFError, OSError):
                 # The node is gone, and the next one waits for the port.
-                _end_after(_ORPHAN_SECONDS)
+                end_after(_ORPHAN_SECONDS)
             listener.stop(grace_seconds=grace_seconds)
         forwarder.finish()
         telling.join(_TELL_SECONDS)
     except NodeError as error:
         with suppress(OSError):
             connection.send(error)
-
-
-def _end_after(seconds: float) -> None:
-    """End this process, whatever it does, unless it has ended by then."""
-    timer = threading.Timer(seconds, os._exit, args=(1,))
-    timer.daemon = True
-    timer.start()

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -13,6 +14,9 @@ from dicom_node.catalog import JobState
 from dicom_node.web.server import WebServer
 from tests.unit.dicom_node.web.conftest import Console, console
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
 __all__ = ["console"]
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -20,7 +24,7 @@ CHROMIUM = "/usr/bin/chromium"
 
 
 @pytest.fixture
-def page(console: Console) -> Iterator["playwright.Page"]:
+def page(console: Console) -> Iterator["Page"]:
     if not Path(CHROMIUM).exists():
         pytest.skip("Debian's chromium is not installed")
     server = WebServer(console.client.app, host="127.0.0.1", port=0)
@@ -41,7 +45,7 @@ def page(console: Console) -> Iterator["playwright.Page"]:
         server.stop()
 
 
-def test_slider_goes_through_the_slices_of_the_source(page: "playwright.Page", console: Console) -> None:
+def test_slider_goes_through_the_slices_of_the_source(page: "Page", console: Console) -> None:
     page.goto(f"/series/{console.series}")
     playwright.expect(page.get_by_text("3 of 5")).to_be_visible()
 
@@ -58,7 +62,7 @@ def test_slider_goes_through_the_slices_of_the_source(page: "playwright.Page", c
         playwright.expect(drawn).to_have_js_property("naturalWidth", 6)
 
 
-def test_phase_of_a_route_is_changed_looked_at_saved_and_rolled_back(page: "playwright.Page", console: Console) -> None:
+def test_phase_of_a_route_is_changed_looked_at_saved_and_rolled_back(page: "Page", console: Console) -> None:
     page.goto("/routes")
     page.get_by_role("link", name="CECT_ART").click()
     page.get_by_label("phase").select_option("venous")
@@ -78,7 +82,7 @@ def test_phase_of_a_route_is_changed_looked_at_saved_and_rolled_back(page: "play
     assert console.configuration.current.routes["CECT_ART"].phase == "arterial"
 
 
-def test_bad_edit_of_the_file_is_refused_with_its_line(page: "playwright.Page", console: Console) -> None:
+def test_bad_edit_of_the_file_is_refused_with_its_line(page: "Page", console: Console) -> None:
     page.goto("/settings")
     text = page.get_by_label("The configuration file")
     text.fill(text.input_value().replace("phase:", "phse:"))
@@ -88,7 +92,7 @@ def test_bad_edit_of_the_file_is_refused_with_its_line(page: "playwright.Page", 
     assert "phse" not in console.path.read_text()
 
 
-def test_job_is_cancelled_and_retried_by_its_buttons(page: "playwright.Page", console: Console) -> None:
+def test_job_is_cancelled_and_retried_by_its_buttons(page: "Page", console: Console) -> None:
     page.goto(f"/series/{console.series}")
     page.get_by_role("button", name="Cancel").click()
     playwright.expect(page.get_by_text("Cancelled by the administrator.").first).to_be_visible()
@@ -98,7 +102,7 @@ def test_job_is_cancelled_and_retried_by_its_buttons(page: "playwright.Page", co
     assert console.catalog.get_job(console.job).state is JobState.SELECTING
 
 
-def test_destination_is_checked_on_the_page_itself(page: "playwright.Page") -> None:
+def test_destination_is_checked_on_the_page_itself(page: "Page") -> None:
     page.goto("/destinations")
     page.get_by_role("button", name="Check pacs").click()
 
@@ -106,7 +110,7 @@ def test_destination_is_checked_on_the_page_itself(page: "playwright.Page") -> N
     assert page.url.endswith("/destinations")
 
 
-def test_no_page_is_wider_than_a_phone(page: "playwright.Page", console: Console) -> None:
+def test_no_page_is_wider_than_a_phone(page: "Page", console: Console) -> None:
     page.set_viewport_size({"width": 390, "height": 800})
     for path in (
         "/",
