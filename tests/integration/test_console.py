@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from PIL import Image
+from playwright.sync_api import Page, expect, sync_playwright
 
 from dicom_node.catalog import JobState
 from dicom_node.web.server import WebServer
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["console"]
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
 CHROMIUM = "/usr/bin/chromium"
 
 
@@ -30,7 +31,7 @@ def page(console: Console) -> Iterator["Page"]:
     server = WebServer(console.client.app, host="127.0.0.1", port=0)
     server.start()
     try:
-        with playwright.sync_playwright() as started:
+        with sync_playwright() as started:
             browser = started.chromium.launch(
                 executable_path=CHROMIUM, args=["--no-sandbox"] if os.geteuid() == 0 else []
             )
@@ -47,19 +48,19 @@ def page(console: Console) -> Iterator["Page"]:
 
 def test_slider_goes_through_the_slices_of_the_source(page: "Page", console: Console) -> None:
     page.goto(f"/series/{console.series}")
-    playwright.expect(page.get_by_text("3 of 5")).to_be_visible()
+    expect(page.get_by_text("3 of 5")).to_be_visible()
 
     slider = page.get_by_label("Slice")
     slider.focus()
     with page.expect_response(lambda answer: "of=source" in answer.url and "index=3" in answer.url) as shown:
         slider.press("ArrowRight")
 
-    playwright.expect(page.get_by_text("4 of 5")).to_be_visible()
+    expect(page.get_by_text("4 of 5")).to_be_visible()
     expected = np.rint(np.clip((console.source[::-1][3] - 40) / 400 + 0.5, 0, 1) * 255)
     assert np.array_equal(np.asarray(Image.open(BytesIO(shown.value.body()))), expected)
     for of in ("source", "derived", "change"):
         drawn = page.locator(f"img[data-of={of}]")
-        playwright.expect(drawn).to_have_js_property("naturalWidth", 6)
+        expect(drawn).to_have_js_property("naturalWidth", 6)
 
 
 def test_phase_of_a_route_is_changed_looked_at_saved_and_rolled_back(page: "Page", console: Console) -> None:
@@ -67,18 +68,18 @@ def test_phase_of_a_route_is_changed_looked_at_saved_and_rolled_back(page: "Page
     page.get_by_role("link", name="CECT_ART").click()
     page.get_by_label("phase").select_option("venous")
     page.get_by_role("button", name="See what would change").click()
-    playwright.expect(page.locator(".difference .more").last).to_contain_text("phase: venous")
+    expect(page.locator(".difference .more").last).to_contain_text("phase: venous")
     assert console.configuration.current.routes["CECT_ART"].phase == "arterial"
 
     page.get_by_label("Why, for the history").fill("as the liver board asked")
     page.get_by_role("button", name="Save").click()
-    playwright.expect(page.get_by_role("heading", name="Routes")).to_be_visible()
+    expect(page.get_by_role("heading", name="Routes")).to_be_visible()
     assert console.configuration.current.routes["CECT_ART"].phase == "venous"
 
     page.goto("/settings")
-    playwright.expect(page.get_by_text("as the liver board asked")).to_be_visible()
+    expect(page.get_by_text("as the liver board asked")).to_be_visible()
     page.get_by_role("button", name="Back to version 1").click()
-    playwright.expect(page.get_by_text("Version 3", exact=True)).to_be_visible()
+    expect(page.get_by_text("Version 3", exact=True)).to_be_visible()
     assert console.configuration.current.routes["CECT_ART"].phase == "arterial"
 
 
@@ -88,17 +89,17 @@ def test_bad_edit_of_the_file_is_refused_with_its_line(page: "Page", console: Co
     text.fill(text.input_value().replace("phase:", "phse:"))
     page.get_by_role("button", name="See what would change").click()
 
-    playwright.expect(page.get_by_role("alert")).to_contain_text("line 5: unknown key routes.CECT_ART.phse")
+    expect(page.get_by_role("alert")).to_contain_text("line 5: unknown key routes.CECT_ART.phse")
     assert "phse" not in console.path.read_text()
 
 
 def test_job_is_cancelled_and_retried_by_its_buttons(page: "Page", console: Console) -> None:
     page.goto(f"/series/{console.series}")
     page.get_by_role("button", name="Cancel").click()
-    playwright.expect(page.get_by_text("Cancelled by the administrator.").first).to_be_visible()
+    expect(page.get_by_text("Cancelled by the administrator.").first).to_be_visible()
     page.get_by_role("button", name="Retry").click()
 
-    playwright.expect(page.locator(".card").get_by_text("selecting")).to_be_visible()
+    expect(page.locator(".card").get_by_text("selecting")).to_be_visible()
     assert console.catalog.get_job(console.job).state is JobState.SELECTING
 
 
@@ -106,7 +107,7 @@ def test_destination_is_checked_on_the_page_itself(page: "Page") -> None:
     page.goto("/destinations")
     page.get_by_role("button", name="Check pacs").click()
 
-    playwright.expect(page.locator(".checked").first).not_to_be_empty()
+    expect(page.locator(".checked").first).not_to_be_empty()
     assert page.url.endswith("/destinations")
 
 
