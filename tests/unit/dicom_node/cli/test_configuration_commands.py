@@ -95,11 +95,11 @@ def test_resolved_configuration_has_every_key_and_an_absolute_folder(
 
 
 def test_route_is_added_disabled_and_enabled(path: Path) -> None:
-    assert run("routes", "set", "CECT_DEL", "phase=delayed", "destinations=[pacs]") == 0
-    assert run("routes", "disable", "CECT_DEL") == 0
-    assert read(path)["routes"]["CECT_DEL"] == {"phase": "delayed", "destinations": ["pacs"], "enabled": False}
-    assert run("routes", "enable", "CECT_DEL") == 0
-    assert read(path)["routes"]["CECT_DEL"]["enabled"] is True
+    assert run("routes", "set", "CECT_2", "phase=venous", "destinations=[pacs]") == 0
+    assert run("routes", "disable", "CECT_2") == 0
+    assert read(path)["routes"]["CECT_2"] == {"phase": "venous", "destinations": ["pacs"], "enabled": False}
+    assert run("routes", "enable", "CECT_2") == 0
+    assert read(path)["routes"]["CECT_2"]["enabled"] is True
     assert run("routes", "disable", "NONE") == 2
 
 
