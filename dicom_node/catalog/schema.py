@@ -206,6 +206,7 @@ jobs = Table(
     UniqueConstraint("series_id", "content_digest", "model_identity", name="uq_jobs_identity"),
     Index("ix_jobs_state", "state", "id"),
     Index("ix_jobs_claimed_until", "claimed_until"),
+    Index("ix_jobs_superseded_by", "superseded_by"),
 )
 
 job_instances = Table(

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import exists, or_, select
+from sqlalchemy import or_, select
 
 from dicom_node.catalog.database import Database
 from dicom_node.catalog.job_table import job_query
@@ -45,14 +45,16 @@ class SeriesSearch(Database):
                     series.c.series_instance_uid.contains(query, autoescape=True),
                     series.c.study_instance_uid.contains(query, autoescape=True),
                     series.c.calling_ae.contains(query, autoescape=True),
-                    exists().where(
-                        jobs.c.series_id == series.c.id,
-                        jobs.c.derived_series_instance_uid.contains(query, autoescape=True),
+                    series.c.id.in_(
+                        select(jobs.c.series_id).where(
+                            jobs.c.derived_series_instance_uid.contains(query, autoescape=True)
+                        )
                     ),
                 )
             )
         if job_state is not None:
-            statement = statement.where(exists().where(jobs.c.series_id == series.c.id, jobs.c.state == job_state))
+            # Found once; asked for every series, it would be looked up a hundred thousand times.
+            statement = statement.where(series.c.id.in_(select(jobs.c.series_id).where(jobs.c.state == job_state)))
         for column, value in ((series.c.route, route), (series.c.state, state)):
             if value is not None:
                 statement = statement.where(column == value)

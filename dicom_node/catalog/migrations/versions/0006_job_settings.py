@@ -11,3 +11,4 @@ def upgrade() -> None:
     """Jobs that began earlier go on with the configuration's present route."""
     op.add_column("jobs", sa.Column("rules", sa.Text))
     op.add_column("jobs", sa.Column("route_settings", sa.Text))
+    op.create_index("ix_jobs_superseded_by", "jobs", ["superseded_by"])
