@@ -1,6 +1,6 @@
 """What the pixels say: whether they are Hounsfield units, and of a torso."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -79,8 +79,14 @@ def test_pixels_are_decoded_once_for_all_rules(
     from dicom_node.series import pixels
 
     read: list[Path] = []
-    decode = pixels.read_slice
-    monkeypatch.setattr(pixels, "read_slice", lambda path: (read.append(path), decode(path))[1])
+    decode = pixels.read_slices
+
+    def noted(slices: Iterable[tuple[Path, int | None]]) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+        asked = list(slices)
+        read.extend(path for path, _ in asked)
+        return decode(asked)
+
+    monkeypatch.setattr(pixels, "read_slices", noted)
     paths = write_ct_series(torso, spacing_mm=SPACING_MM)
 
     assert examine(paths).accepted
