@@ -57,7 +57,7 @@ REAL = {
 }
 #: What `translate` says of a whole folder, where it is not the outcome of the only series.
 REAL_TRANSLATED = {
-    "odd/enhanced/23x38x3": "not_hu",
+    "odd/enhanced/23x38x3": "several_series",
     "odd/philips-phantom-nonaxial": "several_series",
     "odd/tiny-study-98892001": "too_few_slices",
 }

@@ -57,8 +57,8 @@ MUTANTS = {
     ),
     "what_was_not_measured_counts": Mutant(
         "change_loss.py",
-        "torch.where(valid, penalty, 0.0).sum()",
-        "penalty.sum()",
+        "(penalty if valid is None else torch.where(valid, penalty, 0.0)).mean()",
+        "penalty.mean()",
         "tests/unit/s2ldm_core/test_change_loss.py",
     ),
 }
