@@ -10,7 +10,7 @@ DEMO_INPUT ?=
 DEMO_SERIES ?=
 TEST_ARGS  ?=
 # Test files run side by side in so many processes; 0: in one, for a debugger.
-TEST_WORKERS ?= 3
+TEST_WORKERS ?= 2
 BENCH_ARGS ?=
 # Which ablation: config/train/ablation_gpu.yaml on a large GPU.
 PLAN ?= config/train/ablation.yaml

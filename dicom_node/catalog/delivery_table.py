@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Select, Update, and_, func, or_, select, upda
 
 from dicom_node.catalog.database import reason_values, unclaimed
 from dicom_node.catalog.leases import UNREADABLE, Leases, new_claim
+from dicom_node.catalog.pending import may_be_sent
 from dicom_node.catalog.rows import DeliveryInstanceRow, DeliveryRow, problem_of, read_rows
 from dicom_node.catalog.schema import deliveries, delivery_instances, derived_instances, jobs
 from dicom_node.errors import CatalogError
@@ -41,11 +42,7 @@ class DeliveryTable(Leases):
             select(deliveries.c.id)
             .join(jobs, jobs.c.id == deliveries.c.job_id)
             .where(
-                deliveries.c.state == DeliveryState.PENDING,
-                deliveries.c.claimed_until.is_(None),
-                jobs.c.state == JobState.DELIVERING,
-                or_(deliveries.c.not_before.is_(None), deliveries.c.not_before <= now),
-                deliveries.c.destination.not_in(tuple(paused_destinations)),
+                may_be_sent(now, but=paused_destinations),
                 or_(deliveries.c.destination.not_in(tuple(exclude_destinations)), deliveries.c.worker == BY_HAND),
             )
             .order_by(deliveries.c.not_before.is_not(None), deliveries.c.not_before, deliveries.c.id)

@@ -6,8 +6,9 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, func, or_, select
 
 from dicom_node.catalog.database import Database
+from dicom_node.catalog.pending import may_be_sent
 from dicom_node.catalog.schema import deliveries, jobs, series
-from dicom_node.states import DeliveryState, JobState, SeriesState
+from dicom_node.states import JobState, SeriesState
 
 #: The step that takes a job in each of these states.
 _STEPS = {"select": JobState.SELECTING, "translate": JobState.QUEUED, "derive": JobState.TRANSLATED}
@@ -27,13 +28,7 @@ class DueTable(Database):
             "completion": select(func.min(series.c.last_received_at)).where(series.c.state == SeriesState.RECEIVING),
             "deliver": select(_waits_since(deliveries.c.updated_at, deliveries.c.not_before))
             .join(jobs, jobs.c.id == deliveries.c.job_id)
-            .where(
-                deliveries.c.state == DeliveryState.PENDING,
-                deliveries.c.claimed_until.is_(None),
-                jobs.c.state == JobState.DELIVERING,
-                or_(deliveries.c.not_before.is_(None), deliveries.c.not_before <= now),
-                deliveries.c.destination.not_in(tuple(exclude_destinations)),
-            ),
+            .where(may_be_sent(now, but=exclude_destinations)),
         }
         for step, state in _STEPS.items():
             queries[step] = select(_waits_since(jobs.c.updated_at, jobs.c.not_before)).where(

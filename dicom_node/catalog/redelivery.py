@@ -4,6 +4,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from dicom_node.catalog.database import insert_row, reason_values, unclaimed
 from dicom_node.catalog.job_table import JobTable
+from dicom_node.catalog.pending import begin_anew
 from dicom_node.catalog.rows import JobRow
 from dicom_node.catalog.schema import deliveries, delivery_instances, derived_instances, jobs
 from dicom_node.errors import CatalogError
@@ -75,25 +76,7 @@ class Redelivery(JobTable):
             )
         now = self.now()
         keys = [key for key, _ in found]
-        connection.execute(
-            update(delivery_instances)
-            .where(delivery_instances.c.delivery_id.in_(keys))
-            .values(verdict=None, status=None, comment="")
-        )
-        connection.execute(
-            update(deliveries)
-            .where(deliveries.c.id.in_(keys))
-            .values(
-                state=DeliveryState.PENDING,
-                attempts=0,
-                not_before=None,
-                finished_at=None,
-                updated_at=now,
-                worker=BY_HAND,
-                claimed_until=None,
-                **reason_values(None),
-            )
-        )
+        begin_anew(connection, keys, now, worker=BY_HAND)
         if keys:
             return
         if destination is None:

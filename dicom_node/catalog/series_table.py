@@ -8,11 +8,11 @@ from typing import Any
 from sqlalchemy import Connection, Select, delete, func, insert, select, update
 
 from dicom_node.catalog.database import Database, insert_row, reason_values, unclaimed
+from dicom_node.catalog.pending import begin_anew
 from dicom_node.catalog.rows import InstanceRow, SeriesRow, read_rows
 from dicom_node.catalog.schema import (
     conflicts,
     deliveries,
-    delivery_instances,
     derived_instances,
     instances,
     job_instances,
@@ -20,7 +20,7 @@ from dicom_node.catalog.schema import (
     series,
 )
 from dicom_node.catalog.superseding import overtake
-from dicom_node.states import DeliveryState, JobState, SeriesState
+from dicom_node.states import JobState, SeriesState
 from s2ldm_core.problem import Problem
 
 
@@ -184,25 +184,15 @@ class SeriesTable(Database):
         connection.execute(update(jobs).where(jobs.c.id == job["id"]).values(details=details, updated_at=now))
         if not redeliver or job["state"] != JobState.DONE or job["superseded_by"] is not None:
             return
-        mine = deliveries.c.job_id == job["id"]
         held = select(derived_instances.c.job_id).where(
             derived_instances.c.job_id == job["id"], derived_instances.c.path.is_(None)
         )
         gone = connection.scalar(held.limit(1)) is not None  # retention has removed files: all of it is made anew
         if not gone:
-            if connection.scalar(select(deliveries.c.id).where(mine).limit(1)) is None:
+            keys = list(connection.scalars(select(deliveries.c.id).where(deliveries.c.job_id == job["id"])))
+            if not keys:
                 return
-            numbers = select(deliveries.c.id).where(mine)
-            connection.execute(
-                update(delivery_instances)
-                .where(delivery_instances.c.delivery_id.in_(numbers))
-                .values(verdict=None, status=None, comment="")
-            )
-            connection.execute(
-                update(deliveries)
-                .where(mine)
-                .values(state=DeliveryState.PENDING, attempts=0, not_before=None, finished_at=None, updated_at=now)
-            )
+            begin_anew(connection, keys, now)
         connection.execute(
             update(jobs)
             .where(jobs.c.id == job["id"])

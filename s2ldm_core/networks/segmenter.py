@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from s2ldm_core.networks.autoencoder import STEM
-from s2ldm_core.tissues import GROUPS, UNNAMED, group_table
+from s2ldm_core.tissue_groups import GROUPS, UNNAMED, group_table
 
 _COMMON = ("fat", "muscle", "bone", "lung")
 _COMMON_WEIGHT = 0.2

@@ -12,7 +12,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from s2ldm_core.change_loss import change_loss, voxel_error
 from s2ldm_core.frequency import enhance, gain_at, gradient_loss
 from s2ldm_core.networks.autoencoder import Features
 from s2ldm_core.networks.discriminator import PatchDiscriminator, deceived, hinge
@@ -21,6 +20,7 @@ from s2ldm_core.networks.segmenter import Segmenter
 from s2ldm_core.similarity import cosine, similarity_loss, similarity_mask
 from s2ldm_core.systems.base import Alarm, How, Player, Stage, Turn
 from s2ldm_core.systems.batch import Batch
+from s2ldm_core.systems.change_loss import change_loss, voxel_error
 from s2ldm_core.systems.s2ldm_config import S2LDMConfig
 from s2ldm_core.systems.s2ldm_networks import S2LDMNetworks
 

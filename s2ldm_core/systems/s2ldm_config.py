@@ -4,11 +4,11 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from s2ldm_core.change_loss import ChangeLossConfig
 from s2ldm_core.diffusion import Process
 from s2ldm_core.frequency import Mode as FrequencyMode
 from s2ldm_core.similarity import Axis
 from s2ldm_core.systems.base import SystemConfig
+from s2ldm_core.systems.change_loss import ChangeLossConfig
 
 
 class _Part(BaseModel):
@@ -67,7 +67,7 @@ class LossConfig(ChangeLossConfig):
     rec: float = 1.0
     """Weight of the error of the image in eq. 2."""
     segmentation: float = Field(0.0, ge=0)
-    """Last stage: weight of telling the tissues (`s2ldm_core.tissues`) by a head of the decoder's features that is not shipped."""
+    """Last stage: weight of telling the tissues (`s2ldm_core.tissue_groups`) by a head of the decoder's features that is not shipped."""
     quant: float = 1.0
     sim: float = 0.1
     adv: float = 0.0

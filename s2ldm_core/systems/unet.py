@@ -8,11 +8,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from s2ldm_core.change_loss import ChangeLossConfig, change_loss, voxel_error
 from s2ldm_core.networks.autoencoder import FACTOR, Decoder, Encoder
 from s2ldm_core.networks.denoiser import Denoiser
 from s2ldm_core.systems.base import AT_ONCE, How, Player, Stage, System, SystemConfig, Traits, Turn
 from s2ldm_core.systems.batch import Batch, Condition
+from s2ldm_core.systems.change_loss import ChangeLossConfig, change_loss, voxel_error
 from s2ldm_core.systems.latent_grid import decoded, encoded, through_core
 from s2ldm_core.tiling import pad_to_multiple
 

@@ -56,10 +56,10 @@ MUTANTS = {
         "(z + _per_channel(self.latent_mean)) / _per_channel(self.latent_std)",
     ),
     "what_was_not_measured_counts": Mutant(
-        "change_loss.py",
+        "systems/change_loss.py",
         "(penalty if valid is None else torch.where(valid, penalty, 0.0)).mean()",
         "penalty.mean()",
-        "tests/unit/s2ldm_core/test_change_loss.py",
+        "tests/unit/s2ldm_core/systems/test_change_loss.py",
     ),
 }
 

@@ -8,7 +8,7 @@ import torch
 from s2ldm_core.networks.segmenter import Segmenter
 from s2ldm_core.phantom import ORGANS
 from s2ldm_core.systems import Batch, Condition, Turn, build_system
-from s2ldm_core.tissues import GROUPS, UNNAMED, group_table
+from s2ldm_core.tissue_groups import GROUPS, UNNAMED, group_table
 
 
 def test_every_label_has_at_most_one_group() -> None:

@@ -7,9 +7,9 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from s2ldm_core.change_loss import voxel_error
 from s2ldm_core.organ_bias import organ_bias
 from s2ldm_core.systems import Batch, Condition, How, Turn, build_system
+from s2ldm_core.systems.change_loss import voxel_error
 
 NETWORK = {"channels": (4, 6), "blocks": (1, 1), "latent": 3}
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from s2ldm_core.phantom import ORGANS
+from s2ldm_core.phantom.tissues import MUSCLES
 
 GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "fat": (
@@ -16,24 +17,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
         "renal_sinus_fat",
         "skin",
     ),
-    "muscle": (
-        "psoas",
-        "iliacus",
-        "paraspinal",
-        "quadratus_lumborum",
-        "rectus_abdominis",
-        "oblique_muscles",
-        "intercostal",
-        "diaphragm",
-        "pectoral",
-        "latissimus",
-        "trapezius",
-        "gluteal",
-        "thigh_muscle",
-        "shoulder_muscle",
-        "arm_muscle",
-        "neck_muscle",
-    ),
+    "muscle": MUSCLES,
     "bone": (
         "cortical_bone",
         "vertebral_marrow",

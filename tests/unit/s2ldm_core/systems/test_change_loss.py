@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from s2ldm_core.change_loss import ChangeLossConfig, change_loss, voxel_error
 from s2ldm_core.frequency import gradient_loss
 from s2ldm_core.systems import Batch, Condition, Turn, build_system
+from s2ldm_core.systems.change_loss import ChangeLossConfig, change_loss, voxel_error
 
 
 def test_voxels_that_enhance_weigh_more_up_to_the_full_weight() -> None:
