@@ -12,6 +12,7 @@ from train.commands.phantom import phantom
 from train.commands.plausibility import plausibility
 from train.commands.prepare import prepare
 from train.commands.systems import systems
+from train.commands.table1 import table1
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -19,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Train, evaluate and package the models of the node.",
 )
-for command in (prepare, phantom, fit, evaluate, plausibility, export, ablate, systems):
+for command in (prepare, phantom, fit, evaluate, plausibility, export, ablate, table1, systems):
     app.command()(command)
 
 

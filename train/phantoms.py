@@ -32,20 +32,30 @@ def case_name(seed: int) -> str:
 
 
 def make_store(
-    folder: Path, *, seeds: Iterable[int], phases: tuple[str, ...], grid: PhantomGrid | None = None, workers: int = 1
+    folder: Path,
+    *,
+    seeds: Iterable[int],
+    phases: tuple[str, ...],
+    grid: PhantomGrid | None = None,
+    workers: int = 1,
+    breathing_mm: float = 0.0,
 ) -> Iterator[str]:
-    """Make the missing cases of ``seeds`` in ``workers`` processes; yields the name of each as it is complete."""
+    """Make the missing cases of ``seeds`` in ``workers`` processes; yields the name of each as it is complete.
+
+    ``breathing_mm``: as in `write_dicom`, and left as it is: pairs that nobody registered.
+    """
     missing = [seed for seed in seeds if not has_case(folder, case_name(seed))]
-    make = partial(_make_case, folder, phases=phases, grid=grid or PhantomGrid())
+    make = partial(_make_case, folder, phases=phases, grid=grid or PhantomGrid(), breathing_mm=breathing_mm)
     return (name for _, name in in_processes(make, missing, workers))
 
 
-def _make_case(folder: Path, seed: int, *, phases: tuple[str, ...], grid: PhantomGrid) -> str:
+def _make_case(folder: Path, seed: int, *, phases: tuple[str, ...], grid: PhantomGrid, breathing_mm: float) -> str:
     phantom = _phantom(seed, grid)
     native = phantom.hu("native")
     box = body_box(native, grid.spacing_mm)
     noise = phantom.hu("native", noise_seed=seed) - native
-    changes = {phase: (phantom.hu(phase) - native)[box] for phase in phases}
+    depths = _depths(seed, phases, breathing_mm)
+    changes = {phase: (phantom.hu(phase, breathing=depths[phase]) - native)[box] for phase in phases}
     name = case_name(seed)
     write_case(
         folder,
@@ -56,7 +66,7 @@ def _make_case(folder: Path, seed: int, *, phases: tuple[str, ...], grid: Phanto
         changes=changes,
         labels=phantom.labels[box],
         organs=ORGANS,
-        about={"seed": seed},
+        about={"seed": seed, **({"breathing_mm": depths} if breathing_mm else {})},
     )
     return name
 
@@ -86,13 +96,18 @@ def _write_dicom_case(
     from s2ldm_core.phantom.dicom import write_series  # pydicom is needed for this form only
 
     phantom = _phantom(seed, grid)
-    depths = breathing_mm * np.random.default_rng((seed, 2)).uniform(0.25, 1.0, len(phases))
-    for number, (phase, depth) in enumerate(zip(("native", *phases), (0.0, *depths), strict=True)):
+    for number, (phase, depth) in enumerate({"native": 0.0, **_depths(seed, phases, breathing_mm)}.items()):
         scan = folder / case_name(seed) / phase
-        write_series(phantom, scan, phase=phase, noise_seed=10 * seed + number, breathing=float(depth))
-        write_labels(phantom, scan, breathing=float(depth))
+        write_series(phantom, scan, phase=phase, noise_seed=10 * seed + number, breathing=depth)
+        write_labels(phantom, scan, breathing=depth)
     (folder / case_name(seed) / ".complete").touch()
     return case_name(seed)
+
+
+def _depths(seed: int, phases: tuple[str, ...], breathing_mm: float) -> dict[str, float]:
+    """How much lower the diaphragm stands in each contrast phase, mm."""
+    shares = np.random.default_rng((seed, 2)).uniform(0.25, 1.0, len(phases))
+    return {phase: float(breathing_mm * share) for phase, share in zip(phases, shares, strict=True)}
 
 
 def write_labels(phantom: Phantom, folder: Path, *, breathing: float = 0.0) -> None:

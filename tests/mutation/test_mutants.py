@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +15,6 @@ import s2ldm_core
 _CORE = Path(s2ldm_core.__file__).parent
 _ROOT = Path(__file__).parents[2]
 _FORMULAE = "tests/unit/s2ldm_core/systems/test_formulae.py"
-_SECONDS = 300
 
 
 class Mutant(NamedTuple):
@@ -64,27 +64,41 @@ MUTANTS = {
 }
 
 
-def _run(folder: Path, tests: str) -> subprocess.CompletedProcess[str]:
-    ahead = f"pythonpath={folder} {_ROOT}"  # of the repository's own core
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-x",
-        "-p",
-        "no:cacheprovider",
-        "-o",
-        ahead,
-        "-p",
-        "no:xdist",
-        str(_ROOT / tests),
-    ]
+class Tried(NamedTuple):
+    """What became of the tests."""
+
+    code: int
+    said: str
+
+
+Try = Callable[[Path, str], Tried]
+
+
+@pytest.fixture(scope="module")
+def tried() -> Iterator[Try]:
+    """Runs tests on the core that lies in a folder."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTEST_ADDOPTS": ""}
     environment.pop("PYTEST_XDIST_WORKER", None)
-    return subprocess.run(
-        command, cwd=_ROOT, env=environment, capture_output=True, text=True, timeout=_SECONDS, check=False
-    )
+    with subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("warm.py"))],
+        cwd=_ROOT,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as warm:
+        assert warm.stdin is not None
+        assert warm.stdout is not None
+        to, back = warm.stdin, warm.stdout
+
+        def run(folder: Path, tests: str) -> Tried:
+            log = folder / "log"
+            to.write(f"{folder}\t{_ROOT}\t{tests}\t{log}\n")
+            to.flush()
+            return Tried(code=int(back.readline()), said=log.read_text(encoding="utf-8")[-2000:])
+
+        yield run
+        to.close()
 
 
 def _copy(folder: Path) -> Path:
@@ -92,21 +106,22 @@ def _copy(folder: Path) -> Path:
     return folder
 
 
-def test_the_tests_pass_on_the_untouched_copy(tmp_path: Path) -> None:
+def test_the_tests_pass_on_the_untouched_copy(tmp_path: Path, tried: Try) -> None:
     """Else a mutant that fails would be no evidence."""
     folder = _copy(tmp_path)
     for tests in sorted({mutant.tests for mutant in MUTANTS.values()}):
-        done = _run(folder, tests)
-        assert done.returncode == 0, done.stdout[-2000:]
+        (folder / "log").unlink(missing_ok=True)
+        done = tried(folder, tests)
+        assert done.code == 0, done.said
 
 
 @pytest.mark.parametrize("name", MUTANTS)
-def test_no_mutant_of_the_formulae_survives(name: str, tmp_path: Path) -> None:
+def test_no_mutant_of_the_formulae_survives(name: str, tmp_path: Path, tried: Try) -> None:
     mutant = MUTANTS[name]
     source = _copy(tmp_path) / "s2ldm_core" / mutant.file
     text = source.read_text(encoding="utf-8")
     assert text.count(mutant.old) == 1, f"{mutant.file} no longer says {mutant.old!r} once: write the mutant anew"
     source.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
-    done = _run(tmp_path, mutant.tests)
-    assert done.returncode == 1, done.stdout[-2000:]  # 1: tests failed; others: it did not even run
-    assert " failed" in done.stdout
+    done = tried(tmp_path, mutant.tests)
+    assert done.code == 1, done.said  # 1: tests failed; others: it did not even run
+    assert " failed" in done.said

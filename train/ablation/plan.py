@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -12,6 +12,7 @@ from s2ldm_core.documents import read_document, validate
 from s2ldm_core.errors import DocumentError
 from train.config import FitConfig, load_config
 from train.errors import TrainError
+from train.store import Split
 
 _DIGEST_LENGTH = 12
 
@@ -24,12 +25,20 @@ class AblationRow(_Part):
     """One line of the table."""
 
     label: str = Field(min_length=1, max_length=80)
-    config: Path
+    config: Path | None = None
     """Training configuration, relative to the plan."""
+    baseline: Literal["organ_shift"] | None = None
+    """In place of a configuration: what needs no training."""
     set: tuple[str, ...] = ()
     """``KEY=VALUE`` changes to it."""
     ceiling: bool = False
     """Also put its stage-1 autoencoder into the table."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if (self.config is None) == (self.baseline is None):
+            raise ValueError("a row has either config or baseline")
+        return self
 
     @property
     def key(self) -> str:
@@ -51,6 +60,14 @@ class HeldOutScans(_Part):
     spacing_mm: tuple[float, float, float] = (2.5, 0.78, 0.78)
 
 
+class StoredPairs(_Part):
+    """Pairs that nothing was trained on, to score every run on as well."""
+
+    store: Path
+    split: Split = "test"
+    title: str = Field("pairs", min_length=1, max_length=60)
+
+
 class AblationPlan(_Part):
     """A whole ablation; runs and results lie in ``output``/``name``."""
 
@@ -58,6 +75,8 @@ class AblationPlan(_Part):
     store: Path
     phantoms: int = Field(0, ge=0)
     """Phantoms to put into the store first where they are missing; 0: the store is there already."""
+    breathing_mm: float = Field(0.0, ge=0)
+    """Of these phantoms, from the native scan to the phases; not registered. The held-out ones do not breathe."""
     phases: tuple[str, ...] = ("arterial", "venous")
     output: Path = Path("runs")
     seeds: tuple[int, ...] = (0, 1, 2)
@@ -69,6 +88,7 @@ class AblationPlan(_Part):
     set: tuple[str, ...] = ()
     """``KEY=VALUE`` changes to every configuration, before a row's own."""
     held_out: HeldOutScans = HeldOutScans()
+    pairs: StoredPairs | None = None
     rows: tuple[AblationRow, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -86,17 +106,22 @@ class AblationPlan(_Part):
 
     def configuration(self, row: AblationRow, seed: int, *, beside: Path) -> FitConfig:
         """What ``row`` trains with ``seed``, validated; ``beside``: the plan's folder."""
-        return load_config(beside / row.config, overrides=self.overrides(row, seed, beside=beside))
+        return load_config(_config(row, beside), overrides=self.overrides(row, seed, beside=beside))
 
     def digest(self, row: AblationRow, seed: int, *, beside: Path) -> str:
         """Of all that decides the outcome of ``row`` with ``seed``, but for where its files lie.
 
         A key that is null is not in it: what a later version can switch on leaves the runs valid that were made without.
         """
+        data: dict[str, Any] = {"phantoms": self.phantoms, "held_out": self.held_out_digest}
+        if self.breathing_mm:
+            data["breathing_mm"] = self.breathing_mm
+        if row.baseline is not None:
+            return _digest({"baseline": row.baseline, **data})
         config = self.configuration(row, seed, beside=beside).model_dump(
             mode="json", exclude={"name": True, "output": True, "data": {"store"}}, exclude_none=True
         )
-        return _digest({"config": config, "phantoms": self.phantoms, "held_out": self.held_out_digest})
+        return _digest({"config": config, **data})
 
     @property
     def held_out_digest(self) -> str:
@@ -106,7 +131,7 @@ class AblationPlan(_Part):
     def overrides(self, row: AblationRow, seed: int, *, beside: Path) -> list[str]:
         """The changes to ``row``'s configuration that make it a run of this plan."""
         changes = [*self.set, *row.set]
-        stages = load_config(beside / row.config, overrides=changes).stages
+        stages = load_config(_config(row, beside), overrides=changes).stages
         weights = [stage.minutes or float(stage.steps or 0) for stage in stages]
         for stage, weight in zip(stages, weights, strict=True):
             share = self.minutes * weight / sum(weights)
@@ -142,5 +167,12 @@ def load_plan(path: Path) -> AblationPlan:
     except DocumentError as error:
         raise TrainError("plan_invalid", error.sentence, "Correct these keys.") from error
     for row in plan.rows:
-        plan.configuration(row, plan.seeds[0], beside=path.parent)
+        if row.config is not None:
+            plan.configuration(row, plan.seeds[0], beside=path.parent)
     return plan
+
+
+def _config(row: AblationRow, beside: Path) -> Path:
+    if row.config is None:
+        raise ValueError(f"{row.label} is not trained")
+    return beside / row.config

@@ -8,9 +8,10 @@ from typing import Any
 from s2ldm_core.package import ModelPackage
 from train.ablation.plan import AblationPlan
 from train.ablation.runs import AblationRun
-from train.ablation.scores import IDENTITY, ScanScore
-from train.evaluation import Candidate, Evaluation, HeldOut, candidates
+from train.ablation.scores import IDENTITY, PHANTOMS, ScanScore, ScoredOn, run_digest
+from train.evaluation import Candidate, Evaluation, HeldOut, StoreCases, candidates
 from train.evaluation.cases import Cases, EvaluationCase
+from train.evaluation.organ_shift import organ_shift
 from train.evaluation.records import ScanRecord, SystemRecord
 from train.phantoms import HELD_OUT, make_store
 
@@ -21,7 +22,23 @@ _KEPT_CASES = 8
 
 def prepare_store(plan: AblationPlan, *, workers: int = 1) -> Iterator[str]:
     """Make the plan's phantoms that its store lacks; yields their names."""
-    return make_store(plan.store, seeds=range(plan.phantoms), phases=plan.phases, workers=workers)
+    return make_store(
+        plan.store,
+        seeds=range(plan.phantoms),
+        phases=plan.phases,
+        workers=workers,
+        breathing_mm=plan.breathing_mm,
+    )
+
+
+def stored_pairs(plan: AblationPlan) -> dict[ScoredOn, Cases]:
+    """The pairs of a store that every trained run is scored on as well, where the plan has any."""
+    if plan.pairs is None:
+        return {}
+    cases = StoreCases(plan.pairs.store, split=plan.pairs.split, phases=plan.phases)
+    digest = str(cases.describe()["store_sha256"])[:12]
+    scans = sum(len(cases.phases_of(name)) for name in cases.names)
+    return {ScoredOn(name=plan.pairs.title, digest=digest, scans=scans): _Kept(cases)}
 
 
 def held_out_cases(plan: AblationPlan) -> Cases:
@@ -38,26 +55,41 @@ def held_out_cases(plan: AblationPlan) -> Cases:
     )
 
 
-def evaluate_run(plan: AblationPlan, run: AblationRun, *, cases: Cases, device: str = "auto") -> list[ScanScore]:
+def evaluate_run(
+    plan: AblationPlan, run: AblationRun, *, cases: Cases, on: ScoredOn | None = None, device: str = "auto"
+) -> list[ScanScore]:
     """Scores of a trained ``run``, its autoencoder's ceiling where the plan wants it, identity beside the plan's first run.
 
-    ``cases``: from `held_out_cases`. Continues where it stopped.
+    ``cases``: from `held_out_cases`, or from `stored_pairs` with ``on``. Continues where it stopped.
     """
+    on = on or ScoredOn(name=PHANTOMS, digest=plan.held_out_digest, scans=0)
     systems = _systems(plan, run, device)
     folder = plan.folder / "evaluation" / run.folder.name
+    if on.name != PHANTOMS:
+        folder = folder.with_name(f"{folder.name}-{on.digest}")
     records = Evaluation(cases=cases, systems=systems, viewer_cases=0).run(folder)
     names = {system.label: _name(system, run) for system in systems}
     return [
-        _score(names[label], record, found, plan, run) for record in records for label, found in record.systems.items()
+        _score(names[label], record, found, on, run) for record in records for label, found in record.systems.items()
     ]
 
 
-def _score(name: str, record: ScanRecord, found: SystemRecord, plan: AblationPlan, run: AblationRun) -> ScanScore:
-    seed, digest = (None, plan.held_out_digest) if name == IDENTITY else (run.seed, run.digest)
-    return ScanScore(system=name, seed=seed, run=digest, phase=record.phase, case=record.case, values=found.values)
+def _score(name: str, record: ScanRecord, found: SystemRecord, on: ScoredOn, run: AblationRun) -> ScanScore:
+    seed, digest = (None, "") if name == IDENTITY else (run.seed, run.digest)
+    return ScanScore(
+        data=on.name,
+        system=name,
+        seed=seed,
+        run=run_digest(digest, on),
+        phase=record.phase,
+        case=record.case,
+        values=found.values,
+    )
 
 
 def _systems(plan: AblationPlan, run: AblationRun, device: str) -> list[Candidate]:
+    if run.row.baseline is not None:
+        return [organ_shift(run.label, plan.store)]
     ceilings = {run.label: run.folder} if run.row.ceiling else {}
     found = candidates({run.label: ModelPackage.load(run.package)}, ceilings=ceilings, device=device)
     unwanted = {*(() if run.row.ceiling else _AUTOENCODERS), *(() if run.first else ("identity",))}

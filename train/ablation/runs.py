@@ -27,7 +27,7 @@ class AblationRun:
     """Of the training run."""
     package: Path
     first: bool
-    """Of its plan: identity is scored beside it."""
+    """Of its plan that is trained: identity is scored beside it."""
 
     @property
     def label(self) -> str:
@@ -35,13 +35,14 @@ class AblationRun:
 
     @property
     def done(self) -> bool:
-        return (self.package / METADATA).is_file()
+        return self.row.baseline is not None or (self.package / METADATA).is_file()
 
 
 def runs(plan: AblationPlan, *, beside: Path) -> list[AblationRun]:
     """All runs, seed by seed: an interrupted ablation has whole tables of its first seeds. ``beside``: the plan's folder."""
-    pairs = [(row, seed) for seed in plan.seeds for row in plan.rows]
-    return [_run(plan, row, seed, beside, first=(row, seed) == pairs[0]) for row, seed in pairs]
+    pairs = [(row, seed) for seed in plan.seeds for row in plan.rows if row.baseline is None or seed == plan.seeds[0]]
+    first = next((pair for pair in pairs if pair[0].baseline is None), None)
+    return [_run(plan, row, seed, beside, first=(row, seed) == first) for row, seed in pairs]
 
 
 def _run(plan: AblationPlan, row: AblationRow, seed: int, beside: Path, *, first: bool) -> AblationRun:
@@ -79,7 +80,7 @@ def _train(plan: AblationPlan, run: AblationRun, beside: Path) -> AblationRun:
     run.folder.mkdir(parents=True, exist_ok=True)
     changes = [*plan.overrides(run.row, run.seed, beside=beside), f"name={run.folder.name}"]
     settings = [part for change in changes for part in ("--set", change)]
-    command = [sys.executable, "-m", "train.cli", "fit", str(beside / run.row.config), *settings]
+    command = [sys.executable, "-m", "train.cli", "fit", str(beside / str(run.row.config)), *settings]
     log = run.folder / "fit.log"
     with log.open("ab") as out:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, check=False)  # noqa: S603

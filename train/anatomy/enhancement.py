@@ -14,14 +14,12 @@ class Enhancement:
     ----------
     share : float16, 0 .. 1.1, the part of the voxel that takes up contrast.
     delta_hu : float16, what that part gained.
-    unlabelled_vessel : float16, 0 .. 1, how far brightness makes it a vessel that the labels lack.
     valid : bool; False where it cannot be told.
     measured_hu : median gain by region or vessel.
     """
 
     share: np.ndarray
     delta_hu: np.ndarray
-    unlabelled_vessel: np.ndarray
     valid: np.ndarray
     measured_hu: Mapping[str, float]
 

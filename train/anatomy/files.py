@@ -16,7 +16,7 @@ import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 
@@ -171,16 +171,16 @@ def read_subject(files: SubjectFiles) -> Subject:
     )
 
 
-def is_enhanced(files: SubjectFiles) -> bool:
-    """Whether a subject has a contrast CT from which enhancement can be taken; a quick look, before `read_subject`."""
+def phase_shown(files: SubjectFiles) -> Literal["arterial", "venous"] | None:
+    """The phase of a subject's contrast CT, where it has one from which enhancement can be taken; a quick look, before `read_subject`."""
     if files.ct is None:
-        return False
+        return None
     turned, names = _map(files)
     ct, _ = canonical(read(files.ct))
     if ct.shape != turned.shape:
-        return False
+        return None
     codes = structures_of(files.name, turned.hu.astype(np.int32), names)
-    return not is_native(codes, ct.hu) and contrast_phase(codes, ct.hu) is not None
+    return None if is_native(codes, ct.hu) else contrast_phase(codes, ct.hu)
 
 
 def _map(files: SubjectFiles) -> tuple[Volume, dict[int, str]]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from s2ldm_core.body import body_box
 from s2ldm_core.phantom import PHASE_SECONDS
-from train.anatomy.files import SubjectFiles, find_subjects, is_enhanced, read_subject
+from train.anatomy.files import SubjectFiles, find_subjects, phase_shown, read_subject
 from train.anatomy.scan import AnatomyScan, Mode, organ_ids
 from train.errors import TrainError
 from train.phantoms import PhantomGrid
@@ -40,7 +40,7 @@ def make_anatomy_store(
 
     subjects : names of the subjects to use; one named twice comes twice as often. Empty: all of them.
     modes : ``simulated`` pairs need a subject with a native CT; ``both`` makes them of six in ten of such a subject's cases;
-        ``unenhanced`` pairs are made of the subjects with a contrast CT, and of no other.
+        ``unenhanced`` pairs are made of the subjects with a contrast CT of one of ``phases``, in that phase, and of no other.
 
     Raises
     ------
@@ -54,8 +54,6 @@ def make_anatomy_store(
             "subject_unknown", f"{anatomy} has no subject {', '.join(unknown)}.", f"It has: {', '.join(sorted(known))}."
         )
     chosen = tuple(known[name] for name in subjects) or tuple(known.values())
-    if modes == "unenhanced":
-        chosen = _enhanced(chosen, named=bool(subjects))
     wrong = [phase for phase in phases if phase not in PHASE_SECONDS or phase == "native"]
     if wrong or not phases:
         raise TrainError(
@@ -63,6 +61,8 @@ def make_anatomy_store(
             f"There is no contrast phase {', '.join(wrong)!r}.",
             "Choose from arterial, venous, delayed.",
         )
+    if modes == "unenhanced":
+        chosen = _enhanced(chosen, phases, named=bool(subjects))
     missing = [seed for seed in seeds if not has_case(folder, case_name(seed))]
     # A subject's seeds one after the other, so that a process reads it once.
     ordered = sorted(missing, key=lambda seed: (_pick(seed, len(chosen)), seed))
@@ -72,15 +72,15 @@ def make_anatomy_store(
     )
 
 
-def _enhanced(chosen: tuple[SubjectFiles, ...], *, named: bool) -> tuple[SubjectFiles, ...]:
-    """The subjects with a contrast CT; one that was asked for by name must have it."""
-    with_scan = {files.name for files in set(chosen) if is_enhanced(files)}
+def _enhanced(chosen: tuple[SubjectFiles, ...], phases: tuple[str, ...], *, named: bool) -> tuple[SubjectFiles, ...]:
+    """The subjects with a contrast CT of one of ``phases``; one that was asked for by name must have it."""
+    with_scan = {files.name for files in set(chosen) if phase_shown(files) in phases}
     without = sorted({files.name for files in chosen} - with_scan)
     if not with_scan or (named and without):
         raise TrainError(
             "no_contrast_ct",
-            f"There is no contrast CT on the grid of the label map of {', '.join(without)}.",
-            "Give subjects with a CT in which the labelled arteries are bright, or choose another of --modes.",
+            f"There is no contrast CT ({', '.join(phases)}) on the grid of the label map of {', '.join(without)}.",
+            "Give subjects with a CT in which the labelled arteries are bright, or choose other --phases or another of --modes.",
         )
     return tuple(files for files in chosen if files.name in with_scan)
 
@@ -102,6 +102,8 @@ def _make_case(
         mode = "simulated"
     elif modes == "unenhanced":
         mode = "unenhanced"
+    if subject.scan_phase is not None and mode == "unenhanced":
+        phases = (subject.scan_phase,)
     scan = AnatomyScan(subject, seed=seed, mode=mode, shape=(slices, *grid.matrix), spacing_mm=grid.spacing_mm)
     native = scan.native_hu()
     box = body_box(native, grid.spacing_mm)

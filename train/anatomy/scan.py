@@ -55,7 +55,8 @@ class AnatomyScan:
     Raises
     ------
     AnatomyError
-        ``no_native_ct`` or ``no_contrast_ct`` when a mode is asked of a subject without the CT for it; ``phase_unknown`` by `change_hu`.
+        ``no_native_ct`` or ``no_contrast_ct`` when a mode is asked of a subject without the CT for it; ``phase_unknown`` or
+        ``phase_not_scanned`` by `change_hu`.
     """
 
     def __init__(
@@ -162,24 +163,18 @@ class AnatomyScan:
                 f"Choose one of {', '.join(PHASE_SECONDS)} or seconds.",
             )
         if self.mode == "unenhanced":
-            return self._within(self._unenhanced_change(phase), 0.0)
+            if phase != self._real.phase:
+                raise AnatomyError(
+                    "phase_not_scanned",
+                    f"The contrast CT of {self.subject.name} shows the {self._real.phase} phase, not {phase}.",
+                    "Paint it instead: what was not scanned can only be made up.",
+                )
+            return self._within(self._real.gain_hu, 0.0)
         seconds = phase_seconds(self.patient, phase) if isinstance(phase, str) else float(phase)
         change = image.change_hu(self._canvas, self._kinetics, self._texture, seconds=seconds)
         if self.mode == "simulated":
             change *= self._enhanced
         return self._within(self._blurred(change), 0.0)
-
-    def _unenhanced_change(self, phase: str | float) -> np.ndarray:
-        """The real gain in the scan's own phase; in another the kinetics', by the circulation that explains the real one."""
-        real = self._real
-        if phase == real.phase:
-            return real.gain_hu
-        then = phase_seconds(self.patient, real.phase)
-        dose, late = real.circulation(self._kinetics, then)
-        seconds = (phase_seconds(self.patient, phase) if isinstance(phase, str) else float(phase)) + 0.5 * late
-        change = image.change_hu(real.canvas, self._kinetics, self._texture, seconds=seconds)
-        change *= np.float32(dose * real.dose)
-        return real.shared(self._blurred(change))
 
     @property
     def dose(self) -> float:

@@ -51,10 +51,10 @@ def unenhance(
     whole = scan_hu.shape
     box = body_box(codes)
     made = _Scan(codes[box], scan_hu[box], spacing_mm, phase, native_hu or {})
-    share, delta, vessel = (np.zeros(whole, np.float16) for _ in range(3))
+    share, delta = (np.zeros(whole, np.float16) for _ in range(2))
     valid = np.ones(whole, bool)
-    share[box], delta[box], vessel[box], valid[box] = made.share, made.delta, made.vessel, made.valid
-    return Enhancement(share=share, delta_hu=delta, unlabelled_vessel=vessel, valid=valid, measured_hu=made.measured)
+    share[box], delta[box], valid[box] = made.share, made.delta, made.valid
+    return Enhancement(share=share, delta_hu=delta, valid=valid, measured_hu=made.measured)
 
 
 class _Scan:
@@ -81,7 +81,6 @@ class _Scan:
         self.delta = np.zeros_like(self.hu)
         self.known = np.zeros(hu.shape, bool)
         self.measured: dict[str, float] = {}
-        self.vessel = np.zeros_like(self.hu)
         self.blood_hu = self._blood_level()
         self.noise_hu = self._noise_hu()
         self.native_blood = native_of("aorta", native)
@@ -183,8 +182,6 @@ class _Scan:
         bright = np.clip((excess - max(30.0, 3.0 * noise)) / 25.0, 0.0, 1.0) * mask
         bright[near(self.bone, 3)] = 0.0
         bright[excess > self.blood_hu + 60.0] = 0.0
-        rise = np.float32(max(self.blood_hu - 45.0, 40.0))
-        self.vessel += np.clip(bright * excess / rise, 0.0, 1.0)
         self.level[mask] = level[mask] + (bright * excess)[mask]
         self.delta[mask] = np.float32(_PLAIN_GAIN.get(phase, 9.0)) + (bright * excess)[mask]
         self.known |= mask
@@ -203,7 +200,6 @@ class _Scan:
         start = max(9.0, 1.5 * noise)
         vein = np.clip((excess - start) / start, 0.0, 1.0) * inside
         rise = np.maximum(np.float32(self.blood_hu) - level, 25.0)
-        self.vessel[box] += np.clip(vein * excess / rise, 0.0, 1.0)
         gap = np.float32(native_of("liver", native) - self.native_blood)
         self.delta[box] += vein * excess + gap * np.clip(vein * excess / rise, 0.0, 1.0)
         self.level[box] += vein * excess
@@ -232,7 +228,7 @@ class _Scan:
         wide = [max(0.5, sigma[0]), 1.3 * max(1.0, sigma[1]), 1.3 * max(1.0, sigma[2])]
         far = ndimage.gaussian_filter(known, wide, truncate=3.0)
         self.reach = far > 0.02
-        for array in (self.level, self.delta, self.vessel):
+        for array in (self.level, self.delta):
             array *= known
             first = ndimage.gaussian_filter(array, sigma, truncate=4.0)
             second = ndimage.gaussian_filter(array, wide, truncate=3.0)
@@ -299,4 +295,4 @@ class _Scan:
         )
         share[fat], share[lung] = part[fat], in_lung[lung]
         alone = fat | lung
-        self.delta[alone], self.vessel[alone] = gain, 1.0
+        self.delta[alone] = gain

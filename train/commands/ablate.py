@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,8 +10,10 @@ import typer
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
+from s2ldm_core.files import replace_text
+
 if TYPE_CHECKING:  # asking for help needs no PyTorch
-    from train.ablation import AblationTable
+    from train.ablation import AblationTable, Comparison, CostSheet, ScoreSheet, Table1
 
 
 def ablate(
@@ -25,41 +28,36 @@ def ablate(
 
     Example: s2ldm-train ablate config/train/ablation.yaml --output docs/results/ablation
     """
-    from train.ablation import (
-        AblationTable,
-        ScoreSheet,
-        evaluate_run,
-        held_out_cases,
-        load_plan,
-        prepare_store,
-        runs,
-        train,
-    )
+    from train.ablation import AblationTable, Comparison, load_plan
 
-    loaded, beside = load_plan(plan), plan.parent
+    loaded = load_plan(plan)
     folder = output or loaded.folder
-    every = runs(loaded, beside=beside)
-    sheet = ScoreSheet(folder, plan=loaded, runs=every)
-    cases = held_out_cases(loaded)
-    wanted = [run for run in every if not sheet.has(run)]
+    sheet, _ = carried_out(
+        Comparison(plan=loaded, beside=plan.parent, folder=folder, device=device),
+        write=lambda sheet, costs: write_tables(AblationTable.of(sheet.scores), folder),
+    )
+    typer.echo(AblationTable.of(sheet.scores).markdown())
+
+
+def carried_out(
+    comparison: Comparison, *, write: Callable[[ScoreSheet, CostSheet], None]
+) -> tuple[ScoreSheet, CostSheet]:
+    """Run ``comparison`` with a progress bar; ``write`` is called after each run, and at the end."""
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        if loaded.phantoms and not all(run.done for run in wanted):
-            task = bar.add_task("phantoms made", total=None)
-            for _ in prepare_store(loaded, workers=loaded.workers):
-                bar.advance(task)
-            bar.remove_task(task)
-        task = bar.add_task("runs", total=len(every), completed=len(every) - len(wanted))
-        for run in train(loaded, wanted, beside=beside):
-            sheet.add(evaluate_run(loaded, run, cases=cases, device=device))
-            _write(AblationTable.of(sheet.scores), folder)
-            bar.advance(task)
-    table = AblationTable.of(sheet.scores)
-    _write(table, folder)
-    typer.echo(table.markdown())
+        phantoms = bar.add_task("phantoms made", total=None)
+        task = bar.add_task("runs", total=None)
+        sheet, costs = comparison.run(
+            on_phantom=lambda: bar.advance(phantoms),
+            on_run=lambda done, of: bar.update(task, completed=done, total=of),
+            on_scores=write,
+        )
+    write(sheet, costs)
+    return sheet, costs
 
 
-def _write(table: AblationTable, folder: Path) -> None:
+def write_tables(table: AblationTable | Table1, folder: Path) -> None:
     """``table.md`` and ``table.json`` in ``folder``."""
-    (folder / "table.md").write_text(table.markdown(), encoding="utf-8")
-    (folder / "table.json").write_text(table.json(), encoding="utf-8")
+    folder.mkdir(parents=True, exist_ok=True)
+    replace_text(folder / "table.md", table.markdown())
+    replace_text(folder / "table.json", table.json())

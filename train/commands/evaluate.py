@@ -28,7 +28,12 @@ class SplitName(StrEnum):
 
 
 def evaluate(
-    packages: Annotated[list[str], typer.Argument(help="Packages as LABEL=FOLDER, or NAME of a bundled one.")],
+    packages: Annotated[
+        list[str],
+        typer.Argument(
+            help="Packages as LABEL=FOLDER, or NAME of a bundled one; LABEL=FOLDER+FOLDER is the mean of several, with their spread."
+        ),
+    ],
     seeds: Annotated[int, typer.Option(help="Number of held-out phantoms.", min=1)] = 8,
     slices: Annotated[int, typer.Option(help="Slices of each phantom.", min=8)] = 64,
     store: Annotated[Path | None, typer.Option(help="Evaluate on this pair store instead of phantoms.")] = None,
@@ -53,7 +58,7 @@ def evaluate(
     Example: s2ldm-train evaluate S2LDM=packages/demo "L1 U-Net=packages/unet" --ceiling S2LDM=runs/demo --output runs/evaluation
     """
     from s2ldm_core.package import ModelPackage
-    from train.evaluation import Evaluation, HeldOut, Report, Sampling, StoreCases, candidates
+    from train.evaluation import Evaluation, HeldOut, Report, Sampling, StoreCases, candidates, ensemble
 
     if samples == 1:
         raise TrainError("samples_too_few", "One sample has no standard deviation.", "Use --samples 2 or more, or 0.")
@@ -64,17 +69,22 @@ def evaluate(
     named = dict(_labelled(item) for item in packages)
     if len(named) < len(packages):
         raise TrainError("label_twice", "Two packages have the same label.", "Give each its own: LABEL=FOLDER.")
-    loaded = {label: ModelPackage.load(folder) for label, folder in named.items()}
-    phases = tuple(dict.fromkeys(phase for package in loaded.values() for phase in package.metadata.phases))
+    loaded = {label: [ModelPackage.load(part) for part in folder.split("+")] for label, folder in named.items()}
+    single = {label: parts[0] for label, parts in loaded.items() if len(parts) == 1}
+    joined = [ensemble(label, parts, device=device) for label, parts in loaded.items() if len(parts) > 1]
+    phases = tuple(dict.fromkeys(p for parts in loaded.values() for package in parts for p in package.metadata.phases))
     phantoms = HeldOut.first(seeds, slices=slices, phases=phases)
     evaluation = Evaluation(
         cases=phantoms if store is None else StoreCases(store, split=split.value, phases=phases),
-        systems=candidates(
-            loaded,
-            ceilings={label: Path(run) for label, run in map(_labelled, ceiling or [])},
-            sampling=Sampling(samples=samples, steps=sample_steps) if samples else None,
-            device=device,
-        ),
+        systems=[
+            *candidates(
+                single,
+                ceilings={label: Path(run) for label, run in map(_labelled, ceiling or [])},
+                sampling=Sampling(samples=samples, steps=sample_steps) if samples else None,
+                device=device,
+            ),
+            *joined,
+        ],
         window_hu=window,
         viewer_cases=viewer_cases if output is not None else 0,
     )

@@ -21,7 +21,10 @@ def phantom(
     workers: Annotated[int, typer.Option(help="Processes.", min=1)] = 1,
     dicom: Annotated[bool, typer.Option("--dicom", help="Write CT series in DICOM instead of a pair store.")] = False,
     breathing: Annotated[
-        float, typer.Option(help="With --dicom: up to so many mm of breathing between the phases.", min=0)
+        float,
+        typer.Option(
+            help="Up to so many mm of breathing between the phases; --dicom and s2ldm-train prepare register it.", min=0
+        ),
     ] = 0.0,
     anatomy: Annotated[
         Path | None,
@@ -60,11 +63,7 @@ def phantom(
         return
     from train.phantoms import make_store, write_dicom
 
-    if breathing and not dicom:
-        raise TrainError(
-            "breathing_in_store", "A pair store holds registered pairs.", "Add --dicom, then run s2ldm-train prepare."
-        )
-    make = partial(write_dicom, breathing_mm=breathing) if dicom else make_store
+    make = partial(write_dicom if dicom else make_store, breathing_mm=breathing)
     made = 0
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:

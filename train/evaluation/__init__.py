@@ -8,7 +8,7 @@
 from train.evaluation.cases import EvaluationCase, HeldOut, StoreCases
 from train.evaluation.evaluation import Evaluation
 from train.evaluation.report import Report
-from train.evaluation.systems import Candidate, Prediction, Sampling, candidates, identity
+from train.evaluation.systems import Candidate, Prediction, Sampling, candidates, ensemble, identity
 
 __all__ = [
     "Candidate",
@@ -20,5 +20,6 @@ __all__ = [
     "Sampling",
     "StoreCases",
     "candidates",
+    "ensemble",
     "identity",
 ]

@@ -82,7 +82,7 @@ class Evaluation:
             if system.phases and phase not in system.phases:
                 continue
             began = time.perf_counter()
-            answer = system.answer(case.source, target, phase)
+            answer = system.answer(case, target, phase)
             seconds = time.perf_counter() - began
             scores = score(answer.hu, reference, window_hu=self.window_hu)
             if gallery is not None and system.kind != "identity":

@@ -106,6 +106,14 @@ _ROWS: tuple[tuple[str, str, str, Direction, int, str], ...] = (
         2,
         "mean of prediction − source in fat and dense bone: enhancement where there is none",
     ),
+    (
+        "organ_recovery",
+        "organ recovery",
+        "",
+        "one",
+        3,
+        "mean over the organs that enhance of predicted change / true change",
+    ),
     ("organ_error_hu", "organ error", "HU", "lower", 2, "mean over the organs that enhance of | mean e in the organ |"),
 )
 
@@ -230,6 +238,8 @@ def score(prediction: np.ndarray, reference: Reference, *, window_hu: Window) ->
         "nmae_rel": body.nmae_rel,
         "nmse_energy": body.nmse_energy,
         "noise_ratio": None,
+        "organ_error_hu": None,
+        "organ_recovery": None,
         "mae_soft_hu": _soft_error(prediction, target, where=reference.soft),
         "mae_still_hu": still.mae_hu,
         "change_still_hu": voxel_errors(
@@ -237,12 +247,12 @@ def score(prediction: np.ndarray, reference: Reference, *, window_hu: Window) ->
         ).bias_hu,
     }
     organ_hu = {} if reference.labels is None else organ_means(prediction, reference.labels, reference.organs)
-    errors = [
-        abs(mean - reference.target_hu[organ])
-        for organ, mean in organ_hu.items()
-        if abs(reference.target_hu[organ] - reference.source_hu[organ]) >= SMALLEST_CHANGE_HU
-    ]
-    values["organ_error_hu"] = float(np.mean(errors)) if errors else None
+    true = {organ: hu - reference.source_hu[organ] for organ, hu in reference.target_hu.items()}
+    enhancing = [organ for organ in organ_hu if abs(true[organ]) >= SMALLEST_CHANGE_HU]
+    if enhancing:
+        predicted = {organ: organ_hu[organ] - reference.source_hu[organ] for organ in enhancing}
+        values["organ_error_hu"] = float(np.mean([abs(predicted[organ] - true[organ]) for organ in enhancing]))
+        values["organ_recovery"] = float(np.mean([predicted[organ] / true[organ] for organ in enhancing]))
     if power is not None and reference.power is not None and reference.power.variance_hu2 > 0:
         values["noise_power_distance_db"] = noise_power_distance(power, reference.power)
         values["noise_ratio"] = math.sqrt(power.variance_hu2 / reference.power.variance_hu2)

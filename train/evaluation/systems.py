@@ -3,7 +3,7 @@
 Every system goes through the product's own way (resample, predict, bring back, add), so the numbers are those of the derived series.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,6 +21,7 @@ from s2ldm_core.tiling import TILE
 from s2ldm_core.translator import Translator, add_change
 from s2ldm_core.volume import Volume
 from train.errors import TrainError
+from train.evaluation.cases import EvaluationCase
 from train.evaluation.uncertainty import mean_and_deviation
 
 Kind = Literal["identity", "model", "samples", "ceiling", "autoencoder"]
@@ -37,8 +38,8 @@ class Prediction:
     """Standard deviation of the samples whose mean ``hu`` is."""
 
 
-Answer = Callable[[Volume, Volume, str], Prediction]
-"""(source, target, phase) → the system's answer; only the autoencoders look at the target."""
+Answer = Callable[[EvaluationCase, Volume, str], Prediction]
+"""(case, target, phase) → the system's answer; only the autoencoders look at the target, only `organ_shift` at the labels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +66,9 @@ class Sampling:
 
 def identity() -> Candidate:
     """The non-contrast scan as the answer: what every system must beat."""
-    return Candidate(label="identity", kind="identity", answer=lambda source, target, phase: Prediction(hu=source.hu))
+    return Candidate(
+        label="identity", kind="identity", answer=lambda case, target, phase: Prediction(hu=case.source.hu)
+    )
 
 
 def candidates(
@@ -126,6 +129,29 @@ def candidates(
                 "ceiling_differs", f"{label} has no autoencoder: it is a {package.metadata.system}.", "Leave it out."
             )
     return table
+
+
+def ensemble(label: str, packages: Sequence[ModelPackage], *, device: str = "auto") -> Candidate:
+    """Mean of several packages' answers, and their standard deviation: trainings with other seeds, or other systems.
+
+    Raises
+    ------
+    TrainError
+        ``ensemble_differs`` when they have no phase in common.
+    """
+    phases = tuple(phase for phase in packages[0].metadata.phases if all(phase in p.metadata.phases for p in packages))
+    if not phases:
+        raise TrainError(
+            "ensemble_differs", f"The packages of {label} have no phase in common.", "Join packages of the same phases."
+        )
+    members = [Translator.load(package.path, device=device) for package in packages]
+
+    def answer(case: EvaluationCase, target: Volume, phase: str) -> Prediction:
+        mean, deviation = mean_and_deviation(member.translate(case.source, phase=phase).volume.hu for member in members)
+        return Prediction(hu=mean, deviation_hu=deviation)
+
+    identities = " + ".join(package.identity for package in packages)
+    return Candidate(label=label, kind="samples", answer=answer, identity=identities, phases=phases)
 
 
 def stage_one(run: Path, like: System) -> System:
@@ -204,13 +230,13 @@ def _autoencoder(
 
 
 def _translate(translator: Translator) -> Answer:
-    return lambda source, target, phase: Prediction(hu=translator.translate(source, phase=phase).volume.hu)
+    return lambda case, target, phase: Prediction(hu=translator.translate(case.source, phase=phase).volume.hu)
 
 
 def _sample(translator: Translator, sampling: Sampling) -> Answer:
-    def answer(source: Volume, target: Volume, phase: str) -> Prediction:
+    def answer(case: EvaluationCase, target: Volume, phase: str) -> Prediction:
         mean, deviation = mean_and_deviation(
-            translator.translate(source, phase=phase, seed=seed, steps=sampling.steps).volume.hu
+            translator.translate(case.source, phase=phase, seed=seed, steps=sampling.steps).volume.hu
             for seed in range(sampling.samples)
         )
         return Prediction(hu=mean, deviation_hu=deviation)
@@ -219,7 +245,7 @@ def _sample(translator: Translator, sampling: Sampling) -> Answer:
 
 
 def _reconstruct(package: ModelPackage, system: System, device: torch.device) -> Answer:
-    def answer(source: Volume, target: Volume, phase: str) -> Prediction:
+    def answer(case: EvaluationCase, target: Volume, phase: str) -> Prediction:
         condition = Condition(phase=torch.tensor([package.metadata.phases.index(phase)]))
 
         @torch.inference_mode()
@@ -230,6 +256,6 @@ def _reconstruct(package: ModelPackage, system: System, device: torch.device) ->
                 raise TypeError(f"{system.name} shows nothing in its ceiling stage {system.ceiling}")
             return change
 
-        return Prediction(hu=add_change(source, predict, metadata=package.metadata).hu)
+        return Prediction(hu=add_change(case.source, predict, metadata=package.metadata).hu)
 
     return answer

@@ -99,13 +99,11 @@ def test_the_target_is_the_real_scan(subject: Any) -> None:
     assert scan.noise_hu() is None
 
 
-def test_a_phase_that_is_not_in_the_scan_follows_the_kinetics(subject: Any) -> None:
-    scan = _scan(subject, strength=0.0)
-    aorta = binary_erosion(scan.labels == ORGANS["aorta"])
-    liver = binary_erosion(scan.labels == ORGANS["liver"])
-    arterial, venous = scan.change_hu("arterial"), scan.change_hu("venous")
-    assert np.median(arterial[aorta]) > 1.6 * np.median(venous[aorta])
-    assert np.median(arterial[liver]) < 0.7 * np.median(venous[liver])
+def test_a_phase_that_is_not_in_the_scan_is_not_made_up(subject: Any) -> None:
+    with pytest.raises(AnatomyError) as refusal:
+        _scan(subject, strength=0.0).change_hu("arterial")
+    assert refusal.value.code == "phase_not_scanned"
+    assert "venous" in refusal.value.sentence
 
 
 def test_the_same_arguments_give_the_same_pair(subject: Any) -> None:
@@ -113,7 +111,7 @@ def test_the_same_arguments_give_the_same_pair(subject: Any) -> None:
     again = prepare("a", labels, NAMES, spacing_mm=SPACING_MM, ct_hu=contrast_ct(labels))
     one, other = _scan(subject, seed=3), _scan(again, seed=3)
     np.testing.assert_array_equal(one.native_hu(), other.native_hu())
-    np.testing.assert_array_equal(one.change_hu("arterial"), other.change_hu("arterial"))
+    np.testing.assert_array_equal(one.change_hu("venous"), other.change_hu("venous"))
     np.testing.assert_array_equal(one.valid(), other.valid())
 
 
@@ -160,9 +158,13 @@ def test_a_store_of_unenhanced_pairs_uses_contrast_scans_only(tree: Path, tmp_pa
     record = json.loads((tmp_path / names[0] / "case.json").read_text())
     assert record["patient"] == "anatomy-of-patient"
     assert record["about"]["real_phase"] == "venous"
-    valid = np.load(tmp_path / names[0] / "arterial.valid.npy")
+    assert record["phases"] == ["venous"]
+    valid = np.load(tmp_path / names[0] / "venous.valid.npy")
     assert valid.dtype == np.bool_
     assert valid.shape == np.load(tmp_path / names[0] / "native.npy").shape
     with pytest.raises(TrainError) as refusal:
         make_anatomy_store(tmp_path, seeds=[9], subjects=("plain",), **make)
+    assert refusal.value.code == "no_contrast_ct"
+    with pytest.raises(TrainError) as refusal:
+        make_anatomy_store(tmp_path, seeds=[9], **{**make, "phases": ("arterial",)})
     assert refusal.value.code == "no_contrast_ct"

@@ -19,7 +19,8 @@ from s2ldm_core.volume import Volume
 from tests.tiny_model import write_tiny_package
 from train.commands.evaluate import evaluate
 from train.errors import TrainError
-from train.evaluation import Sampling, candidates
+from train.evaluation import Sampling, candidates, ensemble
+from train.evaluation.cases import EvaluationCase
 from train.store import write_case
 
 NETWORK = {
@@ -77,7 +78,17 @@ def stage_one_run(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def scan() -> Any:
     rng = np.random.default_rng(0)
     source = Volume(hu=rng.normal(40, 20, (8, 24, 24)).astype(np.float32), affine=np.diag([1.5, 1.5, 3.0, 1.0]))
-    return source, source.with_hu(source.hu + 60)
+    target = source.with_hu(source.hu + 60)
+    case = EvaluationCase(
+        name="a",
+        patient="a",
+        source=source,
+        phases=("arterial", "venous"),
+        target=lambda phase: target,
+        labels=None,
+        organs={},
+    )
+    return case, target
 
 
 def test_identity_comes_first_and_every_package_has_its_rows(packages: Any) -> None:
@@ -92,7 +103,7 @@ def test_identity_comes_first_and_every_package_has_its_rows(packages: Any) -> N
 
 def test_a_package_answers_as_the_product_does(packages: Any, scan: Any) -> None:
     answer = candidates(packages, device="cpu")[1].answer(*scan, "venous")
-    expected = Translator.load(packages["S2LDM"].path, device="cpu").translate(scan[0], phase="venous").volume.hu
+    expected = Translator.load(packages["S2LDM"].path, device="cpu").translate(scan[0].source, phase="venous").volume.hu
     assert np.array_equal(answer.hu, expected)
 
 
@@ -103,7 +114,7 @@ def test_only_systems_that_can_sample_have_an_uncertainty(packages: Any, scan: A
     answer = row.answer(*scan, "arterial")
     translator = Translator.load(packages["S2LDM"].path, device="cpu")
     drawn = np.stack(
-        [translator.translate(scan[0], phase="arterial", seed=seed, steps=2).volume.hu for seed in range(3)]
+        [translator.translate(scan[0].source, phase="arterial", seed=seed, steps=2).volume.hu for seed in range(3)]
     )
     np.testing.assert_allclose(answer.hu, drawn.mean(axis=0), atol=1e-3)
     np.testing.assert_allclose(answer.deviation_hu, drawn.std(axis=0, ddof=1), atol=1e-3)
@@ -207,3 +218,17 @@ def test_the_command_refuses_what_makes_no_sense(options: Any, code: str) -> Non
     result = _invoke("demo", *options)
     assert isinstance(result.exception, TrainError)
     assert result.exception.code == code
+
+
+def test_packages_joined_answer_with_their_mean_and_spread(tmp_path: Path, packages: Any, scan: Any) -> None:
+    other = _save(tmp_path / "other", _s2ldm(5))
+    row = ensemble("both", [packages["S2LDM"], other], device="cpu")
+    answer = row.answer(*scan, "venous")
+    one, two = (
+        Translator.load(package.path, device="cpu").translate(scan[0].source, phase="venous").volume.hu
+        for package in (packages["S2LDM"], other)
+    )
+    np.testing.assert_allclose(answer.hu, (one + two) / 2, atol=1e-3)
+    np.testing.assert_allclose(answer.deviation_hu, np.abs(one - two) / np.sqrt(2), atol=1e-3)
+    assert answer.deviation_hu.max() > 0.1
+    assert (row.kind, row.phases) == ("samples", ("arterial", "venous"))
