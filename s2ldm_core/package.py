@@ -50,6 +50,8 @@ class PackageMetadata(BaseModel):
     metrics: dict[str, Any]
     limits: tuple[str, ...] = ()
     """What the model is known not to do, a sentence each."""
+    answers: dict[str, dict[str, dict[str, tuple[float, float]]]] | None = None
+    """What its answers must lie within, phase → region → measure (`s2ldm_core.answers`); ``None``: nobody measured it."""
     weights_sha256: str = Field(pattern=_SHA256)
     network_sha256: str = Field(pattern=_SHA256)
     card_sha256: str | None = Field(None, pattern=_SHA256)
@@ -59,7 +61,8 @@ class PackageMetadata(BaseModel):
 
     def digest(self) -> str:
         """SHA-256 of these metadata without `metadata_sha256`, as JSON with sorted keys."""
-        content = self.model_dump(mode="json", exclude={"metadata_sha256"})
+        later = {"answers"} if self.answers is None else set()  # packages from before it have no such key
+        content = self.model_dump(mode="json", exclude={"metadata_sha256", *later})
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -192,9 +195,10 @@ def save_package(
         (folder / CARD).write_text(model_card(complete), encoding="utf-8")
         complete = complete.model_copy(update={"card_sha256": sha256_of(folder / CARD)})
     complete = complete.model_copy(update={"metadata_sha256": complete.digest()})
-    (folder / METADATA).write_text(
-        json.dumps(complete.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
+    plain = complete.model_dump(mode="json")
+    if complete.answers is None:
+        del plain["answers"]
+    (folder / METADATA).write_text(json.dumps(plain, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return ModelPackage(path=folder, metadata=complete)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from s2ldm_core.answers import Limits, judge_answer
 from s2ldm_core.body import body_box, body_mask
 from s2ldm_core.errors import TranslationError
 from s2ldm_core.intensity import gate, unit_change_to_hu, window_to_unit
@@ -90,7 +91,8 @@ class Translator:
         Raises
         ------
         TranslationError
-            ``unknown_phase``, ``unknown_value``, ``too_few_slices``, ``not_finite``.
+            ``unknown_phase``, ``unknown_value``, ``too_few_slices``, ``not_finite``; ``answer_out_of_distribution`` where the package
+            says what answers must lie within.
         """
         meta = self.metadata
         self._check(volume, phase, values or {}, steps)
@@ -109,7 +111,7 @@ class Translator:
             )
 
         return TranslationResult(
-            volume=add_change(volume, predict, metadata=meta, clock=clock),
+            volume=add_change(volume, predict, metadata=meta, clock=clock, limits=(meta.answers or {}).get(phase)),
             translation=Translation(
                 phase=phase,
                 model_name=meta.name,
@@ -163,13 +165,15 @@ def add_change(
     *,
     metadata: PackageMetadata,
     clock: Clock | None = None,
+    limits: Limits | None = None,
 ) -> Volume:
     """``volume`` plus the change that ``predict`` gives on the model's grid.
 
     The model's grid is regular and stands straight on the slices, also where the source's does not (`Volume.offsets`).
 
     ``predict(unit, to_model)`` gets the body's box on the model's grid in window units ``(1, 1, D, H, W)``, and a function that brings any
-    other HU array on the source's grid there too; it returns the change in window units, same shape.
+    other HU array on the source's grid there too; it returns the change in window units, same shape. Within ``limits`` the change must
+    lie on that grid.
     """
     clock = clock or Clock(None)
     window = metadata.window_hu
@@ -190,13 +194,26 @@ def add_change(
     change = predict(unit, to_model)
     with clock.measure("add"):
         change_hu = unit_change_to_hu(change[0, 0].float().cpu(), window_hu=window)
-        change_hu *= _inside(model_hu, metadata.spacing_mm)
+        body = body_mask(model_hu, metadata.spacing_mm)
+        change_hu *= _soft_edged(body)
         if not bool(torch.isfinite(change_hu).all()):
             raise TranslationError(
                 "not_finite",
                 "The model's answer holds values that are not numbers.",
                 "Check the source series for damaged slices; if it is sound, report the model package.",
             )
+    if limits:
+        with clock.measure("check"):
+            problem = judge_answer(
+                model_hu,
+                change_hu.numpy() * gate(model_hu, window_hu=window),
+                body=body,
+                spacing_mm=metadata.spacing_mm,
+                limits=limits,
+            )
+            if problem is not None:
+                raise TranslationError(problem.code, problem.sentence, problem.remedy)
+    with clock.measure("add"):
         result = turned.hu.copy()
         changed = result[box]
         for start in range(0, len(source), slab := max(1, _SLAB_VOXELS // source[0].size)):
@@ -206,11 +223,11 @@ def add_change(
         return volume.with_hu(np.ascontiguousarray(undo.array(result)))
 
 
-def _inside(model_hu: np.ndarray, spacing_mm: tuple[float, float, float]) -> torch.Tensor:
+def _soft_edged(body: np.ndarray) -> torch.Tensor:
     """Weight ``(D, H, W)``: 1 in the body, 0 on table and blankets, with a soft edge of a few millimetres."""
-    mask = torch.from_numpy(body_mask(model_hu, spacing_mm))[None, None].float()
+    mask = torch.from_numpy(body)[None, None].float()
     if not bool(mask.any()):  # body_box fell back to the whole array as well
-        return torch.ones(model_hu.shape)
+        return torch.ones(body.shape)
     mask = F.max_pool3d(mask, (1, 5, 5), stride=1, padding=(0, 2, 2))
     return F.avg_pool3d(mask, (1, 5, 5), stride=1, padding=(0, 2, 2), count_include_pad=False)[0, 0]
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from s2ldm_core.package import METADATA, ModelPackage, save_package
+from train.answers import answer_limits
 from train.card import model_card
 from train.config import FitConfig
 from train.errors import TrainError
@@ -63,9 +64,18 @@ def export(
             "training_data": {**data, "run": config.name},
             "metrics": metrics or {},
             "limits": tuple(limits),
+            "answers": _answers(config, phases=system.config.phases),
         },
         model_card=model_card,
     )
+
+
+def _answers(config: FitConfig, *, phases: tuple[str, ...]) -> dict[str, Any] | None:
+    """Limits of what the run's training pairs show; ``None`` where its store is no longer there."""
+    if not config.data.store.is_dir():
+        return None
+    store = PairStore(config.data.store, split="train", fold=config.data.folded)
+    return answer_limits(store, phases=phases, window_hu=config.data.window_hu)
 
 
 def _data(run: Path, config: FitConfig) -> tuple[dict[str, Any], tuple[float, float, float]]:

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 #: Models held at once; routes rarely use more, and each takes memory.
 _MODELS_HELD = 2
 #: Core reasons that concern the series rather than the model: the job is refused, as selection would have done.
-_SERIES_REASONS = frozenset({"too_few_slices"})
+_SERIES_REASONS = frozenset({"too_few_slices", "answer_out_of_distribution"})
 
 
 def serve(connection: Connection) -> None:
