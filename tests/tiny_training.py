@@ -4,8 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from train.config import FitConfig
+from train.fit import Fit
+from train.fit.step import OptimiserStep
 from train.store import write_case
 
 NETWORK: dict[str, Any] = {
@@ -60,3 +63,22 @@ def fit_config(store: Path, output: Path, *, steps: int = 3, **changes: Any) -> 
         "output": output,
     }
     return FitConfig.model_validate({**values, **changes})
+
+
+class _KilledError(Exception):
+    pass
+
+
+def fit_until(config: FitConfig, *, stage: int, step: int) -> None:
+    """Begin a run that dies before step number ``step`` of stage number ``stage``."""
+    whole = OptimiserStep.__call__
+
+    def dying(self: Any, draw: Any, **where: Any) -> Any:
+        if (self._index, where["step"]) == (stage, step):
+            raise _KilledError
+        return whole(self, draw, **where)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(OptimiserStep, "__call__", dying)
+        with pytest.raises(_KilledError):
+            Fit(config).fit()

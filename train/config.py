@@ -126,11 +126,15 @@ class StageConfig(_Part):
 
 
 class OptimConfig(_Part):
-    """AdamW with warm-up and a cosine to ``final`` of the rate."""
+    """AdamW with warm-up, and a rate that falls to ``final`` of itself over every stage."""
 
     weight_decay: float = Field(1e-4, ge=0)
     betas: tuple[float, float] = (0.9, 0.99)
     warmup_steps: int = Field(50, ge=0)
+    constant: float = Field(0.0, ge=0, lt=1)
+    """Share of a stage's budget before the rate begins to fall."""
+    decay: Literal["cosine", "linear"] = "cosine"
+    """How it falls from there; adversarial systems are usually trained with half constant, half linear."""
     final: float = Field(0.02, ge=0, le=1)
     clip_norm: float = Field(1.0, gt=0)
     ema: float = Field(0.998, ge=0, lt=1)

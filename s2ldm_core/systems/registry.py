@@ -12,6 +12,7 @@ GROUP = "s2ldm.systems"
 """Entry point group in which an installed package declares systems of its own."""
 _HOMES = {
     "monai_network": "s2ldm_core.systems.monai_network:MonaiNetwork",
+    "pix2pix": "s2ldm_core.systems.pix2pix:Pix2pix",
     "s2ldm": "s2ldm_core.systems.s2ldm:S2LDM",
     "unet": "s2ldm_core.systems.unet:ResidualUNet",
 }

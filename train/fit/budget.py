@@ -24,9 +24,12 @@ class Budget:
         return position.seconds / (60.0 * (stage.minutes or 1.0))
 
     def lr(self, stage: StageConfig, step: int, progress: float) -> float:
-        """Rate of step number ``step``: warm-up, then a cosine over the budget."""
-        final, warm = self._config.final, min(1.0, (step + 1) / max(1, self._config.warmup_steps))
-        return stage.lr * warm * (final + (1 - final) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
+        """Rate of step number ``step``: warm-up, the configured share of the budget constant, then the decay to its end."""
+        config = self._config
+        warm = min(1.0, (step + 1) / max(1, config.warmup_steps))
+        fallen = max(0.0, min(progress, 1.0) - config.constant) / (1 - config.constant)
+        left = 1 - fallen if config.decay == "linear" else 0.5 * (1 + math.cos(math.pi * fallen))
+        return stage.lr * warm * (config.final + (1 - config.final) * left)
 
     def clock(self) -> float:
         """Seconds of computing. On a CPU the process's own time a thread, so that budgets compare on a machine that others use too."""

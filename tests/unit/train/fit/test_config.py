@@ -35,7 +35,7 @@ FILES = [
         ),
         ({"colour": 1}, "colour"),
         ({"network": {"phase": []}}, "phase"),
-        ({"system": "gan"}, "system: .*Known systems: s2ldm, unet"),
+        ({"system": "gan"}, "system: .*Known systems: .*s2ldm.*, unet"),
         ({"system": "u-net"}, "did you mean unet"),
     ],
 )

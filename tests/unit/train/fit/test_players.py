@@ -16,7 +16,7 @@ from s2ldm_core.systems import registry
 from s2ldm_core.systems.registry import GROUP
 from s2ldm_core.translator import Translator
 from s2ldm_core.volume import Volume
-from tests.tiny_training import fit_config, write_pair
+from tests.tiny_training import fit_config, fit_until, write_pair
 from train.checkpoint import load_checkpoint
 from train.cli import app
 from train.export import export
@@ -91,24 +91,10 @@ def test_each_player_has_its_optimiser_and_moves_only_its_own_parameters_from_it
     assert [rate for *_, rate in seen[2:]] == [1e-3, 1e-3]  # half the stage's, steady
 
 
-class _KilledError(Exception):
-    pass
-
-
 @pytest.mark.parametrize("kill_at", [(0, 2), (1, 3)])
 def test_a_killed_run_resumes_to_the_weights_of_an_uninterrupted_one(store: Any, tmp_path: Path, kill_at: Any) -> None:
     expected = Fit(_config(store, tmp_path / "whole")).fit().state_dict()
-    step = OptimiserStep.__call__
-
-    def dying(self: Any, draw: Any, **where: Any) -> Any:
-        if (self._index, where["step"]) == kill_at:
-            raise _KilledError
-        return step(self, draw, **where)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(OptimiserStep, "__call__", dying)
-        with pytest.raises(_KilledError):
-            Fit(_config(store, tmp_path / "killed")).fit()
+    fit_until(_config(store, tmp_path / "killed"), stage=kill_at[0], step=kill_at[1])
     if kill_at[0] == 1:
         _, state = load_checkpoint(tmp_path / "killed" / "run")
         assert set(state["players"]) == {"generator", "discriminator"}
@@ -131,7 +117,7 @@ def test_both_players_take_the_step_of_the_whole_batch_in_micro_batches(store: A
 def test_it_is_listed_with_its_stages_data_and_players() -> None:
     result = CliRunner().invoke(app, ["systems", "--json"])
     found = json.loads(result.stdout)
-    assert list(found) == ["s2ldm", "tiny_gan", "unet"]
+    assert list(found) == sorted({"tiny_gan", *registry._HOMES})
     assert [(s["name"], s["data"], s["players"]) for s in found["tiny_gan"]["stages"]] == [
         ("copy", "source", ["generator"]),
         ("gan", "paired", ["generator", "discriminator"]),
