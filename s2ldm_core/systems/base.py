@@ -177,6 +177,10 @@ class System(nn.Module, ABC):
         )
         return answer[(..., *undo)]
 
+    def phase_at(self, values: Mapping[str, float]) -> int:
+        """Index of the phase that goes with an image asked for by ``values`` alone, such as seconds; heeded where phases are embedded."""
+        return 0
+
     def change(self, source: Tensor, condition: Condition, how: How) -> Tensor:
         """As `predict_change`, of a tile that fits ``traits.multiple_of``, in one go."""
         raise NotImplementedError(f"{self.name} predicts no tiles")
