@@ -18,7 +18,7 @@ def test_few_discrete_labels_have_no_neighbours() -> None:
     assert (sigma, kappa) == (0.0, 0.0)
     labels = torch.tensor([0.1, 0.6])
     for mode in ("hard", "soft"):
-        drawn, weight = vicinal(labels, mode=mode, sigma=0.1, kappa=kappa)  # type: ignore[arg-type]
+        drawn, weight = vicinal(labels, mode=mode, sigma=0.1, kappa=kappa)
         assert torch.equal(drawn, labels)
         assert weight.tolist() == [1.0, 1.0]
 
