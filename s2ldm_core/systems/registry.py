@@ -12,6 +12,7 @@ GROUP = "s2ldm.systems"
 """Entry point group in which an installed package declares systems of its own."""
 _HOMES = {
     "ccdm": "s2ldm_core.systems.ccdm:CCDM",
+    "cmdm": "s2ldm_core.systems.cmdm:CMDM",
     "s2ldm": "s2ldm_core.systems.s2ldm:S2LDM",
     "unet": "s2ldm_core.systems.unet:ResidualUNet",
 }

@@ -18,6 +18,15 @@ from train.fit.step import OptimiserStep
 
 SYSTEMS: dict[str, dict[str, Any]] = {
     "ccdm": {"channels": (8, 12), "steps": 2},
+    "cmdm": {
+        "prior": {
+            "system": "unet",
+            "network": {"channels": (4, 4), "blocks": (1, 1), "core_channels": (4, 4), "latent": 2},
+        },
+        "channels": (8,),
+        "steps": 2,
+        "paths": 2,
+    },
 }
 """Smallest networks."""
 
