@@ -13,7 +13,7 @@ from dicom_node.derive.marks import Mark
 from dicom_node.derive.series import write_derived_series
 from dicom_node.errors import NodeError, TranslateError
 from dicom_node.input_series import select_slices
-from dicom_node.phases import OTHER_PHASE, PHASES
+from dicom_node.phases import presented
 from dicom_node.translation import slices_differ, whole_hu
 from s2ldm_core.handling import Handling
 from s2ldm_core.translation import Translation
@@ -132,7 +132,7 @@ def translate_path(
             translation=result.translation,
             route="s2ldm-node translate",
             output=form,
-            series_number_offset=PHASES.get(phase, OTHER_PHASE).series_number_offset,
+            series_number_offset=presented(phase).series_number_offset,
             mark=mark,
             software_version=__version__,
         ),

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from s2ldm_core.seconds import seconds_of
+
 
 @dataclass(frozen=True, kw_only=True)
 class Phase:
@@ -66,3 +68,31 @@ PHASES: Mapping[str, Phase] = MappingProxyType(
 )
 #: Stands for a phase that only a model knows.
 OTHER_PHASE = Phase()
+#: Series of a time, such as 35s, are numbered by it from here on.
+_SECONDS_OFFSET = 4000
+
+
+def presented(phase: str) -> Phase:
+    """How ``phase``, one of `PHASES`, a time such as ``35s`` or one that only a model knows, is presented.
+
+    A time may be that of any vessel's peak: it gets the widest window.
+    """
+    if (seconds := seconds_of(phase)) is None:
+        return PHASES.get(phase, OTHER_PHASE)
+    return Phase(window_hu=PHASES["arterial"].window_hu, series_number_offset=_SECONDS_OFFSET + round(seconds))
+
+
+def called(phase: str) -> str:
+    """``phase`` as people call it: a time in words.
+
+    Examples
+    --------
+    >>> called("35s"), called("venous")
+    ('35 s after injection', 'venous')
+    """
+    return phase if seconds_of(phase) is None else f"{phase[:-1]} s after injection"
+
+
+def depicted(phase: str) -> str:
+    """What an image of ``phase`` is, such as "venous contrast phase" or "image 35 s after injection"."""
+    return f"{phase} contrast phase" if seconds_of(phase) is None else f"image {called(phase)}"

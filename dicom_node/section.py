@@ -3,7 +3,7 @@
 Beside `dicom_node.config`, so that kinds (of destinations, of executors) can declare their sections next to their code.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -34,12 +34,12 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
 
-def kind_in(registry: Iterable[str]) -> AfterValidator:
-    """A key that names one of a registry's kinds; another name is an error that names them and the nearest."""
+def kind_in(registry: Iterable[str], *, also: Callable[[str], bool] = lambda _: False) -> AfterValidator:
+    """A key that names one of a registry's kinds; another name is an error that names them and the nearest, unless it is one ``also``."""
     names = tuple(registry)
 
     def known(name: str) -> str:
-        if name not in names:
+        if name not in names and not also(name):
             *others, last = map(repr, names)
             listed = f"{', '.join(others)} or {last}" if others else last
             raise ValueError(f"Input should be {listed}" + nearest(name, names))

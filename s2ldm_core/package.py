@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from s2ldm_core.documents import Document, mistakes, read_document
 from s2ldm_core.errors import DocumentError, PackageError
+from s2ldm_core.seconds import NAME, seconds_of
 
 if TYPE_CHECKING:
     import torch
@@ -41,6 +42,8 @@ class PackageMetadata(BaseModel):
     version: str = Field(min_length=1, max_length=32)
     system: str
     phases: tuple[str, ...] = Field(min_length=1)
+    values: tuple[str, ...] = ()
+    """What it can be asked for beside or instead of a phase, such as ``seconds``."""
     window_hu: tuple[float, float]
     spacing_mm: tuple[float, float, float]
     """Model grid: slices, rows, columns."""
@@ -59,9 +62,19 @@ class PackageMetadata(BaseModel):
     metadata_sha256: str | None = Field(None, pattern=_SHA256)
     """Of everything above (`digest`); ``None`` in packages of version 0.1, whose metadata are not covered."""
 
+    def offers(self, phase: str) -> bool:
+        """Whether it can be asked for ``phase``: one of its phases, or a time such as ``35s`` where it heeds seconds."""
+        return phase in self.phases or (seconds_of(phase) is not None and NAME in self.values)
+
+    @property
+    def offered(self) -> str:
+        """What it can be asked for, in words."""
+        return ", ".join((*self.phases, *(("seconds such as 35s",) if NAME in self.values else ())))
+
     def digest(self) -> str:
         """SHA-256 of these metadata without `metadata_sha256`, as JSON with sorted keys."""
-        later = {"answers"} if self.answers is None else set()  # packages from before it have no such key
+        # Packages made before there were any have no such keys.
+        later = {key for key in ("answers", "values") if not getattr(self, key)}
         content = self.model_dump(mode="json", exclude={"metadata_sha256", *later})
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -185,6 +198,7 @@ def save_package(
                 **metadata,
                 "system": system.name,
                 "phases": system.config.phases,
+                "values": system.traits.values,
                 "weights_sha256": sha256_of(folder / WEIGHTS),
                 "network_sha256": sha256_of(folder / NETWORK),
             }

@@ -19,6 +19,7 @@ from s2ldm_core.errors import TranslationError
 from s2ldm_core.intensity import gate, unit_change_to_hu, window_to_unit
 from s2ldm_core.package import ModelPackage, PackageMetadata
 from s2ldm_core.resample import from_spacing, to_spacing
+from s2ldm_core.seconds import NAME, seconds_of
 from s2ldm_core.systems import Condition, How, System
 from s2ldm_core.tiling import TILE
 from s2ldm_core.translation import Translation, training_statement
@@ -86,21 +87,19 @@ class Translator:
         The change is predicted at the model's spacing inside the body's box, brought back to the source's grid, gated by the source's
         HU (air, lung and dense bone keep their values exactly) and added. One step is deterministic (``seed`` has no effect);
         more steps sample from noise of ``seed``. ``values`` are what some systems can be asked for beside the phase, such as
-        ``seconds`` after the start of the injection. The same input, package, seed and device give the same voxels.
+        ``seconds`` after the start of the injection, which a ``phase`` such as ``35s`` asks for alone. The same input, package, seed
+        and device give the same voxels.
 
         Raises
         ------
         TranslationError
-            ``unknown_phase``, ``unknown_value``, ``too_few_slices``, ``not_finite``; ``answer_out_of_distribution`` where the package
-            says what answers must lie within.
+            ``unknown_phase``, ``seconds_unknown``, ``unknown_value``, ``too_few_slices``, ``not_finite``; ``answer_out_of_distribution``
+            where the package says what answers must lie within.
         """
         meta = self.metadata
         self._check(volume, phase, values or {}, steps)
         clock = Clock(progress)
-        condition = Condition(
-            phase=torch.tensor([meta.phases.index(phase)]),
-            values={name: torch.tensor([float(value)]) for name, value in (values or {}).items()},
-        ).to(self.device)
+        condition = self._condition(phase, values or {}).to(self.device)
         generator = torch.Generator().manual_seed(seed)
 
         def predict(unit: torch.Tensor, _: Resampler) -> torch.Tensor:
@@ -124,19 +123,34 @@ class Translator:
             ),
         )
 
+    def _condition(self, phase: str, values: Mapping[str, float]) -> Condition:
+        phases, seconds = self.metadata.phases, seconds_of(phase)
+        if phase not in phases and seconds is not None:
+            values = {**values, NAME: seconds}
+        number = phases.index(phase) if phase in phases else self._system.phase_at(values)
+        return Condition(
+            phase=torch.tensor([number]), values={name: torch.tensor([float(value)]) for name, value in values.items()}
+        )
+
     @property
     def default_steps(self) -> int:
         return self._system.traits.steps
 
     def _check(self, volume: Volume, phase: str, values: Mapping[str, float], steps: int | None) -> None:
         meta = self.metadata
-        if phase not in meta.phases:
+        heeded = self._system.traits.values
+        if phase not in meta.phases and seconds_of(phase) is not None and NAME not in heeded:
+            raise TranslationError(
+                "seconds_unknown",
+                f"The model {meta.name} cannot be asked for a time such as {phase}.",
+                f"Ask for one of {', '.join(meta.phases)}, or use a model that was trained with seconds, such as one of the system ccdm.",
+            )
+        if phase not in meta.phases and seconds_of(phase) is None:
             raise TranslationError(
                 "unknown_phase",
                 f"The model {meta.name} does not know the phase {phase!r}.",
-                f"Ask for one of {', '.join(meta.phases)}, or use another model.",
+                f"Ask for one of {meta.offered}, or use another model.",
             )
-        heeded = self._system.traits.values
         if unknown := sorted(set(values).difference(heeded)):
             raise TranslationError(
                 "unknown_value",

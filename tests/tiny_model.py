@@ -14,17 +14,19 @@ from s2ldm_core.translation import Translation
 
 
 def write_tiny_package(
-    folder: Path, *, min_slices: int = 2, spacing_mm: tuple[float, float, float] = (3.0, 1.5, 1.5)
+    folder: Path,
+    *,
+    min_slices: int = 2,
+    spacing_mm: tuple[float, float, float] = (3.0, 1.5, 1.5),
+    seconds: bool = False,
 ) -> Path:
-    """A residual U-Net of a few thousand weights, saved as a package; returns ``folder``."""
+    """A residual U-Net of a few thousand weights, saved as a package; returns ``folder``. ``seconds``: CCDM, which heeds them."""
     from s2ldm_core.package import save_package
     from s2ldm_core.systems import build_system
 
     torch.manual_seed(0)
-    system = build_system(
-        "unet",
-        {"channels": (4, 4), "blocks": (1, 1), "core_channels": (4, 4), "core_blocks": 1, "latent": 2},
-    )
+    unet = {"channels": (4, 4), "blocks": (1, 1), "core_channels": (4, 4), "core_blocks": 1, "latent": 2}
+    system = build_system("ccdm", {"channels": (4, 4), "steps": 1}) if seconds else build_system("unet", unet)
     # Zero-initialised heads would predict no change at all; a small constant shows that the model was asked.
     with torch.no_grad():
         for parameter in system.parameters():

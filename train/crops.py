@@ -45,8 +45,8 @@ class CropSampler:
         self._places: dict[int, list[np.ndarray]] = {}
         self._numbers: dict[int, np.ndarray] = {}
         cases = [store[i] for i in range(len(store))]
-        self._phases = [tuple((i, p) for i, p in enumerate(phases) if p in case.changes) for case in cases]
-        absent = [p for i, p in enumerate(phases) if not any((i, p) in known for known in self._phases)]
+        self._phases = [tuple((i, name) for i, p in enumerate(phases) for name in case.showing(p)) for case in cases]
+        absent = [p for i, p in enumerate(phases) if not any(i == j for known in self._phases for j, _ in known)]
         if absent:
             raise TrainError(
                 "phase_missing",

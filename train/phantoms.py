@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from s2ldm_core.body import body_box
-from s2ldm_core.phantom import ORGANS, Phantom
+from s2ldm_core.phantom import ORGANS, PHASE_SECONDS, Phantom
 from s2ldm_core.volume import Volume
 from train.processes import in_processes
 from train.store import has_case, write_case
@@ -36,26 +36,47 @@ def make_store(
     *,
     seeds: Iterable[int],
     phases: tuple[str, ...],
+    times: int = 0,
     grid: PhantomGrid | None = None,
     workers: int = 1,
     breathing_mm: float = 0.0,
 ) -> Iterator[str]:
     """Make the missing cases of ``seeds`` in ``workers`` processes; yields the name of each as it is complete.
 
+    ``times``: at so many other seconds as well, of which each belongs to the nearest of ``phases``.
     ``breathing_mm``: as in `write_dicom`, and left as it is: pairs that nobody registered.
     """
     missing = [seed for seed in seeds if not has_case(folder, case_name(seed))]
-    make = partial(_make_case, folder, phases=phases, grid=grid or PhantomGrid(), breathing_mm=breathing_mm)
+    make = partial(
+        _make_case, folder, phases=phases, times=times, grid=grid or PhantomGrid(), breathing_mm=breathing_mm
+    )
     return (name for _, name in in_processes(make, missing, workers))
 
 
-def _make_case(folder: Path, seed: int, *, phases: tuple[str, ...], grid: PhantomGrid, breathing_mm: float) -> str:
+def other_times(seed: int, *, phases: tuple[str, ...], times: int) -> dict[str, float]:
+    """``times`` seconds, evenly spread over their logarithm, that a patient is scanned at beside its phases, by name in the store."""
+    nominal = {phase: PHASE_SECONDS[phase] for phase in phases}
+    low, high = np.log(0.5 * min(nominal.values())), np.log(1.4 * max(nominal.values()))
+    rng = np.random.default_rng((seed, 3))
+    found = {}
+    for number in range(times):
+        seconds = round(float(np.exp(low + (high - low) * (number + rng.random()) / times)), 1)
+        nearest = min(nominal, key=lambda phase: abs(np.log(seconds / nominal[phase])))
+        found[f"{nearest}@{seconds:g}s"] = seconds
+    return found
+
+
+def _make_case(
+    folder: Path, seed: int, *, phases: tuple[str, ...], times: int, grid: PhantomGrid, breathing_mm: float
+) -> str:
     phantom = _phantom(seed, grid)
     native = phantom.hu("native")
     box = body_box(native, grid.spacing_mm)
     noise = phantom.hu("native", noise_seed=seed) - native
-    depths = _depths(seed, phases, breathing_mm)
-    changes = {phase: (phantom.hu(phase, breathing=depths[phase]) - native)[box] for phase in phases}
+    seconds = {phase: at for phase in phases if (at := phantom.seconds(phase)) is not None}
+    seconds |= other_times(seed, phases=phases, times=times)
+    depths = _depths(seed, tuple(seconds), breathing_mm)
+    changes = {phase: (phantom.hu(at, breathing=depths[phase]) - native)[box] for phase, at in seconds.items()}
     name = case_name(seed)
     write_case(
         folder,
@@ -66,6 +87,7 @@ def _make_case(folder: Path, seed: int, *, phases: tuple[str, ...], grid: Phanto
         changes=changes,
         labels=phantom.labels[box],
         organs=ORGANS,
+        seconds=seconds,
         about={"seed": seed, **({"breathing_mm": depths} if breathing_mm else {})},
     )
     return name

@@ -3,7 +3,8 @@
 A store is a folder with one folder per case: ``case.json`` and arrays ``(D, H, W)``: ``native.npy`` and ``<phase>.npy`` (the change
 CECT − NCCT) in float16 HU; where they exist, ``noise.npy`` (one scan's noise, with noise-free ``native`` and changes: the phantom) and
 ``labels.npy`` (uint8 organs, named in ``case.json``) and ``<phase>.valid.npy`` (bool: where that phase was measured; its change is 0
-elsewhere). ``case.json`` is written last: a case without it is incomplete and made again.
+elsewhere). ``<phase>@<seconds>s.npy`` is the same phase at another time. ``case.json`` is written last: a case without it is incomplete
+and made again.
 """
 
 import hashlib
@@ -42,6 +43,10 @@ class Case:
     """Phase → where it was measured; a phase that was everywhere has none."""
     seconds: Mapping[str, float]
     """Phase → seconds after the start of the injection, where they are known."""
+
+    def showing(self, phase: str) -> tuple[str, ...]:
+        """Names in ``changes`` of the images of ``phase``: its own, and those at other seconds, such as ``venous@90s``."""
+        return tuple(name for name in self.changes if name.split("@")[0] == phase)
 
 
 class PairStore:

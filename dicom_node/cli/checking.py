@@ -123,8 +123,8 @@ def _model(model: str, *, phases: set[str]) -> str:
     from s2ldm_core.package import ModelPackage
 
     package = ModelPackage.load(model)
-    known = ", ".join(package.metadata.phases)
-    if unknown := sorted(phases.difference(package.metadata.phases)):
+    known = package.metadata.offered
+    if unknown := sorted(phase for phase in phases if not package.metadata.offers(phase)):
         raise NodeError(
             "phase_unknown",
             f"Routes ask {model} for the phase {', '.join(unknown)}; it knows {known}.",

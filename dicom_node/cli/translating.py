@@ -10,9 +10,9 @@ from dicom_node.cli.output import stage_progress, stdout
 from dicom_node.derive.forms import FORM_NAMES
 from dicom_node.derive.marks import Mark
 from dicom_node.phases import PHASES
+from s2ldm_core.seconds import seconds_of
 
-# typer takes a choice as an enumeration only; mypy cannot see the members of these.
-PhaseName = StrEnum("PhaseName", {name: name for name in PHASES})  # type: ignore[misc]
+# typer takes a choice as an enumeration only; mypy cannot see the members of this one.
 FormName = StrEnum("FormName", {name: name for name in (*FORM_NAMES, "nifti")})  # type: ignore[misc]
 
 
@@ -37,6 +37,12 @@ class Handling(StrEnum):
     resample = "resample"
 
 
+def _phase(name: str) -> str:
+    if name not in PHASES and seconds_of(name) is None:
+        raise typer.BadParameter(f"{name!r} is none of {', '.join(PHASES)}, and no time such as 35s.")
+    return name
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command(epilog="Example: s2ldm-node translate ncct-series/ arterial/ --phase arterial")(translate)
@@ -50,7 +56,14 @@ def translate(
     output_path: Annotated[
         Path, typer.Argument(metavar="OUTPUT", help="Empty or new folder, or a NIfTI or MetaImage file.")
     ],
-    phase: Annotated[PhaseName, typer.Option(help="Contrast phase to synthesise.")],
+    phase: Annotated[
+        str,
+        typer.Option(
+            metavar="|".join((*PHASES, "35s")),
+            callback=_phase,
+            help="Contrast phase to synthesise, or seconds after the injection where the model knows them.",
+        ),
+    ],
     model: Annotated[str, typer.Option(help="Bundled package, or folder of a model package.")] = "demo",
     output: Annotated[
         FormName | None,
@@ -85,7 +98,7 @@ def translate(
         done = translate_path(
             input_path,
             output_path,
-            phase=phase.value,
+            phase=phase,
             model=model,
             output_form=None if output is None else output.value,
             device=device,

@@ -11,13 +11,14 @@ from dicom_node.deliver.destinations import DestinationSettings
 from dicom_node.deliver.destinations.dicom import DicomSettings
 from dicom_node.derive.forms import DEFAULT_FORM, FORM_NAMES
 from dicom_node.derive.marks import Mark
-from dicom_node.phases import OTHER_PHASE, PHASES
+from dicom_node.phases import PHASES, presented
 from dicom_node.section import AETitle, Port, PositiveSeconds, Section, kind_in
 from dicom_node.translate.executors import EXECUTORS
 from s2ldm_core.documents import nearest
 from s2ldm_core.handling import Handling, StackHandling
+from s2ldm_core.seconds import seconds_of
 
-PhaseName = Annotated[str, kind_in(PHASES)]
+PhaseName = Annotated[str, kind_in(PHASES, also=lambda name: seconds_of(name) is not None)]
 FormName = Annotated[str, kind_in(FORM_NAMES)]
 
 
@@ -71,7 +72,7 @@ class Window(Section):
 
 
 def _series_number_offset(route: dict[str, Any]) -> int:
-    return PHASES.get(route.get("phase", ""), OTHER_PHASE).series_number_offset
+    return presented(route.get("phase", "")).series_number_offset
 
 
 class Route(Section):

@@ -18,6 +18,7 @@ from dicom_node.derive.marks import Mark
 from dicom_node.derive.pixels import StoredScale
 from dicom_node.derive.references import source_image
 from dicom_node.derive.verbatim import copy_decimals, copy_verbatim, set_empty_if_absent, text_of
+from dicom_node.phases import called
 
 #: Defined terms of Lossy Image Compression Method for sources that are lossy but do not say so.
 _LOSSY_METHODS = {
@@ -113,7 +114,7 @@ def complete_grey_scale(
     target.RescaleType = "HU"  # viewers show HU for Secondary Capture only when this is there
     target.WindowCenter = f"{centre:g}"
     target.WindowWidth = f"{width:g}"
-    target.WindowCenterWidthExplanation = f"SYNTHETIC {info.translation.phase.upper()}"[:64]
+    target.WindowCenterWidthExplanation = f"SYNTHETIC {called(info.translation.phase).upper()}"[:64]
     if scale.padding is not None:
         target.add_new("PixelPaddingValue", "US", scale.padding)
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from dicom_node.derive.forms import DEFAULT_FORM
 from dicom_node.derive.marks import Mark
-from dicom_node.phases import OTHER_PHASE, PHASES
+from dicom_node.phases import called, depicted, presented
 from s2ldm_core.translation import Translation
 
 _REPLACES = " (replaces earlier)"
@@ -54,7 +54,7 @@ class DerivationInfo:
 
     def window(self, source_hu: tuple[float, float] | None) -> tuple[float, float]:
         """(centre, width) in HU of the whole series, where ``source_hu`` is the source's."""
-        return self.window_hu or PHASES.get(self.translation.phase, OTHER_PHASE).window_from(source_hu)
+        return self.window_hu or presented(self.translation.phase).window_from(source_hu)
 
     @property
     def mark_text(self) -> str:
@@ -67,7 +67,7 @@ class DerivationInfo:
 
         One that replaces an earlier derived series says so at its end, whatever the text between.
         """
-        text = self.series_description or f"{self.translation.phase} ({self.translation.model})"
+        text = self.series_description or f"{called(self.translation.phase)} ({self.translation.model})"
         ascii_text = text.encode("ascii", "replace").decode("ascii").replace("\\", "/")
         ending = _REPLACES if self.replaces else ""
         return f"SYNTHETIC {ascii_text}"[: 64 - len(ending)].rstrip() + ending
@@ -79,7 +79,7 @@ class DerivationInfo:
         """
         made = self.translation
         text = (
-            f"Synthetic {made.phase} contrast phase, predicted from non-contrast CT; no contrast agent was given. "
+            f"Synthetic {depicted(made.phase)}, predicted from non-contrast CT; no contrast agent was given. "
             f"Model {made.model_name} version {made.model_version}, weights sha256 {made.weights_sha256}, "
             f"seed {made.seed}, steps {made.steps}."
         )

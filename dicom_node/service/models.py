@@ -37,12 +37,12 @@ def check_phases(settings: Settings) -> None:
     """
     for title, route in settings.routes.items():
         try:
-            known = ModelPackage.load(route.model).metadata.phases
+            metadata = ModelPackage.load(route.model).metadata
         except PackageError:
             continue
-        if route.phase not in known:
+        if not metadata.offers(route.phase):
             raise ConfigError(
                 "phase_unknown",
-                f"routes.{title} asks the model {route.model} for the phase {route.phase}; it knows {', '.join(known)}.",
+                f"routes.{title} asks the model {route.model} for the phase {route.phase}; it knows {metadata.offered}.",
                 "Change the route's phase or model.",
             )

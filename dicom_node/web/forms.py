@@ -67,7 +67,9 @@ def fields_of(
             choices = tuple(dict.fromkeys([*destinations, *plain]))
             found.append(Field(kind="several", value="", choices=choices, chosen=tuple(plain), **about))
         elif words := _words(name, types):
-            found.append(Field(kind="choice", value=str(plain), choices=words, **about))
+            # A value that is no word of the registry, such as the phase 35s, stays as it is.
+            choices = words if plain is None or str(plain) in words else (*words, str(plain))
+            found.append(Field(kind="choice", value=str(plain), choices=choices, **about))
         elif bool in types:
             found.append(Field(kind="yes_no", value="yes" if plain else "", **about))
         elif str in types:

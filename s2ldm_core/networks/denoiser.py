@@ -15,7 +15,7 @@ class Denoiser(nn.Module):
     """U-Net ``(B, in, d, h, w) → (B, out, d, h, w)``, modulated by time t ∈ [0, 1] and the phase's class embedding.
 
     Spatial sizes must be multiples of `stride`; ``halo`` is the receptive radius in input voxels. With ``time=False``
-    only the phase modulates (the regression U-Net).
+    only the phase modulates (the regression U-Net); with ``phases=0`` no phase does.
     """
 
     def __init__(
@@ -33,7 +33,8 @@ class Denoiser(nn.Module):
         levels = len(channels)
         self.stride: Triple = (2 ** (levels - 1),) * 3
         self.halo = _halo(levels, blocks)
-        self.phase = nn.Embedding(phases, embedding)
+        self.embedding = embedding
+        self.phase = nn.Embedding(phases, embedding) if phases else None
         self.time = (
             nn.Sequential(nn.Linear(embedding, embedding), nn.SiLU(), nn.Linear(embedding, embedding)) if time else None
         )
@@ -58,14 +59,10 @@ class Denoiser(nn.Module):
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
 
-    def forward(self, x: Tensor, *, t: Tensor | None, phase: Tensor) -> Tensor:
-        """``t``: ``(B,)`` in [0, 1] (``None`` without time); ``phase``: ``(B,)`` long, index into the system's phases."""
-        embedding = self.phase(phase)
-        if self.time is not None:
-            if t is None:
-                raise ValueError("this denoiser needs the time t")
-            embedding = embedding + self.time(sinusoidal(t, embedding.shape[1]).to(embedding.dtype))
-        embedding = F.silu(embedding)
+    def forward(self, x: Tensor, *, t: Tensor | None, phase: Tensor, extra: Tensor | None = None) -> Tensor:
+        """``t``: ``(B,)`` in [0, 1] (``None`` without time); ``phase``: ``(B,)`` long, index into the system's phases; ``extra``: a
+        further condition, ``(B, embedding)``."""
+        embedding = F.silu(self._condition(t, phase, extra))
         h = self.inp(x)
         skips = []
         for blocks, down in zip(self.encode, self.down, strict=True):
@@ -83,6 +80,16 @@ class Denoiser(nn.Module):
             for block in blocks:  # type: ignore[attr-defined]
                 h = block(h, embedding)
         return self.out(F.silu(self.norm(h)))
+
+    def _condition(self, t: Tensor | None, phase: Tensor, extra: Tensor | None) -> Tensor:
+        parts = [] if self.phase is None else [self.phase(phase)]
+        if self.time is not None:
+            if t is None:
+                raise ValueError("this denoiser needs the time t")
+            parts.append(self.time(sinusoidal(t, self.embedding).to(self.out.weight.dtype)))
+        if extra is not None:
+            parts.append(extra)
+        return sum(parts[1:], parts[0])
 
 
 def sinusoidal(t: Tensor, size: int) -> Tensor:

@@ -177,23 +177,36 @@ class System(nn.Module, ABC):
         )
         return answer[(..., *undo)]
 
+    def phase_at(self, values: Mapping[str, float]) -> int:
+        """Index of the phase that goes with an image asked for by ``values`` alone, such as seconds; heeded where phases are embedded."""
+        return 0
+
     def change(self, source: Tensor, condition: Condition, how: How) -> Tensor:
         """As `predict_change`, of a tile that fits ``traits.multiple_of``, in one go."""
         raise NotImplementedError(f"{self.name} predicts no tiles")
 
+    def ships(self, key: str) -> bool:
+        """Whether translation needs the entry ``key`` of ``state_dict``; a system may be part of another."""
+        name, _, rest = key.partition(".")
+        part = getattr(self, name)
+        return name not in self.training_only and (not isinstance(part, System) or part.ships(rest))
+
     def shipped(self) -> dict[str, Tensor]:
         """The part of ``state_dict`` that translation needs."""
-        return {key: value for key, value in self.state_dict().items() if key.split(".")[0] not in self.training_only}
+        return {key: value for key, value in self.state_dict().items() if self.ships(key)}
 
     def load_shipped(self, values: Mapping[str, Tensor]) -> None:
         """Load what `shipped` gave; ``RuntimeError`` unless names and shapes are the same."""
-        kept = {key: value for key, value in self.state_dict().items() if key.split(".")[0] in self.training_only}
+        kept = {key: value for key, value in self.state_dict().items() if not self.ships(key)}
         self.load_state_dict({**kept, **values})
 
     def strip(self) -> None:
         """Drop what only training needs."""
         for name in self.training_only:
             setattr(self, name, None)
+        for part in self.children():
+            if isinstance(part, System):
+                part.strip()
 
     def count_parameters(self) -> int:
         return sum(p.numel() for p in self.parameters())

@@ -47,6 +47,11 @@ def voxel_error(
     return (penalty if valid is None else torch.where(valid, penalty, 0.0)).mean()
 
 
+def item_errors(error: Tensor, valid: Tensor | None) -> Tensor:
+    """Mean of ``error`` ``(B, 1, D, H, W)`` of each item over all its voxels, those not ``valid`` being 0: ``(B,)``."""
+    return (error if valid is None else torch.where(valid, error, 0.0)).mean(dim=(1, 2, 3, 4))
+
+
 def change_loss(
     image: Tensor, batch: Batch, loss: ChangeLossConfig, *, gradient: float = 0.0
 ) -> tuple[Tensor, dict[str, Tensor]]:

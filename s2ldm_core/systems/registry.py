@@ -13,6 +13,8 @@ GROUP = "s2ldm.systems"
 _HOMES = {
     "monai_network": "s2ldm_core.systems.monai_network:MonaiNetwork",
     "pix2pix": "s2ldm_core.systems.pix2pix:Pix2pix",
+    "ccdm": "s2ldm_core.systems.ccdm:CCDM",
+    "cmdm": "s2ldm_core.systems.cmdm:CMDM",
     "s2ldm": "s2ldm_core.systems.s2ldm:S2LDM",
     "unet": "s2ldm_core.systems.unet:ResidualUNet",
 }

@@ -18,6 +18,10 @@ def phantom(
         int, typer.Option(help="Seed of the first patient; seeds from 100000 on are held out for evaluation.", min=0)
     ] = 0,
     phases: Annotated[str, typer.Option(help="Phases, comma-separated.")] = "arterial,venous",
+    times: Annotated[
+        int,
+        typer.Option(help="Scan every patient at so many other seconds as well, for systems that heed them.", min=0),
+    ] = 0,
     workers: Annotated[int, typer.Option(help="Processes.", min=1)] = 1,
     dicom: Annotated[bool, typer.Option("--dicom", help="Write CT series in DICOM instead of a pair store.")] = False,
     breathing: Annotated[
@@ -63,7 +67,15 @@ def phantom(
         return
     from train.phantoms import make_store, write_dicom
 
-    make = partial(write_dicom if dicom else make_store, breathing_mm=breathing)
+    if times and dicom:
+        raise TrainError(
+            "times_in_dicom", "Other seconds are made for a pair store only.", "Leave --times or --dicom out."
+        )
+    make = (
+        partial(write_dicom, breathing_mm=breathing)
+        if dicom
+        else partial(make_store, times=times, breathing_mm=breathing)
+    )
     made = 0
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:

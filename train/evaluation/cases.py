@@ -134,7 +134,7 @@ class StoreCases:
         return tuple(name for name in self._store.names if self.phases_of(name))
 
     def phases_of(self, name: str) -> tuple[str, ...]:
-        known = self._case(name).changes
+        known = [phase for phase in self._case(name).changes if "@" not in phase]
         return tuple(phase for phase in (self._phases or tuple(sorted(known))) if phase in known)
 
     def describe(self) -> dict[str, Any]:

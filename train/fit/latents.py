@@ -111,9 +111,8 @@ class LatentCache:
 
     def _item(self, rng: np.random.Generator, crop: Triple) -> tuple[np.ndarray, np.ndarray, tuple[int, float]]:
         case = self._store[int(rng.integers(len(self._store)))]
-        known = [i for i, phase in enumerate(self._phases) if phase in case.changes]
-        phase = known[int(rng.integers(len(known)))]
-        name = self._phases[phase]
+        known = [(i, name) for i, phase in enumerate(self._phases) for name in case.showing(phase)]
+        phase, name = known[int(rng.integers(len(known)))]
         variant = int(rng.integers(self._variants))
         source, target = (
             np.load(self._path(case, variant, key), mmap_mode="r", allow_pickle=False) for key in ("native", name)
@@ -154,7 +153,7 @@ class LatentCache:
                 np.save(file, mapped[0].float().cpu().numpy().astype(np.float16), allow_pickle=False)
 
     def _names(self, case: Case) -> list[str]:
-        return ["native", *(phase for phase in self._phases if phase in case.changes)]
+        return ["native", *(name for phase in self._phases for name in case.showing(phase))]
 
     def _path(self, case: Case, variant: int, name: str) -> Path:
         return self._folder / case.name / f"{name}-{variant}.npy"

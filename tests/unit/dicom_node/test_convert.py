@@ -41,6 +41,22 @@ def test_dicom_folder_becomes_a_secondary_capture_series(series: Path, package: 
         assert np.array_equal(one.pixel_array[:4] + one.RescaleIntercept, np.full((4, 48), -1000.0))
 
 
+def test_a_derived_series_of_a_time_says_so_in_its_header(series: Path, tmp_path: Path) -> None:
+    model = str(write_tiny_package(tmp_path / "seconds", seconds=True))
+    done = translate_path(series, tmp_path / "out", phase="35s", model=model, device="cpu", anatomy="any")
+    derived = dcmread(done.paths[0])
+    assert derived.SeriesDescription == "SYNTHETIC 35 s after injection (tiny 0.0.1)"
+    assert derived.DerivationDescription.startswith("Synthetic image 35 s after injection, predicted from")
+    assert derived.WindowCenterWidthExplanation == "SYNTHETIC 35 S AFTER INJECTION"
+    assert int(derived.SeriesNumber) == 4035
+
+    assert any(
+        "Synthesis of the image 35 s after injection;" in one.ContributionDescription
+        for one in derived.ContributingEquipmentSequence
+        if "ContributionDescription" in one
+    )
+
+
 def test_phases_of_one_source_get_series_numbers_of_their_own(series: Path, package: str, tmp_path: Path) -> None:
     numbers = set()
     for phase in ("arterial", "venous"):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dicom_node.phases import OTHER_PHASE, PHASES
+from dicom_node.phases import OTHER_PHASE, PHASES, called, depicted, presented
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,14 @@ def test_without_a_sensible_window_of_the_source_the_phase_s_own_is_taken(source
 
 def test_phases_number_their_series_apart() -> None:
     assert len({phase.series_number_offset for phase in PHASES.values()}) == len(PHASES)
+
+
+def test_times_number_their_series_apart_and_are_told_in_words() -> None:
+    offsets = {
+        presented(phase).series_number_offset for phase in ("arterial", "venous", "delayed", "35s", "72s", "late")
+    }
+    assert len(offsets) == 5  # arterial's is also that of a phase that only a model knows
+    assert presented("35s").brightest_hu == PHASES["arterial"].brightest_hu
+    assert presented("venous") is PHASES["venous"]
+    assert (called("7.5s"), called("venous")) == ("7.5 s after injection", "venous")
+    assert (depicted("35s"), depicted("venous")) == ("image 35 s after injection", "venous contrast phase")

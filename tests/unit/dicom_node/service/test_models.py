@@ -27,3 +27,9 @@ def test_phase_that_the_model_lacks_is_refused(tmp_path: Path) -> None:
 
 def test_model_that_is_missing_may_come_later(tmp_path: Path) -> None:
     check_phases(settings(tmp_path / "none", "delayed"))
+
+
+def test_a_route_may_ask_for_seconds_where_the_model_heeds_them(tmp_path: Path) -> None:
+    check_phases(settings(write_tiny_package(tmp_path / "seconds", seconds=True), "35s"))
+    with pytest.raises(ConfigError, match=r"asks the model .* for the phase 35s; it knows arterial, venous"):
+        check_phases(settings(write_tiny_package(tmp_path / "plain"), "35s"))

@@ -45,6 +45,12 @@ def form_of(console: Console, path: str) -> dict[str, object]:
     return dict(form.values)
 
 
+def test_a_route_s_seconds_stay_in_its_form(console: Console) -> None:
+    console.client.put("/api/routes/CECT_ART", json={"phase": "35s", "model": "elsewhere", "destinations": ["pacs"]})
+    assert console.configuration.current.routes["CECT_ART"].phase == "35s"
+    assert form_of(console, "/routes/CECT_ART")["phase"] == ["35s"]
+
+
 def test_route_is_changed_and_in_force_at_once(console: Console) -> None:
     answer = console.client.put(
         "/api/routes/CECT_ART", json={"phase": "venous", "destinations": ["pacs"]}, params={"comment": "board"}

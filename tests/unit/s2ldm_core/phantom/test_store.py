@@ -7,6 +7,8 @@ import numpy as np
 from pydicom import dcmread
 
 from s2ldm_core import read_volume
+from train.config import DataConfig
+from train.crops import CropSampler
 from train.phantoms import PhantomGrid, case_name, make_store, write_dicom
 from train.prepare.labels import read_labels
 from train.store import PairStore
@@ -57,3 +59,25 @@ def test_every_phase_comes_with_its_organs_where_they_lie_in_it(tmp_path: Path) 
         assert np.median(scan.hu[lungs[phase]]) < -700
         assert np.median(scan.hu[labels.on(scan) == labels.organs["liver"]]) > 30
     assert (lungs["native"] != lungs["arterial"]).sum() > 0.03 * lungs["native"].sum()
+
+
+def test_a_patient_is_scanned_at_other_seconds_of_which_each_belongs_to_the_nearest_phase(tmp_path: Path) -> None:
+    phases = ("arterial", "venous")
+    list(make_store(tmp_path, seeds=[3], phases=phases, times=4, grid=GRID))
+    case = PairStore(tmp_path)[0]
+    assert len(case.changes) == len(case.seconds) == 6
+    assert {name for phase in phases for name in case.showing(phase)} == set(case.changes)
+    artery = case.labels == case.organs["iliac_artery"]
+    peak = {name: float(case.changes[name][artery].mean()) for name in case.changes}
+    for name, seconds in case.seconds.items():
+        phase = name.split("@")[0]
+        assert (seconds < (35.0 * 72.0) ** 0.5) == (phase == "arterial") or name in phases
+        if "@" in name:
+            assert name == f"{phase}@{seconds:g}s"
+    early = min(case.seconds, key=lambda name: abs(case.seconds[name] - 30.0))
+    late = max(case.seconds, key=lambda name: case.seconds[name])
+    assert peak[early] > 1.5 * peak[late]
+    batches = CropSampler(PairStore(tmp_path), DataConfig(store=tmp_path, crop=(4, 8, 8)), phases=phases, seed=0)
+    drawn = [batches.batch(stage=0, step=step).condition for step in range(60)]
+    seen = {(int(one.phase), round(float(one.value("seconds")), 1)) for one in drawn}
+    assert seen == {(phases.index(name.split("@")[0]), round(at, 1)) for name, at in case.seconds.items()}

@@ -1,0 +1,88 @@
+"""Each of these systems through the whole of training: fitted, resumed bit for bit, exported, loaded and asked for a phase."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from s2ldm_core.systems import system_class
+from s2ldm_core.translator import Translator
+from s2ldm_core.volume import Volume
+from tests.tiny_training import fit_config, write_pair
+from train.export import export
+from train.fit import Fit
+from train.fit.step import OptimiserStep
+
+SYSTEMS: dict[str, dict[str, Any]] = {
+    "ccdm": {"channels": (8, 12), "steps": 2},
+    "cmdm": {
+        "prior": {
+            "system": "unet",
+            "network": {"channels": (4, 4), "blocks": (1, 1), "core_channels": (4, 4), "latent": 2},
+        },
+        "channels": (8,),
+        "steps": 2,
+        "paths": 2,
+    },
+}
+"""Smallest networks."""
+
+
+class _KilledError(Exception):
+    pass
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("store")
+    for seed in range(2):
+        write_pair(folder, seed, labels=True)
+    return folder
+
+
+def _config(name: str, store: Path, output: Path) -> Any:
+    network = SYSTEMS[name]
+    kind = system_class(name)
+    stages = tuple({"name": s.name, "steps": 2, "lr": 2e-3} for s in kind(kind.Config.model_validate(network)).stages)
+    data = {"store": store, "crop": (8, 32, 32)}
+    return fit_config(store, output, system=name, network=network, stages=stages, data=data, checkpoint_steps=1)
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_it_is_fitted_resumed_bit_for_bit_exported_and_translates(name: str, store: Path, tmp_path: Path) -> None:
+    expected = Fit(_config(name, store, tmp_path / "whole"))
+    stages = expected.system.stages
+    whole = expected.fit().state_dict()
+    step = OptimiserStep.__call__
+    deaths = iter([(index, 1) for index in range(len(stages))])
+    death = next(deaths)
+
+    def dying(self: Any, draw: Any, **where: Any) -> Any:
+        if (self._index, where["step"]) == death:
+            raise _KilledError
+        return step(self, draw, **where)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(OptimiserStep, "__call__", dying)
+        for _ in stages:  # killed in the middle of every stage
+            with pytest.raises(_KilledError):
+                Fit(_config(name, store, tmp_path / "killed")).fit()
+            death = next(deaths, (-1, -1))
+    run = Fit(_config(name, store, tmp_path / "killed"))
+    resumed = run.fit().state_dict()
+    assert resumed.keys() == whole.keys()
+    assert all(torch.equal(resumed[key], value) for key, value in whole.items())
+
+    package = export(run.run, tmp_path / "package", name=name, version="1")
+    shipped = {key.split(".")[0] for key in load_file(package.path / "model.safetensors")}
+    assert not shipped & set(system_class(name).training_only)
+    hu = np.random.default_rng(0).normal(40, 20, (10, 30, 30)).astype("f4")
+    source = Volume(hu=hu, affine=np.diag([1.5, 1.5, 3, 1]))
+    translator = Translator.load(package.path, device="cpu")
+    first, second = (translator.translate(source, phase="venous", seed=1).volume.hu for _ in range(2))
+    assert np.array_equal(first, second)
+    assert np.isfinite(first).all()
+    assert np.abs(first - source.hu).max() > 0
