@@ -76,7 +76,13 @@ def run_out(catalog: Catalog, clock: Clock) -> int:
 
 
 def complete(
-    catalog: Catalog, clock: Clock, *, model_identity: str = "demo 1", late: str = "rerun", resend: str = "ignore"
+    catalog: Catalog,
+    clock: Clock,
+    *,
+    phase: str = "arterial",
+    model_identity: str = "demo 1",
+    late: str = "rerun",
+    resend: str = "ignore",
 ) -> int | None:
     """Let quiet time pass and complete the one series that is due; the new job or None."""
     clock.advance(QUIET)
@@ -84,7 +90,7 @@ def complete(
     return catalog.complete_series(
         series.key,
         signal=signal,
-        phase="arterial",
+        phase=phase,
         model="demo",
         model_identity=model_identity,
         late=late,

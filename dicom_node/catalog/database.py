@@ -165,8 +165,36 @@ class Database:
         with self.read() as connection:
             if migrate(connection, where=self._where, only_look=True):
                 return
-        with self.write() as connection:  # one process does it, the others wait and find it done
+        with self._engine.connect() as connection, self._rebuilding(connection):
+            self._begin(connection, "BEGIN IMMEDIATE")  # one process does it, the others wait and find it done
+            before = self._dangling(connection)
             migrate(connection, where=self._where)
+            if lost := self._dangling(connection) - before:
+                raise CatalogError(
+                    "catalog_damaged",
+                    f"In the catalog {self._where}, {len(lost)} rows would refer to others that are not there.",
+                    "Nothing was changed. Keep the earlier version of the node, and report this.",
+                )
+            connection.commit()
+
+    @contextmanager
+    def _rebuilding(self, connection: Connection) -> Iterator[None]:
+        """With foreign keys off: to SQLite, dropping a table that is made anew would delete whatever refers to its rows."""
+        if not self._is_sqlite:
+            yield
+            return
+        connection.exec_driver_sql("PRAGMA foreign_keys=OFF")  # has no effect within a transaction
+        try:
+            yield
+        finally:
+            connection.rollback()  # what has not been committed
+            connection.exec_driver_sql("PRAGMA foreign_keys=ON")
+
+    def _dangling(self, connection: Connection) -> set[tuple[Any, ...]]:
+        """Rows whose foreign keys lead nowhere: (table, row, table referred to, number of the key)."""
+        if not self._is_sqlite:
+            return set()
+        return {tuple(row) for row in connection.exec_driver_sql("PRAGMA foreign_key_check")}
 
     def _timestamp(self) -> float:
         return self.now().timestamp()

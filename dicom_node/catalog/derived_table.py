@@ -25,7 +25,7 @@ class DerivedTable(Database):
     ) -> bool:
         """``deriving`` -> ``delivering`` with one pending delivery per destination (``done`` if there is none).
 
-        The job supersedes every other of its source series and route that has a derived series. Notes that reject such a
+        The job supersedes every other of its source series, route and phase that has a derived series. Notes that reject such a
         series go to the destinations that hold it, after the images.
 
         Parameters

@@ -196,14 +196,14 @@ jobs = Table(
     Column("failed_in", String(16)),
     Column("result_path", PathText),
     Column("derived_series_instance_uid", _UID),
-    # The job of the same series on the same route that stands in this one's place.
+    # The job of the same series and phase on the same route that stands in this one's place.
     Column("superseded_by", Integer),
     Column("details", JSONText, nullable=False, default=dict),
     # What every rule of selection saw, and the route as it was when the job began.
     Column("rules", JSONText),
     Column("route_settings", JSONText),
-    # The same content on the same route with the same model is the same job, whoever sends it again.
-    UniqueConstraint("series_id", "content_digest", "model_identity", name="uq_jobs_identity"),
+    # The same content on the same route in the same phase with the same model is the same job, whoever sends it again.
+    UniqueConstraint("series_id", "content_digest", "model_identity", "phase", name="uq_jobs_identity"),
     Index("ix_jobs_state", "state", "id"),
     Index("ix_jobs_claimed_until", "claimed_until"),
     Index("ix_jobs_superseded_by", "superseded_by"),

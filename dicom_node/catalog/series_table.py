@@ -50,7 +50,7 @@ class SeriesTable(Database):
         evidence
             What was known then, for the record.
         phase, model
-            What the route asks for.
+            What the route asks for. Another phase is another result: its job stands beside those of other phases.
         model_identity
             Version and weights of the model, because other weights are another job; default: ``model``.
         late
@@ -84,7 +84,8 @@ class SeriesTable(Database):
                 .mappings()
                 .all()
             )
-            same = [job for job in earlier if job["content_digest"] == digest and job["model_identity"] == identity]
+            alike = [job for job in earlier if job["phase"] == phase]
+            same = [job for job in alike if job["content_digest"] == digest and job["model_identity"] == identity]
             ran = [job for job in earlier if job["state"] not in (JobState.REFUSED, JobState.CANCELLED)]
             known = any(job["content_digest"] == digest for job in earlier)
             ignored = late == "ignore" and bool(ran) and not known
@@ -130,7 +131,7 @@ class SeriesTable(Database):
                 created_at=now,
                 updated_at=now,
             )
-            overtake(connection, earlier, job_id, now)
+            overtake(connection, alike, job_id, now)
             return job_id
 
     def set_series_aside(self, series_key: int, problem: Problem, *, seen_at: datetime) -> None:

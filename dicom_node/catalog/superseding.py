@@ -1,11 +1,14 @@
-"""Which derived series stands for a source series on a route, when there is more than one."""
+"""Which derived series stands for a source series on a route in one phase, when there is more than one.
+
+An arterial and a venous series of one source are two results: neither replaces the other.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, or_, select, update
 
 from dicom_node.catalog.database import Database, reason_values, unclaimed
 from dicom_node.catalog.rows import EarlierSeries
@@ -29,7 +32,7 @@ class Superseding(Database):
     """Looking up what a new derived series replaces."""
 
     def earlier_series(self, job_id: int) -> list[EarlierSeries]:
-        """Other derived series of the job's source series, oldest first, that some destination holds as valid."""
+        """Other derived series of the job's source series and phase, oldest first, that some destination holds as valid."""
         with self.read() as connection:
             held = held_elsewhere(connection, job_id)
             rows = connection.execute(
@@ -66,20 +69,17 @@ def overtake(connection: Connection, earlier: Sequence[Any], job_id: int, now: d
 
 
 def stand_in(connection: Connection, job_id: int) -> None:
-    """The job's derived series stands for its source series on its route now, whatever stood for it before."""
-    series_id = connection.scalar(select(jobs.c.series_id).where(jobs.c.id == job_id))
-    others = (jobs.c.series_id == series_id, jobs.c.id != job_id)
+    """The job's derived series stands for its source series, route and phase now, whatever stood for it before."""
     replaced = or_(jobs.c.derived_series_instance_uid.is_not(None), jobs.c.superseded_by.is_not(None))
-    connection.execute(update(jobs).where(*others, replaced).values(superseded_by=job_id))
+    connection.execute(update(jobs).where(*_others(connection, job_id), replaced).values(superseded_by=job_id))
     connection.execute(update(jobs).where(jobs.c.id == job_id).values(superseded_by=None))
 
 
 def held_elsewhere(connection: Connection, job_id: int) -> dict[int, set[str]]:
     """By job, the destinations that took images of it and no note of another job than ``job_id`` that rejects them.
 
-    Of the other jobs of the same source series and route.
+    Of the other jobs of the same source series, route and phase.
     """
-    series_id = connection.scalar(select(jobs.c.series_id).where(jobs.c.id == job_id))
     accepted = (
         select(deliveries.c.job_id, deliveries.c.destination, derived_instances.c.rejects_job)
         .join(jobs, jobs.c.id == deliveries.c.job_id)
@@ -91,7 +91,7 @@ def held_elsewhere(connection: Connection, job_id: int) -> dict[int, set[str]]:
                 derived_instances.c.sop_instance_uid == delivery_instances.c.sop_instance_uid,
             ),
         )
-        .where(jobs.c.series_id == series_id, jobs.c.id != job_id, delivery_instances.c.verdict == Verdict.ACCEPTED)
+        .where(*_others(connection, job_id), delivery_instances.c.verdict == Verdict.ACCEPTED)
         .distinct()
     )
     rows = connection.execute(accepted).all()
@@ -110,6 +110,12 @@ def superseded_by(connection: Connection, keys: Iterable[int]) -> dict[int, tupl
     for key, other in connection.execute(query):
         found[key].append(other)
     return {key: tuple(others) for key, others in found.items()}
+
+
+def _others(connection: Connection, job_id: int) -> tuple[ColumnElement[bool], ...]:
+    """The jobs whose place this one can take, or that can take its own."""
+    mine = connection.execute(select(jobs.c.series_id, jobs.c.phase).where(jobs.c.id == job_id)).one()
+    return jobs.c.series_id == mine.series_id, jobs.c.phase == mine.phase, jobs.c.id != job_id
 
 
 def _images(connection: Connection, job_id: int) -> tuple[tuple[str, str], ...]:

@@ -215,6 +215,31 @@ def test_a_series_sent_again_is_delivered_again_to_an_archive_that_has_lost_it(
     assert again == first
 
 
+def test_a_series_sent_again_after_a_change_of_the_phase_comes_in_both(
+    node: peers.Peer, orthanc: peers.Peer, source: list[Path]
+) -> None:
+    peers.send(node, source, called_ae="CECT_ART")
+    settled(node, 1)
+    address = f"http://{peers.HOST}:{node.http_port}/api/config"
+    text = json.loads(urlopen(address, timeout=30).read())["text"]
+    change = json.dumps({"text": text.replace("phase: arterial", "phase: venous", 1)}).encode()
+    headers = {"content-type": "application/json"}
+    urlopen(Request(address, data=change, headers=headers, method="PUT"), timeout=30).close()
+
+    peers.send(node, source, called_ae="CECT_ART")
+
+    first, second = settled(node, 2)
+    assert (first["phase"], second["phase"]) == ("arterial", "venous")
+    assert (first["superseded_by"], second["supersedes"]) == (None, [])
+    objects = held(orthanc)
+    assert {one.SOPClassUID for one in objects} == {SecondaryCaptureImageStorage}, "no note rejects the first"
+    by_series = {one.SeriesInstanceUID: one.SeriesDescription.lower() for one in objects}
+    assert len(objects) == 2 * ALL
+    assert "arterial" in by_series[first["derived_series_instance_uid"]]
+    assert "venous" in by_series[second["derived_series_instance_uid"]]
+    assert len({one.SeriesNumber for one in objects}) == 2
+
+
 def forget(orthanc: peers.Peer) -> None:
     """Delete everything that Orthanc holds, as an archive that lost a disk."""
     for name in orthanc.get_json("/patients"):

@@ -8,13 +8,16 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from dicom_node.catalog import Catalog, DeliveryState, JobState, Verdict
-from dicom_node.catalog.schema import conflicts, metadata
+from dicom_node.catalog.schema import conflicts, jobs, metadata
 from s2ldm_core.problem import Problem
 from tests.catalog_jobs import Clock
 from tests.paths import ROOT
 
 #: What the first version wrote: a job in every state, the claimed ones as a kill left them (``Connection.iterdump``).
 FIRST = ROOT / "tests" / "data" / "catalog_0001.sql"
+#: Before a phase was part of what a job is: two jobs of a series, the second of which replaces the first, one refused,
+#: their derived series with a note, deliveries, and quarantined objects of the series and of none.
+BEFORE_PHASES = ROOT / "tests" / "data" / "catalog_0006.sql"
 
 
 @pytest.fixture
@@ -33,6 +36,34 @@ def test_tables_of_a_new_catalog_are_those_of_the_schema(tmp_path: Path) -> None
 def test_tables_of_a_migrated_catalog_are_those_of_the_schema(location: Path) -> None:
     with Catalog(location) as catalog, catalog.read() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def _rows(location: Path) -> dict[str, list[tuple[object, ...]]]:
+    with sqlite3.connect(location) as raw:
+        names = [name for (name,) in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        kept = [name for name in names if name in metadata.tables]
+        return {name: raw.execute(f"SELECT * FROM {name} ORDER BY 1, 2").fetchall() for name in kept}  # noqa: S608
+
+
+def test_jobs_table_is_made_anew_without_losing_what_refers_to_it(tmp_path: Path) -> None:
+    location = tmp_path / "catalog.sqlite"
+    with sqlite3.connect(location) as raw:
+        raw.executescript(BEFORE_PHASES.read_text())
+    before = _rows(location)
+    told = ("jobs", "job_instances", "derived_instances", "deliveries", "delivery_instances", "quarantine")
+    assert all(before[name] for name in told)
+
+    with Catalog(location, clock=Clock()) as catalog:
+        after = _rows(location)
+        assert {name: after[name] for name in before} == before
+        first, second = catalog.get_job(1), catalog.get_job(2)
+        assert (first.superseded_by, second.supersedes) == (2, (1,))
+        with catalog.read() as connection:
+            assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        with catalog.write() as connection:  # foreign keys are in force again, and lead to the table made anew
+            connection.execute(jobs.delete().where(jobs.c.id == 1))
+        assert catalog.list_deliveries(job_id=1) == []
+        assert len(catalog.list_deliveries(job_id=2)) == 2
 
 
 def test_jobs_of_the_first_version_go_on_where_they_were(location: Path) -> None:

@@ -225,6 +225,24 @@ def test_job_that_is_under_way_is_not_disturbed_by_its_series_sent_again(catalog
     assert catalog.get_job(job_id).details == {"slices": 3, "sent_again": 1, "steps": 1}
 
 
+@pytest.mark.parametrize("late", ["rerun", "ignore"])
+def test_same_series_sent_again_after_a_change_of_phase_makes_a_job_of_that_phase(
+    catalog: Catalog, clock: Clock, late: str
+) -> None:
+    first = job_in(catalog, clock, JobState.DONE)
+    jobs = []
+    for phase in ("venous", "venous", "arterial"):
+        catalog.add_instances([instance(number) for number in range(3)])
+        jobs.append(complete(catalog, clock, phase=phase, late=late))
+
+    assert jobs[0] is not None
+    assert jobs[1:] == [None, None], "each phase has its job by then"
+    assert {job.id: (job.phase, job.details.get("sent_again")) for job in catalog.list_jobs()} == {
+        first: ("arterial", 1),
+        jobs[0]: ("venous", 1),
+    }
+
+
 def test_same_series_sent_again_after_a_change_of_weights_makes_a_second_job(catalog: Catalog, clock: Clock) -> None:
     first = job_in(catalog, clock, JobState.DONE)
     catalog.add_instances([instance(number) for number in range(3)])

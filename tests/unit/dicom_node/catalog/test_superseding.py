@@ -76,6 +76,28 @@ def test_both_jobs_say_which_stands_for_the_series(catalog: Catalog, clock: Cloc
     assert catalog.get_job(first).state is JobState.DONE
 
 
+def test_a_series_of_another_phase_stands_beside_the_first(catalog: Catalog, clock: Clock) -> None:
+    first = job_in(catalog, clock, JobState.DONE)
+    catalog.add_instance(instance(3))
+    second = complete(catalog, clock, phase="venous")
+    assert second is not None
+    assert catalog.earlier_series(second) == []
+
+    derive_again(catalog, second)
+
+    assert (catalog.get_job(first).superseded_by, catalog.get_job(second).supersedes) == (None, ())
+
+
+def test_a_job_under_way_is_not_overtaken_by_one_of_another_phase(catalog: Catalog, clock: Clock) -> None:
+    first = job_in(catalog, clock, JobState.DELIVERING)
+    catalog.add_instances([instance(number) for number in range(3)])
+
+    assert complete(catalog, clock, phase="venous") is not None
+
+    assert catalog.get_job(first).state is JobState.DELIVERING
+    assert deliver(catalog, clock)
+
+
 def test_a_job_that_is_refused_supersedes_nothing(catalog: Catalog, clock: Clock) -> None:
     first = job_in(catalog, clock, JobState.DONE)
     catalog.refuse_job(catalog.get_job(late(catalog, clock)), Problem("mixed_patients", "Two patients."))
