@@ -71,11 +71,15 @@ class PackageMetadata(BaseModel):
         """What it can be asked for, in words."""
         return ", ".join((*self.phases, *(("seconds such as 35s",) if NAME in self.values else ())))
 
+    def plain(self) -> dict[str, Any]:
+        """As it is written; packages made before there were any have no empty ``answers`` and ``values``."""
+        later = {key for key in ("answers", "values") if not getattr(self, key)}
+        return self.model_dump(mode="json", exclude=later)
+
     def digest(self) -> str:
         """SHA-256 of these metadata without `metadata_sha256`, as JSON with sorted keys."""
-        # Packages made before there were any have no such keys.
-        later = {key for key in ("answers", "values") if not getattr(self, key)}
-        content = self.model_dump(mode="json", exclude={"metadata_sha256", *later})
+        content = self.plain()
+        del content["metadata_sha256"]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -209,10 +213,7 @@ def save_package(
         (folder / CARD).write_text(model_card(complete), encoding="utf-8")
         complete = complete.model_copy(update={"card_sha256": sha256_of(folder / CARD)})
     complete = complete.model_copy(update={"metadata_sha256": complete.digest()})
-    plain = complete.model_dump(mode="json")
-    if complete.answers is None:
-        del plain["answers"]
-    (folder / METADATA).write_text(json.dumps(plain, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / METADATA).write_text(json.dumps(complete.plain(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return ModelPackage(path=folder, metadata=complete)
 
 
