@@ -23,7 +23,7 @@ DEBIAN_PACKAGES := orthanc orthanc-dicomweb dcmtk dicom3tools chromium
 export TCP_NODELAY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help set-up packages demo test lint reasons bench ablation image image-cuda clean
+.PHONY: help set-up packages demo test lint reasons bench ablation table1 image image-cuda clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -74,6 +74,9 @@ bench: $(STAMP) packages  ## Measure translation, receiving and turnaround, peer
 
 ablation: $(STAMP)  ## Train and compare the paper's ablation, the readings, an L1 U-Net and our default (hours; resumes)
 	$(BIN)/s2ldm-train ablate $(PLAN) --output docs/results/$(basename $(notdir $(PLAN)))
+
+table1: $(STAMP)  ## Train and compare every system as in Table 1 of the paper (two hours; resumes); PAIRS=STORE: on real pairs, too
+	$(BIN)/s2ldm-train table1 config/train/table1.yaml --output docs/results/table1 $(if $(PAIRS),--pairs '$(PAIRS)' --split train)
 
 image:  ## Build the slim CPU image (BUILD_ARGS="--build-arg TORCH_INDEX_URL=…" for CPU-only torch)
 	docker build --target cpu --tag s2ldm-node:cpu $(BUILD_ARGS) .
