@@ -107,8 +107,10 @@ def environment() -> dict[str, str]:
 
 
 @contextmanager
-def orthanc(folder: Path, *, ae_title: str = "ORTHANC", port: int | None = None) -> Iterator[Peer]:
-    """An Orthanc with an empty storage in `folder` (or the one that stands there from an earlier run)."""
+def orthanc(
+    folder: Path, *, ae_title: str = "ORTHANC", port: int | None = None, options: Mapping[str, Any] | None = None
+) -> Iterator[Peer]:
+    """An Orthanc with an empty storage in `folder` (or what stands there from an earlier run); ``options`` of its own beside ours."""
     folder.mkdir(parents=True, exist_ok=True)
     port, http_port = port or free_port(), free_port()
     configuration = {
@@ -126,6 +128,7 @@ def orthanc(folder: Path, *, ae_title: str = "ORTHANC", port: int | None = None)
         "RemoteAccessAllowed": False,
         "AuthenticationEnabled": False,
         "OverwriteInstances": False,
+        **(options or {}),
     }
     path = folder / "orthanc.json"
     path.write_text(json.dumps(configuration, indent=2))

@@ -9,11 +9,15 @@ from typing import Annotated, Any
 
 from dicom_node.deliver.destinations.destination import Answer, Destination, DestinationSettings, ImageCounter
 from dicom_node.deliver.destinations.dicom import DicomSettings
+from dicom_node.deliver.destinations.folder import FolderSettings
+from dicom_node.deliver.destinations.stow import StowSettings
 from dicom_node.section import Section, kind_in
 
 #: By the ``type`` that configurations name.
 DESTINATIONS: dict[str, type[DestinationSettings]] = {
     "dicom": DicomSettings,
+    "folder": FolderSettings,
+    "stow": StowSettings,
 }
 
 
