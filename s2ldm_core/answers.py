@@ -11,7 +11,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from s2ldm_core.problem import Problem
-from s2ldm_core.regions import judge_regions
+from s2ldm_core.regions import TORSO, judge_regions
 
 Limits = Mapping[str, Mapping[str, tuple[float, float]]]
 """Region → measure → lowest and highest of a slice, HU."""
@@ -84,23 +84,25 @@ def judge_answer(
     return None
 
 
+_QUANTILES = (0.5, 99.5)
+
+
 def limits_of(
     slices: Iterable[tuple[str, Mapping[str, float]]], *, fewest: int = 40
 ) -> dict[str, dict[str, tuple[float, float]]]:
-    """Limits from ``slices``, the region and the measures of each: lowest and highest, widened by a fifth of their distance and 5 HU.
-
-    Regions with fewer than ``fewest`` slices get none.
+    """Limits from ``slices``, the region and the measures of each: all but one of two hundred at either end, widened by a fifth of
+    their distance and 5 HU. Regions of the torso with at least ``fewest`` slices get them.
     """
     seen: dict[str, dict[str, list[float]]] = {}
     for region, values in slices:
         for name, value in values.items():
-            if np.isfinite(value):
+            if np.isfinite(value) and region in TORSO:
                 seen.setdefault(region, {}).setdefault(name, []).append(float(value))
     limits: dict[str, dict[str, tuple[float, float]]] = {}
     for region, by_name in seen.items():
         for name, numbers in by_name.items():
             if len(numbers) >= fewest:
-                low, high = min(numbers), max(numbers)
+                low, high = (float(end) for end in np.percentile(numbers, _QUANTILES))
                 room = 0.2 * (high - low) + 5.0
                 limits.setdefault(region, {})[name] = (round(low - room, 1), round(high + room, 1))
     return limits

@@ -7,9 +7,10 @@ import numpy as np
 from s2ldm_core.answers import limits_of, measured, regions_of
 from s2ldm_core.body import body_mask
 from s2ldm_core.intensity import gate
-from train.store import PairStore
+from train.store import Case, PairStore
 
 _MOST_CASES = 96
+_Slice = tuple[str, Mapping[str, float]]
 
 
 def answer_limits(
@@ -17,25 +18,33 @@ def answer_limits(
 ) -> dict[str, dict[str, dict[str, tuple[float, float]]]]:
     """Phase → region → measure → (lowest, highest), HU, of at most 96 cases of ``store``, evenly chosen."""
     chosen = np.unique(np.linspace(0, len(store) - 1, min(len(store), _MOST_CASES)).round().astype(int))
-    return {
-        phase: limits_of(_slices(store, [int(n) for n in chosen], phase=phase, window_hu=window_hu)) for phase in phases
-    }
+    slices: dict[str, list[_Slice]] = {phase: [] for phase in phases}
+    for number in chosen:
+        for phase, found in _of_case(store[int(number)], phases=phases, window_hu=window_hu):
+            slices[phase] += found
+    return {phase: limits_of(found) for phase, found in slices.items()}
 
 
-def _slices(
-    store: PairStore, numbers: list[int], *, phase: str, window_hu: tuple[float, float]
-) -> Iterator[tuple[str, Mapping[str, float]]]:
-    for case in (store[number] for number in numbers):
-        if phase not in case.changes:
-            continue
-        native = np.asarray(case.native, np.float32)
-        if case.noise is not None:
-            native = native + np.asarray(case.noise, np.float32)
-        # As an answer is: nothing outside the body, in air or in dense bone; what was not measured is nobody's example.
-        body = body_mask(native, case.spacing_mm)
-        change = np.asarray(case.changes[phase], np.float32) * gate(native, window_hu=window_hu)
-        if phase in case.valid:
-            body &= np.asarray(case.valid[phase])
-        found = measured(native, change, body)
-        for index, region in enumerate(regions_of(native, case.spacing_mm)):
-            yield region, {name: float(values[index]) for name, values in found.items()}
+def _of_case(
+    case: Case, *, phases: tuple[str, ...], window_hu: tuple[float, float]
+) -> Iterator[tuple[str, list[_Slice]]]:
+    """As an answer is: nothing outside the body, in air or in dense bone. What was not measured is nobody's example."""
+    native = np.asarray(case.native, np.float32)
+    if case.noise is not None:
+        native = native + np.asarray(case.noise, np.float32)
+    whole, regions, kept = (
+        body_mask(native, case.spacing_mm),
+        regions_of(native, case.spacing_mm),
+        gate(native, window_hu=window_hu),
+    )
+    for phase in phases:
+        if phase in case.changes:
+            body = whole & np.asarray(case.valid[phase]) if phase in case.valid else whole
+            found = measured(native, np.asarray(case.changes[phase], np.float32) * kept, body)
+            yield (
+                phase,
+                [
+                    (region, {name: float(values[i]) for name, values in found.items()})
+                    for i, region in enumerate(regions)
+                ],
+            )

@@ -4,6 +4,7 @@ from dicom_node.catalog.delivery_table import DeliveryTable
 from dicom_node.catalog.derived_table import DerivedTable
 from dicom_node.catalog.due_table import DueTable
 from dicom_node.catalog.evidence_table import EvidenceTable
+from dicom_node.catalog.failures import Failures
 from dicom_node.catalog.intake import Intake
 from dicom_node.catalog.job_control import JobControl
 from dicom_node.catalog.quarantine import Quarantine
@@ -26,6 +27,7 @@ class Catalog(
     Superseding,
     DeliveryTable,
     DueTable,
+    Failures,
     Retention,
 ):
     """Everything the node must remember, in one database.

@@ -1,6 +1,6 @@
 """Deliveries: one derived series to one destination, with the peer's answer for every instance."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Select, Update, and_, func, or_, select, upda
 from dicom_node.catalog.database import reason_values, unclaimed
 from dicom_node.catalog.leases import UNREADABLE, Leases, new_claim
 from dicom_node.catalog.pending import may_be_sent
+from dicom_node.catalog.ranks import NO_RANKS, by_rank
 from dicom_node.catalog.rows import DeliveryInstanceRow, DeliveryRow, problem_of, read_rows
 from dicom_node.catalog.schema import deliveries, delivery_instances, derived_instances, jobs
 from dicom_node.errors import CatalogError
@@ -32,11 +33,12 @@ class DeliveryTable(Leases):
         worker: str = "deliver",
         exclude_destinations: Collection[str] = (),
         paused_destinations: Collection[str] = (),
+        ranks: Mapping[str, int] = NO_RANKS,
     ) -> DeliveryRow | None:
-        """Take the oldest delivery that is due and put it into ``sending``, atomically.
+        """Take the oldest delivery that is due, of the first rank, and put it into ``sending``, atomically.
 
         ``exclude_destinations``: those whose circuit breaker is open; what was asked for by hand goes there, too.
-        ``paused_destinations``: those that nothing goes to.
+        ``paused_destinations``: those that nothing goes to. ``ranks``: see `claim_job`.
         """
         due = (
             select(deliveries.c.id)
@@ -45,7 +47,7 @@ class DeliveryTable(Leases):
                 may_be_sent(now, but=paused_destinations),
                 or_(deliveries.c.destination.not_in(tuple(exclude_destinations)), deliveries.c.worker == BY_HAND),
             )
-            .order_by(deliveries.c.not_before.is_not(None), deliveries.c.not_before, deliveries.c.id)
+            .order_by(*by_rank(ranks), deliveries.c.not_before.is_not(None), deliveries.c.not_before, deliveries.c.id)
             .limit(1)
         )
         with self.read() as connection:  # most looks find nothing, and need not hold up the writers
@@ -73,7 +75,13 @@ class DeliveryTable(Leases):
             values = {"state": DeliveryState.FAILED, "finished_at": now, **unclaimed(), **reason_values(UNREADABLE)}
             connection.execute(update(deliveries).where(deliveries.c.id == key).values(**values))
             self._settle_job(connection, row["job_id"])
-        return self.claim_delivery(now, worker=worker, exclude_destinations=exclude_destinations)
+        return self.claim_delivery(
+            now,
+            worker=worker,
+            exclude_destinations=exclude_destinations,
+            paused_destinations=paused_destinations,
+            ranks=ranks,
+        )
 
     def get_delivery(self, delivery_id: int) -> DeliveryRow:
         """One delivery; raises `CatalogError` (``delivery_unknown``)."""

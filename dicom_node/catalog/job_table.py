@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Select, Update, func, or_, select, update
 
 from dicom_node.catalog.database import reason_values, unclaimed
 from dicom_node.catalog.leases import UNREADABLE, Leases, new_claim
+from dicom_node.catalog.ranks import NO_RANKS, by_rank
 from dicom_node.catalog.rows import InstanceRow, JobRow, read_rows
 from dicom_node.catalog.schema import instances, job_instances, jobs, series
 from dicom_node.catalog.series_table import instance_query
@@ -62,11 +63,13 @@ class JobTable(Leases):
             rows = connection.execute(query.where(job_instances.c.job_id == job_id)).mappings()
             return [InstanceRow.model_validate(row) for row in rows]
 
-    def claim_job(self, from_state: str, to_state: str, worker: str) -> JobRow | None:
-        """Take the oldest job that is due in ``from_state`` and put it into ``to_state``, atomically.
+    def claim_job(
+        self, from_state: str, to_state: str, worker: str, *, ranks: Mapping[str, int] = NO_RANKS
+    ) -> JobRow | None:
+        """Take the oldest job that is due in ``from_state``, of the first rank, and put it into ``to_state``, atomically.
 
-        ``from_state`` may equal ``to_state`` for a step without a state of its own (selection). The row returned is the
-        claim: see `dicom_node.catalog.leases`.
+        ``ranks``: of routes, the lowest first; others come last. ``from_state`` may equal ``to_state`` for a step without a
+        state of its own (selection). The row returned is the claim: see `dicom_node.catalog.leases`.
         """
         now = self.now()
         due = (
@@ -76,7 +79,7 @@ class JobTable(Leases):
                 jobs.c.claimed_until.is_(None),
                 or_(jobs.c.not_before.is_(None), jobs.c.not_before <= now),
             )
-            .order_by(jobs.c.id)
+            .order_by(*by_rank(ranks), jobs.c.id)
             .limit(1)
         )
         with self.read() as connection:  # most looks find nothing, and need not hold up the writers
@@ -106,7 +109,7 @@ class JobTable(Leases):
             # Unreadable: it must not be claimed before all others again and again.
             values = {"state": JobState.FAILED, "finished_at": now, **unclaimed(), **reason_values(UNREADABLE)}
             connection.execute(update(jobs).where(jobs.c.id == job_id).values(**values))
-        return self.claim_job(from_state, to_state, worker)
+        return self.claim_job(from_state, to_state, worker, ranks=ranks)
 
     def set_progress(self, claim: JobRow, *, stage: str, fraction: float) -> bool:
         """Note how far the running step is; ``fraction`` is 0..1 within ``stage``. False if the claim is lost."""

@@ -1,5 +1,6 @@
 """Every section and key of the configuration, with its default, its limits and its cross checks."""
 
+from collections.abc import Mapping
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
@@ -11,6 +12,7 @@ from dicom_node.deliver.destinations import DestinationSettings
 from dicom_node.deliver.destinations.dicom import DicomSettings
 from dicom_node.derive.forms import DEFAULT_FORM, FORM_NAMES
 from dicom_node.derive.marks import Mark
+from dicom_node.notify import NotifyTarget, target_of
 from dicom_node.phases import PHASES, presented
 from dicom_node.section import AETitle, Port, PositiveSeconds, Section, kind_in
 from dicom_node.translate.executors import EXECUTORS
@@ -75,10 +77,14 @@ def _series_number_offset(route: dict[str, Any]) -> int:
     return presented(route.get("phase", "")).series_number_offset
 
 
+Priority = Literal["stat", "high", "routine"]
+
+
 class Route(Section):
     """One called AE title: target phase, model, output form, selection rules and destinations."""
 
     enabled: bool = True
+    priority: Priority = "routine"
     phase: PhaseName
     model: str = Field(default="demo", min_length=1)
     output: FormName = DEFAULT_FORM
@@ -114,6 +120,7 @@ def _of_its_kind(value: Any) -> Any:
 
 
 #: One section for each ``type``.
+Target = Annotated[SerializeAsAny[NotifyTarget], BeforeValidator(target_of)]
 Destination = Annotated[SerializeAsAny[DestinationSettings], BeforeValidator(_of_its_kind)]
 
 
@@ -186,6 +193,7 @@ class Settings(Section):
     retention: RetentionSettings = RetentionSettings()
     web: WebSettings = WebSettings()
     log: LogSettings = LogSettings()
+    notify: tuple[Target, ...] = ()
 
     @model_validator(mode="after")
     def _cross_check(self) -> Self:
@@ -252,6 +260,12 @@ class Settings(Section):
         """A route as plain values, with what it takes from elsewhere: what a job keeps of it; None if there is none."""
         route = self.routes.get(title)
         return None if route is None else {**route.model_dump(mode="json"), "min_slices": self.min_slices(title)}
+
+    @property
+    def ranks(self) -> Mapping[str, int]:
+        """Routes whose work comes before the others', now: 0 is ``stat``, 1 ``high``."""
+        order = {"stat": 0, "high": 1}
+        return {title: order[route.priority] for title, route in self.routes.items() if route.priority in order}
 
     @property
     def paused_destinations(self) -> frozenset[str]:

@@ -85,6 +85,7 @@ class DeliverStep:
                 now,
                 exclude_destinations=self._breaker.open_destinations(now) | busy,
                 paused_destinations=self._settings.paused_destinations,
+                ranks=self._settings.ranks,
             )
             if delivery is not None:
                 self._sending[delivery.destination] += 1

@@ -44,7 +44,7 @@ class DeriveStep:
 
     def run_once(self) -> bool:
         """Derive one job; False if none was waiting. A job's failure is recorded, never raised."""
-        job = self._catalog.claim_job(JobState.TRANSLATED, JobState.DERIVING, "derive")
+        job = self._catalog.claim_job(JobState.TRANSLATED, JobState.DERIVING, "derive", ranks=self._settings.ranks)
         if job is None:
             return False
         with self._catalog.hold(job, patience_seconds=_PATIENCE_SECONDS) as lease:

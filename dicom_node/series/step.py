@@ -47,7 +47,7 @@ class SelectStep:
 
     def run_once(self) -> bool:
         """Decide on one job; False if none was waiting. A job's failure is recorded, never raised."""
-        job = self._catalog.claim_job(JobState.SELECTING, JobState.SELECTING, "select")
+        job = self._catalog.claim_job(JobState.SELECTING, JobState.SELECTING, "select", ranks=self._settings.ranks)
         if job is None:
             return False
         with self._catalog.hold(job, patience_seconds=_PATIENCE_SECONDS):

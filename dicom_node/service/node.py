@@ -24,6 +24,7 @@ from dicom_node.service.health import HealthCheck, disk_problem, run_checks
 from dicom_node.service.lock import DataDirLock
 from dicom_node.service.loop import Step, StepLoop
 from dicom_node.service.models import model_identity, model_min_slices
+from dicom_node.service.notifying import Notifier
 from dicom_node.service.observe import Metrics
 from dicom_node.service.orphans import OrphanSweep
 from dicom_node.service.retention import RetentionStep
@@ -39,6 +40,7 @@ _SWEEP_SECONDS = 0.25
 _CONFIGURATION_SECONDS = 1.0
 _RETENTION_SECONDS = 3600.0
 _STOP_SECONDS = 30.0
+_NOTIFY_SECONDS = 15.0
 #: How often claims are looked at that have run out.
 _LEASE_SWEEP_SECONDS = 2.0
 #: A piece of work in the node's own process takes less, unless it hangs; then its lease ends.
@@ -227,6 +229,8 @@ class Node:
         self._timers.add("leases", _LeaseSweep(self.catalog), seconds=_LEASE_SWEEP_SECONDS)
         self._timers.add("retention", RetentionStep(self.configuration, self.catalog), seconds=_RETENTION_SECONDS)
         self._timers.add("orphans", self._orphans, seconds=_RETENTION_SECONDS)
+        notifier = Notifier(self.configuration, self.catalog, health=self.health, folder=self.settings.node.data_dir)
+        self._timers.add("notify", notifier, seconds=_NOTIFY_SECONDS)
         self._timers.start()
 
     def _oldest_due(self) -> dict[str, datetime]:

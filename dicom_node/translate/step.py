@@ -73,7 +73,9 @@ class TranslateStep:
             if self._stopping.is_set():
                 return False
             self._ensure_ready()
-            job = self._catalog.claim_job(JobState.QUEUED, JobState.TRANSLATING, "translate")
+            job = self._catalog.claim_job(
+                JobState.QUEUED, JobState.TRANSLATING, "translate", ranks=self._settings.ranks
+            )
             if job is None:
                 return False
             with self._catalog.hold(job, patience_seconds=self._silence_seconds) as lease:

@@ -4,21 +4,20 @@ One instance a request: each gets its own answer, and no more than one is in mem
 objects nor the secret go anywhere but to the address that the configuration names.
 """
 
-import base64
 import json
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
 from dicom_node.deliver.destinations.destination import Answer, DestinationSettings
 from dicom_node.deliver.destinations.dicom.status import status_sentence, verdict
-from dicom_node.errors import DeliverError, RetriableDeliverError
-from dicom_node.section import PositiveSeconds, Section
+from dicom_node.errors import DeliverError, NodeError, RetriableDeliverError
+from dicom_node.section import PositiveSeconds
 from dicom_node.states import Verdict
+from dicom_node.web_client import WebAuth, web_address, web_client
 
 if TYPE_CHECKING:
     import httpx
@@ -32,28 +31,6 @@ _FORBIDDEN = frozenset({401, 403, 407})
 _STORED, _FAILED, _REASON, _INSTANCE = "00081199", "00081198", "00081197", "00081155"
 
 
-class StowAuth(Section):
-    """How the node says who it is. The secret lies in a file of its own, which the configuration only names."""
-
-    type: Literal["basic", "bearer"]
-    user: str | None = None
-    secret_file: Path
-
-    def header(self) -> str:
-        """The ``Authorization`` header; ``DeliverError`` when there is no secret."""
-        try:
-            secret = self.secret_file.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise RetriableDeliverError(
-                "secret_unreadable",
-                f"The secret file {self.secret_file} cannot be read.",
-                "Put it there, readable by the user that runs the node and by nobody else.",
-            ) from error
-        if self.type == "bearer":
-            return f"Bearer {secret}"
-        return "Basic " + base64.b64encode(f"{self.user or ''}:{secret}".encode()).decode()
-
-
 class StowSettings(DestinationSettings):
     """One web archive that derived series go to."""
 
@@ -62,7 +39,7 @@ class StowSettings(DestinationSettings):
     type: Literal["stow"] = "stow"
     url: str
     """Of the DICOMweb service, such as ``https://archive/dicom-web``."""
-    auth: StowAuth | None = None
+    auth: WebAuth | None = None
     ca: Path | None = None
     """Certificates that its own is checked with; ``None``: those of the system."""
     connect_timeout_seconds: PositiveSeconds = Field(default=10.0)
@@ -71,14 +48,9 @@ class StowSettings(DestinationSettings):
     @field_validator("url")
     @classmethod
     def _address(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("an address such as https://archive/dicom-web")
-        if parts.username or parts.password:
-            raise ValueError("no user or password in the address; see auth")
-        if parts.query or parts.fragment:
+        if "?" in value or "#" in value:
             raise ValueError("an address without ? and #")
-        return value.rstrip("/")
+        return web_address(value)
 
     @property
     def answer_seconds(self) -> float:
@@ -153,22 +125,17 @@ class StowDestination:
             ) from error
 
     def _client(self) -> "httpx.Client":
-        import ssl
-
-        import httpx
-
-        auth = self._settings.auth
-        headers = {"Accept": "application/dicom+json", **({"Authorization": auth.header()} if auth else {})}
+        settings = self._settings
         try:
-            context = ssl.create_default_context(cafile=None if self._settings.ca is None else str(self._settings.ca))
-        except (OSError, ssl.SSLError) as error:
-            raise RetriableDeliverError(
-                "certificates_unreadable",
-                f"The certificates {self._settings.ca} cannot be read.",
-                "Name a PEM file in ca of this destination.",
-            ) from error
-        timeout = httpx.Timeout(self._settings.response_timeout_seconds, connect=self._settings.connect_timeout_seconds)
-        return httpx.Client(headers=headers, verify=context, timeout=timeout, follow_redirects=False, trust_env=False)
+            return web_client(
+                auth=settings.auth,
+                ca=settings.ca,
+                connect_seconds=settings.connect_timeout_seconds,
+                answer_seconds=settings.response_timeout_seconds,
+                accept="application/dicom+json",
+            )
+        except NodeError as error:
+            raise RetriableDeliverError(error.code, error.sentence, error.remedy) from error
 
     def _asked(self, client: "httpx.Client", path: str, query: Mapping[str, str]) -> "httpx.Response":
         import httpx

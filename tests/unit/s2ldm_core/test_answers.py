@@ -76,8 +76,9 @@ def test_two_odd_slices_are_no_reason_and_a_region_without_limits_is_not_judged(
 
 
 def test_limits_hold_all_that_was_seen_with_room_and_need_enough_slices() -> None:
-    slices = [("thorax", {"soft": float(n), "fat": np.nan}) for n in range(51)] + [("pelvis", {"soft": 1.0})] * 39
-    assert limits_of(slices) == {"thorax": {"soft": (-15.0, 65.0)}}
+    slices = [("thorax", {"soft": float(n), "fat": np.nan}) for n in range(201)] + [("pelvis", {"soft": 1.0})] * 39
+    slices += [("head", {"soft": 1.0})] * 90
+    assert limits_of(slices) == {"thorax": {"soft": (1.0 - 39.6 - 5.0, 199.0 + 39.6 + 5.0)}}
 
 
 def test_a_package_with_limits_refuses_and_one_without_does_not(tmp_path: Path, scan: Any) -> None:
