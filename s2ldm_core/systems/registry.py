@@ -11,6 +11,7 @@ from s2ldm_core.systems.base import System
 GROUP = "s2ldm.systems"
 """Entry point group in which an installed package declares systems of its own."""
 _HOMES = {
+    "cyclegan": "s2ldm_core.systems.cyclegan:CycleGAN",
     "pix2pix": "s2ldm_core.systems.pix2pix:Pix2pix",
     "s2ldm": "s2ldm_core.systems.s2ldm:S2LDM",
     "unet": "s2ldm_core.systems.unet:ResidualUNet",
