@@ -16,12 +16,14 @@ from train.store import PairStore, write_case
 CROP = (8, 24, 24)
 JUDGE: dict[str, Any] = {"channels": 4, "layers": 1}
 SMALL_UNET: dict[str, Any] = {"channels": (6, 12), "in_plane": 1}
+SMALL_RESNET: dict[str, Any] = {"kind": "resnet", "channels": (6, 12), "in_plane": 1, "blocks": 1}
 
 TINY: dict[str, dict[str, Any]] = {
+    "cyclegan": {"generator": SMALL_RESNET, "discriminator": JUDGE, "pool": 1},
     "pix2pix": {"generator": SMALL_UNET, "discriminator": JUDGE, "dropout": 0.2},
 }
 """Network of each."""
-STAGES: dict[str, tuple[str, ...]] = {"pix2pix": ("gan",)}
+STAGES: dict[str, tuple[str, ...]] = {"cyclegan": ("cycle",), "pix2pix": ("gan",)}
 _AS_IT_IS: dict[str, Any] = {"noise": (1.0, 1.0), "offset_hu": 0.0, "smooth_share": 0.0}
 _PEAK = 2.0
 """Window units from one end of the window to the other."""

@@ -13,6 +13,8 @@ from torch import Tensor
 from s2ldm_core.networks.discriminator import PatchDiscriminator, PhaseDiscriminator
 from s2ldm_core.systems.batch import Batch
 
+BETAS = (0.5, 0.999)
+"""Adam's in the papers of this family, both sides; their players set weight decay to 0, which makes AdamW Adam."""
 Criterion = Literal["lsgan", "bce"]
 """Least squares (Mao et al. 2017), or the cross-entropy of the first GAN (Goodfellow et al. 2014)."""
 

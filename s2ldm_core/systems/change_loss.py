@@ -31,6 +31,10 @@ class ChangeLossConfig(BaseModel):
     """Fewest voxels inside an organ (off its outline) in a crop from which its mean counts."""
 
 
+L1 = ChangeLossConfig()
+"""Mean absolute error alone."""
+
+
 def voxel_error(
     image: Tensor, target: Tensor, *, change: Tensor, valid: Tensor | None, loss: ChangeLossConfig
 ) -> Tensor:

@@ -10,15 +10,11 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from s2ldm_core.systems.adversarial import Criterion, DiscriminatorConfig, deceives, judged, told_apart
+from s2ldm_core.systems.adversarial import BETAS, Criterion, DiscriminatorConfig, deceives, judged, told_apart
 from s2ldm_core.systems.base import How, Player, Stage, System, SystemConfig, Traits, Turn
 from s2ldm_core.systems.batch import Batch, Condition
-from s2ldm_core.systems.change_loss import ChangeLossConfig, voxel_error
+from s2ldm_core.systems.change_loss import L1, voxel_error
 from s2ldm_core.systems.image_generator import Generator, GeneratorConfig
-
-BETAS = (0.5, 0.999)
-"""Adam's, of the papers of this family; weight decay is 0, which makes AdamW Adam."""
-_L1 = ChangeLossConfig()
 
 
 class Pix2pixConfig(SystemConfig):
@@ -72,7 +68,7 @@ class Pix2pix(System):
         image = judged(batch.source + change, batch)
         turn.kept["image"] = image.detach()
         parts = {
-            "l1": voxel_error(change, batch.change, change=batch.change, valid=batch.valid, loss=_L1),
+            "l1": voxel_error(change, batch.change, change=batch.change, valid=batch.valid, loss=L1),
             "adversarial": deceives(criterion, self._logits(image, batch)),
         }
         return self.config.l1 * parts["l1"] + parts["adversarial"], parts

@@ -12,6 +12,7 @@ GROUP = "s2ldm.systems"
 """Entry point group in which an installed package declares systems of its own."""
 _HOMES = {
     "monai_network": "s2ldm_core.systems.monai_network:MonaiNetwork",
+    "cyclegan": "s2ldm_core.systems.cyclegan:CycleGAN",
     "pix2pix": "s2ldm_core.systems.pix2pix:Pix2pix",
     "ccdm": "s2ldm_core.systems.ccdm:CCDM",
     "cmdm": "s2ldm_core.systems.cmdm:CMDM",

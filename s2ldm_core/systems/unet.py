@@ -12,11 +12,9 @@ from s2ldm_core.networks.autoencoder import FACTOR, Decoder, Encoder
 from s2ldm_core.networks.denoiser import Denoiser
 from s2ldm_core.systems.base import AT_ONCE, How, Player, Stage, System, SystemConfig, Traits, Turn
 from s2ldm_core.systems.batch import Batch, Condition
-from s2ldm_core.systems.change_loss import ChangeLossConfig, change_loss, voxel_error
+from s2ldm_core.systems.change_loss import L1, ChangeLossConfig, change_loss, voxel_error
 from s2ldm_core.systems.latent_grid import decoded, encoded, through_core
 from s2ldm_core.tiling import pad_to_multiple
-
-_L1 = ChangeLossConfig()
 
 
 class ResidualUNetConfig(SystemConfig):
@@ -65,7 +63,7 @@ class ResidualUNet(System):
     def loss(self, stage: str, player: str, batch: Batch, turn: Turn) -> tuple[Tensor, dict[str, Tensor]]:
         change = self._change(batch.source, batch.condition, AT_ONCE)
         if self.config.loss is None:
-            error = voxel_error(change, batch.change, change=batch.change, valid=batch.valid, loss=_L1)
+            error = voxel_error(change, batch.change, change=batch.change, valid=batch.valid, loss=L1)
             return error, {"l1": error.detach()}
         total, parts = change_loss(batch.source + change, batch, self.config.loss, gradient=self.config.gradient)
         return total, {name: part.detach() for name, part in parts.items()}

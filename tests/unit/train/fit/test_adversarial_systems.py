@@ -7,10 +7,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from s2ldm_core.systems import system_class
+from s2ldm_core.systems import Batch, Condition, Turn, build_system, system_class
 from s2ldm_core.translator import Translator
 from s2ldm_core.volume import Volume
-from tests.adversarial_systems import STAGES, TINY, tiny_config, two_pairs
+from tests.adversarial_systems import CROP, STAGES, TINY, tiny_config, two_pairs
 from tests.tiny_training import fit_until
 from train.export import export
 from train.fit import Fit
@@ -36,3 +36,19 @@ def test_a_killed_run_resumes_bit_for_bit_is_exported_and_translates(name: str, 
     result = Translator.load(package.path, device="cpu").translate(source, phase="venous")
     assert result.volume.hu.shape == hu.shape
     assert np.abs(result.volume.hu - hu).max() > 0.05
+
+
+@pytest.mark.parametrize("name", sorted(TINY))
+def test_its_losses_and_gradients_are_finite_in_bf16(name: str) -> None:
+    torch.manual_seed(0)
+    system = build_system(name, TINY[name]).train()
+    images = {key: torch.rand((1, 1, *CROP)) - 0.5 for key in ("source", "change", "target")}
+    batch = Batch(images=images, condition=Condition(phase=torch.tensor([1])))
+    for stage in STAGES[name]:
+        turn = Turn(progress=0.5, generator=torch.Generator().manual_seed(0))
+        for player in system.players(stage):
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                loss, _ = system.loss(stage, player.name, batch, turn)
+            loss.backward()
+            assert loss.isfinite()
+            assert all(bool(p.grad.isfinite().all()) for p in player.parameters if p.grad is not None)
