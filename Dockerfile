@@ -2,7 +2,8 @@
 #
 #   docker build --target cpu  --build-arg TORCH_INDEX_URL=<wheel index with CPU-only torch> -t s2ldm-node:cpu .
 #   docker build --target cuda -t s2ldm-node:cuda .
-#   docker run -p 11112:11112 -p 8104:8104 -v s2ldm:/var/lib/s2ldm s2ldm-node:cpu
+#   docker run -p 11112:11112 -p 8104:8104 -v s2ldm:/var/lib/s2ldm --name node s2ldm-node:cpu
+#   docker exec -it node s2ldm-node users add NAME     (the console asks for a log-in, as it listens to other machines)
 #
 # Without TORCH_INDEX_URL torch comes from the default index, whose Linux wheels bring their CUDA libraries along. The
 # CUDA image therefore needs no CUDA base image, only NVIDIA's container runtime (docker run --gpus all).

@@ -7,6 +7,7 @@ continues where the last committed transaction stands.
 from dicom_node.catalog.catalog import Catalog
 from dicom_node.catalog.evidence_table import Evidence
 from dicom_node.catalog.leases import Lease
+from dicom_node.catalog.people_rows import TokenRow, UserRow
 from dicom_node.catalog.rows import (
     AssociationRow,
     DeliveryInstanceRow,
@@ -41,5 +42,7 @@ __all__ = [
     "RejectedPeerRow",
     "SeriesRow",
     "SeriesState",
+    "TokenRow",
+    "UserRow",
     "Verdict",
 ]

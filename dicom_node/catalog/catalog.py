@@ -13,6 +13,8 @@ from dicom_node.catalog.retention import Retention
 from dicom_node.catalog.series_search import SeriesSearch
 from dicom_node.catalog.series_table import SeriesTable
 from dicom_node.catalog.superseding import Superseding
+from dicom_node.catalog.token_table import TokenTable
+from dicom_node.catalog.user_table import UserTable
 
 
 class Catalog(
@@ -29,6 +31,8 @@ class Catalog(
     DueTable,
     Failures,
     Retention,
+    UserTable,
+    TokenTable,
 ):
     """Everything the node must remember, in one database.
 

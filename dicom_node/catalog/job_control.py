@@ -2,6 +2,7 @@
 
 from sqlalchemy import update
 
+from dicom_node.catalog.acts import note_act
 from dicom_node.catalog.database import reason_values, unclaimed
 from dicom_node.catalog.job_table import JobTable
 from dicom_node.catalog.rows import JobRow
@@ -14,12 +15,12 @@ from s2ldm_core.problem import Problem
 class JobControl(JobTable):
     """Retrying and cancelling."""
 
-    def retry_job(self, job_id: int, *, again: bool = False) -> JobRow:
+    def retry_job(self, job_id: int, *, again: bool = False, who: str | None = None) -> JobRow:
         """Put a failed, refused or cancelled job back to work where it stopped.
 
         Failed deliveries of the job become pending again; what a peer has accepted is not sent twice. Of a job that is
         delivering, the deliveries that wait for their next try are due at once. ``again`` takes a job that is done,
-        too, and does all of it anew.
+        too, and does all of it anew. ``who`` asked for it, which the job keeps.
 
         Raises
         ------
@@ -28,7 +29,7 @@ class JobControl(JobTable):
         """
         job = self.get_job(job_id)
         if job.state is JobState.DELIVERING:
-            return self._hasten(job)
+            return self._hasten(job, who)
         takes = {JobState.FAILED, JobState.REFUSED, JobState.CANCELLED} | ({JobState.DONE} if again else set())
         if job.series_key is None or job.state not in takes:
             raise CatalogError(
@@ -50,6 +51,7 @@ class JobControl(JobTable):
                 "Send the series again, then retry the job.",
             )
         now = self.now()
+        did = "all of it anew" if again and job.state is JobState.DONE else "retry"
         # What is selected anew takes the present configuration: that may be what made it fail.
         anew = {"route_settings": None} if back is JobState.SELECTING else {}
         with self.write() as connection:
@@ -82,6 +84,7 @@ class JobControl(JobTable):
                     updated_at=now,
                 )
             )
+            note_act(connection, job_id, did=did, who=who, at=now)
         return self.get_job(job_id)
 
     def _check_place(self, job: JobRow) -> None:
@@ -96,19 +99,21 @@ class JobControl(JobTable):
                 f"Once that one has ended, it is done anew with: s2ldm-node jobs retry --again {later.id}",
             )
 
-    def _hasten(self, job: JobRow) -> JobRow:
+    def _hasten(self, job: JobRow, who: str | None) -> JobRow:
         with self.write() as connection:
             hastened = connection.execute(
                 update(deliveries)
                 .where(deliveries.c.job_id == job.id, deliveries.c.state == DeliveryState.PENDING)
                 .values(not_before=None, worker=BY_HAND, updated_at=self.now())
             ).rowcount
+            if hastened:
+                note_act(connection, job.id, did="retry", who=who, at=self.now())
         if not hastened:
             raise CatalogError("job_not_retriable", f"Job {job.id} is being delivered at this moment.")
         return self.get_job(job.id)
 
-    def cancel_job(self, job_id: int) -> JobRow:
-        """Stop a job that has not ended; raises `CatalogError` (``job_ended``)."""
+    def cancel_job(self, job_id: int, *, who: str | None = None) -> JobRow:
+        """Stop a job that has not ended, as ``who`` asked; raises `CatalogError` (``job_ended``)."""
         now = self.now()
         reason = Problem("cancelled", "Cancelled by the administrator.", "Retry the job to resume it.")
         with self.write() as connection:
@@ -125,6 +130,7 @@ class JobControl(JobTable):
                     .where(deliveries.c.job_id == job_id, deliveries.c.state != DeliveryState.DONE)
                     .values(state=DeliveryState.CANCELLED, updated_at=now, finished_at=now, **unclaimed())
                 )
+                note_act(connection, job_id, did="cancel", who=who, at=now)
         job = self.get_job(job_id)
         if not stopped:
             raise CatalogError("job_ended", f"Job {job_id} is {job.state} and cannot be cancelled.")

@@ -2,6 +2,7 @@
 
 from sqlalchemy import Connection, insert, select, update
 
+from dicom_node.catalog.acts import note_act
 from dicom_node.catalog.database import insert_row, reason_values, unclaimed
 from dicom_node.catalog.job_table import JobTable
 from dicom_node.catalog.pending import begin_anew
@@ -14,8 +15,8 @@ from dicom_node.states import BY_HAND, DeliveryState, JobState
 class Redelivery(JobTable):
     """Delivering again."""
 
-    def redeliver_job(self, job_id: int, *, destination: str | None = None) -> JobRow:
-        """Send a job's derived series again, to one destination or to all that it went to.
+    def redeliver_job(self, job_id: int, *, destination: str | None = None, who: str | None = None) -> JobRow:
+        """Send a job's derived series again, as ``who`` asked, to one destination or to all that it went to.
 
         Raises
         ------
@@ -63,6 +64,7 @@ class Redelivery(JobTable):
                     **reason_values(None),
                 )
             )
+            note_act(connection, job_id, did="redeliver", who=who, at=self.now(), to=destination)
         return self.get_job(job_id)
 
     def _send_again(self, connection: Connection, job_id: int, destination: str | None, images: list[str]) -> None:

@@ -18,7 +18,9 @@ from dicom_node.cli import (
     routes,
     running,
     senders,
+    tokens,
     translating,
+    users,
 )
 from dicom_node.cli.output import stderr
 from dicom_node.errors import ConfigError
@@ -47,6 +49,8 @@ app.add_typer(destinations.commands, name="destinations")
 app.add_typer(senders.commands, name="peers")
 app.add_typer(configuration.commands, name="config")
 app.add_typer(models.commands, name="models")
+app.add_typer(users.commands, name="users")
+app.add_typer(tokens.commands, name="tokens")
 
 
 def _show_version(asked: bool) -> None:

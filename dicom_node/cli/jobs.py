@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dicom_node.cli.configuration import who
 from dicom_node.cli.output import ConfigOption, JsonOption, plain_text, print_json, print_table, time_text
 from dicom_node.config import load_settings
 from dicom_node.errors import CatalogError, ConfigError
@@ -132,7 +133,7 @@ def retry_job(
     The running node takes it up.
     """
     with open_catalog(config) as catalog:
-        job = catalog.retry_job(job_id, again=again)
+        job = catalog.retry_job(job_id, again=again, who=who())
     typer.echo(f"job {job.id} is {job.state}")
 
 
@@ -140,7 +141,7 @@ def retry_job(
 def cancel_job(job_id: JobArgument, config: ConfigOption = None) -> None:
     """Stop a job that has not ended."""
     with open_catalog(config) as catalog:
-        job = catalog.cancel_job(job_id)
+        job = catalog.cancel_job(job_id, who=who())
     typer.echo(f"job {job.id} is {job.state}")
 
 
@@ -162,16 +163,19 @@ def redeliver_jobs(
         )
     with open_catalog(config) as catalog:
         for job_id in job_ids:
-            job = catalog.redeliver_job(job_id, destination=to)
+            job = catalog.redeliver_job(job_id, destination=to, who=who())
             typer.echo(f"job {job.id} is {job.state}")
 
 
-def open_catalog(config: "Path | None") -> "Catalog":
+def open_catalog(config: "Path | None", *, make: bool = False) -> "Catalog":
+    """The catalog of the node that runs with a configuration; raises `CatalogError` (``no_catalog``).
+
+    ``make``: also where no node has run yet.
+    """
     from dicom_node.catalog import Catalog
 
-    """The catalog of the node that runs with a configuration; raises `CatalogError` (``no_catalog``)."""
     location = load_settings(config).catalog_location
-    if not isinstance(location, str) and not location.is_file():
+    if not make and not isinstance(location, str) and not location.is_file():
         raise CatalogError(
             "no_catalog",
             f"There is no catalog at {location}: no node has run with this configuration here.",

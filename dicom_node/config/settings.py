@@ -158,10 +158,11 @@ class RetentionSettings(Section):
 
 
 class WebSettings(Section):
-    """Health, metrics, the read-only API and its page."""
+    """Health, metrics, the console and its interface."""
 
     host: str = "127.0.0.1"
     port: Port = 8104
+    login: Literal["auto", "always"] = "auto"
 
 
 class LogSettings(Section):

@@ -3,10 +3,11 @@
 from datetime import datetime
 from typing import Any, Generic, Self, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
-from dicom_node.catalog import DeliveryInstanceRow, DeliveryRow, JobRow, SeriesRow
+from dicom_node.catalog import DeliveryInstanceRow, DeliveryRow, JobRow, SeriesRow, TokenRow
 from dicom_node.config import Route, Select
+from dicom_node.people.roles import Role
 from s2ldm_core.problem import Problem
 
 Item = TypeVar("Item")
@@ -186,3 +187,39 @@ class Redelivery(BaseModel):
     """Where to deliver again; null: everywhere it went."""
 
     destination: str | None = None
+
+
+class LogIn(BaseModel):
+    """Who logs in."""
+
+    name: str = Field(max_length=64)
+    password: str = Field(max_length=1024)
+
+
+class NewUser(BaseModel):
+    """A user to add; without a role a viewer, or an administrator if it is the first."""
+
+    name: str = Field(max_length=64)
+    password: str = Field(max_length=1024)
+    role: Role | None = None
+
+
+class UserChange(BaseModel):
+    """What is to be another one of a user; null stays."""
+
+    role: Role | None = None
+    password: str | None = Field(default=None, max_length=1024)
+
+
+class NewToken(BaseModel):
+    """A token to make; without ``days`` it is valid until it is revoked."""
+
+    name: str = Field(max_length=64)
+    role: Role = Role.VIEWER
+    days: float | None = Field(default=None, gt=0, le=3650)
+
+
+class TokenAnswer(TokenRow):
+    """A new token, which is shown only now."""
+
+    token: str

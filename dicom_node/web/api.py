@@ -23,7 +23,7 @@ Row = TypeVar("Row")
 
 def api_router(source: SettingsSource, catalog: Catalog) -> APIRouter:
     """Lists and details of what the catalog holds."""
-    router = APIRouter(prefix="/api", tags=["state"], responses=problems(404, 422))
+    router = APIRouter(prefix="/api", tags=["state"], responses=problems(401, 403, 404, 422))
 
     @router.get("/jobs", summary="Jobs: one series on one route")
     def jobs(limit: Limit = 100, offset: Offset = 0, state: JobState | None = None) -> Page[JobRow]:

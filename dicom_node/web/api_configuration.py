@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Depends
+from fastapi import APIRouter, Body
 
 from dicom_node.catalog import Catalog
 from dicom_node.config import Route, Settings, parse_settings
@@ -26,11 +26,9 @@ from dicom_node.web.answers import (
     VersionAnswer,
 )
 from dicom_node.web.api import page_of
-from dicom_node.web.doors import Doors
+from dicom_node.web.asking import Who
 from dicom_node.web.types import Comment, Limit, Number, Offset, problems
 
-#: Who changes something, for the history: the node knows no users.
-AT_THIS_MACHINE = "console on this machine"
 #: Deeper is no configuration.
 _MOST_DEPTH = 12
 Values = Annotated[dict[str, Any], Body(description="Keys as in the configuration file")]
@@ -59,21 +57,16 @@ class Editor:
         self._configuration.run_once()
         return ChangeAnswer(version=version.number, needs_restart=list(self._configuration.waiting))
 
-    def set(self, location: tuple[str, ...], value: Any, *, comment: str, seen: str | None = None) -> ChangeAnswer:
+    def set(self, location: tuple[str, ...], value: Any, *, who: str, comment: str) -> ChangeAnswer:
         """Change one key, `REMOVE` takes it away; errors as in `change`."""
         if value is not REMOVE and _depth(value) > _MOST_DEPTH:
             raise ConfigError("config_value", "The value is nested too deeply.", "See the default configuration.")
-        return self.change(lambda book: book.set({location: value}, who=AT_THIS_MACHINE, comment=comment, seen=seen))
+        return self.change(lambda book: book.set({location: value}, who=who, comment=comment))
 
 
-def configuration_router(configuration: Configuration, doors: Doors) -> APIRouter:
-    """The file and its history, for whoever sits at this machine: it may hold secrets."""
-    router = APIRouter(
-        prefix="/api/config",
-        tags=["configuration"],
-        responses=problems(403, 404, 409, 422),
-        dependencies=[Depends(doors.only_from_here)],
-    )
+def configuration_router(configuration: Configuration) -> APIRouter:
+    """The file and its history."""
+    router = APIRouter(prefix="/api/config", tags=["configuration"], responses=problems(401, 403, 404, 409, 422))
     editor = Editor(configuration)
 
     @router.get("", summary="The configuration file")
@@ -81,18 +74,16 @@ def configuration_router(configuration: Configuration, doors: Doors) -> APIRoute
         return file_of(editor.book, configuration)
 
     @router.put("", summary="Write the configuration file")
-    def write(change: ConfigChange) -> ChangeAnswer:
-        return editor.change(
-            lambda book: book.write(change.text, who=AT_THIS_MACHINE, comment=change.comment, seen=change.seen)
-        )
+    def write(change: ConfigChange, who: Who) -> ChangeAnswer:
+        return editor.change(lambda book: book.write(change.text, who=who, comment=change.comment, seen=change.seen))
 
     @router.get("/history", summary="Versions of the configuration, newest first")
     def history(limit: Limit = 20, offset: Offset = 0) -> Page[VersionAnswer]:
         return history_of(editor.book, limit=limit, offset=offset)
 
     @router.post("/rollback/{version}", summary="Go back to a version")
-    def roll_back(version: Number, comment: Comment = "") -> ChangeAnswer:
-        return editor.change(lambda book: book.roll_back(version, who=AT_THIS_MACHINE, comment=comment))
+    def roll_back(version: Number, who: Who, comment: Comment = "") -> ChangeAnswer:
+        return editor.change(lambda book: book.roll_back(version, who=who, comment=comment))
 
     return router
 
@@ -121,7 +112,7 @@ def history_of(book: ConfigBook, *, limit: int, offset: int) -> Page[VersionAnsw
 
 def route_router(configuration: Configuration, catalog: Catalog) -> APIRouter:
     """Routes, one by one."""
-    router = APIRouter(prefix="/api/routes", tags=["configuration"], responses=problems(403, 404, 409, 422))
+    router = APIRouter(prefix="/api/routes", tags=["configuration"], responses=problems(401, 403, 404, 409, 422))
     editor = Editor(configuration)
 
     @router.get("/{title}", summary="One route as it is in force")
@@ -129,13 +120,13 @@ def route_router(configuration: Configuration, catalog: Catalog) -> APIRouter:
         return _route(configuration.current, title).model_dump(mode="json")
 
     @router.put("/{title}", summary="Add or change a route")
-    def write(title: str, values: Values, comment: Comment = "") -> ChangeAnswer:
-        return editor.set(("routes", title), values, comment=comment)
+    def write(title: str, values: Values, who: Who, comment: Comment = "") -> ChangeAnswer:
+        return editor.set(("routes", title), values, who=who, comment=comment)
 
     @router.delete("/{title}", summary="Take a route away")
-    def remove(title: str, comment: Comment = "") -> ChangeAnswer:
+    def remove(title: str, who: Who, comment: Comment = "") -> ChangeAnswer:
         _route(configuration.current, title)
-        return editor.set(("routes", title), REMOVE, comment=comment)
+        return editor.set(("routes", title), REMOVE, who=who, comment=comment)
 
     @router.post("/{title}/test", summary="What a route would do with a stored series")
     def test(title: str, trial: RouteTrial) -> TrialAnswer:
@@ -183,14 +174,9 @@ def trial_answer(trial: Trial) -> TrialAnswer:
     )
 
 
-def destination_router(configuration: Configuration, doors: Doors) -> APIRouter:
-    """Destinations, for whoever sits at this machine: their settings may hold secrets."""
-    router = APIRouter(
-        prefix="/api/destinations",
-        tags=["configuration"],
-        responses=problems(403, 404, 409, 422),
-        dependencies=[Depends(doors.only_from_here)],
-    )
+def destination_router(configuration: Configuration) -> APIRouter:
+    """Destinations; their settings may hold secrets."""
+    router = APIRouter(prefix="/api/destinations", tags=["configuration"], responses=problems(401, 403, 404, 409, 422))
     editor = Editor(configuration)
 
     @router.get("", summary="Destinations")
@@ -203,19 +189,34 @@ def destination_router(configuration: Configuration, doors: Doors) -> APIRouter:
         return configuration.current.destinations[name].model_dump(mode="json")
 
     @router.put("/{name}", summary="Add or change a destination")
-    def write(name: str, values: Values, comment: Comment = "") -> ChangeAnswer:
-        return editor.set(("destinations", name), values, comment=comment)
+    def write(name: str, values: Values, who: Who, comment: Comment = "") -> ChangeAnswer:
+        return editor.set(("destinations", name), values, who=who, comment=comment)
 
     @router.delete("/{name}", summary="Take a destination away")
-    def remove(name: str, comment: Comment = "") -> ChangeAnswer:
+    def remove(name: str, who: Who, comment: Comment = "") -> ChangeAnswer:
         _known(configuration.current, name)
-        return editor.set(("destinations", name), REMOVE, comment=comment)
+        return editor.set(("destinations", name), REMOVE, who=who, comment=comment)
+
+    @router.post("/{name}/pause", summary="Send it nothing until it is resumed")
+    def pause(name: str, who: Who, comment: Comment = "") -> ChangeAnswer:
+        return paused(editor, configuration.current, name, True, who=who, comment=comment)
+
+    @router.post("/{name}/resume", summary="Send to it again")
+    def resume(name: str, who: Who, comment: Comment = "") -> ChangeAnswer:
+        return paused(editor, configuration.current, name, False, who=who, comment=comment)
 
     @router.post("/{name}/check", summary="Is it there, and does it take what is sent to it?")
     def check(name: str) -> DestinationCheck:
         return checked(configuration.current, name)
 
     return router
+
+
+def paused(editor: Editor, settings: Settings, name: str, pause: bool, *, who: str, comment: str = "") -> ChangeAnswer:
+    """Pause or resume a destination; raises `ConfigError` (``destination_unknown``)."""
+    _known(settings, name)
+    said = comment or f"{name} {'paused' if pause else 'resumed'}"
+    return editor.set(("destinations", name, "paused"), pause, who=who, comment=said)
 
 
 def checked(settings: Settings, name: str) -> DestinationCheck:

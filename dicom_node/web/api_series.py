@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
 from dicom_node.catalog import Catalog, JobRow, JobState, SeriesRow, SeriesState
@@ -11,7 +11,7 @@ from dicom_node.errors import ConfigError
 from dicom_node.service.pictures import PLANES, Pictures
 from dicom_node.web.answers import Event, Page, Redelivery, SeriesDetail, VolumeAnswer
 from dicom_node.web.api import page_of
-from dicom_node.web.doors import Doors
+from dicom_node.web.asking import Who
 from dicom_node.web.drawing import draw, draw_change
 from dicom_node.web.timeline import timeline
 from dicom_node.web.types import Limit, Number, Offset, Time, problems
@@ -24,7 +24,7 @@ Width = Annotated[float, Query(ge=1, le=100_000, allow_inf_nan=False)]
 
 def series_router(catalog: Catalog) -> APIRouter:
     """Series, without patient data."""
-    router = APIRouter(prefix="/api/series", tags=["series"], responses=problems(404, 422))
+    router = APIRouter(prefix="/api/series", tags=["series"], responses=problems(401, 403, 404, 422))
 
     @router.get("", summary="Received series")
     def find(
@@ -71,14 +71,9 @@ def story_of(catalog: Catalog, series: int) -> list[Event]:
     return timeline(row, jobs, deliveries)
 
 
-def picture_router(pictures: Pictures, doors: Doors) -> APIRouter:
-    """Pictures of series, for whoever sits at this machine."""
-    router = APIRouter(
-        prefix="/api/series",
-        tags=["series"],
-        responses=problems(403, 404, 409, 422),
-        dependencies=[Depends(doors.only_from_here)],
-    )
+def picture_router(pictures: Pictures) -> APIRouter:
+    """Pictures of series."""
+    router = APIRouter(prefix="/api/series", tags=["series"], responses=problems(401, 403, 404, 409, 422))
 
     @router.get("/{series}/volume", summary="What can be seen of a series")
     def volume(series: Number) -> VolumeAnswer:
@@ -113,25 +108,25 @@ def picture_router(pictures: Pictures, doors: Doors) -> APIRouter:
 
 def job_router(catalog: Catalog, source: SettingsSource) -> APIRouter:
     """What can be done with jobs."""
-    router = APIRouter(prefix="/api/jobs", tags=["jobs"], responses=problems(403, 404, 409, 422))
+    router = APIRouter(prefix="/api/jobs", tags=["jobs"], responses=problems(401, 403, 404, 409, 422))
 
     @router.post("/{job}/retry", summary="Put a job back to work")
-    def retry(job: Number, again: bool = False) -> JobRow:
-        return catalog.retry_job(job, again=again)
+    def retry(job: Number, who: Who, again: bool = False) -> JobRow:
+        return catalog.retry_job(job, again=again, who=who)
 
     @router.post("/{job}/cancel", summary="Stop a job that has not ended")
-    def cancel(job: Number) -> JobRow:
-        return catalog.cancel_job(job)
+    def cancel(job: Number, who: Who) -> JobRow:
+        return catalog.cancel_job(job, who=who)
 
     @router.post("/{job}/redeliver", summary="Send the derived series again, to any destination")
-    def redeliver(job: Number, where: Redelivery | None = None) -> JobRow:
-        return redelivered(catalog, source, job, None if where is None else where.destination)
+    def redeliver(job: Number, who: Who, where: Redelivery | None = None) -> JobRow:
+        return redelivered(catalog, source, job, None if where is None else where.destination, who=who)
 
     return router
 
 
-def redelivered(catalog: Catalog, source: SettingsSource, job: int, destination: str | None) -> JobRow:
+def redelivered(catalog: Catalog, source: SettingsSource, job: int, destination: str | None, *, who: str) -> JobRow:
     """Deliver again; errors as in `Catalog.redeliver_job`, and `ConfigError` (``destination_unknown``)."""
     if destination is not None and destination not in source.current.destinations:
         raise ConfigError("destination_unknown", f"There is no destination {destination!r}.", "See /api/destinations.")
-    return catalog.redeliver_job(job, destination=destination)
+    return catalog.redeliver_job(job, destination=destination, who=who)

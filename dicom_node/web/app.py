@@ -1,6 +1,7 @@
 """The web application: health, metrics, the JSON interface, and pages that need nothing from elsewhere."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from fastapi import FastAPI, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
@@ -9,16 +10,21 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from dicom_node import __version__
 from dicom_node.catalog import Catalog
 from dicom_node.config import SettingsSource
+from dicom_node.people.accounts import Accounts
 from dicom_node.service.configuration import Configuration
 from dicom_node.service.health import HealthCheck
 from dicom_node.service.pictures import Pictures
+from dicom_node.web.access import describe
 from dicom_node.web.answers import CheckAnswer, ReadyAnswer
 from dicom_node.web.api import api_router
 from dicom_node.web.api_configuration import configuration_router, destination_router, route_router
+from dicom_node.web.api_people import people_router, session_router
 from dicom_node.web.api_series import job_router, picture_router, series_router
-from dicom_node.web.doors import DoorKeeper, Doors
+from dicom_node.web.doors import Doors
+from dicom_node.web.keeper import DoorKeeper
 from dicom_node.web.pages import Pages, Parts, add_static, series_pages
 from dicom_node.web.pages_configuration import configuration_pages
+from dicom_node.web.pages_people import people_pages
 from dicom_node.web.problems import answer_problems
 
 
@@ -41,21 +47,21 @@ def create_app(
         Gives the metrics in Prometheus' text format.
     """
     configuration = settings if isinstance(settings, Configuration) else Configuration(settings.current)
-    doors = Doors(configuration.current.web)
+    accounts = Accounts(catalog)
+    doors = Doors(configuration.current.web, accounts)
     pictures = Pictures(catalog, configuration)
     pictures.clear()
     # FastAPI's own documentation pages load scripts from a CDN, which hospital networks do not reach.
     app = FastAPI(
         title="S2LDM node",
         version=__version__,
-        summary="State of the node, and changes from its own machine. No patient data but in pictures.",
+        summary="State of the node, and changes. No patient data but in pictures.",
         docs_url=None,
         redoc_url=None,
     )
-    app.add_middleware(DoorKeeper, doors=doors)
-    parts = Parts(catalog=catalog, configuration=configuration, pictures=pictures, doors=doors, readiness=readiness)
+    parts = Parts(catalog=catalog, configuration=configuration, pictures=pictures, readiness=readiness)
     pages = Pages(parts)
-    answer_problems(app, page=pages.problem)
+    app.add_middleware(DoorKeeper, doors=doors, answer=answer_problems(app, page=pages.problem))
 
     @app.get("/healthz", summary="Is the process alive?", tags=["health"], response_class=PlainTextResponse)
     def healthz() -> str:
@@ -80,14 +86,30 @@ def create_app(
     for router in (
         api_router(configuration, catalog),
         series_router(catalog),
-        picture_router(pictures, doors),
+        picture_router(pictures),
         job_router(catalog, configuration),
-        configuration_router(configuration, doors),
+        configuration_router(configuration),
         route_router(configuration, catalog),
-        destination_router(configuration, doors),
+        destination_router(configuration),
+        session_router(accounts),
+        people_router(accounts),
     ):
         app.include_router(router)
     app.include_router(series_pages(pages, parts))
     app.include_router(configuration_pages(pages, parts))
+    app.include_router(people_pages(pages, accounts))
     add_static(app)
+    _describe_access(app)
     return app
+
+
+def _describe_access(app: FastAPI) -> None:
+    """Have the interface's description say what each operation needs."""
+    plain = app.openapi
+
+    def described() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            describe(plain())
+        return plain()
+
+    app.openapi = described  # type: ignore[method-assign]

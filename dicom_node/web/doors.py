@@ -1,42 +1,63 @@
 """Who may do what over HTTP.
 
-The node knows no users. So changes, images and the configuration's text are for whoever sits at this machine: on a
-loopback address, called by a name of this machine, not through a proxy. Elsewhere only states and reasons are shown.
+While there are no users, whoever sits at the node's own machine may do everything: on a loopback address, called by a
+name of this machine, not through a proxy. As soon as there is a user, or where the node listens to other machines, people
+log in and programs show a token; `dicom_node.web.access` says what each request needs.
 """
 
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dicom_node.config import WebSettings
 from dicom_node.errors import NodeError
-from dicom_node.web.problems import problem_response
+from dicom_node.people.accounts import Accounts
+from dicom_node.people.identity import AT_THIS_MACHINE, STRANGER, Identity
+from dicom_node.web.access import Access
 
-_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-_MOST_BODY_BYTES = 2**20
+SESSION_COOKIE = "s2ldm_session"
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _OWN_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 #: What a proxy adds: behind one, the peer's address says nothing about who asks.
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
-# Everything comes from the node itself, and nothing may be sent anywhere else.
-_HEADERS = {
-    b"content-security-policy": b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-    b"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    b"x-content-type-options": b"nosniff",
-    b"x-frame-options": b"DENY",
-    b"referrer-policy": b"same-origin",
-    b"cross-origin-resource-policy": b"same-origin",
-}
 
 
 class Doors:
     """Decides on requests."""
 
-    def __init__(self, web: WebSettings) -> None:
+    def __init__(self, web: WebSettings, accounts: Accounts) -> None:
+        self._accounts = accounts
+        self._always = web.login == "always"
         self._listens_here_only = _is_loopback(web.host)
         self._names = _OWN_NAMES | {web.host.lower()}
+        # As last seen, for requests that must be answered while the catalog does not.
+        self._asks = self._asks_now()
+
+    def identify(self, request: Request, access: Access) -> Identity:
+        """Say who asks, where that matters.
+
+        Raises
+        ------
+        NodeError
+            ``wrong_host``, ``token_refused``, ``login_required`` or ``no_users``.
+        """
+        if access is not Access.OPEN:
+            self._asks = self._asks_now()
+        if not self._asks and _name(request.headers.get("host", "")) not in self._names:
+            # A name of somebody else that resolves to this machine: another site's script asks (DNS rebinding). Where
+            # people log in, that site has no cookie of theirs.
+            raise NodeError(
+                "wrong_host", "The request does not name this machine as its host.", "Use http://127.0.0.1."
+            )
+        return STRANGER if access is Access.OPEN else self._identity(request)
+
+    def admit(self, request: Request, access: Access, identity: Identity) -> None:
+        """Let a request in; raises `NodeError` (``only_from_here``, ``role_too_small``, ``cross_origin``)."""
+        if not access.allows(identity):
+            raise _refusal(identity, access)
+        if request.method not in SAFE and not _same_origin(request):
+            raise NodeError("cross_origin", "Another site's page asked for this change.", "Use the node's own pages.")
 
     def from_here(self, request: Request) -> bool:
         """Whether somebody at this machine asks."""
@@ -44,63 +65,37 @@ class Doors:
         through_proxy = any(name in request.headers for name in _FORWARDED)
         return self._listens_here_only and _is_loopback(client) and not through_proxy
 
-    def only_from_here(self, request: Request) -> None:
-        """For answers that are for whoever sits at this machine; raises `NodeError` (``only_from_here``)."""
-        if not self.from_here(request):
+    def _asks_now(self) -> bool:
+        """Whether people log in."""
+        return self._always or not self._listens_here_only or self._accounts.any_user()
+
+    def _identity(self, request: Request) -> Identity:
+        """Who asks; a token that is shown counts alone."""
+        scheme, _, key = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer":
+            return self._accounts.of_token(key.strip())
+        if not self._asks:
+            return AT_THIS_MACHINE if self.from_here(request) else STRANGER
+        # A page that renews itself is no sign that somebody is there.
+        active = not request.url.path.startswith("/parts/")
+        session = request.cookies.get(SESSION_COOKIE)
+        known = None if session is None else self._accounts.of_session(session, active=active)
+        if known is not None:
+            return known
+        if not self._accounts.any_user():
             raise NodeError(
-                "only_from_here",
-                "This is answered on the node's own machine only: this version has no log-in.",
-                "Use a browser there, or a tunnel (ssh -L), with web.host 127.0.0.1.",
+                "no_users",
+                "Nobody can log in yet: the node has no users.",
+                "On the node's machine, as the node's user: s2ldm-node users add NAME. The first is an administrator.",
             )
-
-    def check(self, request: Request) -> None:
-        """Let a request in, or raise `NodeError` (``wrong_host``, ``only_from_here``, ``cross_origin``)."""
-        if self._listens_here_only and _name(request.headers.get("host", "")) not in self._names:
-            # A name of somebody else that resolves to this machine: another site's script asks (DNS rebinding).
-            raise NodeError(
-                "wrong_host", "The request does not name this machine as its host.", "Use http://127.0.0.1."
-            )
-        if request.method in _SAFE:
-            return
-        self.only_from_here(request)
-        if not _same_origin(request):
-            raise NodeError("cross_origin", "Another site's page asked for this change.", "Use the node's own pages.")
+        raise NodeError(
+            "login_required", "This is for people who have logged in.", "Log in at /login, or send a token."
+        )
 
 
-class DoorKeeper:
-    """Has every request checked, limits its body and completes the answer's headers (ASGI middleware)."""
-
-    def __init__(self, app: ASGIApp, doors: Doors) -> None:
-        self._app = app
-        self._doors = doors
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        read = 0
-
-        async def limited() -> Message:
-            nonlocal read
-            message = await receive()
-            read += len(message.get("body", b""))
-            if read > _MOST_BODY_BYTES:
-                raise HTTPException(413, "The request is too large.")
-            return message
-
-        async def completed(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                given = {name.lower() for name, _ in message["headers"]}
-                message["headers"] = [*message["headers"], *(one for one in _HEADERS.items() if one[0] not in given)]
-            await send(message)
-
-        try:
-            self._doors.check(Request(scope))
-        except NodeError as error:
-            await problem_response(error)(scope, receive, completed)
-            return
-        await self._app(scope, limited, completed)
+def client_address(request: Request) -> str:
+    """Where a request comes from."""
+    return "" if request.client is None else request.client.host
 
 
 def _same_origin(request: Request) -> bool:
@@ -126,3 +121,17 @@ def _is_loopback(address: str) -> bool:
         return ip_address(address.partition("%")[0]).is_loopback
     except ValueError:
         return False
+
+
+def _refusal(identity: Identity, access: Access) -> NodeError:
+    if identity.role is None:
+        return NodeError(
+            "only_from_here",
+            "This is answered on the node's own machine only, as long as the node has no users.",
+            "Use a browser there, or a tunnel (ssh -L); or add users there: s2ldm-node users add NAME.",
+        )
+    return NodeError(
+        "role_too_small",
+        f"This needs the role {access.role}; {identity.who} is {identity.role}.",
+        "Ask an administrator.",
+    )

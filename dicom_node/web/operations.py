@@ -15,6 +15,7 @@ def operations(schema: dict[str, Any]) -> list[dict[str, Any]]:
                     "method": method.upper(),
                     "path": path,
                     "summary": operation.get("summary", ""),
+                    "role": operation.get("x-role", ""),
                     "parameters": operation.get("parameters", []),
                     "answers": shape.get("title") or shape.get("$ref", "").rsplit("/", 1)[-1] or "text",
                 }

@@ -14,11 +14,13 @@ from starlette.staticfiles import StaticFiles
 from dicom_node import __version__
 from dicom_node.catalog import Catalog, JobState
 from dicom_node.errors import CatalogError, NodeError
+from dicom_node.people.identity import STRANGER
+from dicom_node.people.roles import Role
 from dicom_node.service.configuration import Configuration
 from dicom_node.service.health import HealthCheck
 from dicom_node.service.pictures import Pictures
 from dicom_node.web.api_series import redelivered, story_of
-from dicom_node.web.doors import Doors
+from dicom_node.web.asking import Who, identity_of
 from dicom_node.web.forms import one_of, read_form
 from dicom_node.web.operations import operations
 from dicom_node.web.types import Number, Offset
@@ -37,7 +39,6 @@ class Parts:
     catalog: Catalog
     configuration: Configuration
     pictures: Pictures
-    doors: Doors
     readiness: Callable[[], Sequence[HealthCheck]]
 
 
@@ -57,11 +58,15 @@ class Pages:
 
     def show(self, request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
         """A page."""
+        identity = identity_of(request)
         common = {
             "version": __version__,
-            "here": self._parts.doors.from_here(request),
+            "identity": identity,
+            "may": {role.value: identity.role is not None and identity.role.covers(role) for role in Role},
+            # While people log in, the frame of a page that is refused says nothing of the node.
+            "inside": identity != STRANGER or template not in ("login.html", "problem.html"),
             "path": request.url.path,
-            "notice": self._parts.configuration.detail(),
+            "notice": "" if identity == STRANGER else self._parts.configuration.detail(),
         }
         return HTMLResponse(self._templates.get_template(template).render(common | values), status_code=status)
 
@@ -155,7 +160,7 @@ def series_pages(pages: Pages, parts: Parts) -> APIRouter:
         )
 
     @router.post("/jobs/act")
-    def act(request: Request, form: Form) -> Response:
+    def act(request: Request, form: Form, who: Who) -> Response:
         what, back = one_of(form, "do"), one_of(form, "back")
         numbers = [int(text) for text in form.get("job", ()) if text.isascii() and text.isdigit() and len(text) < 19]
         if not numbers or len(numbers) > _MOST_AT_ONCE:
@@ -163,14 +168,14 @@ def series_pages(pages: Pages, parts: Parts) -> APIRouter:
         refused = []
         for number in numbers:
             try:
-                _act(parts, what, number, one_of(form, "destination") or None)
+                _act(parts, what, number, one_of(form, "destination") or None, who)
             except CatalogError as error:
                 refused.append((number, error.problem))
         if refused:
             return pages.show(
-                request, "refused.html", status=409, refused=refused, done=len(numbers) - len(refused), back=_own(back)
+                request, "refused.html", status=409, refused=refused, done=len(numbers) - len(refused), back=_back(back)
             )
-        return see(_own(back))
+        return see(_back(back))
 
     @router.get("/docs")
     def docs(request: Request) -> HTMLResponse:
@@ -179,21 +184,26 @@ def series_pages(pages: Pages, parts: Parts) -> APIRouter:
     return router
 
 
-def _act(parts: Parts, what: str, job: int, destination: str | None) -> None:
+def _act(parts: Parts, what: str, job: int, destination: str | None, who: str) -> None:
     if what in ("retry", "again"):
-        parts.catalog.retry_job(job, again=what == "again")
+        parts.catalog.retry_job(job, again=what == "again", who=who)
     elif what == "cancel":
-        parts.catalog.cancel_job(job)
+        parts.catalog.cancel_job(job, who=who)
     elif what == "redeliver":
-        redelivered(parts.catalog, parts.configuration, job, destination)
+        redelivered(parts.catalog, parts.configuration, job, destination, who=who)
     else:
         raise NodeError("wrong_request", "Choose what to do with the jobs.", "Go back and choose.")
 
 
-def _own(path: str) -> str:
-    """A path of this node, whatever a form says: never another site's."""
-    plain = path.startswith("/series") and not any(one in path for one in "\\\r\n")
-    return path if plain and not path.startswith("//") else "/series"
+def own_path(path: str) -> str:
+    """A path of this node, whatever a form or an address says: never another site's."""
+    plain = path.startswith("/") and path.isprintable() and "\\" not in path
+    return path if plain and not path.startswith("//") else "/"
+
+
+def _back(path: str) -> str:
+    """Where the list of series or one of them is, as a form says."""
+    return own_path(path) if path.startswith("/series") else "/series"
 
 
 def _time(value: datetime | None) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
 
 from dicom_node.config import Route
@@ -13,14 +13,15 @@ from dicom_node.config.versions import difference, digest_of
 from dicom_node.deliver.destinations.dicom import DicomSettings
 from dicom_node.errors import ConfigError, NodeError
 from dicom_node.web.api_configuration import (
-    AT_THIS_MACHINE,
     Editor,
     checked,
     file_of,
     history_of,
+    paused,
     trial_answer,
     try_stored,
 )
+from dicom_node.web.asking import Who
 from dicom_node.web.forms import Field, changes_of, fields_of, help_texts, one_of, refill
 from dicom_node.web.pages import Form, Pages, Parts, see
 from dicom_node.web.types import Number, Offset
@@ -31,8 +32,8 @@ _EXAMPLES = {"routes": "CECT_ART", "destinations": "pacs"}
 
 
 def configuration_pages(pages: Pages, parts: Parts) -> APIRouter:
-    """Pages for whoever sits at this machine."""
-    router = APIRouter(include_in_schema=False, dependencies=[Depends(parts.doors.only_from_here)])
+    """Pages about the configuration."""
+    router = APIRouter(include_in_schema=False)
     editor = Editor(parts.configuration)
     forms = _Forms(pages, parts, editor)
 
@@ -50,16 +51,26 @@ def configuration_pages(pages: Pages, parts: Parts) -> APIRouter:
     def check(request: Request, name: str) -> HTMLResponse:
         return pages.show(request, "checked.html", answer=checked(parts.configuration.current, name))
 
+    @router.post("/destinations/{name}/pause")
+    def pause(name: str, who: Who) -> Response:
+        paused(editor, parts.configuration.current, name, True, who=who)
+        return see("/destinations")
+
+    @router.post("/destinations/{name}/resume")
+    def resume(name: str, who: Who) -> Response:
+        paused(editor, parts.configuration.current, name, False, who=who)
+        return see("/destinations")
+
     @router.get("/peers")
     def peers(request: Request) -> HTMLResponse:
         settings = parts.configuration.current
         return pages.show(request, "peers.html", peers=settings.node.peers, rejected=parts.catalog.rejected_peers())
 
     @router.post("/peers/allow")
-    def allow(form: Form) -> Response:
+    def allow(form: Form, who: Who) -> Response:
         ae_title, host = one_of(form, "ae_title"), one_of(form, "host") or None
         changes = allowed(parts.configuration.current, ae_title, host)
-        editor.change(lambda book: book.set(changes, who=AT_THIS_MACHINE, comment=f"{ae_title} may send"))
+        editor.change(lambda book: book.set(changes, who=who, comment=f"{ae_title} may send"))
         return see("/peers")
 
     @router.get("/settings")
@@ -67,12 +78,12 @@ def configuration_pages(pages: Pages, parts: Parts) -> APIRouter:
         return _settings(request, file_of(editor.book, parts.configuration).text, offset=offset)
 
     @router.post("/settings")
-    def write(request: Request, form: Form) -> Response:
+    def write(request: Request, form: Form, who: Who) -> Response:
         text = one_of(form, "text").replace("\r\n", "\n")
         seen, comment = one_of(form, "seen"), one_of(form, "comment")
         try:
             if one_of(form, "do") == "save":
-                editor.change(lambda book: book.write(text, who=AT_THIS_MACHINE, comment=comment, seen=seen))
+                editor.change(lambda book: book.write(text, who=who, comment=comment, seen=seen))
                 return see("/settings")
             editor.book.read(text)
         except ConfigError as error:
@@ -102,8 +113,8 @@ def configuration_pages(pages: Pages, parts: Parts) -> APIRouter:
         )
 
     @router.post("/settings/rollback/{version}")
-    def roll_back(version: Number) -> Response:
-        editor.change(lambda book: book.roll_back(version, who=AT_THIS_MACHINE))
+    def roll_back(version: Number, who: Who) -> Response:
+        editor.change(lambda book: book.roll_back(version, who=who))
         return see("/settings")
 
     for section in ("routes", "destinations"):
@@ -123,12 +134,12 @@ def _add_forms(router: APIRouter, section: str, forms: "_Forms") -> None:
         return forms.show(request, section, name)
 
     @router.post(f"/{section}/new")
-    def add(request: Request, form: Form) -> Response:
-        return forms.take(request, section, None, form)
+    def add(request: Request, form: Form, who: Who) -> Response:
+        return forms.take(request, section, None, form, who)
 
     @router.post(f"/{section}/{{name}}")
-    def change(request: Request, name: str, form: Form) -> Response:
-        return forms.take(request, section, name, form)
+    def change(request: Request, name: str, form: Form, who: Who) -> Response:
+        return forms.take(request, section, name, form, who)
 
 
 class _Forms:
@@ -143,21 +154,23 @@ class _Forms:
         """As things are."""
         return self._render(request, section, name, self._fields(section, name))
 
-    def take(self, request: Request, section: str, name: str | None, form: Mapping[str, Sequence[str]]) -> Response:
+    def take(
+        self, request: Request, section: str, name: str | None, form: Mapping[str, Sequence[str]], who: str
+    ) -> Response:
         """What is filled in: to look at what it would change, to try, to save, or to take the whole away."""
         do, comment = one_of(form, "do"), one_of(form, "comment")
         title = name or one_of(form, "name").strip()
         fields = self._fields(section, name)
         try:
             if do in ("switch_on", "switch_off"):
-                return self._switch(section, title, on=do == "switch_on")
+                return self._switch(section, title, who, on=do == "switch_on")
             if do == "remove" and name is not None:
-                self._editor.set((section, name), REMOVE, comment=comment or f"{name} taken away")
+                self._editor.set((section, name), REMOVE, who=who, comment=comment or f"{name} taken away")
                 return see(f"/{section}")
             changes = self._changes(section, name, title, fields, form)
             if do == "save":
                 seen = one_of(form, "seen") or None
-                self._editor.change(lambda book: book.set(changes, who=AT_THIS_MACHINE, comment=comment, seen=seen))
+                self._editor.change(lambda book: book.set(changes, who=who, comment=comment, seen=seen))
                 return see(f"/{section}")
             before = self._editor.book.text()
             after = set_keys(before, changes)
@@ -178,11 +191,11 @@ class _Forms:
             tried=tried,
         )
 
-    def _switch(self, section: str, name: str, *, on: bool) -> Response:
+    def _switch(self, section: str, name: str, who: str, *, on: bool) -> Response:
         key, value = ("enabled", on) if section == "routes" else ("paused", not on)
         self._known(section, name)
         word = "on" if on else "off"
-        self._editor.set((section, name, key), value, comment=f"{name} switched {word}")
+        self._editor.set((section, name, key), value, who=who, comment=f"{name} switched {word}")
         return see(f"/{section}")
 
     def _changes(

@@ -14,6 +14,15 @@ from s2ldm_core.problem import Problem, ProblemError
 
 _STATUS = {
     "only_from_here": 403,
+    "role_too_small": 403,
+    "no_users": 403,
+    "login_required": 401,
+    "login_failed": 401,
+    "token_refused": 401,
+    "login_throttled": 429,
+    "user_name": 422,
+    "password_too_short": 422,
+    "password_too_long": 422,
     "cross_origin": 403,
     "wrong_host": 400,
     "wrong_request": 422,
@@ -39,17 +48,30 @@ def status_of(error: ProblemError) -> int:
     return 422 if isinstance(error, ConfigError) else 409
 
 
-def problem_response(error: ProblemError) -> JSONResponse:
-    """An error as an answer."""
-    return _answer(error.problem, status_of(error))
+#: Seconds until it makes sense to ask again.
+_HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "300"}}
 
 
-def answer_problems(app: FastAPI, *, page: Callable[[Request, Problem, int], Response]) -> None:
-    """Have an application answer every error with a problem: for browsers that look at a page, as a ``page``."""
+def looks_at_page(request: Request) -> bool:
+    """Whether a browser shows somebody the answer."""
+    return "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/api")
+
+
+def answer_problems(
+    app: FastAPI, *, page: Callable[[Request, Problem, int], Response]
+) -> Callable[[Request, ProblemError], Response]:
+    """Have an application answer every error with a problem: for browsers that look at a page, as a ``page``.
+
+    Returns
+    -------
+    Callable
+        What makes such an answer of an error.
+    """
 
     def answer(request: Request, problem: Problem, status: int) -> Response:
-        looks = "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/api")
-        return page(request, problem, status) if looks else _answer(problem, status)
+        response = page(request, problem, status) if looks_at_page(request) else _answer(problem, status)
+        response.headers.update(_HEADERS.get(status, {}))
+        return response
 
     @app.exception_handler(ProblemError)
     def known(request: Request, error: ProblemError) -> Response:
@@ -68,6 +90,8 @@ def answer_problems(app: FastAPI, *, page: Callable[[Request, Problem, int], Res
         response = answer(request, problem, error.status_code)
         response.headers.update(error.headers or {})
         return response
+
+    return known
 
 
 def _answer(problem: Problem, status: int) -> JSONResponse:

@@ -39,7 +39,10 @@ def _job(job: JobRow) -> Iterator[Event]:
     if job.started_at is not None:
         seen = {one["rule"]: "objects" if one["objects"] else _short(one["details"]) for one in job.rules or ()}
         yield _event(job.started_at, "selection", f"Job {job.id}: selection", seen)
-    made = {name: value for name, value in job.details.items() if name not in ("completion", "rules")}
+    for act in job.details.get("by_hand", ()):
+        facts = {"by": act.get("who"), "destination": act.get("to")}
+        yield _event(datetime.fromisoformat(act["at"]), "by-hand", f"Job {job.id}: {act['did']} asked for", facts)
+    made = {name: value for name, value in job.details.items() if name not in ("completion", "rules", "by_hand")}
     if job.finished_at is not None:
         title = f"Job {job.id}: {_ENDED.get(job.state, job.state)}"
         yield _event(job.finished_at, job.state, title, made, problem=job.reason)

@@ -27,10 +27,12 @@ def _in_range(value: datetime) -> datetime:
 Time = Annotated[AwareDatetime, AfterValidator(_in_range)]
 
 _WORDS = {
+    401: "Nobody has logged in, or not as they should",
     403: "Not for whoever asks",
     404: "There is no such thing",
     409: "It cannot be done as things stand",
     422: "The request is wrong",
+    429: "Too many attempts",
 }
 
 

@@ -36,6 +36,13 @@ COMMANDS = (
     ["models", "list"],
     ["models", "show"],
     ["models", "verify"],
+    ["users", "add"],
+    ["users", "list"],
+    ["users", "change"],
+    ["users", "remove"],
+    ["tokens", "create"],
+    ["tokens", "list"],
+    ["tokens", "revoke"],
 )
 
 

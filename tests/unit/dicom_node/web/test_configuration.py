@@ -177,7 +177,7 @@ def test_wrong_form_is_refused_and_keeps_what_was_filled_in(console: Console) ->
 
 def test_route_is_disabled_and_destination_paused_by_a_button(console: Console) -> None:
     console.client.post("/routes/CECT_ART", data={"do": "switch_off"})
-    console.client.post("/destinations/pacs", data={"do": "switch_off"})
+    console.client.post("/destinations/pacs/pause")
 
     assert not console.configuration.current.routes["CECT_ART"].enabled
     assert console.configuration.current.paused_destinations == {"pacs"}

@@ -5,6 +5,7 @@ from httpx import Response
 from starlette.requests import Request
 
 from dicom_node.config import WebSettings
+from dicom_node.people.accounts import Accounts
 from dicom_node.web.doors import Doors
 from tests.unit.dicom_node.web.conftest import Console
 
@@ -62,11 +63,12 @@ def test_names_of_this_machine_are_taken(console: Console, host: str) -> None:
     assert console.from_elsewhere(host=host).get("/api/jobs").status_code == 200
 
 
-def test_nobody_is_here_where_the_node_listens_to_all() -> None:
+def test_nobody_is_here_where_the_node_listens_to_all(console: Console) -> None:
     request = Request({"type": "http", "headers": [], "client": ("127.0.0.1", 50000)})
+    accounts = Accounts(console.catalog)
 
-    assert Doors(WebSettings(host="127.0.0.1")).from_here(request)
-    assert not Doors(WebSettings(host="0.0.0.0")).from_here(request)  # noqa: S104 (what must not be taken for this machine)
+    assert Doors(WebSettings(host="127.0.0.1"), accounts).from_here(request)
+    assert not Doors(WebSettings(host="0.0.0.0"), accounts).from_here(request)  # noqa: S104 (what must not be taken for this machine)
 
 
 def test_body_without_end_is_cut_off(console: Console) -> None:

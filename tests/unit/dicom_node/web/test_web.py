@@ -200,7 +200,10 @@ def test_rejected_peers_are_listed(client: TestClient, catalog: Catalog) -> None
 def test_nothing_can_be_changed_from_another_machine(client: TestClient) -> None:
     elsewhere = TestClient(client.app, base_url="http://127.0.0.1:8104", client=("10.0.0.9", 50000))
     answers = {}
-    for path, methods in client.get("/openapi.json").json()["paths"].items():
+    paths = client.get("/openapi.json").json()["paths"]
+    for path, methods in paths.items():
+        if path in ("/api/login", "/api/logout"):
+            continue
         for method in set(methods) - {"get"}:
             address = re.sub(r"{[^}]*}", "1", path)
             answers[f"{method} {path}"] = elsewhere.request(method, address, json={}).json()["problem"]["code"]

@@ -1,0 +1,168 @@
+"""Logging in and out, and the users and tokens themselves."""
+
+import re
+from datetime import timedelta
+
+import structlog
+
+from dicom_node.catalog import Catalog, TokenRow, UserRow
+from dicom_node.errors import NodeError
+from dicom_node.people.identity import Identity
+from dicom_node.people.keys import digest_of, new_session_key, new_token
+from dicom_node.people.passwords import Passwords
+from dicom_node.people.roles import Role
+from dicom_node.people.throttle import Throttle, neighbourhood
+
+#: A log-in ends after so long, and after so long without a request.
+SESSION_TIME = timedelta(hours=12)
+IDLE_TIME = timedelta(minutes=30)
+#: How long failed attempts count.
+_FAILED_SECONDS = 300.0
+_NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
+
+
+class Accounts:
+    """What the node knows of people and programs; used by commands, interface and pages alike. Thread-safe.
+
+    ``audited``: log who came and what was changed; a command's output is for whoever runs it.
+    """
+
+    def __init__(self, catalog: Catalog, *, audited: bool = True) -> None:
+        self._catalog = catalog
+        self._passwords = Passwords()
+        # A person mistypes; a machine guesses. The last two are against one that guesses many names, or from many places.
+        self._of_both = Throttle(most=5, seconds=_FAILED_SECONDS)
+        self._of_address = Throttle(most=30, seconds=_FAILED_SECONDS)
+        self._of_name = Throttle(most=50, seconds=_FAILED_SECONDS)
+        self._log = structlog.get_logger(part="people") if audited else None
+
+    def any_user(self) -> bool:
+        """Whether there is anybody to log in."""
+        return self._catalog.has_users()
+
+    def users(self) -> list[UserRow]:
+        """Users by name."""
+        return self._catalog.list_users()
+
+    def add(self, name: str, password: str, *, role: Role | None = None, who: str) -> UserRow:
+        """Add a user. Without ``role`` the first is an administrator and others are viewers.
+
+        Raises
+        ------
+        NodeError
+            ``user_name``; as `Passwords.hash`; ``user_exists``; ``first_user``: the first must be an administrator.
+        """
+        user = self._catalog.add_user(name=_name(name), role=role, password_hash=self._passwords.hash(password))
+        self._note("user_added", user=user.name, role=user.role, who=who)
+        return user
+
+    def change(self, name: str, *, role: Role | None = None, password: str | None = None, who: str) -> UserRow:
+        """Give a user another role or password, and end the user's sessions.
+
+        Raises
+        ------
+        NodeError
+            ``user_unknown``, ``last_administrator``, or as `Passwords.hash`.
+        """
+        hashed = None if password is None else self._passwords.hash(password)
+        user = self._catalog.change_user(name.lower(), role=role, password_hash=hashed)
+        self._note("user_changed", user=user.name, role=user.role, new_password=hashed is not None, who=who)
+        return user
+
+    def remove(self, name: str, *, who: str) -> None:
+        """Remove a user and end the user's sessions; raises `NodeError` (``user_unknown``, ``last_administrator``)."""
+        self._catalog.remove_user(name.lower())
+        self._note("user_removed", user=name.lower(), who=who)
+
+    def log_in(self, name: str, password: str, *, address: str) -> tuple[str, UserRow]:
+        """Open a session.
+
+        Returns
+        -------
+        tuple
+            The session's key, for the browser alone, and the user.
+
+        Raises
+        ------
+        NodeError
+            ``login_failed``: which of the two is wrong is not said, and cannot be told by the time that it takes;
+            ``login_throttled``.
+        """
+        name, place = name.lower()[:64], neighbourhood(address)
+        both = f"{name} {place}"
+        if not (self._of_both.enter(both) and self._of_address.enter(place) and self._of_name.enter(name)):
+            self._note("login_throttled", user=_loggable(name), address=address)
+            raise NodeError("login_throttled", "There were too many attempts to log in.", "Try again in five minutes.")
+        if not self._passwords.fits(password, self._catalog.password_hash(name)):
+            self._note("login_failed", user=_loggable(name), address=address)
+            raise NodeError("login_failed", "The name or the password is wrong.", "Try again, or ask an administrator.")
+        self._of_both.forget(both)
+        key = new_session_key()
+        user = self._catalog.open_session(name, digest=digest_of(key), lasts=SESSION_TIME, idle=IDLE_TIME)
+        self._note("logged_in", user=name, address=address)
+        return key, user
+
+    def log_out(self, key: str) -> None:
+        """End a session."""
+        self._catalog.close_session(digest_of(key))
+
+    def of_session(self, key: str, *, active: bool = True) -> Identity | None:
+        """Who has a session; ``active``: what is asked for shows that somebody is there. None if it has ended."""
+        user = self._catalog.session_user(digest_of(key), idle=IDLE_TIME, active=active)
+        return None if user is None else Identity(who=user.name, role=user.role, logged_in=True)
+
+    def tokens(self) -> list[TokenRow]:
+        """Programs' tokens by name."""
+        return self._catalog.list_tokens()
+
+    def create_token(self, name: str, *, role: Role, days: float | None = None, who: str) -> tuple[str, TokenRow]:
+        """Make a token for a program.
+
+        Returns
+        -------
+        tuple
+            The token, which nobody can look up later, and what is kept of it.
+
+        Raises
+        ------
+        NodeError
+            ``user_name`` or ``token_exists``.
+        """
+        key = new_token()
+        lasts = None if days is None else timedelta(days=days)
+        row = self._catalog.add_token(name=_name(name), role=role, digest=digest_of(key), who=who, lasts=lasts)
+        self._note("token_created", token=row.name, role=role, who=who)
+        return key, row
+
+    def revoke_token(self, name: str, *, who: str) -> None:
+        """Have a token valid no more; raises `NodeError` (``token_unknown``)."""
+        self._catalog.remove_token(name.lower())
+        self._note("token_revoked", token=name.lower(), who=who)
+
+    def of_token(self, key: str) -> Identity:
+        """Whose token it is; raises `NodeError` (``token_refused``)."""
+        row = self._catalog.token_of(digest_of(key))
+        if row is None:
+            raise NodeError(
+                "token_refused", "The token is not known, or has run out.", "Make one: s2ldm-node tokens create NAME."
+            )
+        return Identity(who=f"token {row.name}", role=row.role)
+
+    def _note(self, event: str, **values: object) -> None:
+        if self._log is not None:
+            self._log.info(event, **values)
+
+
+def _name(name: str) -> str:
+    if not _NAME.fullmatch(name.lower()):
+        raise NodeError(
+            "user_name",
+            "A name has 1 to 64 letters, digits and . _ @ - and begins with a letter or digit.",
+            "Choose another name.",
+        )
+    return name.lower()
+
+
+def _loggable(name: str) -> str:
+    """What was given as a name may be anything, a password typed into the wrong field included."""
+    return name if _NAME.fullmatch(name) else "not a name"
