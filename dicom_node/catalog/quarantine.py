@@ -7,6 +7,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from dicom_node.catalog.database import Database, insert_row, reason_values
 from dicom_node.catalog.rows import QuarantineRow, RejectedPeerRow
 from dicom_node.catalog.schema import jobs, quarantine, rejected_peers, series
+from dicom_node.errors import CatalogError
 from dicom_node.states import JobState
 from s2ldm_core.problem import Problem
 
@@ -75,6 +76,19 @@ class Quarantine(Database):
                 select(quarantine).order_by(quarantine.c.id.desc()).limit(limit).offset(offset)
             ).mappings()
             return [QuarantineRow.model_validate(row) for row in rows]
+
+    def get_quarantined(self, key: int) -> QuarantineRow:
+        """One object in quarantine; raises `CatalogError` (``quarantined_unknown``)."""
+        with self.read() as connection:
+            row = connection.execute(select(quarantine).where(quarantine.c.id == key)).mappings().first()
+        if row is None:
+            raise CatalogError("quarantined_unknown", f"There is no object {key} in quarantine.", "List them first.")
+        return QuarantineRow.model_validate(row)
+
+    def forget_quarantined(self, key: int) -> None:
+        """Drop the row of an object that was taken in after all."""
+        with self.write() as connection:
+            connection.execute(delete(quarantine).where(quarantine.c.id == key))
 
     def note_rejected_peer(self, *, calling_ae: str, called_ae: str, peer: str, reason: Problem) -> None:
         """Count a peer that was turned away: AE-title mistakes become visible."""

@@ -15,9 +15,12 @@ from dicom_node.cli import (
     jobs,
     models,
     peers,
+    quarantine,
     routes,
     running,
     senders,
+    series,
+    tail,
     tokens,
     translating,
     users,
@@ -43,7 +46,10 @@ translating.register(app)
 checking.register(app)
 peers.register(app)
 backups.register(app)
+tail.register(app)
+app.add_typer(series.commands, name="series")
 app.add_typer(jobs.commands, name="jobs")
+app.add_typer(quarantine.commands, name="quarantine")
 app.add_typer(routes.commands, name="routes")
 app.add_typer(destinations.commands, name="destinations")
 app.add_typer(senders.commands, name="peers")

@@ -86,7 +86,7 @@ class SpoolRecovery:
         readable = []
         for path in paths:
             try:
-                readable.append(_read(path))
+                readable.append(read_received(path))
             except (ReceiveError, OSError, InvalidDicomError, EOFError, ValueError, AttributeError) as error:
                 self._set_apart(path, getattr(error, "problem", None) or _found("The file could not be read back."))
                 yield "quarantined"
@@ -120,8 +120,18 @@ class SpoolRecovery:
         )
 
 
-def _read(path: Path) -> NewInstance:
-    """What the row of a file says, from its file meta information (`dicom_node.receive.file_meta`) and its data set."""
+def read_received(
+    path: Path, *, route: str | None = None, calling_ae: str | None = None, peer: str | None = None
+) -> NewInstance:
+    """What the row of a received file says, from its file meta information (`dicom_node.receive.file_meta`) and its data set.
+
+    ``route``, ``calling_ae``, ``peer``: where known, else from the file.
+
+    Raises
+    ------
+    ReceiveError, OSError, EOFError, ValueError, AttributeError
+        It is no such file, or does not say what it is (pydicom's `InvalidDicomError` among them).
+    """
     meta = read_file_meta_info(path)
     syntax = str(meta.TransferSyntaxUID)
     named = str(meta.MediaStorageSOPClassUID), str(meta.MediaStorageSOPInstanceUID)
@@ -148,9 +158,9 @@ def _read(path: Path) -> NewInstance:
         path=path,
         digest=digest.hexdigest(),
         size=size,
-        route=str(meta.get("ReceivingApplicationEntityTitle", _UNKNOWN)).strip(),
-        calling_ae=str(meta.get("SourceApplicationEntityTitle", _UNKNOWN)).strip(),
-        peer=_UNKNOWN.lower(),
+        route=route or str(meta.get("ReceivingApplicationEntityTitle", _UNKNOWN)).strip(),
+        calling_ae=calling_ae or str(meta.get("SourceApplicationEntityTitle", _UNKNOWN)).strip(),
+        peer=peer or _UNKNOWN.lower(),
         received_at=datetime.fromtimestamp(_modified(path), UTC),
     )
 

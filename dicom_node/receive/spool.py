@@ -214,6 +214,15 @@ class Spool:
         sync_folders([self._quarantine, path.parent])
         return target
 
+    def take_back(self, path: Path) -> Path:
+        """Move a file out of quarantine to the received ones, durably, and return its new path."""
+        target = self._incoming / path.name[:2] / path.name
+        if not (target.parent.is_dir() and path.parent == self._quarantine):
+            target = self._incoming / "00" / f"{uuid4().hex}.dcm"
+        os.rename(path, target)
+        sync_folders([target.parent, path.parent])
+        return target
+
 
 def holds(path: Path, size: int) -> bool:
     """Whether a sealed file is there with its data set of `size` bytes."""

@@ -97,6 +97,7 @@ ACCESS: dict[tuple[str, str], Access] = {
     ("POST", "/api/destinations/{name}/pause"): Access.OPERATOR,
     ("POST", "/api/destinations/{name}/resume"): Access.OPERATOR,
     ("POST", "/api/routes/{title}/test"): Access.OPERATOR,
+    ("POST", "/api/quarantine/{key}/release"): Access.OPERATOR,
     # Configuration and users.
     ("POST", "/routes/new"): Access.ADMINISTRATOR,
     ("POST", "/routes/{name}"): Access.ADMINISTRATOR,

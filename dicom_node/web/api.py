@@ -60,6 +60,15 @@ def api_router(source: SettingsSource, catalog: Catalog) -> APIRouter:
         rows = catalog.list_quarantine(limit=limit + 1, offset=offset)
         return page_of(rows, limit=limit, offset=offset)
 
+    @router.post(
+        "/quarantine/{key}/release", summary="Take an object in as if it had come just now", responses=problems(401, 403, 404, 409)
+    )
+    def release_object(key: Number) -> dict[str, str]:
+        from dicom_node.receive.release import release
+
+        outcome = release(catalog.get_quarantined(key), settings=source.current, catalog=catalog)
+        return {"outcome": outcome.value}
+
     @router.get("/rejected-peers", summary="Peers that were turned away")
     def rejected_peers(limit: Limit = 1000, offset: Offset = 0) -> list[RejectedPeerRow]:
         return catalog.rejected_peers()[offset : offset + limit]

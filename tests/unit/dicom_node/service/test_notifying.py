@@ -62,7 +62,7 @@ def _quarantine(catalog: Catalog, code: str = "not_dicom") -> None:
 
 
 def _notifier(catalog: Catalog, folder: Path, health: Any = list) -> Notifier:
-    return Notifier(_Source(_Target()), catalog, health=health, folder=folder)  # type: ignore[arg-type]
+    return Notifier(_Source(_Target()), catalog, health=health, folder=folder)
 
 
 def test_each_failure_is_told_once_over_a_restart(catalog: Catalog, tmp_path: Path) -> None:

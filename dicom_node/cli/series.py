@@ -1,0 +1,97 @@
+"""``series``: what was received, and what became of it."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+
+from dicom_node.cli.jobs import open_catalog
+from dicom_node.cli.output import ConfigOption, JsonOption, plain_text, print_json, print_table, time_text
+from dicom_node.states import JobState, SeriesState
+
+commands = typer.Typer(help="Series: what was received, each on one route.", no_args_is_help=True)
+
+
+@commands.command("list", epilog="Example: s2ldm-node series list --query 1.2.840 --job-state failed")
+def list_series(
+    config: ConfigOption = None,
+    query: Annotated[
+        str | None, typer.Option(help="A part of a UID (study, series, derived series) or of the sender's AE title.")
+    ] = None,
+    route: Annotated[str | None, typer.Option(help="Only of this called AE title.", show_default=False)] = None,
+    state: Annotated[SeriesState | None, typer.Option(help="Only in this state.", show_default=False)] = None,
+    job_state: Annotated[
+        JobState | None, typer.Option(help="Only with a job in this state.", show_default=False)
+    ] = None,
+    since: Annotated[datetime | None, typer.Option(help="Received since (UTC).", show_default=False)] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Most series to list, newest first.")] = 50,
+    as_json: JsonOption = False,
+) -> None:
+    """List series, newest first."""
+    from datetime import UTC
+
+    with open_catalog(config) as catalog:
+        rows = catalog.find_series(
+            query=query,
+            route=route,
+            state=state,
+            job_state=job_state,
+            since=None if since is None else since.replace(tzinfo=UTC),
+            limit=limit,
+        )
+        jobs = catalog.jobs_of_series([row.key for row in rows])
+    if as_json:
+        print_json([row.model_dump(mode="json", by_alias=True) for row in rows])
+    elif rows:
+        print_table(
+            ("SERIES", "ROUTE", "STATE", "IMAGES", "RECEIVED", "JOBS", "UID"),
+            (
+                (
+                    row.key,
+                    row.route,
+                    row.state,
+                    row.instance_count,
+                    time_text(row.last_received_at),
+                    ", ".join(f"{job.id} {job.state}" for job in jobs[row.key]),
+                    row.series_instance_uid,
+                )
+                for row in rows
+            ),
+        )
+        if len(rows) == limit:
+            typer.echo(f"Older series are shown with a --limit above {limit}.")
+    else:
+        typer.echo("No such series was received.")
+
+
+@commands.command("show", epilog="Example: s2ldm-node series show 12")
+def show_series(
+    key: Annotated[int, typer.Argument(metavar="SERIES", help="The series' number, from series list.")],
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the whole story of a series: how it came, what its jobs did, where the results went."""
+    from dicom_node.web.timeline import timeline
+
+    with open_catalog(config) as catalog:
+        row = catalog.get_series(key)
+        jobs = catalog.jobs_of_series([key])[key]
+        deliveries = [one for job in jobs for one in catalog.list_deliveries(job_id=job.id, limit=1000)]
+    events = timeline(row, jobs, deliveries)
+    if as_json:
+        print_json(
+            {
+                "series": row.model_dump(mode="json", by_alias=True),
+                "events": [e.model_dump(mode="json") for e in events],
+            }
+        )
+        return
+    typer.echo(f"series {row.series_instance_uid} of study {row.study_instance_uid}, on {row.route}: {row.state}")
+    print_table(("WHEN", "WHAT", ""), ((time_text(event.at), event.title, _facts(event)) for event in events))
+
+
+def _facts(event: Any) -> str:
+    known = "; ".join(f"{name.replace('_', ' ')}: {plain_text(value)}" for name, value in event.facts.items())
+    if event.problem is None:
+        return known
+    return " ".join(filter(None, (known, event.problem.sentence, event.problem.remedy)))
