@@ -11,6 +11,7 @@ from s2ldm_core.systems.base import System
 GROUP = "s2ldm.systems"
 """Entry point group in which an installed package declares systems of its own."""
 _HOMES = {
+    "aldm": "s2ldm_core.systems.aldm:ALDM",
     "ccdm": "s2ldm_core.systems.ccdm:CCDM",
     "cmdm": "s2ldm_core.systems.cmdm:CMDM",
     "s2ldm": "s2ldm_core.systems.s2ldm:S2LDM",
