@@ -13,6 +13,7 @@ GROUP = "s2ldm.systems"
 _HOMES = {
     "aldm": "s2ldm_core.systems.aldm:ALDM",
     "ccdm": "s2ldm_core.systems.ccdm:CCDM",
+    "cdm": "s2ldm_core.systems.cdm:CDM",
     "cmdm": "s2ldm_core.systems.cmdm:CMDM",
     "s2ldm": "s2ldm_core.systems.s2ldm:S2LDM",
     "unet": "s2ldm_core.systems.unet:ResidualUNet",

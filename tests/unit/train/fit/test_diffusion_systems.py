@@ -31,6 +31,17 @@ SYSTEMS: dict[str, dict[str, Any]] = {
         "loss": {"start": 0.0},
     },
     "ccdm": {"channels": (8, 12), "steps": 2},
+    "cdm": {
+        "region": (8, 32, 32),
+        "patch": (4, 16, 16),
+        "width": 12,
+        "layers": 1,
+        "heads": 1,
+        "mdn_width": 8,
+        "mdn_blocks": 1,
+        "channels": (8,),
+        "steps": 2,
+    },
     "cmdm": {
         "prior": {
             "system": "unet",
