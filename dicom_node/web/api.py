@@ -61,7 +61,9 @@ def api_router(source: SettingsSource, catalog: Catalog) -> APIRouter:
         return page_of(rows, limit=limit, offset=offset)
 
     @router.post(
-        "/quarantine/{key}/release", summary="Take an object in as if it had come just now", responses=problems(401, 403, 404, 409)
+        "/quarantine/{key}/release",
+        summary="Take an object in as if it had come just now",
+        responses=problems(401, 403, 404, 409),
     )
     def release_object(key: Number) -> dict[str, str]:
         from dicom_node.receive.release import release

@@ -11,11 +11,13 @@ from s2ldm_core.systems.base import System
 GROUP = "s2ldm.systems"
 """Entry point group in which an installed package declares systems of its own."""
 _HOMES = {
-    "monai_network": "s2ldm_core.systems.monai_network:MonaiNetwork",
-    "cyclegan": "s2ldm_core.systems.cyclegan:CycleGAN",
-    "pix2pix": "s2ldm_core.systems.pix2pix:Pix2pix",
+    "aldm": "s2ldm_core.systems.aldm:ALDM",
     "ccdm": "s2ldm_core.systems.ccdm:CCDM",
+    "cdm": "s2ldm_core.systems.cdm:CDM",
     "cmdm": "s2ldm_core.systems.cmdm:CMDM",
+    "cyclegan": "s2ldm_core.systems.cyclegan:CycleGAN",
+    "monai_network": "s2ldm_core.systems.monai_network:MonaiNetwork",
+    "pix2pix": "s2ldm_core.systems.pix2pix:Pix2pix",
     "s2ldm": "s2ldm_core.systems.s2ldm:S2LDM",
     "unet": "s2ldm_core.systems.unet:ResidualUNet",
 }

@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from s2ldm_core.frequency import enhance, gain_at, gradient_loss
 from s2ldm_core.networks.autoencoder import Features
 from s2ldm_core.networks.discriminator import PatchDiscriminator, deceived, hinge
-from s2ldm_core.networks.quantiser import codes_in_use
 from s2ldm_core.networks.segmenter import Segmenter
 from s2ldm_core.similarity import cosine, similarity_loss, similarity_mask
 from s2ldm_core.systems.base import Alarm, How, Player, Stage, Turn
 from s2ldm_core.systems.batch import Batch
 from s2ldm_core.systems.change_loss import change_loss, voxel_error
+from s2ldm_core.systems.codebook import codebook_alarms
 from s2ldm_core.systems.s2ldm_config import S2LDMConfig
 from s2ldm_core.systems.s2ldm_networks import S2LDMNetworks
 
@@ -214,18 +214,7 @@ class S2LDM(S2LDMNetworks):
     def alarms(self, parts: Mapping[str, float], limits: Mapping[str, float]) -> tuple[dict[str, float], list[Alarm]]:
         """A codebook that dies (share in use of as many codes as there were latents, if fewer), embeddings that collapse (variance of the
         normalised ones, 1 being directions spread evenly)."""
-        values: dict[str, float] = {}
-        alarms = []
-        used = None if self.quantiser is None else self.quantiser.take_used()
-        if used is not None:
-            share, perplexity = codes_in_use(used)
-            values |= {"codes_share": share, "codes_perplexity": perplexity}
-            if share < limits["codes_min"]:
-                sentence = (
-                    f"Only {share:.1%} of the codes are in use (perplexity {perplexity:.1f}): "
-                    "the reconstruction will lose detail. A smaller codebook or autoencoder.cosine helps."
-                )
-                alarms.append(Alarm("codebook_dying", sentence))
+        values, alarms = codebook_alarms(self.quantiser, limits)
         if "latent_spread" in parts:
             values["spread"] = parts["latent_spread"] * self.config.autoencoder.latent
             if values["spread"] < limits["spread_min"]:
