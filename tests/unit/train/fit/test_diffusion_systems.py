@@ -11,48 +11,11 @@ from safetensors.torch import load_file
 from s2ldm_core.systems import system_class
 from s2ldm_core.translator import Translator
 from s2ldm_core.volume import Volume
+from tests.diffusion_systems import TINY
 from tests.tiny_training import fit_config, write_pair
 from train.export import export
 from train.fit import Fit
 from train.fit.step import OptimiserStep
-
-SYSTEMS: dict[str, dict[str, Any]] = {
-    "aldm": {
-        "autoencoder": {
-            "channels": (4, 6),
-            "blocks": (1, 1),
-            "latent": 3,
-            "codes": 16,
-            "discriminator_channels": 4,
-            "discriminator_layers": 1,
-        },
-        "spade": {"channels": (4,), "hidden": 4},
-        "diffusion": {"channels": (8,), "steps": 2},
-        "loss": {"start": 0.0},
-    },
-    "ccdm": {"channels": (8, 12), "steps": 2},
-    "cdm": {
-        "region": (8, 32, 32),
-        "patch": (4, 16, 16),
-        "width": 12,
-        "layers": 1,
-        "heads": 1,
-        "mdn_width": 8,
-        "mdn_blocks": 1,
-        "channels": (8,),
-        "steps": 2,
-    },
-    "cmdm": {
-        "prior": {
-            "system": "unet",
-            "network": {"channels": (4, 4), "blocks": (1, 1), "core_channels": (4, 4), "latent": 2},
-        },
-        "channels": (8,),
-        "steps": 2,
-        "paths": 2,
-    },
-}
-"""Smallest networks."""
 
 
 class _KilledError(Exception):
@@ -68,14 +31,14 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _config(name: str, store: Path, output: Path) -> Any:
-    network = SYSTEMS[name]
+    network = TINY[name]
     kind = system_class(name)
     stages = tuple({"name": s.name, "steps": 2, "lr": 2e-3} for s in kind(kind.Config.model_validate(network)).stages)
     data = {"store": store, "crop": (8, 32, 32)}
     return fit_config(store, output, system=name, network=network, stages=stages, data=data, checkpoint_steps=1)
 
 
-@pytest.mark.parametrize("name", SYSTEMS)
+@pytest.mark.parametrize("name", TINY)
 def test_it_is_fitted_resumed_bit_for_bit_exported_and_translates(name: str, store: Path, tmp_path: Path) -> None:
     expected = Fit(_config(name, store, tmp_path / "whole"))
     stages = expected.system.stages
