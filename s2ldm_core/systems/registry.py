@@ -13,6 +13,7 @@ GROUP = "s2ldm.systems"
 _HOMES = {
     "cyclegan": "s2ldm_core.systems.cyclegan:CycleGAN",
     "pix2pix": "s2ldm_core.systems.pix2pix:Pix2pix",
+    "reggan": "s2ldm_core.systems.reggan:RegGAN",
     "s2ldm": "s2ldm_core.systems.s2ldm:S2LDM",
     "unet": "s2ldm_core.systems.unet:ResidualUNet",
 }
