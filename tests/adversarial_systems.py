@@ -21,9 +21,14 @@ SMALL_RESNET: dict[str, Any] = {"kind": "resnet", "channels": (6, 12), "in_plane
 TINY: dict[str, dict[str, Any]] = {
     "cyclegan": {"generator": SMALL_RESNET, "discriminator": JUDGE, "pool": 1},
     "pix2pix": {"generator": SMALL_UNET, "discriminator": JUDGE, "dropout": 0.2},
+    "reggan": {
+        "generator": {"system": "pix2pix", "network": {"generator": SMALL_RESNET}},
+        "registration": {"channels": (4, 6), "in_plane": 1, "largest": (2, 4, 4)},
+        "discriminator": JUDGE,
+    },
 }
 """Network of each."""
-STAGES: dict[str, tuple[str, ...]] = {"cyclegan": ("cycle",), "pix2pix": ("gan",)}
+STAGES: dict[str, tuple[str, ...]] = {"cyclegan": ("cycle",), "pix2pix": ("gan",), "reggan": ("registered",)}
 _AS_IT_IS: dict[str, Any] = {"noise": (1.0, 1.0), "offset_hu": 0.0, "smooth_share": 0.0}
 _PEAK = 2.0
 """Window units from one end of the window to the other."""
@@ -38,29 +43,26 @@ def tiny_config(name: str, store: Path, output: Path, *, steps: int = 4, lr: flo
     )
 
 
-def two_pairs(folder: Path, *, moved: int = 0) -> Path:
-    """A store of two training pairs of one crop's size: a vessel of 40 HU in fat that rises by 200 HU (arterial) or 100 HU (venous).
+def two_pairs(folder: Path, *, moved: tuple[int, ...] = (0,)) -> Path:
+    """A store of two patients of one crop's size: a vessel of 40 HU in fat that rises by 200 HU (arterial) or 100 HU (venous).
 
-    ``moved``: columns by which the enhanced image lies farther to the right, as an unregistered one does.
+    ``moved``: columns by which the enhanced images lie farther to the right, as unregistered ones may; each patient is there so often.
     """
     _, y, x = np.mgrid[: CROP[0], : CROP[1], : CROP[2]]
     for number, (row, column) in enumerate(((9, 14), (14, 9))):
-
-        def vessel(shift: int, middle: tuple[int, int] = (row, column)) -> np.ndarray:
-            return (y - middle[0]) ** 2 + (x - middle[1] - shift) ** 2 < 36
-
-        native = np.where(vessel(0), 40.0, -100.0)
-        later = np.where(vessel(moved), 40.0, -100.0)
-        write_case(
-            folder,
-            f"pair-{number}",
-            spacing_mm=(3, 1.5, 1.5),
-            native=native,
-            noise=np.random.default_rng(number).normal(0, 3, native.shape),
-            changes={phase: later + hu * vessel(moved) - native for phase, hu in (("arterial", 200), ("venous", 100))},
-            split="train",
-            about={},
-        )
+        for shift in moved:
+            vessel, later = ((y - row) ** 2 + (x - column - by) ** 2 < 36 for by in (0, shift))
+            native, contrast = (np.where(where, 40.0, -100.0) for where in (vessel, later))
+            write_case(
+                folder,
+                f"pair-{number}-{shift}",
+                spacing_mm=(3, 1.5, 1.5),
+                native=native,
+                noise=np.random.default_rng(number).normal(0, 3, native.shape),
+                changes={name: contrast + hu * later - native for name, hu in (("arterial", 200), ("venous", 100))},
+                split="train",
+                about={},
+            )
     return folder
 
 

@@ -104,6 +104,8 @@ class Traits:
     """Steps of its own answer."""
     values: tuple[str, ...] = ()
     """Names of the condition's values that it heeds, such as ``seconds``."""
+    window_hu: tuple[float, float] | None = None
+    """HU window that its images must be in, where a loss has a threshold in HU; ``None``: any."""
 
 
 class Alarm(NamedTuple):

@@ -18,6 +18,7 @@ _HOMES = {
     "cyclegan": "s2ldm_core.systems.cyclegan:CycleGAN",
     "monai_network": "s2ldm_core.systems.monai_network:MonaiNetwork",
     "pix2pix": "s2ldm_core.systems.pix2pix:Pix2pix",
+    "reggan": "s2ldm_core.systems.reggan:RegGAN",
     "s2ldm": "s2ldm_core.systems.s2ldm:S2LDM",
     "unet": "s2ldm_core.systems.unet:ResidualUNet",
 }

@@ -2,19 +2,24 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import typer
 import yaml
+from pydicom import dcmread
 from typer.testing import CliRunner
 
 from s2ldm_core.phantom import ORGANS
 from s2ldm_core.volume import Volume
-from tests.prepare_trees import organ_mask, small_phantom, write_study
+from tests.prepare_trees import organ_mask, small_phantom, write_phase, write_study
+from tests.tiny_training import fit_config
 from train.commands.prepare import prepare as command
 from train.errors import TrainError
+from train.fit import Fit
 from train.phantoms import write_labels
 from train.prepare import PrepareOptions, prepare
 from train.prepare.images import image_of
@@ -22,7 +27,7 @@ from train.prepare.labels import read_labels
 from train.prepare.quality import boundary_error_mm
 from train.prepare.registration import register
 from train.prepare.warping import warp, warp_labels
-from train.store import PairStore
+from train.store import PairStore, set_split
 
 GRID = (6.0, 4.0, 4.0)
 PLAIN = PrepareOptions(registration="none", phases=("venous",), spacing_mm=GRID)
@@ -57,6 +62,48 @@ def test_the_change_is_contrast_minus_native_where_nothing_moved(store: Path) ->
     liver = _cropped_labels(case.native.shape, phantom) == ORGANS["liver"]
     assert case.noise is None
     assert np.median(case.changes["venous"][liver]) == pytest.approx(expected, abs=4.0)
+
+
+@pytest.mark.parametrize("method", ["none", "rigid"])
+def test_what_breathed_stays_where_it_was_scanned_with_what_was_measured_and_a_system_learns_from_it(
+    method: Any, store: Path, tmp_path: Path
+) -> None:
+    phantom, folder = small_phantom(5), tmp_path / "studies" / "phantom-000005"
+    write_study(phantom, {"native": folder / "native"})
+    for file in write_phase(phantom, folder / "venous", "venous", breathing=20.0):  # of a narrower field of view
+        dataset = dcmread(file)
+        dataset.PixelData = np.ascontiguousarray(dataset.pixel_array[:, :-8]).tobytes()
+        dataset.Columns -= 8
+        dataset.save_as(file)
+    output = tmp_path / "store"
+    prepare(tmp_path / "studies", output, options=replace(PLAIN, registration=method))
+    case = PairStore(output)[0]
+    still = next(other for other in PairStore(store) if other.name == case.name)
+    valid, (depth, height, width) = case.valid["venous"], case.native.shape
+    aligned = still.changes["venous"][:depth, :height, :width]
+    assert valid[..., :-8].mean() > 0.95
+    assert not valid[..., -2:].any()
+    assert not case.changes["venous"][~valid].any()
+    apart = np.abs(case.changes["venous"].astype("f4") - aligned)[valid & (case.native > -300)]
+    assert np.mean(apart > 100) > 0.03  # gas, fat and organs that changed places
+
+    network = {"generator": {"system": "unet", "network": {"channels": (4, 4), "core_channels": (4, 4), "latent": 2}}}
+    judge = {"discriminator": {"channels": 4, "layers": 1}, "phases": ("venous",)}
+    set_split(output, case.name, "train")
+    run = fit_config(
+        output,
+        tmp_path,
+        system="reggan",
+        network={**network, **judge, "registration": {"channels": (4, 6)}},
+        stages=({"name": "registered", "steps": 2},),
+    )
+    assert {"correction", "smooth", "adversarial"} <= _first_line(Fit(run)).keys()
+
+
+def _first_line(fit: Fit) -> dict[str, Any]:
+    fit.fit()
+    lines = (fit.run / "history.jsonl").read_text(encoding="utf-8").splitlines()
+    return dict(json.loads(lines[0]))
 
 
 def _cropped_labels(shape: tuple[int, ...], phantom: object) -> np.ndarray:
