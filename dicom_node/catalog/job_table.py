@@ -44,6 +44,12 @@ class JobTable(Leases):
             rows = connection.execute(select(jobs.c.state, func.count()).group_by(jobs.c.state))
             return {state: number for state, number in rows}  # noqa: C416 (rows are not plain tuples)
 
+    def models_at_work(self) -> set[str]:
+        """What the routes of the jobs that have not ended call their models."""
+        ended = (JobState.DONE, JobState.REFUSED, JobState.CANCELLED)
+        with self.read() as connection:
+            return set(connection.scalars(select(jobs.c.model).where(jobs.c.state.not_in(ended)).distinct()))
+
     def oldest_job(self, *, states: Sequence[str]) -> JobRow | None:
         """The job that has waited longest in one of ``states``."""
         query = job_query().where(jobs.c.state.in_(states)).order_by(jobs.c.id).limit(1)

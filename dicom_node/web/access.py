@@ -68,6 +68,8 @@ ACCESS: dict[tuple[str, str], Access] = {
     ("GET", "/routes"): Access.VIEWER,
     ("GET", "/destinations"): Access.VIEWER,
     ("GET", "/peers"): Access.VIEWER,
+    ("GET", "/models"): Access.VIEWER,
+    ("GET", "/api/models"): Access.VIEWER,
     # What may hold secrets, and what is only there to be changed.
     ("GET", "/routes/new"): Access.ADMINISTRATOR,
     ("GET", "/routes/{name}"): Access.ADMINISTRATOR,
@@ -114,6 +116,9 @@ ACCESS: dict[tuple[str, str], Access] = {
     ("DELETE", "/api/routes/{title}"): Access.ADMINISTRATOR,
     ("PUT", "/api/destinations/{name}"): Access.ADMINISTRATOR,
     ("DELETE", "/api/destinations/{name}"): Access.ADMINISTRATOR,
+    ("POST", "/models/{key}/remove"): Access.ADMINISTRATOR,
+    ("POST", "/api/models"): Access.ADMINISTRATOR,
+    ("DELETE", "/api/models/{key}"): Access.ADMINISTRATOR,
     ("POST", "/api/users"): Access.ADMINISTRATOR,
     ("PATCH", "/api/users/{name}"): Access.ADMINISTRATOR,
     ("DELETE", "/api/users/{name}"): Access.ADMINISTRATOR,

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from dicom_node.catalog import DeliveryInstanceRow, DeliveryRow, JobRow, SeriesRow, TokenRow
 from dicom_node.config import Route, Select
 from dicom_node.people.roles import Role
+from s2ldm_core.package import PackageMetadata
 from s2ldm_core.problem import Problem
 
 Item = TypeVar("Item")
@@ -223,3 +224,15 @@ class TokenAnswer(TokenRow):
     """A new token, which is shown only now."""
 
     token: str
+
+
+class ModelAnswer(BaseModel):
+    """A model package. ``model``: what a route's key of that name says to use it; ``added``: it can be removed."""
+
+    key: str
+    model: str
+    identity: str
+    added: bool
+    routes: list[str]
+    licences: list[str]
+    metadata: PackageMetadata

@@ -13,17 +13,20 @@ from dicom_node.config import SettingsSource
 from dicom_node.people.accounts import Accounts
 from dicom_node.service.configuration import Configuration
 from dicom_node.service.health import HealthCheck
+from dicom_node.service.packages import Packages
 from dicom_node.service.pictures import Pictures
 from dicom_node.web.access import describe
 from dicom_node.web.answers import CheckAnswer, ReadyAnswer
 from dicom_node.web.api import api_router
 from dicom_node.web.api_configuration import configuration_router, destination_router, route_router
+from dicom_node.web.api_models import model_router
 from dicom_node.web.api_people import people_router, session_router
 from dicom_node.web.api_series import job_router, picture_router, series_router
 from dicom_node.web.doors import Doors
 from dicom_node.web.keeper import DoorKeeper
 from dicom_node.web.pages import Pages, Parts, add_static, series_pages
 from dicom_node.web.pages_configuration import configuration_pages
+from dicom_node.web.pages_models import model_pages
 from dicom_node.web.pages_people import people_pages
 from dicom_node.web.problems import answer_problems
 
@@ -47,7 +50,8 @@ def create_app(
         Gives the metrics in Prometheus' text format.
     """
     configuration = settings if isinstance(settings, Configuration) else Configuration(settings.current)
-    accounts = Accounts(catalog)
+    accounts, packages = Accounts(catalog), Packages(configuration, catalog)
+    packages.clear()
     doors = Doors(configuration.current.web, accounts)
     pictures = Pictures(catalog, configuration)
     pictures.clear()
@@ -93,11 +97,13 @@ def create_app(
         destination_router(configuration),
         session_router(accounts),
         people_router(accounts),
+        model_router(packages),
     ):
         app.include_router(router)
     app.include_router(series_pages(pages, parts))
     app.include_router(configuration_pages(pages, parts))
     app.include_router(people_pages(pages, accounts))
+    app.include_router(model_pages(pages, packages))
     add_static(app)
     _describe_access(app)
     return app

@@ -17,6 +17,8 @@ from dicom_node.web.doors import SAFE, Doors
 from dicom_node.web.problems import looks_at_page
 
 _MOST_BODY_BYTES = 2**20
+#: Of what is written to disk as it comes, which counts for itself.
+_STREAMED = frozenset({("POST", "/api/models")})
 # Everything comes from the node itself, and nothing may be sent anywhere else.
 _HEADERS = {
     b"content-security-policy": b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -58,7 +60,7 @@ class DoorKeeper:
             nonlocal read
             message = await receive()
             read += len(message.get("body", b""))
-            if read > _MOST_BODY_BYTES:
+            if read > _MOST_BODY_BYTES and (scope["method"], scope["path"]) not in _STREAMED:
                 raise HTTPException(413, "The request is too large.")
             return message
 

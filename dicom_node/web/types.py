@@ -31,8 +31,10 @@ _WORDS = {
     403: "Not for whoever asks",
     404: "There is no such thing",
     409: "It cannot be done as things stand",
+    413: "The request is too large",
     422: "The request is wrong",
     429: "Too many attempts",
+    507: "There is no room",
 }
 
 

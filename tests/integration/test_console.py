@@ -15,7 +15,9 @@ from dicom_node.catalog import JobState
 from dicom_node.people.accounts import Accounts
 from dicom_node.people.roles import Role
 from dicom_node.web.server import WebServer
+from tests.tiny_model import write_tiny_package
 from tests.unit.dicom_node.web.conftest import Console, console
+from tests.unit.s2ldm_core.test_package_archive import zipped
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -136,6 +138,20 @@ def test_people_log_in_and_find_what_their_role_may_do(page: "Page", console: Co
         expect(page.get_by_role("heading", name="Log in")).to_be_visible()
 
 
+def test_model_package_is_added_on_the_page(page: "Page", tmp_path: Path) -> None:
+    page.goto("/models")
+    field = page.get_by_label("Zip file of a package")
+    field.set_input_files(files=[{"name": "x.zip", "mimeType": "application/zip", "buffer": b"no zip"}])
+    page.get_by_role("button", name="Add").click()
+    expect(page.locator("form output")).to_contain_text("It is no zip file")
+
+    field.set_input_files(zipped(write_tiny_package(tmp_path / "tiny")))
+    page.get_by_role("button", name="Add").click()
+    expect(page.get_by_role("heading", name="tiny 0.0.1")).to_be_visible()
+    page.get_by_role("button", name="Remove tiny-0.0.1").click()
+    expect(page.get_by_role("heading", name="tiny 0.0.1")).to_have_count(0)
+
+
 def test_no_page_is_wider_than_a_phone(page: "Page", console: Console) -> None:
     page.set_viewport_size({"width": 390, "height": 800})
     for path in (
@@ -146,6 +162,7 @@ def test_no_page_is_wider_than_a_phone(page: "Page", console: Console) -> None:
         "/routes/CECT_ART",
         "/destinations",
         "/settings",
+        "/models",
         "/users",
         "/login",
         "/docs",

@@ -51,3 +51,24 @@ for (const viewer of document.querySelectorAll(".viewer")) {
   }, { passive: false });
   begin().catch(() => { said.textContent = "The node does not answer."; });
 }
+
+// A package is sent as it is, not as a part of a form: the node writes it to disk while it comes.
+for (const form of document.querySelectorAll("form[data-upload]")) {
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const said = form.querySelector("output");
+    const button = form.querySelector("button");
+    button.disabled = true;
+    said.textContent = "Sending.";
+    try {
+      const body = form.querySelector("input[type=file]").files[0];
+      const answer = await fetch(form.dataset.upload, { method: "POST", body, headers: { "content-type": "application/zip" } });
+      if (answer.ok) return location.reload();
+      const { problem } = await answer.json();
+      said.textContent = `${problem.sentence} ${problem.remedy}`;
+    } catch {
+      said.textContent = "The node does not answer.";
+    }
+    button.disabled = false;
+  });
+}

@@ -41,6 +41,8 @@ COMMANDS = (
     ["models", "list"],
     ["models", "show"],
     ["models", "verify"],
+    ["models", "add"],
+    ["models", "remove"],
     ["users", "add"],
     ["users", "list"],
     ["users", "change"],
