@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from s2ldm_core.errors import PackageError
-from s2ldm_core.package import ModelPackage, save_package
+from s2ldm_core.package import METADATA, ModelPackage, save_package
 
 _NETS = "monai.networks.nets."
 _LARGEST_CONFIG, _LARGEST_WEIGHTS = 4 << 20, 4 << 30
@@ -35,6 +35,11 @@ class BundleReading(BaseModel):
     """Slices, rows, columns."""
     orientation: str | None = None
     multiple_of: tuple[int, int, int] = (16, 16, 16)
+
+
+def is_bundle(folder: Path) -> bool:
+    """Whether a folder looks like a MONAI Bundle, and not like a package."""
+    return (folder / "configs" / "metadata.json").is_file() and not (folder / METADATA).is_file()
 
 
 def package_of_bundle(bundle: Path, folder: Path, *, name: str, reading: BundleReading) -> ModelPackage:

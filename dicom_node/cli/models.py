@@ -1,11 +1,13 @@
 """``models``: the model packages at hand."""
 
 from pathlib import Path
-from typing import Annotated
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any
 
 import typer
 
 from dicom_node.cli.output import ConfigOption, JsonOption, print_json, print_table
+from dicom_node.errors import ConfigError
 
 commands = typer.Typer(help="Model packages.", no_args_is_help=True)
 
@@ -57,16 +59,81 @@ def list_models(folder: FolderOption = None, config: ConfigOption = None, as_jso
 
 @commands.command("add", epilog="Example: s2ldm-node models add liver-1.2.zip")
 def add_model(
-    package: Annotated[Path, typer.Argument(metavar="PACKAGE", exists=True, help="A package's zip file or folder.")],
+    package: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PACKAGE", exists=True, help="A package's zip file or folder, or a MONAI Bundle's folder."
+        ),
+    ],
     config: ConfigOption = None,
+    phase: Annotated[
+        str | None, typer.Option(help="Of a bundle: the phase that its network makes.", show_default=False)
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Of a bundle. Default: its folder's.", show_default=False)] = None,
+    answer: Annotated[str, typer.Option(help="Of a bundle: image or change, what its network answers with.")] = "image",
+    window: Annotated[
+        tuple[float, float] | None,
+        typer.Option(help="Of a bundle that does not say it: HU window.", show_default=False),
+    ] = None,
+    given: Annotated[
+        tuple[float, float] | None,
+        typer.Option(help="Likewise: what the ends of the window are to the network.", show_default=False),
+    ] = None,
+    spacing: Annotated[
+        tuple[float, float, float] | None,
+        typer.Option(help="Likewise: mm of slices, rows and columns.", show_default=False),
+    ] = None,
+    orientation: Annotated[
+        str | None, typer.Option(help="Likewise: axis codes such as RAS.", show_default=False)
+    ] = None,
 ) -> None:
-    """Check a package and keep it in data_dir/models. Its network is built by models verify."""
+    """Check a package and keep it in data_dir/models. Its network is built by models verify.
+
+    Of a MONAI Bundle the network and its weights are taken over, as tensors and plain arguments; nothing else of it runs.
+    """
     from dicom_node.config import load_settings
     from dicom_node.service.packages import packages_dir
+    from s2ldm_core.bundles import is_bundle
     from s2ldm_core.package_archive import install_package
 
-    added = install_package(package, packages_dir(load_settings(config)))
+    folder = packages_dir(load_settings(config))
+    if is_bundle(package):
+        said = {
+            "phase": phase,
+            "answer": answer,
+            "window_hu": window,
+            "given": given,
+            "spacing_mm": spacing,
+            "orientation": orientation,
+        }
+        with TemporaryDirectory() as made:
+            added = install_package(
+                _of_bundle(package, Path(made), name=name or package.resolve().name, said=said), folder
+            )
+    else:
+        added = install_package(package, folder)
     typer.echo(f"{added.metadata.name} {added.metadata.version} is here. A route uses it with:\n  model: {added.path}")
+
+
+def _of_bundle(bundle: Path, folder: Path, *, name: str, said: dict[str, Any]) -> Path:
+    """A package of a bundle's network, in ``folder``."""
+    from pydantic import ValidationError
+
+    from s2ldm_core.bundles import BundleReading, package_of_bundle
+
+    if said["phase"] is None:
+        raise ConfigError(
+            "phase_needed",
+            f"{bundle.name} is a MONAI Bundle, which does not say the phase that it makes.",
+            "Add --phase.",
+        )
+    try:
+        reading = BundleReading.model_validate(said)
+    except ValidationError as error:
+        raise ConfigError(
+            "wrong_option", f"An option for the bundle is wrong: {error.errors()[0]['msg']}.", "See models add --help."
+        ) from error
+    return package_of_bundle(bundle, folder / "package", name=name, reading=reading).path
 
 
 @commands.command("remove", epilog="Example: s2ldm-node models remove liver-1.2")

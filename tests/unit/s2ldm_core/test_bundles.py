@@ -11,6 +11,7 @@ import torch
 from monai.networks.nets import BasicUNet
 from monai.transforms import ScaleIntensityRange
 
+from dicom_node.cli import main as node
 from s2ldm_core import Translator
 from s2ldm_core.bundles import BundleReading, package_of_bundle
 from s2ldm_core.errors import PackageError
@@ -133,3 +134,24 @@ def test_what_the_bundle_leaves_open_the_caller_says(tmp_path: Path) -> None:
     )
     assert package.metadata.phases == ("arterial",)
     assert package.build().config.orientation == "LPS"
+
+
+def test_models_add_takes_a_bundle_over_and_a_route_can_name_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "node.yaml"
+    config.write_text(json.dumps({"node": {"data_dir": str(tmp_path / "var")}}))
+    bundle = _bundle(tmp_path / "others")
+
+    def add(*options: str) -> int:
+        with pytest.raises(SystemExit) as ended:
+            node(["models", "add", str(bundle), "--config", str(config), *options])
+        return int(ended.value.code or 0)
+
+    assert add() == 2
+    assert "--phase" in capsys.readouterr().err
+    assert add("--phase", "venous", "--answer", "picture") == 2
+    assert add("--phase", "venous") == 0
+    path = Path(capsys.readouterr().out.split("model: ")[1].strip())
+    volume = Volume(hu=np.full((16, 32, 48), 40, np.float32), affine=np.diag([1.5, 2.0, 3.0, 1.0]))
+    assert Translator.load(path, device="cpu").translate(volume, phase="venous").translation.model_name == "others"
