@@ -11,6 +11,7 @@ from s2ldm_core.systems.base import System
 GROUP = "s2ldm.systems"
 """Entry point group in which an installed package declares systems of its own."""
 _HOMES = {
+    "ctagan": "s2ldm_core.systems.ctagan:CTAGAN",
     "cyclegan": "s2ldm_core.systems.cyclegan:CycleGAN",
     "pix2pix": "s2ldm_core.systems.pix2pix:Pix2pix",
     "reggan": "s2ldm_core.systems.reggan:RegGAN",
