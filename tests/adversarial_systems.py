@@ -18,17 +18,25 @@ JUDGE: dict[str, Any] = {"channels": 4, "layers": 1}
 SMALL_UNET: dict[str, Any] = {"channels": (6, 12), "in_plane": 1}
 SMALL_RESNET: dict[str, Any] = {"kind": "resnet", "channels": (6, 12), "in_plane": 1, "blocks": 1}
 
+MISALIGNED: dict[str, Any] = {
+    "generator": {"system": "pix2pix", "network": {"generator": SMALL_RESNET}},
+    "registration": {"channels": (4, 6), "in_plane": 1, "largest": (1, 4, 4)},
+    "discriminator": JUDGE,
+}
+
 TINY: dict[str, dict[str, Any]] = {
+    "ctagan": {**MISALIGNED, "window_hu": (-200, 500)},
     "cyclegan": {"generator": SMALL_RESNET, "discriminator": JUDGE, "pool": 1},
     "pix2pix": {"generator": SMALL_UNET, "discriminator": JUDGE, "dropout": 0.2},
-    "reggan": {
-        "generator": {"system": "pix2pix", "network": {"generator": SMALL_RESNET}},
-        "registration": {"channels": (4, 6), "in_plane": 1, "largest": (2, 4, 4)},
-        "discriminator": JUDGE,
-    },
+    "reggan": MISALIGNED,
 }
 """Network of each."""
-STAGES: dict[str, tuple[str, ...]] = {"cyclegan": ("cycle",), "pix2pix": ("gan",), "reggan": ("registered",)}
+STAGES: dict[str, tuple[str, ...]] = {
+    "ctagan": ("whole", "region"),
+    "cyclegan": ("cycle",),
+    "pix2pix": ("gan",),
+    "reggan": ("registered",),
+}
 _AS_IT_IS: dict[str, Any] = {"noise": (1.0, 1.0), "offset_hu": 0.0, "smooth_share": 0.0}
 _PEAK = 2.0
 """Window units from one end of the window to the other."""

@@ -15,6 +15,7 @@ _HOMES = {
     "ccdm": "s2ldm_core.systems.ccdm:CCDM",
     "cdm": "s2ldm_core.systems.cdm:CDM",
     "cmdm": "s2ldm_core.systems.cmdm:CMDM",
+    "ctagan": "s2ldm_core.systems.ctagan:CTAGAN",
     "cyclegan": "s2ldm_core.systems.cyclegan:CycleGAN",
     "monai_network": "s2ldm_core.systems.monai_network:MonaiNetwork",
     "pix2pix": "s2ldm_core.systems.pix2pix:Pix2pix",
