@@ -30,7 +30,7 @@ class _Crop(NamedTuple):
     source: np.ndarray
     change: np.ndarray
     phase: int
-    seconds: float
+    values: Mapping[str, float]
     organs: np.ndarray | None
     valid: np.ndarray | None
     level: float
@@ -105,7 +105,7 @@ class CropSampler:
             }[data]
         return Batch(
             images={name: torch.from_numpy(np.stack(crops)[:, None]) for name, crops in images.items()},
-            condition=condition([(one.phase, one.seconds) for one in targets]),
+            condition=condition([(one.phase, one.values) for one in targets]),
             valid=_stacked([one.valid for one in targets], size=size, absent=1, dtype=bool),
             organs=_stacked([one.organs for one in drawn], size=size, absent=0, dtype=np.uint8),
         )
@@ -141,7 +141,7 @@ class CropSampler:
             source=source,
             change=change,
             phase=phase,
-            seconds=case.seconds.get(name, np.nan),
+            values=case.values(name),
             organs=self._named(number, labels),
             valid=mask(case.valid.get(name)),
             level=origin[0] / max(1, room),
@@ -208,10 +208,12 @@ def _resized(array: np.ndarray, size: Triple, *, mode: str) -> np.ndarray:
     return F.interpolate(torch.from_numpy(array)[None, None], size=size, mode=mode)[0, 0].numpy()
 
 
-def condition(known: Sequence[tuple[int, float]]) -> Condition:
-    """Of (index of the phase, seconds after the start of the injection or NaN) for each item of a batch."""
-    phases, seconds = zip(*known, strict=True)
-    return Condition(phase=torch.tensor(phases), values={"seconds": torch.tensor(seconds, dtype=torch.float32)})
+def condition(known: Sequence[tuple[int, Mapping[str, float]]]) -> Condition:
+    """Of (index of the phase, `train.store.Case.values`) for each item of a batch."""
+    phases, values = zip(*known, strict=True)
+    names = values[0]
+    told = {name: torch.tensor([one[name] for one in values], dtype=torch.float32) for name in names}
+    return Condition(phase=torch.tensor(phases), values=told)
 
 
 def _stacked(masks: list[np.ndarray | None], *, size: Triple, absent: int, dtype: type) -> Tensor | None:

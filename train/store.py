@@ -9,7 +9,7 @@ and made again.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -20,6 +20,7 @@ from s2ldm_core.files import replace_text
 from train.errors import TrainError
 
 _CASE = "case.json"
+_AORTA_VOXELS = 64
 
 
 Split = Literal["train", "validation", "test"]
@@ -43,6 +44,12 @@ class Case:
     """Phase → where it was measured; a phase that was everywhere has none."""
     seconds: Mapping[str, float]
     """Phase → seconds after the start of the injection, where they are known."""
+    aorta_hu: Mapping[str, float]
+    """Phase → enhancement of the aorta, where its labels are known."""
+
+    def values(self, name: str) -> dict[str, float]:
+        """What systems may be conditioned on of the image called ``name``; NaN where nobody knows it."""
+        return {"seconds": self.seconds.get(name, np.nan), "aorta_hu": self.aorta_hu.get(name, np.nan)}
 
     def showing(self, phase: str) -> tuple[str, ...]:
         """Names in ``changes`` of the images of ``phase``: its own, and those at other seconds, such as ``venous@90s``."""
@@ -160,10 +167,24 @@ def write_case(
         "split": split,
         "organs": dict(organs or {}),
         **({"seconds": dict(seconds)} if seconds else {}),
+        **({"aorta_hu": aorta} if (aorta := _aorta_hu(stored, changes, organs or {})) else {}),
         "sha256": {key: hashlib.sha256(array.data).hexdigest() for key, array in stored.items()},
         "about": dict(about),
     }
     replace_text(target / _CASE, json.dumps(record, indent=1))
+
+
+def _aorta_hu(stored: Mapping[str, np.ndarray], names: Iterable[str], organs: Mapping[str, int]) -> dict[str, float]:
+    """Median change inside the aorta of each image, where enough of it was labelled and measured."""
+    if "labels" not in stored or "aorta" not in organs:
+        return {}
+    aorta = stored["labels"] == organs["aorta"]
+    found = {}
+    for name in names:
+        measured = aorta & stored[f"{name}.valid"] if f"{name}.valid" in stored else aorta
+        if measured.sum() >= _AORTA_VOXELS:
+            found[name] = round(float(np.median(stored[name][measured].astype(np.float32))), 1)
+    return found
 
 
 def _open(folder: Path) -> Case:
@@ -189,4 +210,5 @@ def _open(folder: Path) -> Case:
         organs=record.get("organs", {}),
         valid={phase: where for phase, where in valid.items() if where is not None},
         seconds=record.get("seconds", {}),
+        aorta_hu=record.get("aorta_hu", {}),
     )

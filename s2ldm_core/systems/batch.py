@@ -18,7 +18,8 @@ class Condition:
     phase: Tensor
     """``(B,)`` long, index into the configuration's phases."""
     values: Mapping[str, Tensor] = field(default_factory=dict)
-    """Name → ``(B,)`` float; NaN where unknown. Crops have ``seconds`` (after the start of the injection)."""
+    """Name → ``(B,)`` float; NaN where unknown. Crops have ``seconds`` (after the start of the injection) and ``aorta_hu`` (how much the
+    aorta enhances)."""
 
     def value(self, name: str) -> Tensor:
         """``(B,)`` float: NaN for all when nobody gave it."""

@@ -62,6 +62,8 @@ class CCDMConfig(SystemConfig):
 
     @model_validator(mode="after")
     def _knows_its_phases(self) -> "CCDMConfig":
+        if self.value != "seconds" and not {"nominal", "value_range"} <= self.model_fields_set:
+            raise ValueError(f"nominal and value_range are in seconds unless given: give those of {self.value}")
         if missing := [phase for phase in self.phases if phase not in self.nominal]:
             raise ValueError(f"nominal has no value of {', '.join(missing)}")
         if not self.value_range[0] < self.value_range[1]:

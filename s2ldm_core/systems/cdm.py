@@ -130,7 +130,7 @@ class CDM(System):
                 self.schedule.noised(y_0, noise, k),
                 k,
                 batch.condition.phase,
-                self.source_encoder.represent(batch.source),
+                self.seen(batch.source),
             )
             loss = F.mse_loss(answer, y_0)
             return loss, {"diffusion": loss.detach()}
@@ -153,9 +153,13 @@ class CDM(System):
             y = y + cfg.noise * torch.randn(y.shape, generator=generator).to(y.device)
         return y
 
+    def seen(self, source: Tensor) -> Tensor:
+        """What a source of the size of a region is like, ``(B, width)``: normalised as y is, since sources differ by little."""
+        return (self.source_encoder.represent(source) - self.mean) / self.std
+
     def drawn(self, source: Tensor, phase: Tensor, *, steps: int, generator: torch.Generator | None = None) -> Tensor:
         """y of MDN for a source of the size of a region, ``(B, width)``, normalised."""
-        seen = self.source_encoder.represent(source)
+        seen = self.seen(source)
         noise = torch.zeros_like(seen)
         if steps > 1:
             noise = torch.randn(seen.shape, generator=generator).to(seen.device)

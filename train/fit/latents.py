@@ -109,7 +109,9 @@ class LatentCache:
         cached = {"source": torch.from_numpy(np.stack(source)), "target": torch.from_numpy(np.stack(target))}
         return Batch(images={}, condition=condition(known), cached=cached)
 
-    def _item(self, rng: np.random.Generator, crop: Triple) -> tuple[np.ndarray, np.ndarray, tuple[int, float]]:
+    def _item(
+        self, rng: np.random.Generator, crop: Triple
+    ) -> tuple[np.ndarray, np.ndarray, tuple[int, dict[str, float]]]:
         case = self._store[int(rng.integers(len(self._store)))]
         known = [(i, name) for i, phase in enumerate(self._phases) for name in case.showing(phase)]
         phase, name = known[int(rng.integers(len(known)))]
@@ -120,8 +122,7 @@ class LatentCache:
         # The map is of the case padded by less than a crop: the factor between the grids is the ratio, rounded up.
         z, y, x = (c // -(-n // m) for c, n, m in zip(crop, case.native.shape, source.shape[1:], strict=True))
         origin = random_origin(rng, source.shape[1:], (z, y, x))
-        seconds = case.seconds.get(name, np.nan)
-        return cut(source, origin, (z, y, x)), cut(target, origin, (z, y, x)), (phase, seconds)
+        return cut(source, origin, (z, y, x)), cut(target, origin, (z, y, x)), (phase, case.values(name))
 
     def _encode_case(
         self,

@@ -91,9 +91,7 @@ class Validation:
         """(native, target, answer) in HU, ``(D, H, W)``, within the window but for the change; ``None``: nothing to compare."""
         window = self._config.data.window_hu
         source, change = whole_case(case, phase=phase, window_hu=window, slices=self._config.validation.slices)
-        pair = Batch(
-            images={"source": source, "change": change}, condition=condition([(index, case.seconds.get(phase, np.nan))])
-        )
+        pair = Batch(images={"source": source, "change": change}, condition=condition([(index, case.values(phase))]))
         predicted = system.view(stage, pair.to(device), How(generator=torch.Generator().manual_seed(0), tile=TILE))
         if predicted is None:
             return None

@@ -123,3 +123,13 @@ def test_tiles_and_guidance_give_the_whole_volume_s_numbers() -> None:
 def test_every_phase_needs_a_nominal_value() -> None:
     with pytest.raises(ValidationError, match="no value of late"):
         _system(phases=("arterial", "late"))
+
+
+def test_another_value_stands_on_an_axis_of_its_own() -> None:
+    with pytest.raises(ValidationError, match="give those of aorta_hu"):
+        _system(value="aorta_hu")
+    nominal = {"arterial": 250.0, "venous": 120.0}
+    system = _system(value="aorta_hu", nominal=nominal, value_range=(0.0, 400.0), with_phase=True)
+    assert system.traits.values == ("aorta_hu",)
+    asked = Condition(phase=torch.tensor([0, 1]), values={"aorta_hu": torch.tensor([300.0, float("nan")])})
+    assert system.labels(asked).tolist() == pytest.approx([0.75, 0.3])

@@ -304,3 +304,17 @@ def test_a_case_of_which_neither_is_known_is_written_as_before(store: Any) -> No
     assert PairStore(store)[0].valid == {}
     sampler = CropSampler(PairStore(store), fit_config(store, store).data, phases=("arterial",), seed=0)
     assert sampler.batch(stage=0, step=0).valid is None
+
+
+def test_crops_know_the_enhancement_of_the_aorta_where_it_is_labelled_and_measured(tmp_path: Path) -> None:
+    write_pair(tmp_path, 0, labels=True)
+    write_pair(tmp_path, 1)
+    store = PairStore(tmp_path)
+    assert store[0].aorta_hu == {"arterial": 120.0, "venous": 60.0}
+    assert store[1].aorta_hu == {}
+    sampler = CropSampler(store, DataConfig(store=tmp_path, crop=(4, 8, 8)), phases=("arterial", "venous"), seed=0)
+    seen = set()
+    for step in range(40):
+        one = sampler.batch(stage=0, step=step).condition
+        seen.add((int(one.phase), float(one.value("aorta_hu").nan_to_num(-1.0))))
+    assert seen == {(0, 120.0), (1, 60.0), (0, -1.0), (1, -1.0)}
