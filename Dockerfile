@@ -44,7 +44,7 @@ WORKDIR /var/lib/s2ldm
 USER 10001:10001
 VOLUME /var/lib/s2ldm
 EXPOSE 11112 8104
-# Whether it works, not only whether it runs: a part that is not ready, a timer that fails and work that stalls are seen.
+# Whether it works, not only whether it runs (over http: with web.tls, give docker run a check of its own): a part that is not ready, a timer that fails and work that stalls are seen.
 HEALTHCHECK --interval=30s --timeout=10s --start-period=180s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen('http://127.0.0.1:' + os.environ.get('S2LDM_WEB__PORT', '8104') + '/readyz', timeout=9)"]
 # SIGTERM lets the node finish what it received; SIGKILL loses nothing either.

@@ -1,6 +1,7 @@
 """Every section and key of the configuration, with its default, its limits and its cross checks."""
 
 from collections.abc import Mapping
+from ipaddress import ip_network
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
@@ -157,12 +158,31 @@ class RetentionSettings(Section):
     max_gib: float | None = Field(default=None, gt=0)
 
 
+def _network(value: str) -> str:
+    try:
+        network = ip_network(value)
+    except ValueError as error:
+        raise ValueError(f"{value!r} is no address or network, such as 10.0.0.5 or 10.0.0.0/28") from error
+    if network.prefixlen == 0:
+        raise ValueError(f"{value} is everybody: whoever is trusted may say who asks")
+    return value
+
+
+class WebTls(Section):
+    """Certificate and key (PEM) that the web server shows; the file of the certificate may hold the chain."""
+
+    certificate: Annotated[Path, AfterValidator(_absolute)]
+    key: Annotated[Path, AfterValidator(_absolute)]
+
+
 class WebSettings(Section):
     """Health, metrics, the console and its interface."""
 
     host: str = "127.0.0.1"
     port: Port = 8104
+    tls: WebTls | None = None
     login: Literal["auto", "always"] = "auto"
+    trusted_proxies: tuple[Annotated[str, AfterValidator(_network)], ...] = ()
 
 
 class LogSettings(Section):

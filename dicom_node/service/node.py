@@ -115,6 +115,8 @@ class Node:
                 create_app(source, self.catalog, readiness=self.health, metrics=self.metrics.exposition),
                 host=settings.web.host,
                 port=settings.web.port,
+                tls=settings.web.tls,
+                trusted_proxies=settings.web.trusted_proxies,
             )
             self._cleanup = stack.pop_all()
 

@@ -64,7 +64,7 @@ def people_router(accounts: Accounts) -> APIRouter:
 def enter(accounts: Accounts, request: Request, response: Response, name: str, password: str) -> UserRow:
     """Open a session of its own for whoever logs in, whatever cookie came with the request; errors as `Accounts.log_in`."""
     key, user = accounts.log_in(name, password, address=client_address(request))
-    leave(accounts, request, response)
+    _end(accounts, request)
     response.set_cookie(
         SESSION_COOKIE,
         key,
@@ -78,7 +78,11 @@ def enter(accounts: Accounts, request: Request, response: Response, name: str, p
 
 
 def leave(accounts: Accounts, request: Request, response: Response) -> None:
-    """End the session that a request belongs to."""
+    """End the session that a request belongs to, and have the browser forget it."""
+    _end(accounts, request)
+    response.delete_cookie(SESSION_COOKIE, path="/", httponly=True, samesite="strict")
+
+
+def _end(accounts: Accounts, request: Request) -> None:
     if (key := request.cookies.get(SESSION_COOKIE)) is not None:
         accounts.log_out(key)
-    response.delete_cookie(SESSION_COOKIE, path="/", httponly=True, samesite="strict")

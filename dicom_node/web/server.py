@@ -2,10 +2,12 @@
 
 import socket
 import threading
+from collections.abc import Sequence
 
 import uvicorn
 from fastapi import FastAPI
 
+from dicom_node.config.settings import WebTls
 from dicom_node.errors import NodeError
 
 _STOP_SECONDS = 5.0
@@ -14,15 +16,39 @@ _STOP_SECONDS = 5.0
 class WebServer:
     """Serves an application on one address until stopped.
 
-    ``port`` 0 takes any free one; `port` then says which.
+    Parameters
+    ----------
+    port
+        0 takes any free one; `port` then says which.
+    tls
+        Serve https, not http.
+    trusted_proxies
+        Whose word about who asks, and how, is believed.
     """
 
-    def __init__(self, app: FastAPI, *, host: str, port: int) -> None:
+    def __init__(
+        self,
+        app: FastAPI,
+        *,
+        host: str,
+        port: int,
+        tls: WebTls | None = None,
+        trusted_proxies: Sequence[str] = (),
+    ) -> None:
         self._host = host
         self._port = port
-        self._server = uvicorn.Server(
-            uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=2)
+        self._config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=2,
+            ssl_certfile=None if tls is None else tls.certificate,
+            ssl_keyfile=None if tls is None else tls.key,
+            # Not uvicorn's own default, which believes whoever is on this machine.
+            forwarded_allow_ips=list(trusted_proxies),
         )
+        self._server = uvicorn.Server(self._config)
         self._socket: socket.socket | None = None
         self._thread: threading.Thread | None = None
 
@@ -32,13 +58,22 @@ class WebServer:
         return self._port if self._socket is None else int(self._socket.getsockname()[1])
 
     def start(self) -> None:
-        """Listen; raises `NodeError` (``cannot_serve``) if the address cannot be bound."""
+        """Listen; raises `NodeError` (``cannot_serve``, ``cannot_serve_tls``) if that cannot be."""
+        try:
+            self._config.load()
+        except (OSError, ValueError) as error:  # an `ssl.SSLError` is an `OSError`
+            raise NodeError(
+                "cannot_serve_tls",
+                f"The certificate and key of web.tls cannot be used: {error}.",
+                "Check that both are PEM files that belong together and that the node's user can read.",
+            ) from error
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
         # Bound here rather than by uvicorn, which would end the process if the port is taken.
         self._socket = socket.socket(family, socket.SOCK_STREAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             self._socket.bind((self._host, self._port))
+            self._socket.listen()  # who comes before uvicorn is there waits
         except OSError as error:
             self._socket.close()
             self._socket = None

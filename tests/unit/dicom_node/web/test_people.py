@@ -17,6 +17,7 @@ def test_cookie_is_for_this_node_alone_and_out_of_a_scripts_reach(people: Consol
     plain = browser(people).post("/api/login", json=LOGIN)
     secure = browser(people, host="https://127.0.0.1:8104").post("/api/login", json=LOGIN)
 
+    assert len(plain.headers.get_list("set-cookie")) == 1
     said = {part.strip().lower() for part in plain.headers["set-cookie"].split(";")}
     assert {"httponly", "samesite=strict", "path=/"} <= said
     assert "secure" not in said
