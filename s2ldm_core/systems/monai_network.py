@@ -8,7 +8,6 @@ import inspect
 from typing import Any, Literal
 
 import torch
-from monai.networks import nets
 from pydantic import Field, JsonValue, field_validator, model_validator
 from torch import Tensor, nn
 
@@ -58,9 +57,7 @@ class MonaiNetworkConfig(SystemConfig):
 
     @model_validator(mode="after")
     def _plain(self) -> "MonaiNetworkConfig":
-        kind = getattr(nets, self.network, None)
-        if not (inspect.isclass(kind) and issubclass(kind, nn.Module)):
-            raise ValueError(f"monai.networks.nets has no network called {self.network}")
+        _network_class(self.network)
         if self.arguments.get("pretrained"):
             raise ValueError("pretrained would load weights from elsewhere")
         return self
@@ -77,7 +74,7 @@ class MonaiNetwork(System):
     def __init__(self, config: MonaiNetworkConfig) -> None:
         super().__init__(config)
         arguments: dict[str, Any] = dict(config.arguments)
-        self.network: nn.Module = getattr(nets, config.network)(**arguments)
+        self.network = _network_class(config.network)(**arguments)
         ours = [next(i for i, c in enumerate(_OURS) if c in (code, _OPPOSITE[code])) for code in config.orientation]
         self._axes = tuple(2 + axis for axis in ours)
         self._flips = tuple(
@@ -114,3 +111,13 @@ class MonaiNetwork(System):
     def _back(self, image: Tensor) -> Tensor:
         axes = [2 + self._axes.index(2 + axis) for axis in range(3)]
         return torch.flip(image, self._flips).permute(0, 1, *axes)
+
+
+def _network_class(name: str) -> type[nn.Module]:
+    """MONAI's network of that name; ``ValueError`` when there is none. MONAI is imported here alone: that takes seconds."""
+    from monai.networks import nets
+
+    kind = getattr(nets, name, None)
+    if not (inspect.isclass(kind) and issubclass(kind, nn.Module)):
+        raise ValueError(f"monai.networks.nets has no network called {name}")
+    return kind
