@@ -16,6 +16,7 @@ from dicom_node.derive.marks import Mark
 from dicom_node.notify import NotifyTarget, target_of
 from dicom_node.phases import PHASES, presented
 from dicom_node.section import AETitle, Port, PositiveSeconds, Section, kind_in
+from dicom_node.tls import ServerTls
 from dicom_node.translate.executors import EXECUTORS
 from s2ldm_core.documents import nearest
 from s2ldm_core.handling import Handling, StackHandling
@@ -55,6 +56,7 @@ class NodeSettings(Section):
     min_free_mib: int = Field(default=1024, ge=0)
     max_object_mib: int = Field(default=4096, ge=1)
     max_object_seconds: PositiveSeconds = 900.0
+    tls: ServerTls = ServerTls()
 
 
 class SeriesSettings(Section):

@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from contextlib import suppress
+from typing import NamedTuple
 from uuid import uuid4
 
 import structlog
@@ -19,7 +20,7 @@ from dicom_node.receive.observer import ReceiveObserver
 from dicom_node.receive.reception import Reception
 from dicom_node.receive.spool import Spool
 from dicom_node.receive.storage import StorageService
-from dicom_node.streaming import Acceptor, listen
+from dicom_node.streaming import Acceptor, Door, listen
 
 _log = structlog.get_logger(__name__)
 
@@ -37,9 +38,9 @@ class Listener:
         Where received instances are recorded, and open associations, which the listener renews while they last.
     observer
         Told what happens, for metrics.
-    port
-        A socket that listens already, shared with other listeners, which have a spool that is prepared and swept.
-        None: the listener opens the port of the settings, and is the only one.
+    ports
+        Sockets that listen already, shared with other listeners, which have a spool that is prepared and swept.
+        None: the listener opens those of the settings, and is the only one.
     tag
         What the identifiers of this listener's associations begin with, and of no other's; None: it chooses.
     """
@@ -50,11 +51,11 @@ class Listener:
         catalog: Catalog,
         *,
         observer: ReceiveObserver | None = None,
-        port: socket.socket | None = None,
+        ports: "Ports | None" = None,
         tag: str | None = None,
     ) -> None:
         node = settings.node
-        self._port = port
+        self._ports = ports
         self._settings = settings
         self._catalog = catalog
         self._tag = tag or f"{uuid4().hex[:8]}-"
@@ -97,12 +98,19 @@ class Listener:
             ``cannot_listen`` if the address cannot be bound.
         """
         node = self._settings.node
-        if self._port is None:
+        if self._ports is None:
             prepare_spool(self._spool)
-        self._acceptor.start(self._port or open_port(self._settings))
+        ports = self._ports or open_ports(self._settings)
+        encrypted = [] if ports.tls is None else [Door(ports.tls, node.tls.context())]
+        self._acceptor.start(Door(ports.plain), *encrypted)
         self._renewal.start()
         _log.info(
-            "listening", host=node.host, port=node.port, ae_title=node.ae_title, routes=sorted(self._settings.routes)
+            "listening",
+            host=node.host,
+            port=node.port,
+            tls_port=node.tls.port,
+            ae_title=node.ae_title,
+            routes=sorted(self._settings.routes),
         )
 
     def stop(self, *, grace_seconds: float = 5.0) -> None:
@@ -127,26 +135,53 @@ def _disabled(settings: Settings) -> list[str]:
     return [title for title, route in settings.routes.items() if not route.enabled]
 
 
-def open_port(settings: Settings, *, patience_seconds: float = 0.0) -> socket.socket:
-    """Listen on the address of the settings.
+class Ports(NamedTuple):
+    """What listens."""
+
+    plain: socket.socket
+    tls: socket.socket | None
+
+    def close(self) -> None:
+        """Close both."""
+        for port in self:
+            if port is not None:
+                port.close()
+
+
+def open_ports(settings: Settings, *, patience_seconds: float = 0.0) -> Ports:
+    """Listen on the addresses of the settings.
 
     With ``patience_seconds`` also where it is only about to be free: listeners that lost their node end by themselves.
 
     Raises
     ------
     ReceiveError
-        ``cannot_listen`` if it cannot be bound.
+        ``cannot_listen`` if one cannot be bound.
+    ConfigError
+        ``tls_unusable``
     """
     node = settings.node
+    if node.tls.port is None:
+        return Ports(_open(node.host, node.port, patience_seconds=patience_seconds), None)
+    node.tls.context()  # before anything listens
+    plain = _open(node.host, node.port, patience_seconds=patience_seconds)
+    try:
+        return Ports(plain, _open(node.host, node.tls.port, patience_seconds=patience_seconds))
+    except BaseException:
+        plain.close()
+        raise
+
+
+def _open(host: str, port: int, *, patience_seconds: float) -> socket.socket:
     deadline = time.monotonic() + patience_seconds
     while True:
         try:
-            return listen(node.host, node.port)
+            return listen(host, port)
         except OSError as error:
             if error.errno != errno.EADDRINUSE or time.monotonic() >= deadline:
                 raise ReceiveError(
                     "cannot_listen",
-                    f"The node cannot listen on {node.host}:{node.port}: {error.strerror or error}.",
+                    f"The node cannot listen on {host}:{port}: {error.strerror or error}.",
                     "Stop the other program on that port, or change node.host and node.port.",
                 ) from error
         time.sleep(_PORT_POLL_SECONDS)

@@ -1,4 +1,4 @@
-"""Listeners in processes of their own, on one port.
+"""Listeners in processes of their own, on the same ports.
 
 A thread that waits for a socket or for the disk must get the interpreter lock back each time, some thirty times for an
 image, and while another thread computes it waits 5 ms for each: beside a series that is being derived, a listener in
@@ -9,7 +9,6 @@ work, run outside the interpreter lock, and rows of one process share a transact
 
 import logging
 import signal
-import socket
 import threading
 from contextlib import suppress
 from multiprocessing import get_context
@@ -28,7 +27,7 @@ from dicom_node.errors import NodeError, ReceiveError
 from dicom_node.privacy import place_of
 from dicom_node.private import keep_private
 from dicom_node.receive.forwarding import Forwarder, end_after, replay
-from dicom_node.receive.listener import Listener, open_port, prepare_spool
+from dicom_node.receive.listener import Listener, Ports, open_ports, prepare_spool
 from dicom_node.receive.observer import ReceiveObserver
 from dicom_node.receive.spool import Spool
 from dicom_node.service.observe import configure_logging
@@ -51,7 +50,7 @@ _READY = "ready"
 class ListenerProcesses:
     """Runs listeners in processes of their own, and again if one dies.
 
-    The port is opened here and shared: whichever process is free accepts the next association, and while one is being
+    The ports are opened here and shared: whichever process is free accepts the next association, and while one is being
     replaced the others go on. The processes end with this one, however this one ends.
 
     Parameters
@@ -66,7 +65,7 @@ class ListenerProcesses:
     def __init__(self, settings: Settings, *, observer: ReceiveObserver | None = None) -> None:
         self._settings = settings
         self._observer = observer
-        self._port: socket.socket | None = None
+        self._ports: Ports | None = None
         self._listeners: list[_ListenerProcess] = []
 
     @property
@@ -88,13 +87,13 @@ class ListenerProcesses:
             Why they cannot listen: ``cannot_listen``, or what the catalog says.
         """
         node = self._settings.node
-        self._port = open_port(self._settings, patience_seconds=_PORT_SECONDS)
+        self._ports = open_ports(self._settings, patience_seconds=_PORT_SECONDS)
         try:
             spool = Spool(node.data_dir, min_free_bytes=0)
             prepare_spool(spool)
             spool.close()
             for _ in range(node.listener_processes):
-                self._listeners.append(_ListenerProcess(self._settings, self._port, observer=self._observer))
+                self._listeners.append(_ListenerProcess(self._settings, self._ports, observer=self._observer))
             # All are started before the first is waited for: they spend their first second importing.
             for one in self._listeners:
                 one.spawn()
@@ -114,22 +113,22 @@ class ListenerProcesses:
 
     def stop(self, *, grace_seconds: float = 5.0) -> None:
         """Accept nothing more, give open associations `grace_seconds` to end, and end the processes."""
-        if self._port is not None:
-            self._port.close()
+        if self._ports is not None:
+            self._ports.close()
         for one in self._listeners:
             one.ask_to_stop(grace_seconds)
         for one in self._listeners:
             one.join(3 * grace_seconds + 5.0)
         self._listeners = []
-        self._port = None
+        self._ports = None
 
 
 class _ListenerProcess:
     """One of the processes."""
 
-    def __init__(self, settings: Settings, port: socket.socket, *, observer: ReceiveObserver | None) -> None:
+    def __init__(self, settings: Settings, ports: Ports, *, observer: ReceiveObserver | None) -> None:
         self._settings = settings
-        self._port = port
+        self._ports = ports
         self._observer = observer
         self._tag = ""
         self._process: BaseProcess | None = None
@@ -154,7 +153,7 @@ class _ListenerProcess:
         ours, theirs = context.Pipe()
         self._tag = f"{uuid4().hex[:8]}-"
         process = context.Process(
-            target=_serve, args=(theirs, self._port, self._settings, self._tag), name="s2ldm-listener", daemon=True
+            target=_serve, args=(theirs, self._ports, self._settings, self._tag), name="s2ldm-listener", daemon=True
         )
         process.start()
         theirs.close()
@@ -265,7 +264,7 @@ class _ListenerProcess:
                     catalog.close_association(association.id, outcome="lost")
 
 
-def _serve(connection: Connection, port: socket.socket, settings: Settings, tag: str) -> None:
+def _serve(connection: Connection, ports: Ports, settings: Settings, tag: str) -> None:
     """A process' main: listen until the parent says how much grace to give, or is gone."""
     # Ctrl-C and a service manager's SIGTERM reach every process of the node; the parent decides what follows.
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -279,7 +278,7 @@ def _serve(connection: Connection, port: socket.socket, settings: Settings, tag:
     pydicom_settings.reading_validation_mode = IGNORE
     try:
         with Catalog(settings.catalog_location) as catalog:
-            listener = Listener(settings, catalog, observer=forwarder, port=port, tag=tag)
+            listener = Listener(settings, catalog, observer=forwarder, ports=ports, tag=tag)
             listener.start()
             connection.send(_READY)
             telling = threading.Thread(target=forwarder.run, name="events", daemon=True)

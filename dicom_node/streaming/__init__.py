@@ -3,7 +3,7 @@
 It knows nothing of the node: who may open an association, and what becomes of an object, is the service's to say.
 """
 
-from dicom_node.streaming.acceptor import Acceptor, listen
+from dicom_node.streaming.acceptor import Acceptor, Door, listen
 from dicom_node.streaming.command_set import Command
 from dicom_node.streaming.service import Answer, End, ExcessError, Refusal, Request, Service, Session, Sink
 
@@ -11,6 +11,7 @@ __all__ = [
     "Acceptor",
     "Answer",
     "Command",
+    "Door",
     "End",
     "ExcessError",
     "Refusal",

@@ -1,9 +1,10 @@
 """A port on which associations are accepted."""
 
 import socket
+import ssl
 import threading
 import time
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import structlog
 from pynetdicom import AE
@@ -29,6 +30,15 @@ def listen(host: str, port: int) -> socket.socket:
     return socket.create_server(address.as_tuple, family=address.address_family, backlog=_BACKLOG)
 
 
+class Door(NamedTuple):
+    """Where associations come in."""
+
+    port: socket.socket
+    """Listens already, and may be shared with other processes."""
+    tls: ssl.SSLContext | None = None
+    """``None``: in the clear."""
+
+
 class Acceptor:
     """Accepts associations, each in threads of its own.
 
@@ -43,35 +53,40 @@ class Acceptor:
     def __init__(self, ae: AE, service: Service) -> None:
         self._ae = ae
         self._service = service
-        self._server: _Server | None = None
-        self._thread: threading.Thread | None = None
+        self._servers: list[_Server] = []
+        self._threads: list[threading.Thread] = []
 
     @property
     def is_listening(self) -> bool:
         """Whether new associations are accepted."""
-        return self._thread is not None and self._thread.is_alive()
+        return bool(self._threads) and all(thread.is_alive() for thread in self._threads)
 
-    def start(self, port: socket.socket) -> None:
-        """Accept associations from `port`, which listens already and may be shared with other processes."""
-        self._server = _Server(self._ae, port, service=self._service)
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(_ACCEPT_POLL_SECONDS,), name="listener", daemon=True
-        )
-        self._thread.start()
+    def start(self, *doors: Door) -> None:
+        """Accept associations from each of ``doors``; they share the places."""
+        waiting, places = WaitingRoom(), Places(self._ae.maximum_associations)
+        # pynetdicom counts connections, silent ones included, and refuses associations beyond; the places are what counts.
+        self._ae.maximum_associations += IN_ALL + _ACCEPTED_AT_ONCE
+        for door in doors:
+            server = _Server(self._ae, door, service=self._service, waiting=waiting, places=places)
+            thread = threading.Thread(
+                target=server.serve_forever, args=(_ACCEPT_POLL_SECONDS,), name="listener", daemon=True
+            )
+            self._servers.append(server)
+            self._threads.append(thread)
+            thread.start()
 
     def stop(self, *, grace_seconds: float) -> None:
         """Accept nothing more, give open associations `grace_seconds` to end, then abort them."""
-        if self._server is None or self._thread is None:
-            return
-        self._server.shutdown()
-        self._thread.join()
+        for server, thread in zip(self._servers, self._threads, strict=True):
+            server.shutdown()
+            thread.join()
         deadline = time.monotonic() + grace_seconds
         for association in self._ae.active_associations:
             association.join(max(0.0, deadline - time.monotonic()))
         for association in self._ae.active_associations:
             association.abort()
             association.join(grace_seconds)
-        self._server = self._thread = None
+        self._servers, self._threads = [], []
 
 
 class _Connection(RequestHandler):
@@ -100,14 +115,12 @@ class _Connection(RequestHandler):
 class _Server(AssociationServer):
     """Accepts connections; each becomes a thread of its own at once, so accepting needs no threads."""
 
-    def __init__(self, ae: AE, port: socket.socket, *, service: Service) -> None:
+    def __init__(self, ae: AE, door: Door, *, service: Service, waiting: WaitingRoom, places: Places) -> None:
         self.service = service
-        self.waiting, self.places = WaitingRoom(), Places(ae.maximum_associations)
-        self._port = port
+        self.waiting, self.places = waiting, places
+        self._port, self._tls = door
         # Which presentation contexts are accepted is known when they are proposed.
-        # pynetdicom counts connections, silent ones included, and refuses associations beyond; the places are what counts.
-        ae.maximum_associations += IN_ALL + _ACCEPTED_AT_ONCE
-        super().__init__(ae, port.getsockname(), ae.ae_title, contexts=[], request_handler=_Connection)
+        super().__init__(ae, door.port.getsockname(), ae.ae_title, contexts=[], request_handler=_Connection)
 
     def server_bind(self) -> None:
         """Take the socket that listens already instead of a new one."""
@@ -117,6 +130,13 @@ class _Server(AssociationServer):
         self._port.setblocking(False)
         self.socket = self._port
         self.server_address = self._port.getsockname()
+
+    def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
+        """The next connection. TLS shakes hands with the first read, in the association's own thread: a silent peer holds up nobody."""
+        connection, address = super().get_request()
+        if self._tls is not None:
+            connection = self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        return connection, address
 
     def server_activate(self) -> None:
         """Nothing to do."""

@@ -3,8 +3,9 @@
 import queue
 import select
 import socket
+import ssl
 import threading
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, cast
 
 from pynetdicom import evt
@@ -71,6 +72,10 @@ class ReceivingSocket(AssociationSocket):
     def __init__(self, assoc: Association, *, client_socket: socket.socket) -> None:
         # Nagle's algorithm with the peer's delayed ACK costs some 40 ms for each response.
         client_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # OpenSSL lets one thread at a time use a connection, and answers are written by another than reads.
+        self._one_by_one: AbstractContextManager[Any] = nullcontext()
+        if isinstance(client_socket, ssl.SSLSocket):
+            self._one_by_one = threading.Lock()
         # Python looks whether there is something to read before it reads from a socket with a timeout. Here reading is
         # tried first, since of a series that streams in there mostly is, and waited for only if not.
         client_socket.setblocking(False)
@@ -92,7 +97,10 @@ class ReceivingSocket(AssociationSocket):
         """Whether there is something to read; unlike pynetdicom's, not limited to 1024 descriptors."""
         if self.socket is None or not self._is_connected:
             return False
-        return self.has_read_ahead or bool(self._readable.poll(0))
+        if self.has_read_ahead or bool(self._readable.poll(0)):
+            return True
+        # What was deciphered along with the last read is in the socket no more.
+        return isinstance(self.socket, ssl.SSLSocket) and self.socket.pending() > 0
 
     def read_ahead(self) -> bool:
         """Read what has arrived, without waiting; whether there is something to be had, the end of the stream included.
@@ -106,8 +114,8 @@ class ReceivingSocket(AssociationSocket):
             return True
         self._start = 0
         try:
-            self._end = cast(socket.socket, self.socket).recv_into(self._ahead)
-        except BlockingIOError:
+            self._end = self._receive(self._ahead)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             self._end = 0
             return False
         return True
@@ -137,9 +145,13 @@ class ReceivingSocket(AssociationSocket):
         try:
             while left:
                 try:
-                    left = left[connection.send(left) :]
-                except BlockingIOError:
+                    with self._one_by_one:
+                        sent = connection.send(left)
+                    left = left[sent:]
+                except (BlockingIOError, ssl.SSLWantWriteError):
                     self._await(self._writable)
+                except ssl.SSLWantReadError:
+                    self._await(self._readable)
         except OSError:
             self.event_queue.put("Evt17")
             return
@@ -147,7 +159,6 @@ class ReceivingSocket(AssociationSocket):
 
     def _fill(self, count: int) -> None:
         """Read until `count` bytes are there, or the end of the stream."""
-        connection = cast(socket.socket, self.socket)
         if self._start + count > len(self._ahead):
             left = self._ahead[self._start : self._end]
             # PDUs are refused by their length before they are read, so the buffer's size is bounded, too.
@@ -156,13 +167,20 @@ class ReceivingSocket(AssociationSocket):
             self._ahead, self._start, self._end = ahead, 0, len(left)
         while self._end - self._start < count:
             try:
-                received = connection.recv_into(self._ahead[self._end :])
-            except BlockingIOError:
+                received = self._receive(self._ahead[self._end :])
+            except (BlockingIOError, ssl.SSLWantReadError):
                 self._await(self._readable)
+                continue
+            except ssl.SSLWantWriteError:
+                self._await(self._writable)
                 continue
             if not received:
                 return
             self._end += received
+
+    def _receive(self, into: memoryview) -> int:
+        with self._one_by_one:
+            return cast(socket.socket, self.socket).recv_into(into)
 
     def _await(self, poll: select.poll) -> None:
         seconds = self._timeout_seconds

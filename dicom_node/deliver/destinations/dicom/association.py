@@ -1,10 +1,11 @@
 """Associations with a destination: asked for, tuned, ended in order, and their failures explained (PS3.8 7.1)."""
 
 import socket
+import ssl
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 from pydicom.uid import UID
 from pynetdicom import AE, evt
@@ -12,7 +13,7 @@ from pynetdicom.association import Association
 from pynetdicom.events import Event
 
 from dicom_node.deliver.destinations.dicom.destination import DicomSettings
-from dicom_node.errors import DeliverError, RetriableDeliverError
+from dicom_node.errors import ConfigError, DeliverError, RetriableDeliverError
 
 #: Largest PDU offered to the peer, in bytes; what we send is cut to what the peer offers.
 MAX_PDU_BYTES = 262_144
@@ -34,14 +35,18 @@ def open_association(
     for abstract_syntax, syntaxes in contexts:
         entity.add_requested_context(abstract_syntax, list(syntaxes))
     connected = threading.Event()
+    tls = _tls(destination)
     association = entity.associate(
         destination.host,
         destination.port,
         ae_title=destination.ae_title,
         max_pdu=MAX_PDU_BYTES,
+        tls_args=None if tls is None else (cast(ssl.SSLContext, tls), tls.name),
         evt_handlers=[(evt.EVT_CONN_OPEN, _tune, [connected, destination.response_timeout_seconds])],
     )
     if not association.is_established:
+        if tls is not None:
+            tls.close()
         raise _not_established(association, destination, connected=connected.is_set())
     _leave_answers_to_the_sender(association)
     try:
@@ -51,6 +56,34 @@ def open_association(
         raise
     if association.is_established:
         association.release()
+
+
+class _Tls:
+    """A context as pynetdicom uses it. It forgets a socket whose handshake failed without closing it."""
+
+    def __init__(self, context: ssl.SSLContext, name: str) -> None:
+        self.name = name
+        self._context = context
+        self._sockets: list[ssl.SSLSocket] = []
+
+    def wrap_socket(self, connection: socket.socket, **options: Any) -> ssl.SSLSocket:
+        """As `ssl.SSLContext.wrap_socket`."""
+        self._sockets.append(self._context.wrap_socket(connection, **options))
+        return self._sockets[-1]
+
+    def close(self) -> None:
+        """Close what was opened."""
+        for connection in self._sockets:
+            connection.close()
+
+
+def _tls(destination: DicomSettings) -> _Tls | None:
+    if destination.tls is None:
+        return None
+    try:
+        return _Tls(destination.tls.context(), destination.tls.server_name or destination.host)
+    except ConfigError as error:
+        raise RetriableDeliverError(error.code, error.sentence, error.remedy) from error
 
 
 def _leave_answers_to_the_sender(association: Association) -> None:

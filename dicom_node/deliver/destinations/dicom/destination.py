@@ -9,6 +9,7 @@ from pydantic import Field
 from dicom_node.deliver.destinations.destination import Answer, DestinationSettings
 from dicom_node.errors import DeliverError
 from dicom_node.section import AETitle, Port, PositiveSeconds
+from dicom_node.tls import ClientTls
 
 if TYPE_CHECKING:
     from pydicom.uid import UID
@@ -28,6 +29,7 @@ class DicomSettings(DestinationSettings):
     calling_ae_title: AETitle | None = None
     connect_timeout_seconds: PositiveSeconds = 10.0
     response_timeout_seconds: PositiveSeconds = 60.0
+    tls: ClientTls | None = None
 
     @property
     def answer_seconds(self) -> float:
