@@ -152,6 +152,16 @@ class DeliveryTable(Leases):
             )
             return connection.execute(_mine(claim).values(updated_at=now)).rowcount > 0
 
+    def forget_answers(self, claim: DeliveryRow) -> None:
+        """Have every image of a delivery sent again: what was accepted is not there. Nothing happens if the claim is lost."""
+        with self.write() as connection:
+            if connection.execute(_mine(claim).values(updated_at=self.now())).rowcount:
+                connection.execute(
+                    update(delivery_instances)
+                    .where(delivery_instances.c.delivery_id == claim.id)
+                    .values(verdict=None, status=None, comment="")
+                )
+
     def finish_delivery(
         self, claim: DeliveryRow, *, reason: Problem | None = None, remark: Problem | None = None
     ) -> bool:

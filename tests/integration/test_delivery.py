@@ -1,6 +1,7 @@
 """Delivery to real programs, and to peers that take only some encodings."""
 
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,10 +16,11 @@ from pynetdicom.presentation import AllStoragePresentationContexts
 
 from dicom_node.catalog import Catalog, JobState, Verdict
 from dicom_node.config import parse_settings
-from dicom_node.deliver.destinations.dicom import DicomSettings
+from dicom_node.deliver.destinations.dicom import DicomDestination, DicomSettings
 from dicom_node.deliver.destinations.dicom.scu import echo, send_files
 from dicom_node.deliver.step import DeliverStep
 from dicom_node.derive.step import DeriveStep
+from dicom_node.errors import ConfigError
 from tests.peers import Peer
 from tests.peers import destination as destination_of
 from tests.tiny_model import translated_job
@@ -36,12 +38,12 @@ def deliver(tmp_path: Path, write_ct_series: Any, hu: np.ndarray) -> Iterator[Ca
     """Derive a series and deliver it to a peer; gives the catalog and the job's ID."""
     with ExitStack() as cleanup:
 
-        def run(peer: Peer) -> tuple[Catalog, int]:
+        def run(peer: Peer, **keys: Any) -> tuple[Catalog, int]:
             settings = parse_settings(
                 {
                     "node": {"data_dir": str(tmp_path / "data")},
                     "routes": {"CECT_ART": {"phase": "arterial", "destinations": ["pacs"]}},
-                    "destinations": {"pacs": destination_of(peer)},
+                    "destinations": {"pacs": {**destination_of(peer), **keys}},
                 }
             )
             catalog = cleanup.enter_context(Catalog(settings.catalog_location))
@@ -84,6 +86,56 @@ def test_storescp_gets_every_instance(storescp: Peer, deliver: Callable[[Peer], 
 
 
 @pytest.mark.dcmtk
+@pytest.mark.orthanc
+def test_images_that_the_archive_says_it_lacks_are_all_sent_again(
+    orthanc: Peer, deliver: Callable[..., tuple[Catalog, int]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[int] = []
+    truly = DicomDestination.count_images
+
+    def lacking(self: DicomDestination, **series: str) -> int:
+        asked.append(truly(self, **series))
+        return asked[-1] - (len(asked) == 1)
+
+    monkeypatch.setattr(DicomDestination, "count_images", lacking)
+    catalog, job_id = deliver(orthanc, verify="find", retry_seconds=0.01)
+    (delivery,) = catalog.list_deliveries(job_id=job_id)
+    assert (delivery.state, delivery.accepted_count) == ("pending", 0)
+    assert delivery.reason is not None
+    assert delivery.reason.code == "not_all_found"
+    assert f"{SLICES} images" in delivery.reason.sentence
+    assert f"has {SLICES - 1}" in delivery.reason.sentence
+    time.sleep(0.1)
+    keys = {**destination_of(orthanc), "verify": "find"}
+    settings = parse_settings(
+        {
+            "node": {"data_dir": str(tmp_path / "data")},
+            "routes": {"CECT_ART": {"phase": "arterial", "destinations": ["pacs"]}},
+            "destinations": {"pacs": keys},
+        }
+    )
+    assert DeliverStep(settings, catalog).run_once()
+    (delivery,) = catalog.list_deliveries(job_id=job_id)
+    assert (delivery.state, delivery.accepted_count, delivery.reason) == ("done", SLICES, None)
+    assert asked == [SLICES, SLICES]
+
+
+@pytest.mark.dcmtk
+def test_a_peer_that_cannot_be_asked_has_the_images_and_the_delivery_says_that_nobody_looked(
+    storescp: Peer, deliver: Callable[..., tuple[Catalog, int]]
+) -> None:
+    catalog, job_id = deliver(storescp, verify="find")
+    assert catalog.get_job(job_id).state is JobState.DONE
+    (delivery,) = catalog.list_deliveries(job_id=job_id)
+    assert delivery.reason is not None
+    assert delivery.reason.code == "not_verified"
+
+
+def test_what_cannot_be_asked_cannot_be_told_to_verify(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="verify must be none"):
+        parse_settings({"destinations": {"out": {"type": "folder", "path": str(tmp_path), "verify": "find"}}})
+
+
 def test_echo_is_answered_by_storescp(storescp: Peer) -> None:
     echo(DicomSettings(**destination_of(storescp)), calling_ae="S2LDM")
 

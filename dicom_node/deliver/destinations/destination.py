@@ -4,9 +4,9 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from dicom_node.section import PositiveSeconds, Section
 from dicom_node.states import Verdict
@@ -97,9 +97,17 @@ class DestinationSettings(Section):
 
     type: str
     paused: bool = False
+    verify: Literal["none", "find"] = "none"
+    """``find``: it is asked how many images it has of the series before the delivery is done; for those that count images."""
     max_attempts: int = Field(default=230, ge=1)
     retry_seconds: PositiveSeconds = 10.0
     retry_max_seconds: PositiveSeconds = 3600.0
+
+    @model_validator(mode="after")
+    def _can_verify(self) -> Self:
+        if self.verify != "none" and not self.counts_images:
+            raise ValueError(f"a destination of type {self.type} cannot be asked what it has: verify must be none")
+        return self
 
     @property
     @abstractmethod
