@@ -133,6 +133,20 @@ def test_users_are_added_changed_and_removed_on_the_page(people: Console) -> Non
     assert [one["name"] for one in anna.get("/api/users").json()] == ["anna", "otto", "vera"]
 
 
+def test_everybody_changes_their_own_password_with_the_present_one(people: Console) -> None:
+    client = browser(people, "vera")
+    change = {"password": PASSWORD, "new": "four other words now"}
+    assert code(client.post("/api/password", json={**change, "password": "wrong"})) == "login_failed"
+    assert client.post("/account", data={**change, "new": "short"}).status_code == 422
+    assert client.get("/api/jobs").status_code == 200
+
+    assert client.post("/account", data=change).headers["location"] == "/login"
+
+    assert client.get("/api/jobs").status_code == 401
+    assert browser(people).post("/api/login", json={"name": "vera", "password": change["new"]}).status_code == 200
+    assert code(people.client.post("/api/login", json={"name": "vera", "password": PASSWORD})) == "login_failed"
+
+
 WRONG: list[tuple[str, str, dict[str, object] | None, int]] = [
     ("PATCH", "/api/users/nobody", {"role": "viewer"}, 404),
     ("DELETE", "/api/users/nobody", None, 404),
