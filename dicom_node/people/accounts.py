@@ -88,7 +88,28 @@ class Accounts:
             ``login_failed``: which of the two is wrong is not said, and cannot be told by the time that it takes;
             ``login_throttled``.
         """
-        name, place = name.lower()[:64], neighbourhood(address)
+        name = name.lower()[:64]
+        self._prove(name, password, address)
+        key = new_session_key()
+        user = self._catalog.open_session(name, digest=digest_of(key), lasts=SESSION_TIME, idle=IDLE_TIME)
+        self._note("logged_in", user=name, address=address)
+        return key, user
+
+    def change_own_password(self, identity: Identity, password: str, new: str, *, address: str) -> None:
+        """Have somebody who has logged in choose another password, which ends all of their sessions.
+
+        Raises
+        ------
+        NodeError
+            ``not_logged_in``: a token has no password; as `log_in` of the present one, and as `Passwords.hash`.
+        """
+        if not identity.logged_in:
+            raise NodeError("not_logged_in", "Only somebody who has logged in has a password.", "Log in at /login.")
+        self._prove(identity.who, password, address)
+        self.change(identity.who, password=new, who=identity.who)
+
+    def _prove(self, name: str, password: str, address: str) -> None:
+        place = neighbourhood(address)
         both = f"{name} {place}"
         if not (self._of_both.enter(both) and self._of_address.enter(place) and self._of_name.enter(name)):
             self._note("login_throttled", user=_loggable(name), address=address)
@@ -97,10 +118,6 @@ class Accounts:
             self._note("login_failed", user=_loggable(name), address=address)
             raise NodeError("login_failed", "The name or the password is wrong.", "Try again, or ask an administrator.")
         self._of_both.forget(both)
-        key = new_session_key()
-        user = self._catalog.open_session(name, digest=digest_of(key), lasts=SESSION_TIME, idle=IDLE_TIME)
-        self._note("logged_in", user=name, address=address)
-        return key, user
 
     def log_out(self, key: str) -> None:
         """End a session."""

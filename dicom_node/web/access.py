@@ -69,6 +69,7 @@ ACCESS: dict[tuple[str, str], Access] = {
     ("GET", "/destinations"): Access.VIEWER,
     ("GET", "/peers"): Access.VIEWER,
     ("GET", "/models"): Access.VIEWER,
+    ("GET", "/account"): Access.VIEWER,
     ("GET", "/api/models"): Access.VIEWER,
     # What may hold secrets, and what is only there to be changed.
     ("GET", "/routes/new"): Access.ADMINISTRATOR,
@@ -87,6 +88,9 @@ ACCESS: dict[tuple[str, str], Access] = {
     ("POST", "/logout"): Access.OPEN,
     ("POST", "/api/login"): Access.OPEN,
     ("POST", "/api/logout"): Access.OPEN,
+    # One's own password.
+    ("POST", "/account"): Access.VIEWER,
+    ("POST", "/api/password"): Access.VIEWER,
     # What goes on with series.
     ("POST", "/jobs/act"): Access.OPERATOR,
     ("POST", "/api/jobs/{job}/retry"): Access.OPERATOR,

@@ -197,6 +197,13 @@ class LogIn(BaseModel):
     password: str = Field(max_length=1024)
 
 
+class OwnPassword(BaseModel):
+    """Another password for oneself."""
+
+    password: str = Field(max_length=1024)
+    new: str = Field(max_length=1024)
+
+
 class NewUser(BaseModel):
     """A user to add; without a role a viewer, or an administrator if it is the first."""
 

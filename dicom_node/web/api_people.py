@@ -4,8 +4,8 @@ from fastapi import APIRouter, Request, Response
 
 from dicom_node.catalog import TokenRow, UserRow
 from dicom_node.people.accounts import SESSION_TIME, Accounts
-from dicom_node.web.answers import LogIn, NewToken, NewUser, TokenAnswer, UserChange
-from dicom_node.web.asking import Who
+from dicom_node.web.answers import LogIn, NewToken, NewUser, OwnPassword, TokenAnswer, UserChange
+from dicom_node.web.asking import Asking, Who
 from dicom_node.web.doors import SESSION_COOKIE, client_address
 from dicom_node.web.types import problems
 
@@ -21,6 +21,15 @@ def session_router(accounts: Accounts) -> APIRouter:
     @router.post("/logout", summary="Log out", status_code=204, responses=problems(403))
     def log_out(request: Request, response: Response) -> None:
         leave(accounts, request, response)
+
+    @router.post(
+        "/password",
+        summary="Choose another password for oneself, and log in again",
+        status_code=204,
+        responses=problems(401, 403, 422, 429),
+    )
+    def own_password(request: Request, identity: Asking, given: OwnPassword) -> None:
+        accounts.change_own_password(identity, given.password, given.new, address=client_address(request))
 
     return router
 

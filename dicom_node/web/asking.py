@@ -19,3 +19,4 @@ def who_asks(request: Request) -> str:
 
 
 Who = Annotated[str, Depends(who_asks)]
+Asking = Annotated[Identity, Depends(identity_of)]

@@ -10,7 +10,8 @@ from dicom_node.people.accounts import Accounts
 from dicom_node.people.passwords import LEAST_LENGTH
 from dicom_node.people.roles import Role
 from dicom_node.web.api_people import enter, leave
-from dicom_node.web.asking import Who
+from dicom_node.web.asking import Asking, Who
+from dicom_node.web.doors import client_address
 from dicom_node.web.forms import one_of
 from dicom_node.web.pages import Form, Pages, own_path, see
 from dicom_node.web.problems import status_of
@@ -44,6 +45,20 @@ def people_pages(pages: Pages, accounts: Accounts) -> APIRouter:
         answer = see("/login")
         leave(accounts, request, answer)
         return answer
+
+    @router.get("/account")
+    def account(request: Request) -> HTMLResponse:
+        return pages.show(request, "account.html", problem=None, least=LEAST_LENGTH)
+
+    @router.post("/account")
+    def own_password(request: Request, form: Form, identity: Asking) -> Response:
+        present, new = one_of(form, "password"), one_of(form, "new")
+        try:
+            accounts.change_own_password(identity, present, new, address=client_address(request))
+        except NodeError as error:
+            status = status_of(error)
+            return pages.show(request, "account.html", status=status, problem=error.problem, least=LEAST_LENGTH)
+        return see("/login")
 
     @router.get("/users")
     def users(request: Request) -> HTMLResponse:

@@ -15,6 +15,7 @@ from s2ldm_core.problem import Problem, ProblemError
 _STATUS = {
     "only_from_here": 403,
     "role_too_small": 403,
+    "not_logged_in": 403,
     "no_users": 403,
     "login_required": 401,
     "login_failed": 401,

@@ -20,7 +20,7 @@ from tests.unit.dicom_node.web.conftest import HERE, Console
 PASSWORD = "four unrelated words"  # noqa: S105
 HASH = Passwords().hash(PASSWORD)
 #: What changes nothing of the node.
-DOORS = {"/login", "/logout", "/api/login", "/api/logout"}
+DOORS = {"/login", "/logout", "/api/login", "/api/logout", "/account", "/api/password"}
 #: What an operator may do beside looking.
 OPERATIONS = {
     "/jobs/act",
