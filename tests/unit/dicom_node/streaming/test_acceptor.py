@@ -9,7 +9,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from pynetdicom import AE
 from pynetdicom.association import Association
 
-from dicom_node.streaming import Acceptor, Answer, Command, End, Refusal, Request, listen
+from dicom_node.streaming import Acceptor, Answer, Command, Door, End, Refusal, Request, listen
 
 SECONDS = 10.0
 HOST = "127.0.0.1"
@@ -60,7 +60,7 @@ def port(memory: Memory) -> Iterator[int]:
     acceptor = Acceptor(AE("ACCEPTOR"), memory)
     listening = listen(HOST, 0)
     number: int = listening.getsockname()[1]
-    acceptor.start(listening)
+    acceptor.start(Door(listening))
     yield number
     acceptor.stop(grace_seconds=0.5)
     assert not acceptor.is_listening

@@ -28,6 +28,7 @@ OPERATIONS = {
     "/api/jobs/{job}/cancel",
     "/api/jobs/{job}/redeliver",
     "/api/routes/{title}/test",
+    "/api/quarantine/{key}/release",
     *(f"{prefix}/destinations/{{name}}/{act}" for prefix in ("", "/api") for act in ("check", "pause", "resume")),
 }
 USERS = {"vera": Role.VIEWER, "otto": Role.OPERATOR, "anna": Role.ADMINISTRATOR}
