@@ -47,14 +47,26 @@ class TranslationResult:
 class Translator:
     """A model package, built and warm on a device."""
 
-    def __init__(self, *, package: ModelPackage, system: System, device: torch.device) -> None:
+    def __init__(
+        self, *, package: ModelPackage, system: System, device: torch.device, judge_answers: bool = True
+    ) -> None:
         self.package = package
         self.device = device
         self._system = system
+        self._judge_answers = judge_answers
 
     @classmethod
-    def load(cls, name_or_path: str | Path, *, device: str = "auto", directories: Iterable[Path] = ()) -> Translator:
+    def load(
+        cls,
+        name_or_path: str | Path,
+        *,
+        device: str = "auto",
+        directories: Iterable[Path] = (),
+        judge_answers: bool = True,
+    ) -> Translator:
         """Load a package by name (bundled, or in ``directories``) or folder.
+
+        ``judge_answers=False`` gives also answers unlike all that training had, for whoever measures them.
 
         Raises
         ------
@@ -65,7 +77,7 @@ class Translator:
         """
         where = _device(device)
         package = ModelPackage.load(name_or_path, directories=directories)
-        return cls(package=package, system=package.build(device=where), device=where)
+        return cls(package=package, system=package.build(device=where), device=where, judge_answers=judge_answers)
 
     @property
     def metadata(self) -> PackageMetadata:
@@ -110,7 +122,7 @@ class Translator:
             )
 
         return TranslationResult(
-            volume=add_change(volume, predict, metadata=meta, clock=clock, limits=(meta.answers or {}).get(phase)),
+            volume=add_change(volume, predict, metadata=meta, clock=clock, limits=self._limits(phase)),
             translation=Translation(
                 phase=phase,
                 model_name=meta.name,
@@ -131,6 +143,9 @@ class Translator:
         return Condition(
             phase=torch.tensor([number]), values={name: torch.tensor([float(value)]) for name, value in values.items()}
         )
+
+    def _limits(self, phase: str) -> Limits | None:
+        return (self.metadata.answers or {}).get(phase) if self._judge_answers else None
 
     @property
     def default_steps(self) -> int:

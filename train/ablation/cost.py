@@ -65,7 +65,7 @@ def _measured(package: Path, hu: np.ndarray, affine: np.ndarray, phase: str, dev
     from s2ldm_core.package import ModelPackage
     from s2ldm_core.translator import Translator
 
-    translator = Translator.load(package, device=device)
+    translator = Translator.load(package, device=device, judge_answers=False)
     # A few slices first: what is compiled, loaded or allocated once is no cost of a volume.
     translator.translate(Volume(hu=hu[:8], affine=affine), phase=phase)
     on_gpu = translator.device.type == "cuda"

@@ -104,7 +104,7 @@ def candidates(
             )
     table = [identity()]
     for label, package in packages.items():
-        translator = Translator.load(package.path, device=device)
+        translator = Translator.load(package.path, device=device, judge_answers=False)
         system = package.build(device=translator.device)
         phases = package.metadata.phases
         table.append(
@@ -144,7 +144,7 @@ def ensemble(label: str, packages: Sequence[ModelPackage], *, device: str = "aut
         raise TrainError(
             "ensemble_differs", f"The packages of {label} have no phase in common.", "Join packages of the same phases."
         )
-    members = [Translator.load(package.path, device=device) for package in packages]
+    members = [Translator.load(package.path, device=device, judge_answers=False) for package in packages]
 
     def answer(case: EvaluationCase, target: Volume, phase: str) -> Prediction:
         mean, deviation = mean_and_deviation(member.translate(case.source, phase=phase).volume.hu for member in members)
