@@ -5,6 +5,7 @@ from rich.console import Console
 
 from s2ldm_core.problem import ProblemError
 from train.commands.ablate import ablate
+from train.commands.average import average
 from train.commands.evaluate import evaluate
 from train.commands.export import export
 from train.commands.fit import fit
@@ -20,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Train, evaluate and package the models of the node.",
 )
-for command in (prepare, phantom, fit, evaluate, plausibility, export, ablate, table1, systems):
+for command in (prepare, phantom, fit, evaluate, plausibility, export, average, ablate, table1, systems):
     app.command()(command)
 
 

@@ -1,0 +1,45 @@
+"""Weights between those of a package and of one that was trained from it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+from torch.testing import assert_close
+
+from s2ldm_core.package import WEIGHTS
+from tests.tiny_training import fit_config, write_pair
+from train.averaging import average
+from train.errors import TrainError
+from train.export import export
+from train.fit import Fit
+
+
+def test_the_middle_of_two_trainings_and_of_no_two_others(tmp_path: Path) -> None:
+    for seed in range(2):
+        write_pair(tmp_path / "store", seed)
+
+    def trained(name: str, **changes: Any) -> Any:
+        fit = Fit(fit_config(tmp_path / "store", tmp_path / name, steps=2, **changes))
+        fit.fit()
+        return export(fit.run, tmp_path / "packages" / name, name=name, version="1")
+
+    start = trained("start")
+    tuned = trained("tuned", init=str(start.path), seed=5)
+    middle = average(start, tuned, tmp_path / "middle", share=0.25, name="middle", version="2")
+    one, two, found = (load_file(package.path / WEIGHTS) for package in (start, tuned, middle))
+    assert any(not value.equal(two[key]) for key, value in one.items())
+    for key, value in found.items():
+        if value.is_floating_point():
+            assert_close(value, 0.75 * one[key] + 0.25 * two[key])
+    middle.build()
+    data = middle.metadata.training_data
+    assert data["average"] == f"0.25 of {tuned.identity}, 0.75 of {start.identity}"
+    assert data["sources"][0]["cases"] == 2
+    assert middle.metadata.answers == tuned.metadata.answers
+    with pytest.raises(TrainError) as refused:
+        average(tuned, start, tmp_path / "other", share=0.5, name="other", version="1")
+    assert refused.value.code == "not_started_from"
+    with pytest.raises(TrainError) as there:
+        average(start, tuned, tmp_path / "middle", share=0.5, name="other", version="1")
+    assert there.value.code == "output_exists"

@@ -1,0 +1,85 @@
+"""Between two trainings of one network: the weighted mean of their weights (Wortsman et al. 2022, arXiv 2109.01903, WiSE-FT).
+
+What a fine-tuning gains on new data and what it loses on the old is often no trade along the line between both: the middle keeps most of
+either. That holds where one was trained from the other, as is asked for here.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from s2ldm_core.package import METADATA, WEIGHTS, ModelPackage, save_package
+from train.card import model_card
+from train.errors import TrainError
+
+
+def average(
+    start: ModelPackage, tuned: ModelPackage, output: Path, *, share: float, name: str, version: str
+) -> ModelPackage:
+    """A package whose weights are ``share`` of ``tuned`` and the rest of ``start``, from which it was trained.
+
+    Raises
+    ------
+    TrainError
+        ``not_started_from``, ``average_differs`` when their networks have other shapes, ``output_exists``.
+    PackageError
+        One was changed.
+    """
+    from safetensors.torch import load_file
+
+    if (output / METADATA).exists():
+        raise TrainError(
+            "output_exists", f"{output} already holds a package.", "Name another folder or remove that one."
+        )
+    ancestor = tuned.metadata.training_data.get("started_from", {}).get("weights_sha256")
+    if ancestor != start.metadata.weights_sha256:
+        raise TrainError(
+            "not_started_from",
+            f"{tuned.metadata.name} {tuned.metadata.version} was not trained from {start.metadata.name} {start.metadata.version}.",
+            "Name the package that its run's init names, or train from it: between two trainings of their own lies nothing.",
+        )
+    system = tuned.build()
+    start.verify()
+    first, second = load_file(start.path / WEIGHTS), load_file(tuned.path / WEIGHTS)
+    if {key: value.shape for key, value in first.items()} != {key: value.shape for key, value in second.items()}:
+        raise TrainError("average_differs", "The two networks have other shapes.", "Average trainings of one network.")
+    system.load_shipped(
+        {
+            key: ((1 - share) * first[key].double() + share * value.double()).to(value.dtype)
+            if value.is_floating_point()
+            else value
+            for key, value in second.items()
+        }
+    )
+    meta = tuned.metadata
+    return save_package(
+        output,
+        system=system,
+        metadata={
+            "name": name,
+            "version": version,
+            "window_hu": meta.window_hu,
+            "spacing_mm": meta.spacing_mm,
+            "min_slices": meta.min_slices,
+            "intended_use": meta.intended_use,
+            "training_data": _training_data(start, tuned, share),
+            "metrics": {},
+            "limits": tuple(dict.fromkeys((*meta.limits, *start.metadata.limits))),
+            "answers": meta.answers,
+        },
+        model_card=model_card,
+    )
+
+
+def _training_data(start: ModelPackage, tuned: ModelPackage, share: float) -> dict[str, Any]:
+    sources: dict[str, Mapping[str, Any]] = {}
+    for package in (start, tuned):
+        for one in package.metadata.training_data.get("sources", []):
+            known = sources.get(one["source"], {})
+            sources[one["source"]] = {**one, "cases": max(int(one["cases"]), int(known.get("cases", 0)))}
+    return {
+        "source": "; ".join(sources),
+        "sources": list(sources.values()),
+        "average": f"{share:g} of {tuned.identity}, {1 - share:g} of {start.identity}",
+        "started_from": tuned.metadata.training_data["started_from"],
+    }
