@@ -27,10 +27,11 @@ FormName = Annotated[str, kind_in(FORM_NAMES)]
 
 
 class Peer(Section):
-    """A peer that may send; ``host`` null stands for any address."""
+    """A peer that may send; ``host`` null stands for any address, ``max_associations`` null for no limit of its own."""
 
     ae_title: AETitle
     host: str | None = None
+    max_associations: int | None = Field(default=None, ge=1)
 
 
 def _absolute(value: Path) -> Path:
@@ -143,6 +144,7 @@ class ComputeSettings(_ExecutorSections):
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     executor: Annotated[str, kind_in(EXECUTORS)] = "local"
     threads: int | None = Field(default=None, ge=1)
+    max_memory_gib: float | None = Field(default=None, gt=0)
     job_timeout_seconds: PositiveSeconds = 3600.0
     max_attempts: int = Field(default=3, ge=1)
     retry_seconds: PositiveSeconds = 30.0

@@ -1,13 +1,10 @@
 """The node: listener, steps, timers and web server, wired together."""
 
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
-from types import FrameType
 
 import structlog
 
@@ -51,31 +48,6 @@ _STALL_SECONDS = 300.0
 _DELIVERY_LOOPS = 32
 
 
-@contextmanager
-def stop_signals() -> Iterator[threading.Event]:
-    """Turn SIGTERM and SIGINT into an event; call from the main thread, before the node starts.
-
-    A signal that comes while the node is starting then stops it in order, too.
-    """
-    asked = threading.Event()
-
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        asked.set()
-
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def wait_for(asked: threading.Event) -> None:
-    """Block until the event is set; an untimed wait could not be interrupted by a signal on every platform."""
-    while not asked.wait(1.0):
-        pass
-
-
 class Node:
     """A running node.
 
@@ -85,7 +57,7 @@ class Node:
     again continues.
 
     >>> with stop_signals() as stop, Node(load_settings()):
-    ...     wait_for(stop)
+    ...     stop.wait()
     """
 
     def __init__(self, settings: Settings, *, config: Path | None = None) -> None:
@@ -155,6 +127,12 @@ class Node:
         self._log.info("stopping")
         self._cleanup.close()
         self._log.info("stopped")
+
+    def reload(self) -> None:
+        """Read the configuration now, even if it is the same text as before."""
+        self._log.info("reload_asked_for")
+        self.configuration.look_again()
+        self._timers.run_now("configuration")
 
     def wake(self) -> None:
         """Tell every step that there may be work."""
