@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, SerializeAsAny, create_model, model_validator
 
+from dicom_node.audit.settings import AuditSettings
 from dicom_node.config.selection import Select
 from dicom_node.deliver.destinations import DestinationSettings
 from dicom_node.deliver.destinations.dicom import DicomSettings
@@ -219,6 +220,7 @@ class Settings(Section):
     web: WebSettings = WebSettings()
     log: LogSettings = LogSettings()
     notify: tuple[Target, ...] = ()
+    audit: AuditSettings = AuditSettings()
 
     @model_validator(mode="after")
     def _cross_check(self) -> Self:

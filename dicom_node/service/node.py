@@ -3,11 +3,13 @@
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
 
+from dicom_node.audit.events import application, configuration_changed
+from dicom_node.audit.trail import AuditTrail
 from dicom_node.catalog import Catalog
 from dicom_node.config import Settings
 from dicom_node.deliver.step import AT_ONCE, DeliverStep
@@ -15,6 +17,7 @@ from dicom_node.derive.step import DeriveStep
 from dicom_node.private import make_private
 from dicom_node.receive import ListenerProcesses
 from dicom_node.series import CompletionStep, Examiner, SelectStep
+from dicom_node.service.auditing import AuditStep, SyslogStep
 from dicom_node.service.configuration import Configuration
 from dicom_node.service.confirming import image_count
 from dicom_node.service.health import HealthCheck, disk_problem, run_checks
@@ -38,6 +41,7 @@ _CONFIGURATION_SECONDS = 1.0
 _RETENTION_SECONDS = 3600.0
 _STOP_SECONDS = 30.0
 _NOTIFY_SECONDS = 15.0
+_AUDIT_SECONDS = 5.0
 #: How often claims are looked at that have run out.
 _LEASE_SWEEP_SECONDS = 2.0
 #: A piece of work in the node's own process takes less, unless it hangs; then its lease ends.
@@ -79,12 +83,16 @@ class Node:
             )
             self._examiner = Examiner()
             self._orphans = OrphanSweep(settings, self.catalog)
+            node = settings.node
+            self._trail = AuditTrail(node.data_dir / "audit", node=node.ae_title, now=self.catalog.now)
             self._loops = self._make_loops()
             self.configuration.on_change(self._take_up)
             self._timers = Timers(on_work=self.wake)
             self._stalls = StallWatch(_stall_limits(settings), oldest_due=self._oldest_due, now=self.catalog.now)
             self._web = WebServer(
-                create_app(source, self.catalog, readiness=self.health, metrics=self.metrics.exposition),
+                create_app(
+                    source, self.catalog, readiness=self.health, metrics=self.metrics.exposition, trail=self._trail
+                ),
                 host=settings.web.host,
                 port=settings.web.port,
                 tls=settings.web.tls,
@@ -107,6 +115,7 @@ class Node:
         NodeError
             A port cannot be bound or the catalog cannot be used; everything already started is stopped again.
         """
+        self._trail.record(application(self._trail.node, started=True, at=self.catalog.now()))
         try:
             self.configuration.run_once()
             resumed = self.catalog.sweep_leases() + self.catalog.take_series_up()
@@ -125,6 +134,7 @@ class Node:
     def stop(self) -> None:
         """Stop in reverse order: receive nothing more, end the work at hand or leave it to the next start."""
         self._log.info("stopping")
+        self._trail.record(application(self._trail.node, started=False, at=datetime.now(UTC)))
         self._cleanup.close()
         self._log.info("stopped")
 
@@ -211,6 +221,9 @@ class Node:
         self._timers.add("orphans", self._orphans, seconds=_RETENTION_SECONDS)
         notifier = Notifier(self.configuration, self.catalog, health=self.health, folder=self.settings.node.data_dir)
         self._timers.add("notify", notifier, seconds=_NOTIFY_SECONDS)
+        self._timers.add("audit", AuditStep(self.configuration, self.catalog, self._trail), seconds=_AUDIT_SECONDS)
+        syslog = SyslogStep(self.configuration, self._trail.folder)
+        self._timers.add("syslog", syslog, seconds=_AUDIT_SECONDS)
         self._timers.start()
 
     def _oldest_due(self) -> dict[str, datetime]:
@@ -218,6 +231,15 @@ class Node:
 
     def _take_up(self, settings: Settings) -> None:
         self._listener.take_up(settings)
+        newest = None if self.configuration.book is None else self.configuration.book.versions.last()
+        self._trail.record(
+            configuration_changed(
+                self._trail.node,
+                who="unknown" if newest is None else newest.who,
+                version=0 if newest is None else newest.number,
+                at=self.catalog.now(),
+            )
+        )
         self.wake()
 
     def _step_faults(self) -> str | None:

@@ -36,6 +36,16 @@ class DicomSettings(DestinationSettings):
         """Connecting, the association's answer, and that to the first object."""
         return self.connect_timeout_seconds + 2 * self.response_timeout_seconds
 
+    @property
+    def called_ae_title(self) -> str:
+        """See `dicom_node.deliver.destinations.DestinationSettings`."""
+        return self.ae_title
+
+    @property
+    def place(self) -> str:
+        """See `dicom_node.deliver.destinations.DestinationSettings`."""
+        return self.host
+
     def open(self, *, own_ae_title: str) -> "DicomDestination":
         """See `dicom_node.deliver.destinations.DestinationSettings`."""
         return DicomDestination(self, own_ae_title=own_ae_title)
