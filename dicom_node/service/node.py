@@ -12,7 +12,7 @@ from dicom_node.audit.events import application, configuration_changed
 from dicom_node.audit.trail import AuditTrail
 from dicom_node.catalog import Catalog
 from dicom_node.config import Settings
-from dicom_node.deliver.step import AT_ONCE, DeliverStep
+from dicom_node.deliver.step import DeliverStep
 from dicom_node.derive.step import DeriveStep
 from dicom_node.private import make_private
 from dicom_node.receive import ListenerProcesses
@@ -249,7 +249,7 @@ class Node:
 
 def _delivery_loops(settings: Settings) -> int:
     """Enough for every destination to be busy, so that those which hang leave the others theirs."""
-    return min(AT_ONCE * max(1, len(settings.destinations)), _DELIVERY_LOOPS)
+    return min(max(1, sum(one.at_once for one in settings.destinations.values())), _DELIVERY_LOOPS)
 
 
 def _stall_limits(settings: Settings) -> dict[str, float]:

@@ -122,6 +122,11 @@ class DestinationSettings(Section):
         """The destination. ``own_ae_title`` is the node's, for kinds that say who calls."""
 
     @property
+    def at_once(self) -> int:
+        """How many deliveries go there at the same time; one that hangs leaves the others theirs."""
+        return 2
+
+    @property
     def called_ae_title(self) -> str:
         """The AE title that it is called by, for the audit trail; empty where it has none."""
         return ""

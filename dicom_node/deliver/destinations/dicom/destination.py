@@ -30,6 +30,13 @@ class DicomSettings(DestinationSettings):
     connect_timeout_seconds: PositiveSeconds = 10.0
     response_timeout_seconds: PositiveSeconds = 60.0
     tls: ClientTls | None = None
+    associations: int = Field(default=1, ge=1, le=16)
+    """Open at the same time, each with a delivery of its own."""
+
+    @property
+    def at_once(self) -> int:
+        """See `dicom_node.deliver.destinations.DestinationSettings`."""
+        return self.associations
 
     @property
     def answer_seconds(self) -> float:
