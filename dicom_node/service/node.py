@@ -231,6 +231,7 @@ class Node:
 
     def _take_up(self, settings: Settings) -> None:
         self._listener.take_up(settings)
+        self.wake()
         newest = None if self.configuration.book is None else self.configuration.book.versions.last()
         self._trail.record(
             configuration_changed(
@@ -240,7 +241,6 @@ class Node:
                 at=self.catalog.now(),
             )
         )
-        self.wake()
 
     def _step_faults(self) -> str | None:
         faults = [f"{loop.name}: {loop.fault}" for loop in self._loops if loop.fault]
