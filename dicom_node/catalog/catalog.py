@@ -1,5 +1,6 @@
 """The catalog, put together from its tables."""
 
+from dicom_node.catalog.audit_events import AuditEvents
 from dicom_node.catalog.delivery_table import DeliveryTable
 from dicom_node.catalog.derived_table import DerivedTable
 from dicom_node.catalog.due_table import DueTable
@@ -30,6 +31,7 @@ class Catalog(
     DeliveryTable,
     DueTable,
     Failures,
+    AuditEvents,
     Retention,
     UserTable,
     TokenTable,

@@ -15,20 +15,21 @@ def register(app: typer.Typer) -> None:
 
 
 def serve(config: ConfigOption = None) -> None:
-    """Run the node until SIGTERM or Ctrl-C. Logs go to standard error."""
+    """Run the node until SIGTERM or Ctrl-C; SIGHUP has it read its configuration. Logs go to standard error."""
     from dicom_node.config import config_path, load_settings
     from dicom_node.private import keep_private
     from dicom_node.service.models import check_phases
-    from dicom_node.service.node import Node, stop_signals, wait_for
+    from dicom_node.service.node import Node
     from dicom_node.service.observe import configure_logging
+    from dicom_node.service.signals import hang_ups, stop_signals, wait_for
 
     keep_private()
     path = config_path(config)
     settings = load_settings(path)
     check_phases(settings)
     configure_logging(settings.log)
-    with stop_signals() as stop, Node(settings, config=path):
-        wait_for(stop)
+    with stop_signals() as stop, hang_ups() as hung_up, Node(settings, config=path) as node:
+        wait_for(stop, hung_up=hung_up, reload=node.reload)
 
 
 def demo(

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from dicom_node.cli.accounts import accounts_of
 from dicom_node.cli.configuration import who
 from dicom_node.cli.jobs import open_catalog
 from dicom_node.cli.output import ConfigOption, JsonOption, print_json, print_table, time_text
@@ -25,10 +26,8 @@ def create(
     as_json: JsonOption = False,
 ) -> None:
     """Make a token and print it. It is shown only now: the node keeps its digest."""
-    from dicom_node.people.accounts import Accounts
-
     with open_catalog(config, make=True) as catalog:
-        token, row = Accounts(catalog, audited=False).create_token(name, role=role, days=days, who=who())
+        token, row = accounts_of(catalog, config).create_token(name, role=role, days=days, who=who())
     if as_json:
         print_json(row.model_dump(mode="json") | {"token": token})
     else:
@@ -57,8 +56,6 @@ def list_tokens(config: ConfigOption = None, as_json: JsonOption = False) -> Non
 @commands.command("revoke", epilog="Example: s2ldm-node tokens revoke dashboard")
 def revoke(name: NameArgument, config: ConfigOption = None) -> None:
     """Have a token valid no more."""
-    from dicom_node.people.accounts import Accounts
-
     with open_catalog(config) as catalog:
-        Accounts(catalog, audited=False).revoke_token(name, who=who())
+        accounts_of(catalog, config).revoke_token(name, who=who())
     typer.echo(f"{name} is valid no more.")

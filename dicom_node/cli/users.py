@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dicom_node.cli.accounts import accounts_of
 from dicom_node.cli.configuration import who
 from dicom_node.cli.jobs import open_catalog
 from dicom_node.cli.output import ConfigOption, JsonOption, print_json, print_table, time_text
@@ -31,10 +32,8 @@ def add(
     from_stdin: PasswordOption = False,
 ) -> None:
     """Add a user. From the first one on, everybody logs in, at the node's own machine too."""
-    from dicom_node.people.accounts import Accounts
-
     with open_catalog(config, make=True) as catalog:
-        user = Accounts(catalog, audited=False).add(name, _password(from_stdin), role=role, who=who())
+        user = accounts_of(catalog, config).add(name, _password(from_stdin), role=role, who=who())
     typer.echo(f"{user.name} is {_with_article(user)}.")
 
 
@@ -63,21 +62,17 @@ def change(
     from_stdin: PasswordOption = False,
 ) -> None:
     """Give a user another role or password, and end the user's sessions."""
-    from dicom_node.people.accounts import Accounts
-
     with open_catalog(config) as catalog:
         new = _password(from_stdin) if password or from_stdin else None
-        user = Accounts(catalog, audited=False).change(name, role=role, password=new, who=who())
+        user = accounts_of(catalog, config).change(name, role=role, password=new, who=who())
     typer.echo(f"{user.name} is {_with_article(user)}{'' if new is None else ' with a new password'}.")
 
 
 @commands.command("remove", epilog="Example: s2ldm-node users remove anna")
 def remove(name: NameArgument, config: ConfigOption = None) -> None:
     """Remove a user and end the user's sessions."""
-    from dicom_node.people.accounts import Accounts
-
     with open_catalog(config) as catalog:
-        Accounts(catalog, audited=False).remove(name, who=who())
+        accounts_of(catalog, config).remove(name, who=who())
     typer.echo(f"{name} may not log in any more.")
 
 

@@ -21,7 +21,7 @@ def allowed(settings: Settings, ae_title: str, host: str | None) -> dict[tuple[s
             "Anybody may send: node.peers is empty, and a first entry would shut out everybody else.",
             "List all who may send under node.peers first.",
         )
-    if Peer.model_construct(ae_title=ae_title, host=host) in peers:
+    if any((one.ae_title, one.host) == (ae_title, host) for one in peers):
         raise ConfigError("peer_known", f"{ae_title} at {host or 'any address'} may send already.")
     return {
         ("node", "peers"): [*(_plain(one) for one in peers), _plain(Peer.model_construct(ae_title=ae_title, host=host))]
@@ -29,4 +29,4 @@ def allowed(settings: Settings, ae_title: str, host: str | None) -> dict[tuple[s
 
 
 def _plain(peer: Peer) -> dict[str, Any]:
-    return {"ae_title": peer.ae_title} if peer.host is None else {"ae_title": peer.ae_title, "host": peer.host}
+    return {name: value for name, value in peer.model_dump(mode="json").items() if value is not None}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, SerializeAsAny, create_model, model_validator
 
+from dicom_node.audit.settings import AuditSettings
 from dicom_node.config.selection import Select
 from dicom_node.deliver.destinations import DestinationSettings
 from dicom_node.deliver.destinations.dicom import DicomSettings
@@ -27,10 +28,11 @@ FormName = Annotated[str, kind_in(FORM_NAMES)]
 
 
 class Peer(Section):
-    """A peer that may send; ``host`` null stands for any address."""
+    """A peer that may send; ``host`` null stands for any address, ``max_associations`` null for no limit of its own."""
 
     ae_title: AETitle
     host: str | None = None
+    max_associations: int | None = Field(default=None, ge=1)
 
 
 def _absolute(value: Path) -> Path:
@@ -143,6 +145,7 @@ class ComputeSettings(_ExecutorSections):
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     executor: Annotated[str, kind_in(EXECUTORS)] = "local"
     threads: int | None = Field(default=None, ge=1)
+    max_memory_gib: float | None = Field(default=None, gt=0)
     job_timeout_seconds: PositiveSeconds = 3600.0
     max_attempts: int = Field(default=3, ge=1)
     retry_seconds: PositiveSeconds = 30.0
@@ -217,6 +220,7 @@ class Settings(Section):
     web: WebSettings = WebSettings()
     log: LogSettings = LogSettings()
     notify: tuple[Target, ...] = ()
+    audit: AuditSettings = AuditSettings()
 
     @model_validator(mode="after")
     def _cross_check(self) -> Self:

@@ -22,10 +22,6 @@ from s2ldm_core.problem import Problem, ProblemError
 _PATIENCE_SECONDS = 900.0
 
 
-#: So many deliveries to one destination run side by side.
-AT_ONCE = 2
-
-
 class DeliverStep:
     """Takes due deliveries and sends what their destination has not accepted yet.
 
@@ -81,7 +77,8 @@ class DeliverStep:
         """The next delivery, of a destination that is not busy with others: one that hangs holds up no other."""
         with self._claiming:
             now = self._now()
-            busy = {name for name, count in self._sending.items() if count >= AT_ONCE}
+            places = {name: one.at_once for name, one in self._settings.destinations.items()}
+            busy = {name for name, count in self._sending.items() if count >= places.get(name, 1)}
             delivery = self._catalog.claim_delivery(
                 now,
                 exclude_destinations=self._breaker.open_destinations(now) | busy,

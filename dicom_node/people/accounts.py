@@ -1,6 +1,7 @@
 """Logging in and out, and the users and tokens themselves."""
 
 import re
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 import structlog
@@ -24,10 +25,14 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
 class Accounts:
     """What the node knows of people and programs; used by commands, interface and pages alike. Thread-safe.
 
-    ``audited``: log who came and what was changed; a command's output is for whoever runs it.
+    ``audited``: log who came and what was changed; a command's output is for whoever runs it. ``tell``: told the same, whoever
+    asked.
     """
 
-    def __init__(self, catalog: Catalog, *, audited: bool = True) -> None:
+    def __init__(
+        self, catalog: Catalog, *, audited: bool = True, tell: Callable[[str, Mapping[str, object]], None] | None = None
+    ) -> None:
+        self._tell = tell
         self._catalog = catalog
         self._passwords = Passwords()
         # A person mistypes; a machine guesses. The last two are against one that guesses many names, or from many places.
@@ -119,9 +124,12 @@ class Accounts:
             raise NodeError("login_failed", "The name or the password is wrong.", "Try again, or ask an administrator.")
         self._of_both.forget(both)
 
-    def log_out(self, key: str) -> None:
+    def log_out(self, key: str, *, address: str) -> None:
         """End a session."""
+        identity = self.of_session(key, active=False)
         self._catalog.close_session(digest_of(key))
+        if identity is not None:
+            self._note("logged_out", user=identity.who, address=address)
 
     def of_session(self, key: str, *, active: bool = True) -> Identity | None:
         """Who has a session; ``active``: what is asked for shows that somebody is there. None if it has ended."""
@@ -168,6 +176,8 @@ class Accounts:
     def _note(self, event: str, **values: object) -> None:
         if self._log is not None:
             self._log.info(event, **values)
+        if self._tell is not None:
+            self._tell(event, values)
 
 
 def _name(name: str) -> str:

@@ -24,6 +24,7 @@ class Admission:
 
     ``route`` is the called AE title if it is a route, None for our own AE title, which answers C-ECHO only.
     ``id`` names the association in the catalog; it begins with the tag of the listener that let it in.
+    ``known`` is the entry of the allow-list that it came by.
     """
 
     route: str | None
@@ -31,6 +32,7 @@ class Admission:
     calling_ae: str
     peer: str
     id: str
+    known: Peer | None = None
 
     @property
     def shard(self) -> str:
@@ -80,6 +82,11 @@ class Gatekeeper:
         """Decide by other lists from now on; whoever was let in stays."""
         self._lists = (frozenset(routes), tuple(peers), frozenset(disabled))
 
+    @property
+    def peers(self) -> tuple[Peer, ...]:
+        """The allow-list."""
+        return self._lists[1]
+
     def decide(self, *, called_ae: str, calling_ae: str, peer: str) -> Admission | Rejection:
         """Let in or turn away; AE titles without padding, `peer` an IP address."""
         routes, peers, disabled = self._lists  # at once: they may be changed meanwhile
@@ -94,7 +101,8 @@ class Gatekeeper:
                     remedy="Correct the AE title in the sending system's destination, or add a route of that name.",
                 ),
             )
-        if peers and not any(_is(known, calling_ae, peer) for known in peers):
+        known = next((one for one in peers if _is(one, calling_ae, peer)), None)
+        if peers and known is None:
             return Rejection(
                 answer=REJECT_CALLING,
                 reason=Problem(
@@ -113,7 +121,14 @@ class Gatekeeper:
                 ),
             )
         route = called_ae if called_ae in routes else None
-        return Admission(id=self._tag + uuid4().hex, route=route, called_ae=called_ae, calling_ae=calling_ae, peer=peer)
+        return Admission(
+            id=self._tag + uuid4().hex,
+            route=route,
+            called_ae=called_ae,
+            calling_ae=calling_ae,
+            peer=peer,
+            known=known,
+        )
 
 
 def _is(known: Peer, calling_ae: str, address: str) -> bool:

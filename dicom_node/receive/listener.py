@@ -18,6 +18,7 @@ from dicom_node.errors import CatalogError, ReceiveError
 from dicom_node.receive.admission import Gatekeeper
 from dicom_node.receive.observer import ReceiveObserver
 from dicom_node.receive.reception import Reception
+from dicom_node.receive.seats import Seats
 from dicom_node.receive.spool import Spool
 from dicom_node.receive.storage import StorageService
 from dicom_node.streaming import Acceptor, Door, listen
@@ -77,7 +78,8 @@ class Listener:
         ae.acse_timeout = node.acse_timeout_seconds
         ae.dimse_timeout = node.dimse_timeout_seconds
         ae.network_timeout = node.idle_timeout_seconds
-        self._acceptor = Acceptor(ae, Reception(self._gate, catalog, storage=storage, observer=observer))
+        seats = Seats(node.max_associations)
+        self._acceptor = Acceptor(ae, Reception(self._gate, catalog, seats=seats, storage=storage, observer=observer))
 
     @property
     def is_listening(self) -> bool:

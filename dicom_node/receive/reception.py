@@ -10,9 +10,10 @@ from dicom_node.errors import CatalogError, ReceiveError
 from dicom_node.receive.admission import Admission, Gatekeeper, Rejection
 from dicom_node.receive.file_meta import Provenance
 from dicom_node.receive.observer import ReceiveObserver
+from dicom_node.receive.seats import Seats
 from dicom_node.receive.storage import StorageService
 from dicom_node.receive.stored_object import RefusedObject, StoredObject, catalog_unavailable
-from dicom_node.streaming import Command, End, Refusal, Request, Sink
+from dicom_node.streaming import Command, End, Enter, Refusal, Request, Sink
 
 _log = structlog.get_logger(__name__)
 
@@ -26,6 +27,8 @@ class Reception:
         Decides.
     catalog
         Where associations that store, and peers that were turned away, are listed.
+    seats
+        How many associations each peer has.
     storage
         Where objects go.
     observer
@@ -33,17 +36,26 @@ class Reception:
     """
 
     def __init__(
-        self, gate: Gatekeeper, catalog: Catalog, *, storage: StorageService, observer: ReceiveObserver | None
+        self,
+        gate: Gatekeeper,
+        catalog: Catalog,
+        *,
+        seats: Seats,
+        storage: StorageService,
+        observer: ReceiveObserver | None,
     ) -> None:
         self._gate = gate
+        self._seats = seats
         self._catalog = catalog
         self._storage = storage
         self._observer = observer
 
-    def admit(self, request: Request) -> "AdmittedAssociation | Refusal":
+    def admit(self, request: Request, *, enter: Enter) -> "AdmittedAssociation | Refusal":
         """Let in or turn away, and record it."""
         who = {"called_ae": request.called_ae, "calling_ae": request.calling_ae, "peer": request.peer}
-        decision = self._gate.decide(**who)
+        decision: Admission | Rejection = self._gate.decide(**who)
+        if isinstance(decision, Admission):
+            decision = self._seats.take(decision, peers=self._gate.peers, enter=enter) or decision
         if isinstance(decision, Rejection):
             reason = decision.reason
             with suppress(CatalogError, SQLAlchemyError):  # cannot be written at present; the log has it
@@ -54,7 +66,9 @@ class Reception:
             return decision.answer
         if self._observer is not None:
             self._observer.associations(opened=1)
-        association = AdmittedAssociation(decision, self._catalog, storage=self._storage, observer=self._observer)
+        association = AdmittedAssociation(
+            decision, self._catalog, seats=self._seats, storage=self._storage, observer=self._observer
+        )
         if decision.route is not None and request.stores:
             association.record()
         return association
@@ -64,9 +78,16 @@ class AdmittedAssociation:
     """An association that was let in (a `dicom_node.streaming.Session`)."""
 
     def __init__(
-        self, admission: Admission, catalog: Catalog, *, storage: StorageService, observer: ReceiveObserver | None
+        self,
+        admission: Admission,
+        catalog: Catalog,
+        *,
+        seats: Seats,
+        storage: StorageService,
+        observer: ReceiveObserver | None,
     ) -> None:
         self._admission = admission
+        self._seats = seats
         self._catalog = catalog
         self._storage = storage
         self._observer = observer
@@ -107,6 +128,7 @@ class AdmittedAssociation:
 
     def end(self, how: End) -> None:
         """Record that it is over."""
+        self._seats.leave(self._admission)
         try:
             self._catalog.close_association(self._admission.id, outcome=how)
         except (CatalogError, SQLAlchemyError) as error:  # its lease runs out

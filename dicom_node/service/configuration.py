@@ -44,6 +44,10 @@ class Configuration:
         """Have somebody told when other settings are in force."""
         self._tell.append(tell)
 
+    def look_again(self) -> None:
+        """Have the next look read the file although it is as it was: what it names may not be."""
+        self._seen = None
+
     def run_once(self) -> bool:
         """Look at the file; True if other settings are in force since. What is wrong with it is `problem`."""
         if self.book is None:

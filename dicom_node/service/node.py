@@ -1,23 +1,23 @@
 """The node: listener, steps, timers and web server, wired together."""
 
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from datetime import datetime
+from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 
 import structlog
 
+from dicom_node.audit.events import application, configuration_changed
+from dicom_node.audit.trail import AuditTrail
 from dicom_node.catalog import Catalog
 from dicom_node.config import Settings
-from dicom_node.deliver.step import AT_ONCE, DeliverStep
+from dicom_node.deliver.step import DeliverStep
 from dicom_node.derive.step import DeriveStep
 from dicom_node.private import make_private
 from dicom_node.receive import ListenerProcesses
 from dicom_node.series import CompletionStep, Examiner, SelectStep
+from dicom_node.service.auditing import AuditStep, SyslogStep
 from dicom_node.service.configuration import Configuration
 from dicom_node.service.confirming import image_count
 from dicom_node.service.health import HealthCheck, disk_problem, run_checks
@@ -41,6 +41,7 @@ _CONFIGURATION_SECONDS = 1.0
 _RETENTION_SECONDS = 3600.0
 _STOP_SECONDS = 30.0
 _NOTIFY_SECONDS = 15.0
+_AUDIT_SECONDS = 5.0
 #: How often claims are looked at that have run out.
 _LEASE_SWEEP_SECONDS = 2.0
 #: A piece of work in the node's own process takes less, unless it hangs; then its lease ends.
@@ -49,31 +50,6 @@ _PIECE_SECONDS = 600.0
 _STALL_SECONDS = 300.0
 #: Most deliveries side by side, however many destinations there are.
 _DELIVERY_LOOPS = 32
-
-
-@contextmanager
-def stop_signals() -> Iterator[threading.Event]:
-    """Turn SIGTERM and SIGINT into an event; call from the main thread, before the node starts.
-
-    A signal that comes while the node is starting then stops it in order, too.
-    """
-    asked = threading.Event()
-
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        asked.set()
-
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def wait_for(asked: threading.Event) -> None:
-    """Block until the event is set; an untimed wait could not be interrupted by a signal on every platform."""
-    while not asked.wait(1.0):
-        pass
 
 
 class Node:
@@ -85,7 +61,7 @@ class Node:
     again continues.
 
     >>> with stop_signals() as stop, Node(load_settings()):
-    ...     wait_for(stop)
+    ...     stop.wait()
     """
 
     def __init__(self, settings: Settings, *, config: Path | None = None) -> None:
@@ -107,12 +83,16 @@ class Node:
             )
             self._examiner = Examiner()
             self._orphans = OrphanSweep(settings, self.catalog)
+            node = settings.node
+            self._trail = AuditTrail(node.data_dir / "audit", node=node.ae_title, now=self.catalog.now)
             self._loops = self._make_loops()
             self.configuration.on_change(self._take_up)
             self._timers = Timers(on_work=self.wake)
             self._stalls = StallWatch(_stall_limits(settings), oldest_due=self._oldest_due, now=self.catalog.now)
             self._web = WebServer(
-                create_app(source, self.catalog, readiness=self.health, metrics=self.metrics.exposition),
+                create_app(
+                    source, self.catalog, readiness=self.health, metrics=self.metrics.exposition, trail=self._trail
+                ),
                 host=settings.web.host,
                 port=settings.web.port,
                 tls=settings.web.tls,
@@ -135,6 +115,7 @@ class Node:
         NodeError
             A port cannot be bound or the catalog cannot be used; everything already started is stopped again.
         """
+        self._trail.record(application(self._trail.node, started=True, at=self.catalog.now()))
         try:
             self.configuration.run_once()
             resumed = self.catalog.sweep_leases() + self.catalog.take_series_up()
@@ -153,8 +134,15 @@ class Node:
     def stop(self) -> None:
         """Stop in reverse order: receive nothing more, end the work at hand or leave it to the next start."""
         self._log.info("stopping")
+        self._trail.record(application(self._trail.node, started=False, at=datetime.now(UTC)))
         self._cleanup.close()
         self._log.info("stopped")
+
+    def reload(self) -> None:
+        """Read the configuration now, even if it is the same text as before."""
+        self._log.info("reload_asked_for")
+        self.configuration.look_again()
+        self._timers.run_now("configuration")
 
     def wake(self) -> None:
         """Tell every step that there may be work."""
@@ -233,6 +221,9 @@ class Node:
         self._timers.add("orphans", self._orphans, seconds=_RETENTION_SECONDS)
         notifier = Notifier(self.configuration, self.catalog, health=self.health, folder=self.settings.node.data_dir)
         self._timers.add("notify", notifier, seconds=_NOTIFY_SECONDS)
+        self._timers.add("audit", AuditStep(self.configuration, self.catalog, self._trail), seconds=_AUDIT_SECONDS)
+        syslog = SyslogStep(self.configuration, self._trail.folder)
+        self._timers.add("syslog", syslog, seconds=_AUDIT_SECONDS)
         self._timers.start()
 
     def _oldest_due(self) -> dict[str, datetime]:
@@ -241,6 +232,15 @@ class Node:
     def _take_up(self, settings: Settings) -> None:
         self._listener.take_up(settings)
         self.wake()
+        newest = None if self.configuration.book is None else self.configuration.book.versions.last()
+        self._trail.record(
+            configuration_changed(
+                self._trail.node,
+                who="unknown" if newest is None else newest.who,
+                version=0 if newest is None else newest.number,
+                at=self.catalog.now(),
+            )
+        )
 
     def _step_faults(self) -> str | None:
         faults = [f"{loop.name}: {loop.fault}" for loop in self._loops if loop.fault]
@@ -249,7 +249,7 @@ class Node:
 
 def _delivery_loops(settings: Settings) -> int:
     """Enough for every destination to be busy, so that those which hang leave the others theirs."""
-    return min(AT_ONCE * max(1, len(settings.destinations)), _DELIVERY_LOOPS)
+    return min(max(1, sum(one.at_once for one in settings.destinations.values())), _DELIVERY_LOOPS)
 
 
 def _stall_limits(settings: Settings) -> dict[str, float]:

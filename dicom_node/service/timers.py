@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -41,6 +42,11 @@ class Timers:
     def start(self) -> None:
         """Begin."""
         self._scheduler.start()
+
+    def run_now(self, name: str) -> None:
+        """Have a timer come now; if it is at work, when it has ended."""
+        if self._scheduler.running:
+            self._scheduler.modify_job(name, next_run_time=datetime.now(UTC))
 
     def stop(self) -> None:
         """End, after the runs at hand."""

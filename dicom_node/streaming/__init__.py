@@ -5,14 +5,16 @@ It knows nothing of the node: who may open an association, and what becomes of a
 
 from dicom_node.streaming.acceptor import Acceptor, Door, listen
 from dicom_node.streaming.command_set import Command
-from dicom_node.streaming.service import Answer, End, ExcessError, Refusal, Request, Service, Session, Sink
+from dicom_node.streaming.service import FULL, Answer, End, Enter, ExcessError, Refusal, Request, Service, Session, Sink
 
 __all__ = [
+    "FULL",
     "Acceptor",
     "Answer",
     "Command",
     "Door",
     "End",
+    "Enter",
     "ExcessError",
     "Refusal",
     "Request",

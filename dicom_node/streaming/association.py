@@ -4,6 +4,7 @@ import queue
 import socket
 import threading
 from contextlib import suppress
+from functools import partial
 from typing import Any, cast
 
 import structlog
@@ -21,8 +22,6 @@ _log = structlog.get_logger(__name__)
 
 # PS3.8 table 9-21: rejected for now by the service provider (presentation), temporary congestion.
 _COME_AGAIN = Refusal(result=0x02, source=0x03, reason=0x01)
-# Likewise, local limit exceeded.
-_FULL = Refusal(result=0x02, source=0x03, reason=0x02)
 
 
 class ReceivingAssociation(Association):
@@ -103,7 +102,7 @@ class ReceivingAssociation(Association):
         )
         decision: Session | Refusal
         try:
-            decision = self._service.admit(asked) if self._places.take(self) else _FULL
+            decision = self._service.admit(asked, enter=partial(self._places.take, self))
         except Exception as error:  # noqa: BLE001 - a fault of ours, without which pynetdicom would let the peer in
             _log.exception("admission_failed", error=type(error).__name__)
             decision = _COME_AGAIN

@@ -2,7 +2,7 @@
 
 An association's calls, in this order and from its own threads:
 
-    session = service.admit(request)                     # or a Refusal, and nothing more
+    session = service.admit(request, enter=…)            # or a Refusal, and nothing more
     sink = session.begin(command, transfer_syntax_uid=…)  # for each C-STORE request
     sink.write(fragment)                                 # as the fragments arrive
     status, comment = sink.finish()                      # or discard(), if the data set was cut off
@@ -76,8 +76,19 @@ class Session(Protocol):
         """The association is over; told once."""
 
 
+#: Rejected for now by the service provider (presentation), local limit exceeded (PS3.8 table 9-21).
+FULL = Refusal(result=0x02, source=0x03, reason=0x02)
+
+
+class Enter(Protocol):
+    """Takes one of the acceptor's places for an association."""
+
+    def __call__(self, *, spare: int = 0) -> bool:
+        """Take it if ``spare`` are left then; False if not."""
+
+
 class Service(Protocol):
     """Decides on associations."""
 
-    def admit(self, request: Request) -> Session | Refusal:
-        """Let in or turn away."""
+    def admit(self, request: Request, *, enter: Enter) -> Session | Refusal:
+        """Let in or turn away; who is let in has to ``enter`` (else `FULL`), so that who is turned away takes no place."""

@@ -58,10 +58,10 @@ class Places:
         self._lock = threading.Lock()
         self._taken: set[object] = set()
 
-    def take(self, one: object) -> bool:
-        """Take a place; False if there is none."""
+    def take(self, one: object, *, spare: int = 0) -> bool:
+        """Take a place; False if fewer than ``spare`` would be left."""
         with self._lock:
-            if len(self._taken) >= self._count:
+            if len(self._taken) + spare >= self._count:
                 return False
             self._taken.add(one)
             return True

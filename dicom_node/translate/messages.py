@@ -21,11 +21,12 @@ class Disposition(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """Have a model ready."""
+    """Have a model ready. ``max_bytes``: more memory than this the worker's process may not hold."""
 
     model: str
     device: str
     threads: int | None = None
+    max_bytes: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +35,7 @@ class Translate:
 
     ``sop_instance_uids`` are those of the slices that selection saw, in any order: what is read must be these. Empty:
     whatever is read. ``slices`` is how many they are, which is more where frames of one image are slices;
-    0: not known. ``handling`` is the route's, which selection went by.
+    0: not known. ``handling`` is the route's, which selection went by. ``max_bytes`` as in `Load`.
     """
 
     paths: tuple[str, ...]
@@ -48,6 +49,7 @@ class Translate:
     seed: int = 0
     steps: int | None = None
     threads: int | None = None
+    max_bytes: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -105,7 +105,15 @@ class TranslateStep:
         compute = self._settings.compute
         models = dict.fromkeys(route.model for route in self._settings.routes.values())
         problems = self._executor.warm_up(
-            [Load(model=model, device=compute.device, threads=compute.threads) for model in models],
+            [
+                Load(
+                    model=model,
+                    device=compute.device,
+                    threads=compute.threads,
+                    max_bytes=_bytes(compute.max_memory_gib),
+                )
+                for model in models
+            ],
             should_stop=self._stopping.is_set,
         )
         for model, problem in problems.items():
@@ -150,6 +158,7 @@ class TranslateStep:
                 seed=route.seed,
                 steps=route.steps,
                 threads=compute.threads,
+                max_bytes=_bytes(compute.max_memory_gib),
             ),
             on_progress=watch.progress,
             should_stop=lambda: self._stopping.is_set() or lease.silent or lease.lost or watch.lost,
@@ -220,3 +229,7 @@ class _JobWatch:
             return
         self._stage, self._noted_at = message.stage, now
         self.lost = not self._catalog.set_progress(self._job, stage=message.stage, fraction=message.fraction)
+
+
+def _bytes(gib: float | None) -> int | None:
+    return None if gib is None else int(gib * 2**30)

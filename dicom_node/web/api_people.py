@@ -94,4 +94,4 @@ def leave(accounts: Accounts, request: Request, response: Response) -> None:
 
 def _end(accounts: Accounts, request: Request) -> None:
     if (key := request.cookies.get(SESSION_COOKIE)) is not None:
-        accounts.log_out(key)
+        accounts.log_out(key, address=client_address(request))

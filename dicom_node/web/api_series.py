@@ -2,9 +2,11 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
+from dicom_node.audit.events import accessed
+from dicom_node.audit.trail import AuditTrail
 from dicom_node.catalog import Catalog, JobRow, JobState, SeriesRow, SeriesState
 from dicom_node.config import SettingsSource
 from dicom_node.errors import ConfigError
@@ -12,6 +14,7 @@ from dicom_node.service.pictures import PLANES, Pictures
 from dicom_node.web.answers import Event, Page, Redelivery, SeriesDetail, VolumeAnswer
 from dicom_node.web.api import page_of
 from dicom_node.web.asking import Who
+from dicom_node.web.doors import client_address
 from dicom_node.web.drawing import draw, draw_change
 from dicom_node.web.timeline import timeline
 from dicom_node.web.types import Limit, Number, Offset, Time, problems
@@ -71,8 +74,8 @@ def story_of(catalog: Catalog, series: int) -> list[Event]:
     return timeline(row, jobs, deliveries)
 
 
-def picture_router(pictures: Pictures) -> APIRouter:
-    """Pictures of series."""
+def picture_router(pictures: Pictures, catalog: Catalog, trail: AuditTrail | None) -> APIRouter:
+    """Pictures of series; who looks is recorded."""
     router = APIRouter(prefix="/api/series", tags=["series"], responses=problems(401, 403, 404, 409, 422))
 
     @router.get("/{series}/volume", summary="What can be seen of a series")
@@ -83,6 +86,8 @@ def picture_router(pictures: Pictures) -> APIRouter:
 
     @router.get("/{series}/image.png", summary="One slice as a picture", response_class=Response)
     def image(
+        request: Request,
+        who: Who,
         series: Number,
         of: Literal["source", "derived", "change"] = "source",
         plane: Plane = "axial",
@@ -101,6 +106,9 @@ def picture_router(pictures: Pictures) -> APIRouter:
             assert look is not None  # noqa: S101 (one of the two is asked for)
             hu, aspect = look.slice(plane, index)
             png = draw(hu, center=center, width=width, aspect=aspect)
+        if trail is not None and trail.is_first_look(who, series):
+            study = catalog.get_series(series).study_instance_uid
+            trail.record(accessed(who, address=client_address(request), study_uid=study, at=trail.now()))
         return Response(png, media_type="image/png", headers={"Cache-Control": "private, max-age=60"})
 
     return router

@@ -8,6 +8,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from dicom_node import __version__
+from dicom_node.audit.trail import AuditTrail
 from dicom_node.catalog import Catalog
 from dicom_node.config import SettingsSource
 from dicom_node.people.accounts import Accounts
@@ -37,6 +38,7 @@ def create_app(
     *,
     readiness: Callable[[], Sequence[HealthCheck]],
     metrics: Callable[[], bytes],
+    trail: AuditTrail | None = None,
 ) -> FastAPI:
     """Build the application.
 
@@ -48,9 +50,12 @@ def create_app(
         Checks every part of the node.
     metrics
         Gives the metrics in Prometheus' text format.
+    trail
+        Where it is recorded who came, looked and changed.
     """
     configuration = settings if isinstance(settings, Configuration) else Configuration(settings.current)
-    accounts, packages = Accounts(catalog), Packages(configuration, catalog)
+    accounts = Accounts(catalog, tell=None if trail is None else trail.note)
+    packages = Packages(configuration, catalog)
     packages.clear()
     doors = Doors(configuration.current.web, accounts)
     pictures = Pictures(catalog, configuration)
@@ -90,7 +95,7 @@ def create_app(
     for router in (
         api_router(configuration, catalog),
         series_router(catalog),
-        picture_router(pictures),
+        picture_router(pictures, catalog, trail),
         job_router(catalog, configuration),
         configuration_router(configuration),
         route_router(configuration, catalog),

@@ -9,8 +9,11 @@ from fastapi import FastAPI
 
 from dicom_node.config.settings import WebTls
 from dicom_node.errors import NodeError
+from dicom_node.web.patience import impatient
 
 _STOP_SECONDS = 5.0
+#: Connections at once; the answer to any more is 503. Each takes a descriptor of the node's own process.
+_MOST_CONNECTIONS = 384
 
 
 class WebServer:
@@ -42,6 +45,9 @@ class WebServer:
             log_config=None,
             access_log=False,
             lifespan="off",
+            http=impatient(),
+            ws="none",
+            limit_concurrency=_MOST_CONNECTIONS,
             timeout_graceful_shutdown=2,
             ssl_certfile=None if tls is None else tls.certificate,
             ssl_keyfile=None if tls is None else tls.key,

@@ -520,3 +520,36 @@ def test_destination_that_hangs_leaves_the_others_theirs(
         silent.close()
     for thread in threads:
         thread.join(60.0)
+
+
+@pytest.mark.parametrize("associations", [1, 3])
+def test_no_more_deliveries_go_to_a_destination_at_once_than_it_has_associations(
+    associations: int,
+    settings: Settings,
+    catalog: Catalog,
+    clock: Clock,
+    write_ct_series: Any,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        hung = settings.destinations["pacs"].model_copy(
+            update={"port": silent.getsockname()[1], "response_timeout_seconds": 30.0, "associations": associations}
+        )
+        settings = settings.model_copy(update={"destinations": {"pacs": hung}})
+        for number in range(4):
+            hu = np.full((SLICES, 4, 4), number, dtype=np.float32)
+            paths = write_ct_series(hu, folder=f"series {number}")
+            translated_job(catalog, paths, hu, route="CECT_ART", folder=settings.work_dir)
+            assert DeriveStep(settings, catalog).run_once()
+        step = DeliverStep(settings, catalog, clock=clock)
+        threads = [threading.Thread(target=step.run_once) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        # Who finds no delivery ends at once; the others wait for the peer.
+        peers.wait_until(
+            lambda: sum(thread.is_alive() for thread in threads) == associations, seconds=20.0, what="the others' end"
+        )
+        assert catalog.count_deliveries()["pacs", DeliveryState.SENDING] == associations
+        assert catalog.count_deliveries()["pacs", DeliveryState.PENDING] == 4 - associations
+        step.stop()
+    for thread in threads:
+        thread.join(60.0)

@@ -125,6 +125,18 @@ def test_job_that_kills_its_worker_again_and_again_fails_with_the_reason(
     assert "Given up after 2 attempts" in job.reason.sentence
 
 
+def test_worker_that_holds_more_memory_than_it_may_is_ended_with_the_numbers(
+    settings: Settings, executor: LocalExecutor, catalog: Catalog, job_id: int
+) -> None:
+    compute = settings.compute.model_copy(update={"max_memory_gib": 0.05})  # PyTorch alone takes more
+    step = TranslateStep(settings.model_copy(update={"compute": compute}), catalog, executor=executor)
+    assert step.run_once()
+    job = catalog.get_job(job_id)
+    assert (job.state, job.reason.code, job.attempts) == (JobState.QUEUED, "worker_too_large", 1)
+    assert "0.05 GiB are allowed" in job.reason.sentence
+    assert executor.worker_pid is None
+
+
 def test_hung_worker_is_ended_when_the_job_takes_too_long(
     settings: Settings,
     executor: LocalExecutor,

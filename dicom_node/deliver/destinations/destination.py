@@ -95,6 +95,9 @@ class DestinationSettings(Section):
     #: Whether what `open` gives is an `ImageCounter`, too.
     counts_images: ClassVar[bool] = False
 
+    #: Whether what goes there is copied out of the network of application entities (PS3.15 A.5.3.5).
+    is_media: ClassVar[bool] = False
+
     type: str
     paused: bool = False
     verify: Literal["none", "find"] = "none"
@@ -117,6 +120,21 @@ class DestinationSettings(Section):
     @abstractmethod
     def open(self, *, own_ae_title: str) -> Destination:
         """The destination. ``own_ae_title`` is the node's, for kinds that say who calls."""
+
+    @property
+    def at_once(self) -> int:
+        """How many deliveries go there at the same time; one that hangs leaves the others theirs."""
+        return 2
+
+    @property
+    def called_ae_title(self) -> str:
+        """The AE title that it is called by, for the audit trail; empty where it has none."""
+        return ""
+
+    @property
+    def place(self) -> str:
+        """Its machine, likewise."""
+        return ""
 
     def called_at(self, port: int) -> str | None:
         """The AE title that it calls on this very machine's ``port``, which may be a route of this node; else None."""

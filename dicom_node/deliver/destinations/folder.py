@@ -3,7 +3,7 @@
 import errno
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from dicom_node.deliver.destinations.destination import Answer, DestinationSettings
 from dicom_node.errors import RetriableDeliverError
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 class FolderSettings(DestinationSettings):
     """A folder that derived series are copied into."""
+
+    is_media: ClassVar[bool] = True
 
     type: Literal["folder"] = "folder"
     path: Path

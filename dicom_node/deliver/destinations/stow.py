@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
@@ -51,6 +52,11 @@ class StowSettings(DestinationSettings):
         if "?" in value or "#" in value:
             raise ValueError("an address without ? and #")
         return web_address(value)
+
+    @property
+    def place(self) -> str:
+        """See `dicom_node.deliver.destinations.DestinationSettings`."""
+        return urlsplit(self.url).hostname or ""
 
     @property
     def answer_seconds(self) -> float:

@@ -1,5 +1,6 @@
 """``local``: one warm worker process on this machine, started, asked, watched and ended."""
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -7,6 +8,7 @@ from multiprocessing import connection as mp_connection
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
+from pathlib import Path
 from typing import ClassVar
 
 from dicom_node.errors import TranslateError
@@ -25,6 +27,10 @@ class WorkerDiedError(TranslateError):
 
 class WorkerTimeoutError(TranslateError):
     """The worker took longer than a job may take."""
+
+
+class WorkerTooLargeError(TranslateError):
+    """The worker held more memory than it may."""
 
 
 class WorkerInterruptedError(TranslateError):
@@ -83,8 +89,9 @@ class LocalExecutor:
         except WorkerInterruptedError:
             return None
         except TranslateError as error:
-            died = isinstance(error, WorkerDiedError)
-            return Failed(problem=error.problem, disposition=Disposition.RETRY if died else Disposition.FAIL)
+            # A fresh process holds less: what the one that was ended held need not all have been this series'.
+            passes = isinstance(error, WorkerDiedError | WorkerTooLargeError)
+            return Failed(problem=error.problem, disposition=Disposition.RETRY if passes else Disposition.FAIL)
         return None if isinstance(answer, Loaded) else answer
 
     def stop(self) -> None:
@@ -161,6 +168,8 @@ class WorkerProcess:
             The process ended, for example killed for want of memory.
         WorkerTimeoutError
             No answer within ``timeout_seconds``.
+        WorkerTooLargeError
+            The process held more than ``request.max_bytes``.
         WorkerInterruptedError
             ``should_stop`` said so.
         """
@@ -177,6 +186,14 @@ class WorkerProcess:
                     on_progress(answer)
                 elif not self._process.is_alive() and not self._connection.poll():
                     raise EOFError
+                held = resident_bytes(self._process.pid)
+                if request.max_bytes is not None and held > request.max_bytes:
+                    raise WorkerTooLargeError(
+                        "worker_too_large",
+                        f"The translation worker held {held / 2**30:.2f} GiB of memory and was stopped; "
+                        f"{request.max_bytes / 2**30:.2f} GiB are allowed.",
+                        "Raise compute.max_memory_gib if the machine has more, then retry the job.",
+                    )
                 if should_stop():
                     raise WorkerInterruptedError("interrupted", "Translation was interrupted.")
                 if time.monotonic() > deadline:
@@ -223,3 +240,10 @@ class WorkerProcess:
         ending = "still running" if code is None else f"signal {-code}" if code < 0 else f"exit code {code}"
         self.kill()
         return ending
+
+
+def resident_bytes(pid: int | None) -> int:
+    """Bytes of memory that a process holds; 0 where the system does not say, or the process is gone."""
+    with suppress(OSError, ValueError, IndexError):
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return 0

@@ -30,11 +30,28 @@ class DicomSettings(DestinationSettings):
     connect_timeout_seconds: PositiveSeconds = 10.0
     response_timeout_seconds: PositiveSeconds = 60.0
     tls: ClientTls | None = None
+    associations: int = Field(default=1, ge=1, le=16)
+    """Open at the same time, each with a delivery of its own."""
+
+    @property
+    def at_once(self) -> int:
+        """See `dicom_node.deliver.destinations.DestinationSettings`."""
+        return self.associations
 
     @property
     def answer_seconds(self) -> float:
         """Connecting, the association's answer, and that to the first object."""
         return self.connect_timeout_seconds + 2 * self.response_timeout_seconds
+
+    @property
+    def called_ae_title(self) -> str:
+        """See `dicom_node.deliver.destinations.DestinationSettings`."""
+        return self.ae_title
+
+    @property
+    def place(self) -> str:
+        """See `dicom_node.deliver.destinations.DestinationSettings`."""
+        return self.host
 
     def open(self, *, own_ae_title: str) -> "DicomDestination":
         """See `dicom_node.deliver.destinations.DestinationSettings`."""

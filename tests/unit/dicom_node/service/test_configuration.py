@@ -72,6 +72,19 @@ def test_file_that_was_away_is_read_again_though_it_is_the_same(node: Told) -> N
     assert node.configuration.detail() == ""
 
 
+def test_refused_file_is_read_again_when_asked_though_it_is_the_same(node: Told) -> None:
+    node.write(phase="venos")
+    node.configuration.run_once()
+    node.configuration.problem = None
+    node.configuration.run_once()
+    assert node.configuration.problem is None
+
+    node.configuration.look_again()
+    node.configuration.run_once()
+
+    assert node.configuration.problem is not None
+
+
 def test_port_waits_for_a_restart_while_the_rest_is_taken_up(node: Told) -> None:
     node.write(port=104, phase="venous")
     node.configuration.run_once()

@@ -9,7 +9,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from pynetdicom import AE
 from pynetdicom.association import Association
 
-from dicom_node.streaming import Acceptor, Answer, Command, Door, End, Refusal, Request, listen
+from dicom_node.streaming import FULL, Acceptor, Answer, Command, Door, End, Enter, Refusal, Request, listen
 
 SECONDS = 10.0
 HOST = "127.0.0.1"
@@ -25,9 +25,9 @@ class Memory:
         self.refusal: Refusal | None = None
         self.ended = threading.Event()
 
-    def admit(self, request: Request) -> "Memory | Refusal":
+    def admit(self, request: Request, *, enter: Enter) -> "Memory | Refusal":
         self.calls.append((request.called_ae, request.calling_ae, request.peer, request.stores))
-        return self.refusal or self
+        return self.refusal or (self if enter() else FULL)
 
     def begin(self, command: Command, *, transfer_syntax_uid: str) -> "Memory":
         self.calls.append((command.sop_instance_uid, transfer_syntax_uid))

@@ -51,3 +51,11 @@ def test_places_are_taken_and_given_back() -> None:
     assert not places.take("b")
     places.give("a")
     assert places.take("b")
+
+
+def test_spare_places_stay_free() -> None:
+    places = Places(2)
+
+    assert places.take("a", spare=1)
+    assert not places.take("b", spare=1)
+    assert places.take("c")
