@@ -11,6 +11,7 @@ from train.commands.fit import fit
 from train.commands.phantom import phantom
 from train.commands.plausibility import plausibility
 from train.commands.prepare import prepare
+from train.commands.reader_study import reader_study
 from train.commands.systems import systems
 from train.commands.table1 import table1
 
@@ -22,6 +23,7 @@ app = typer.Typer(
 )
 for command in (prepare, phantom, fit, evaluate, plausibility, export, ablate, table1, systems):
     app.command()(command)
+app.add_typer(reader_study, name="reader-study")
 
 
 def main() -> None:
