@@ -79,6 +79,11 @@ class DataConfig(_Part):
     zoom: tuple[float, float] | None = None
     """Smallest and largest factor by which the anatomy of a crop is enlarged, its noise not; null: as it is. Patients and, above all,
     their vessels differ in size more than the pairs may do."""
+    rotation_degrees: float = Field(0.0, ge=0, le=45)
+    """Largest angle by which the anatomy of a crop is turned in the plane, either way; its noise is not where the store keeps it apart."""
+    flip: tuple[Literal["left_right", "front_back", "up_down"], ...] = ()
+    """Axes along which half of the crops are mirrored. Left and right of an abdomen differ: ``left_right`` shows patients whose liver
+    lies on the left, and labels that name a side become wrong."""
     organ_offset: OrganOffsetConfig | None = None
     """Offsets of single organs, where the pairs have labels of them."""
     smooth_share: float = Field(0.5, ge=0, le=1)
@@ -90,6 +95,11 @@ class DataConfig(_Part):
     def folded(self) -> tuple[int, int] | None:
         """The fold as ``(number, of)``."""
         return None if self.fold is None else (self.fold.number, self.fold.of)
+
+    @property
+    def reshaping(self) -> list[str]:
+        """The switches in use that move anatomy, which crops of cached latents cannot follow."""
+        return [key for key in ("zoom", "rotation_degrees", "flip") if getattr(self, key)]
 
     @model_validator(mode="after")
     def _zooms(self) -> Self:
@@ -215,8 +225,8 @@ class FitConfig(_Part):
                 raise ValueError(
                     f"latent_variants belongs to a stage with a frozen map: {', '.join(cached) or 'none here'}"
                 )
-            if self.data.zoom is not None and stage.latent_variants:
-                raise ValueError("data.zoom needs crops that are encoded anew: set latent_variants to 0")
+            if stage.latent_variants and (switches := self.data.reshaping):
+                raise ValueError(f"data.{switches[0]} needs crops that are encoded anew: set latent_variants to 0")
             batch, micro = self.batch_of(stage)
             if batch % micro:
                 raise ValueError(f"batch {batch} of stage {stage.name} is no multiple of its micro_batch {micro}")
