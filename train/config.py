@@ -14,6 +14,7 @@ from s2ldm_core.errors import DocumentError, S2LDMError
 from s2ldm_core.systems import build_system, system_class
 from train.errors import TrainError
 from train.experiment_file import read_experiment, set_key
+from train.transforms import build_transform
 
 Triple = tuple[int, int, int]
 
@@ -38,6 +39,21 @@ class OrganOffsetConfig(_Part):
     """Standard deviation of the offset, drawn for every group and crop."""
     organs: tuple[tuple[str, ...], ...] = Field(min_length=1)
     """Groups of organs that are moved as one, as the cortex and the medulla of the kidneys are."""
+
+
+class TransformConfig(_Part):
+    """A transform that an installed package offers as an entry point of ``s2ldm.transforms``."""
+
+    name: str
+    options: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _makes(self) -> Self:
+        try:
+            build_transform(self.name, self.options)
+        except TrainError as error:
+            raise ValueError(f"{error.sentence} {error.remedy}") from error
+        return self
 
 
 class FoldConfig(_Part):
@@ -84,6 +100,8 @@ class DataConfig(_Part):
     flip: tuple[Literal["left_right", "front_back", "up_down"], ...] = ()
     """Axes along which half of the crops are mirrored. Left and right of an abdomen differ: ``left_right`` shows patients whose liver
     lies on the left, and labels that name a side become wrong."""
+    transforms: tuple[TransformConfig, ...] = ()
+    """Of other packages, in this order, after everything else."""
     organ_offset: OrganOffsetConfig | None = None
     """Offsets of single organs, where the pairs have labels of them."""
     smooth_share: float = Field(0.5, ge=0, le=1)
@@ -98,8 +116,8 @@ class DataConfig(_Part):
 
     @property
     def reshaping(self) -> list[str]:
-        """The switches in use that move anatomy, which crops of cached latents cannot follow."""
-        return [key for key in ("zoom", "rotation_degrees", "flip") if getattr(self, key)]
+        """The switches in use that crops of cached latents cannot follow."""
+        return [key for key in ("zoom", "rotation_degrees", "flip", "transforms") if getattr(self, key)]
 
     @model_validator(mode="after")
     def _zooms(self) -> Self:

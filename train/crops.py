@@ -22,6 +22,7 @@ from train.config import DataConfig, Triple
 from train.cuts import Pose, cut, origin_around, random_origin
 from train.errors import TrainError
 from train.store import Case, PairStore
+from train.transforms import Images, applied, build_transform
 
 _PLACES = 256
 """Voxels kept of an organ as places to draw crops around."""
@@ -45,6 +46,7 @@ class CropSampler:
         self._store, self._config, self._seed = store, config, seed
         self._places: dict[int, list[np.ndarray]] = {}
         self._numbers: dict[int, np.ndarray] = {}
+        self._transforms = [(one.name, build_transform(one.name, one.options)) for one in config.transforms]
         cases = [store[i] for i in range(len(store))]
         self._phases = [tuple((i, name) for i, p in enumerate(phases) for name in case.showing(p)) for case in cases]
         absent = [p for i, p in enumerate(phases) if not any(i == j for known in self._phases for j, _ in known)]
@@ -139,14 +141,23 @@ class CropSampler:
         noise = None if case.noise is None else cut(case.noise, _fitting(origin, case.noise.shape, crop), crop)
         native = augmentation.native(native, noise, labels, spacing_mm=case.spacing_mm)
         change = augmentation.blurred(change, spacing_mm=case.spacing_mm)
-        source, change = to_units(native, change, window_hu=self._config.window_hu)
+        images = Images(
+            native_hu=native,
+            change_hu=change,
+            labels=labels,
+            valid=mask(case.valid.get(name)),
+            spacing_mm=case.spacing_mm,
+        )
+        for called, transform in self._transforms:
+            images = applied(transform, images, rng, name=called)
+        source, change = to_units(images.native_hu, images.change_hu, window_hu=self._config.window_hu)
         return _Crop(
             source=source,
             change=change,
             phase=phase,
             values=case.values(name),
-            organs=self._named(number, labels),
-            valid=mask(case.valid.get(name)),
+            organs=self._named(number, images.labels),
+            valid=images.valid,
             level=origin[0] / max(1, room),
         )
 

@@ -360,7 +360,9 @@ def test_crops_are_turned_in_the_plane_with_labels_and_masks_that_stay_whole_num
         hu = turned.source[i, 0, 2].numpy() * 350 + 150
         inside = turned.valid[i, 0, 2].numpy()
         assert np.array_equal(inside, turned.organs[i, 0, 2].numpy() > 0)
-        assert hu[inside].min() >= 24  # the masks lie on the anatomy: half of a value at its outline, a quarter at its corners
+        assert (
+            hu[inside].min() >= 24
+        )  # the masks lie on the anatomy: half of a value at its outline, a quarter at its corners
         assert hu[~inside].max() <= 51
         np.testing.assert_allclose(turned.change[i, 0, 2].numpy() * 350, hu / 2, atol=0.1)
         y, x = np.nonzero(inside)
