@@ -99,7 +99,10 @@ def _plan(store: Path, **changes: Any) -> Any:
     }
     base = {
         "data": {"batch": 3, "focus": {"share": 0.5, "organs": ["spleen"]}},
-        "stages": [{"name": "a", "crop": [8, 8, 8], "batch": 5}, {"name": "b", "batch": 32, "latent_variants": 2}],
+        "stages": [
+            {"name": "a", "crop": [8, 8, 8], "batch": 5},
+            {"name": "b", "batch": 30, "micro_batch": 15, "latent_variants": 2},
+        ],
     }
     return planned(base, **{**values, **changes})
 
@@ -108,7 +111,10 @@ def test_batches_fill_the_memory_and_stages_keep_what_they_know(store: Path) -> 
     plan = _plan(store)
     assert plan.values["data"]["crop"] == [16, 48, 48]
     assert (plan.values["data"]["micro_batch"], plan.values["data"]["batch"]) == (4, 4)
-    assert plan.values["stages"] == [{"name": "a", "batch": 8}, {"name": "b", "batch": 32, "latent_variants": 2}]
+    assert plan.values["stages"] == [
+        {"name": "a", "batch": 8},
+        {"name": "b", "batch": 30, "micro_batch": 15, "latent_variants": 2},
+    ]
     assert plan.values["data"]["focus"] is None
     assert any(reason.startswith("focus") for reason in plan.reasons)
     slow = _plan(store, step_seconds=1.0)
