@@ -98,8 +98,12 @@ def agreement(
     if whole is None:
         return None
     n, low, high = len(rows), None, None
-    left_out = [kappa([row for other in rows if other != patient for row in rows[other]]) for patient in rows]
-    known = [value for value in left_out if value is not None]
+    left_out = rows if n > 2 else ()
+    known = [
+        value
+        for patient in left_out
+        if (value := kappa([row for other in rows if other != patient for row in rows[other]])) is not None
+    ]
     if n > 2 and len(known) == n and np.ptp(known) > 0:
         error = math.sqrt((n - 1) / n * float(np.square(np.subtract(known, np.mean(known))).sum()))
         margin = float(student.ppf((1 + level) / 2, n - 1)) * error

@@ -91,3 +91,5 @@ def test_agreement_takes_patients_and_leaves_its_spread_open_where_it_is_unknown
     perfect = agreement(pairs, {str(n): [(0.0, 0.0), (1.0, 1.0)] for n in range(5)})
     assert (perfect.value, perfect.low, perfect.high) == (1.0, None, None)
     assert agreement(pairs, {"a": [(1.0, 1.0)]}) is None
+    alone = agreement(pairs, {"a": [(1.0, 0.0), (0.0, 1.0)]})
+    assert (alone.value, alone.low, alone.high) == (-1.0, None, None)
