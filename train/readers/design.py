@@ -19,10 +19,11 @@ def drawn_items(
 
     Items are numbered in random order. Of every two labels, each stands on the left in half of the pairs.
     """
+    drawn: list[tuple[Scan, tuple[str, ...]]]
     if design == "single":
         drawn = [(scan, (label,)) for scan, labels in scans.items() for label in labels]
     else:
-        by_labels: dict[tuple[str, ...], list[Scan]] = defaultdict(list)
+        by_labels: dict[tuple[str, str], list[Scan]] = defaultdict(list)
         for scan, labels in scans.items():
             for two in combinations(labels, 2):
                 by_labels[two].append(scan)

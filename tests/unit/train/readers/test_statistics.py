@@ -33,7 +33,8 @@ def test_the_interval_of_an_area_covers_though_both_images_are_of_one_patient(pa
 
     def grades(n: int) -> tuple[np.ndarray, np.ndarray]:
         habitus = rng.normal(0, 1, n)  # what both images of a patient share
-        return (np.clip(np.rint(3 + x + rng.normal(0, 1, n) + habitus), 1, 5) for x in (shift, 0.0))
+        higher, lower = (np.clip(np.rint(3 + x + rng.normal(0, 1, n) + habitus), 1, 5) for x in (shift, 0.0))
+        return higher, lower
 
     truth = roc_area(*grades(3000))
     covered = []
