@@ -14,6 +14,7 @@ from s2ldm_core.errors import DocumentError, S2LDMError
 from s2ldm_core.systems import build_system, system_class
 from train.errors import TrainError
 from train.experiment_file import read_experiment, set_key
+from train.transforms import build_transform
 
 Triple = tuple[int, int, int]
 
@@ -38,6 +39,21 @@ class OrganOffsetConfig(_Part):
     """Standard deviation of the offset, drawn for every group and crop."""
     organs: tuple[tuple[str, ...], ...] = Field(min_length=1)
     """Groups of organs that are moved as one, as the cortex and the medulla of the kidneys are."""
+
+
+class TransformConfig(_Part):
+    """A transform that an installed package offers as an entry point of ``s2ldm.transforms``."""
+
+    name: str
+    options: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _makes(self) -> Self:
+        try:
+            build_transform(self.name, self.options)
+        except TrainError as error:
+            raise ValueError(f"{error.sentence} {error.remedy}") from error
+        return self
 
 
 class FoldConfig(_Part):
@@ -79,6 +95,13 @@ class DataConfig(_Part):
     zoom: tuple[float, float] | None = None
     """Smallest and largest factor by which the anatomy of a crop is enlarged, its noise not; null: as it is. Patients and, above all,
     their vessels differ in size more than the pairs may do."""
+    rotation_degrees: float = Field(0.0, ge=0, le=45)
+    """Largest angle by which the anatomy of a crop is turned in the plane, either way; its noise is not where the store keeps it apart."""
+    flip: tuple[Literal["left_right", "front_back", "up_down"], ...] = ()
+    """Axes along which half of the crops are mirrored. Left and right of an abdomen differ: ``left_right`` shows patients whose liver
+    lies on the left, and labels that name a side become wrong."""
+    transforms: tuple[TransformConfig, ...] = ()
+    """Of other packages, in this order, after everything else."""
     organ_offset: OrganOffsetConfig | None = None
     """Offsets of single organs, where the pairs have labels of them."""
     smooth_share: float = Field(0.5, ge=0, le=1)
@@ -90,6 +113,11 @@ class DataConfig(_Part):
     def folded(self) -> tuple[int, int] | None:
         """The fold as ``(number, of)``."""
         return None if self.fold is None else (self.fold.number, self.fold.of)
+
+    @property
+    def reshaping(self) -> list[str]:
+        """The switches in use that crops of cached latents cannot follow."""
+        return [key for key in ("zoom", "rotation_degrees", "flip", "transforms") if getattr(self, key)]
 
     @model_validator(mode="after")
     def _zooms(self) -> Self:
@@ -215,8 +243,8 @@ class FitConfig(_Part):
                 raise ValueError(
                     f"latent_variants belongs to a stage with a frozen map: {', '.join(cached) or 'none here'}"
                 )
-            if self.data.zoom is not None and stage.latent_variants:
-                raise ValueError("data.zoom needs crops that are encoded anew: set latent_variants to 0")
+            if stage.latent_variants and (switches := self.data.reshaping):
+                raise ValueError(f"data.{switches[0]} needs crops that are encoded anew: set latent_variants to 0")
             batch, micro = self.batch_of(stage)
             if batch % micro:
                 raise ValueError(f"batch {batch} of stage {stage.name} is no multiple of its micro_batch {micro}")

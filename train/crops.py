@@ -19,8 +19,10 @@ from s2ldm_core.systems import Batch, Condition
 from s2ldm_core.systems.batch import Data
 from train.augmentation import Augmentation
 from train.config import DataConfig, Triple
+from train.cuts import Pose, cut, origin_around, random_origin
 from train.errors import TrainError
 from train.store import Case, PairStore
+from train.transforms import Images, applied, build_transform
 
 _PLACES = 256
 """Voxels kept of an organ as places to draw crops around."""
@@ -44,6 +46,7 @@ class CropSampler:
         self._store, self._config, self._seed = store, config, seed
         self._places: dict[int, list[np.ndarray]] = {}
         self._numbers: dict[int, np.ndarray] = {}
+        self._transforms = [(one.name, build_transform(one.name, one.options)) for one in config.transforms]
         cases = [store[i] for i in range(len(store))]
         self._phases = [tuple((i, name) for i, p in enumerate(phases) for name in case.showing(p)) for case in cases]
         absent = [p for i, p in enumerate(phases) if not any(i == j for known in self._phases for j, _ in known)]
@@ -121,29 +124,40 @@ class CropSampler:
         else:
             origin = (round(level * room), *random_origin(rng, case.native.shape, seen)[1:])
 
+        pose = Pose.draw(rng, self._config)
+
         def mask(array: np.ndarray | None) -> np.ndarray | None:
-            return (
-                None
-                if array is None
-                else _resized(cut(array, origin, seen), crop, mode="nearest-exact").astype(np.uint8)
-            )
+            if array is None:
+                return None
+            part = pose.cut(array, origin, seen, spacing_mm=case.spacing_mm, nearest=True)
+            return _resized(part, crop, mode="nearest-exact").astype(np.uint8)
 
         labels = mask(case.labels)
         native, change = (
-            _resized(cut(array, origin, seen), crop, mode="trilinear") for array in (case.native, case.changes[name])
+            _resized(pose.cut(array, origin, seen, spacing_mm=case.spacing_mm), crop, mode="trilinear")
+            for array in (case.native, case.changes[name])
         )
         augmentation = Augmentation.draw(rng, self._config, case)
         noise = None if case.noise is None else cut(case.noise, _fitting(origin, case.noise.shape, crop), crop)
         native = augmentation.native(native, noise, labels, spacing_mm=case.spacing_mm)
         change = augmentation.blurred(change, spacing_mm=case.spacing_mm)
-        source, change = to_units(native, change, window_hu=self._config.window_hu)
+        images = Images(
+            native_hu=native,
+            change_hu=change,
+            labels=labels,
+            valid=mask(case.valid.get(name)),
+            spacing_mm=case.spacing_mm,
+        )
+        for called, transform in self._transforms:
+            images = applied(transform, images, rng, name=called)
+        source, change = to_units(images.native_hu, images.change_hu, window_hu=self._config.window_hu)
         return _Crop(
             source=source,
             change=change,
             phase=phase,
             values=case.values(name),
-            organs=self._named(number, labels),
-            valid=mask(case.valid.get(name)),
+            organs=self._named(number, images.labels),
+            valid=images.valid,
             level=origin[0] / max(1, room),
         )
 
@@ -251,22 +265,3 @@ def middle(case: Case, slices: int | None) -> slice:
     depth = case.native.shape[0]
     start = 0 if slices is None else max(0, (depth - slices) // 2)
     return slice(start, depth if slices is None else min(depth, start + slices))
-
-
-def random_origin(rng: np.random.Generator, shape: tuple[int, ...], crop: Triple) -> tuple[int, ...]:
-    """Where a crop begins: uniform over all places at which it fits, 0 along an axis that is shorter."""
-    return tuple(int(rng.integers(max(0, n - c) + 1)) for n, c in zip(shape, crop, strict=True))
-
-
-def origin_around(rng: np.random.Generator, voxel: np.ndarray, shape: tuple[int, ...], crop: Triple) -> tuple[int, ...]:
-    """Where a crop begins that has ``voxel`` in its middle half, as far as it fits."""
-    places = zip(voxel, shape, crop, strict=True)
-    return tuple(int(np.clip(v - c // 4 - rng.integers(c - 2 * (c // 4)), 0, max(0, n - c))) for v, n, c in places)
-
-
-def cut(array: np.ndarray, origin: tuple[int, ...], size: Triple) -> np.ndarray:
-    """Crop of the last three axes as float32; an array smaller than the crop is continued with its edge, as translation pads."""
-    z, y, x = (slice(o, o + s) for o, s in zip(origin, size, strict=True))
-    part = array[..., z, y, x].astype(np.float32)
-    missing = [(0, 0)] * (part.ndim - 3) + [(0, s - n) for s, n in zip(size, part.shape[-3:], strict=True)]
-    return np.pad(part, missing, mode="edge") if any(m for _, m in missing) else part

@@ -66,7 +66,7 @@ def evaluate(
         raise TrainError(
             "window_empty", f"The window {window[0]:g} {window[1]:g} is empty.", "Give the lower HU first."
         )
-    named = dict(_labelled(item) for item in packages)
+    named = dict(labelled(item) for item in packages)
     if len(named) < len(packages):
         raise TrainError("label_twice", "Two packages have the same label.", "Give each its own: LABEL=FOLDER.")
     loaded = {label: [ModelPackage.load(part) for part in folder.split("+")] for label, folder in named.items()}
@@ -79,7 +79,7 @@ def evaluate(
         systems=[
             *candidates(
                 single,
-                ceilings={label: Path(run) for label, run in map(_labelled, ceiling or [])},
+                ceilings={label: Path(run) for label, run in map(labelled, ceiling or [])},
                 sampling=Sampling(samples=samples, steps=sample_steps) if samples else None,
                 device=device,
             ),
@@ -104,7 +104,7 @@ def _run(evaluation: Evaluation, output: Path | None) -> Sequence[ScanRecord]:
         return evaluation.run(output or Path(nowhere), on_scan=lambda case, phase: bar.advance(task))
 
 
-def _labelled(item: str) -> tuple[str, str]:
+def labelled(item: str) -> tuple[str, str]:
     """``LABEL=FOLDER`` → (label, folder); without a label the folder's name."""
     label, _, folder = item.rpartition("=")
     return label or Path(folder).name, folder

@@ -12,7 +12,15 @@ from train.evaluation.records import OrganRecord, RecordFolder, ScanRecord, Syst
 from train.evaluation.scores import Reference, score
 from train.evaluation.systems import Candidate
 from train.evaluation.uncertainty import calibrate
-from train.evaluation.viewer import DEVIATION_GAIN, SOURCE_IMAGE, TARGET_IMAGE, Gallery, deviation_image, system_image
+from train.evaluation.viewer import (
+    DEVIATION_GAIN,
+    SOURCE_IMAGE,
+    TARGET_IMAGE,
+    Gallery,
+    Layout,
+    deviation_image,
+    system_image,
+)
 from train.metrics import PAPER_WINDOW_HU, Window
 
 
@@ -73,7 +81,7 @@ class Evaluation:
 
     def _scan(self, case: EvaluationCase, phase: str, target: Volume, *, folder: Path | None) -> ScanRecord:
         reference = Reference.of(case, target, valid=case.valid(phase))
-        gallery = None if folder is None else Gallery(folder, case.source)
+        gallery = None if folder is None else Gallery(folder, Layout.of(case.source))
         if gallery is not None:
             gallery.add(SOURCE_IMAGE, case.source.hu)
             gallery.add(TARGET_IMAGE, target.hu)

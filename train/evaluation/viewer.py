@@ -26,6 +26,7 @@ _KNOTS_BYTE = (0.0, 25.0, 225.0, 255.0)
 
 _LONGEST_SIDE = 208
 _SLICES = 14
+_MARGIN = 0.06
 _COLUMNS = 4
 
 
@@ -78,11 +79,17 @@ class Layout:
     sheets: tuple[Sheet, ...]
 
     @classmethod
-    def of(cls, source: Volume) -> Layout:
-        """The body's box of ``source`` (canonical orientation), every plane at the same millimetres a pixel."""
+    def of(
+        cls, source: Volume, *, longest_side: int = _LONGEST_SIDE, most_slices: int = _SLICES, margin: float = _MARGIN
+    ) -> Layout:
+        """The body's box of ``source`` (canonical orientation), every plane at the same millimetres a pixel.
+
+        At most ``longest_side`` pixels along its longest side, and ``most_slices`` of each plane, spread evenly over all but a share
+        ``margin`` at both ends.
+        """
         box = body_box(source.hu, source.spacing_mm)
         extent = [(part.stop - part.start) * spacing for part, spacing in zip(box, source.spacing_mm, strict=True)]
-        pixel_mm = max(max(extent) / _LONGEST_SIDE, min(source.spacing_mm))
+        pixel_mm = max(max(extent) / longest_side, min(source.spacing_mm))
         depth, height, width = (max(1, round(size / pixel_mm)) for size in extent)
         sizes = {"axial": (height, width), "coronal": (depth, width), "sagittal": (depth, height)}
         sheets = tuple(
@@ -91,7 +98,7 @@ class Layout:
                 columns=_COLUMNS,
                 height=sizes[plane][0],
                 width=sizes[plane][1],
-                slices=_spread(box[axis].start, box[axis].stop),
+                slices=_spread(box[axis].start, box[axis].stop, most=most_slices, margin=margin),
                 spacing_mm=source.spacing_mm[axis],
             )
             for axis, plane in enumerate(PLANES)
@@ -120,10 +127,10 @@ def picture(hu: np.ndarray, layout: Layout, sheet: Sheet) -> bytes:
 class Gallery:
     """A scan's pictures on disk, ``<image>-<plane>.png``; see `SOURCE_IMAGE` and its neighbours."""
 
-    def __init__(self, folder: Path, source: Volume) -> None:
+    def __init__(self, folder: Path, layout: Layout) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
-        self.layout = Layout.of(source)
+        self.layout = layout
 
     def add(self, image: int, hu: np.ndarray) -> None:
         for sheet in self.layout.sheets:
@@ -143,8 +150,8 @@ def _slice(hu: np.ndarray, layout: Layout, plane: Plane, index: int) -> np.ndarr
     return hu[slices, rows, index][::-1]
 
 
-def _spread(start: int, stop: int) -> tuple[int, ...]:
-    """At most 14 indices spread evenly from 6 % to 94 % of the range."""
-    count = min(_SLICES, stop - start)
-    margin = 0.06 * (stop - start - 1)
-    return tuple(round(float(value)) for value in np.linspace(start + margin, stop - 1 - margin, count))
+def _spread(start: int, stop: int, *, most: int, margin: float) -> tuple[int, ...]:
+    """At most ``most`` indices spread evenly over the range but for a share ``margin`` at both ends."""
+    count = min(most, stop - start)
+    left_out = margin * (stop - start - 1)
+    return tuple(round(float(value)) for value in np.linspace(start + left_out, stop - 1 - left_out, count))

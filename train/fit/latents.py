@@ -23,7 +23,8 @@ from s2ldm_core.systems import Batch, How, System
 from s2ldm_core.tiling import TILE, Triple, pad_to_multiple
 from train.augmentation import Augmentation
 from train.config import DataConfig
-from train.crops import condition, cut, random_origin, to_units
+from train.crops import condition, to_units
+from train.cuts import cut, random_origin
 from train.store import Case, PairStore
 
 _AUGMENTATION_STREAM = 2**31

@@ -7,6 +7,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from s2ldm_core.documents import read_document
+from s2ldm_core.errors import DocumentError
 from train.errors import TrainError
 from train.phantoms import HELD_OUT
 from train.store import PairStore
@@ -63,9 +65,18 @@ def _head(git: Path) -> str | None:
 
 
 def describe_data(store: PairStore) -> dict[str, Any]:
-    """The training data as a package's metadata name them: how many cases of which sources, under which licences."""
+    """The training data as a package's metadata name them: how many cases of which sources, under which licences.
+
+    What a case does not say of itself, the store's ``source.yaml`` may say of all: ``source`` and ``licence``.
+
+    Raises
+    ------
+    TrainError
+        ``source_invalid``.
+    """
+    said = _said(store.folder / "source.yaml")
     about = [
-        json.loads((store.folder / name / "case.json").read_text(encoding="utf-8")).get("about", {})
+        {**said, **json.loads((store.folder / name / "case.json").read_text(encoding="utf-8")).get("about", {})}
         for name in store.names
     ]
     counts = Counter((_source(item), str(item.get("licence") or _LICENCES.get(_source(item), ""))) for item in about)
@@ -82,6 +93,20 @@ def describe_data(store: PairStore) -> dict[str, Any]:
     if seeds:
         described["seeds"] = seeds
     return described
+
+
+def _said(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    try:
+        found = read_document(path).values
+    except DocumentError as error:
+        raise TrainError("source_invalid", error.sentence, "Write two lines: source: …, licence: ….") from error
+    if not isinstance(found, dict) or set(found) - {"source", "licence"}:
+        raise TrainError(
+            "source_invalid", f"{path} holds more than source and licence.", "Write two lines: source: …, licence: …."
+        )
+    return {key: str(value) for key, value in found.items()}
 
 
 def refuse_held_out(store: PairStore) -> None:

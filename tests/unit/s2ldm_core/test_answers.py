@@ -68,6 +68,15 @@ def test_what_training_never_had_is_refused_with_the_slices_and_the_numbers(
     assert "upper abdomen" in problem.sentence
 
 
+def test_an_answer_without_the_losses_of_pairs_that_lie_unlike_passes(scan: Any) -> None:
+    """In training some soft tissue of every slice lost at least 30 HU: a pair that had moved. No answer has to."""
+    moved = {"upper_abdomen": LIMITS["upper_abdomen"] | {"least": (-184.0, -30.0)}}
+    assert _judged(scan, np.where(scan[0] > 0, 30.0, 2.0).astype(np.float32), moved) is None
+    lost = np.where(scan[0] > 0, 30.0, 2.0).astype(np.float32)
+    lost[2:6, 15:22, 28:35] -= 400.0
+    assert "-184 or more was seen" in _judged(scan, lost, moved).sentence
+
+
 def test_two_odd_slices_are_no_reason_and_a_region_without_limits_is_not_judged(scan: Any) -> None:
     change = np.where(scan[0] > 0, 30.0, 2.0).astype(np.float32)
     change[4:6] += 300.0

@@ -60,13 +60,13 @@ class Cylinders:
         )
 
 
-def half(source: Any, target: Any, phase: Any) -> Any:
-    return Prediction(hu=source.hu + 0.5 * (target.hu - source.hu))
+def half(case: Any, target: Any, phase: Any) -> Any:
+    return Prediction(hu=case.source.hu + 0.5 * (target.hu - case.source.hu))
 
 
-def samples(source: Any, target: Any, phase: Any) -> Any:
+def samples(case: Any, target: Any, phase: Any) -> Any:
     """A mean that is off by 10 HU where it is uncertain by 10 HU, and right where it is certain."""
-    uncertain = target.hu - source.hu > 1
+    uncertain = target.hu - case.source.hu > 1
     return Prediction(
         hu=target.hu + np.where(uncertain, 10, 0), deviation_hu=np.where(uncertain, 10.0, 0.1).astype(np.float32)
     )

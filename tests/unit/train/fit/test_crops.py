@@ -12,6 +12,7 @@ from s2ldm_core.phantom import ORGANS
 from tests.tiny_training import fit_config, write_pair
 from train.config import DataConfig
 from train.crops import CropSampler
+from train.cuts import Pose
 from train.errors import TrainError
 from train.store import PairStore, write_case
 
@@ -318,3 +319,79 @@ def test_crops_know_the_enhancement_of_the_aorta_where_it_is_labelled_and_measur
         one = sampler.batch(stage=0, step=step).condition
         seen.add((int(one.phase), float(one.value("aorta_hu").nan_to_num(-1.0))))
     assert seen == {(0, 120.0), (1, 60.0), (0, -1.0), (1, -1.0)}
+
+
+def _posed(folder: Path, **switches: Any) -> Any:
+    """A crop of an asymmetric case whose labels and masks are its own outline, with nothing else drawn."""
+    native = np.zeros((8, 48, 48), np.float32)
+    native[2:4, 8:20, 10:40] = 100.0
+    native[5:7, 30:40, 10:16] = 200.0
+    if not (folder / "case" / "case.json").is_file():
+        arrays = {"native": native, "changes": {"arterial": native / 2}, "valid": {"arterial": native > 0}}
+        write_case(folder, "case", spacing_mm=(3, 1.5, 1.5), **arrays, labels=native > 0, organs={"aorta": 1}, about={})
+    values = {"store": folder, "crop": (8, 48, 48), "offset_hu": 0.0, "smooth_share": 0.0, **switches}
+    sampler = CropSampler(PairStore(folder), DataConfig.model_validate(values), phases=("arterial",), seed=0)
+    return sampler.batch(stage=0, step=0, items=range(24))
+
+
+def test_without_the_switches_no_random_number_is_drawn_for_them(tmp_path: Path) -> None:
+    plain = DataConfig(store=tmp_path)
+    rng, untouched = np.random.default_rng(0), np.random.default_rng(0)
+    assert Pose.draw(rng, plain) == Pose(0.0, ())
+    assert rng.random() == untouched.random()
+
+
+@pytest.mark.parametrize(("name", "axis"), [("up_down", 2), ("front_back", 3), ("left_right", 4)])
+def test_half_of_the_crops_are_mirrored_with_labels_and_masks(tmp_path: Path, name: str, axis: int) -> None:
+    plain, mirrored = _posed(tmp_path), _posed(tmp_path, flip=[name])
+    turned = [not torch.equal(mirrored.source[i], plain.source[i]) for i in range(24)]
+    assert 5 <= sum(turned) <= 19
+    for i, other in enumerate(turned):
+        for kind in ("source", "change", "organs", "valid"):
+            expected = getattr(plain, kind)[i : i + 1]
+            assert torch.equal(getattr(mirrored, kind)[i : i + 1], expected.flip(axis) if other else expected)
+
+
+def test_crops_are_turned_in_the_plane_with_labels_and_masks_that_stay_whole_numbers(tmp_path: Path) -> None:
+    plain, turned = _posed(tmp_path), _posed(tmp_path, rotation_degrees=20)
+    assert set(turned.organs.unique().tolist()) == {0, ORGANS["aorta"]}
+    angles = []
+    for i in range(24):
+        hu = turned.source[i, 0, 2].numpy() * 350 + 150
+        inside = turned.valid[i, 0, 2].numpy()
+        assert np.array_equal(inside, turned.organs[i, 0, 2].numpy() > 0)
+        assert (
+            hu[inside].min() >= 24
+        )  # the masks lie on the anatomy: half of a value at its outline, a quarter at its corners
+        assert hu[~inside].max() <= 51
+        np.testing.assert_allclose(turned.change[i, 0, 2].numpy() * 350, hu / 2, atol=0.1)
+        y, x = np.nonzero(inside)
+        axis = np.linalg.eigh(np.cov(x, y))[1][:, 1]
+        angles.append(np.degrees(np.arctan2(axis[1], axis[0]) + np.pi / 2) % 180 - 90)
+    assert inside.sum() == pytest.approx(plain.valid[0, 0, 2].sum().item(), rel=0.05)
+    assert -20 <= min(angles) < -10 < 10 < max(angles) <= 20.5
+
+
+@pytest.mark.parametrize("shape", [(8, 48, 48), (5, 20, 30)])
+def test_a_turn_is_that_of_the_millimetres_and_continues_the_edge(shape: Any) -> None:
+    """A case smaller than the crop, too: outside it goes on as its edge does."""
+    _, y, x = np.indices(shape, dtype=np.float32)
+    spacing, size, degrees = (3.0, 2.0, 1.0), (8, 24, 24), 15.0
+    origin = tuple(max(0, (n - s) // 2) for n, s in zip(shape, size, strict=True))
+    pose = Pose(degrees, ())
+    rows, columns = (pose.cut(array, origin, size, spacing_mm=spacing) for array in (y, x))
+    out = np.indices(size)[1:, 0] - 11.5
+    angle = np.deg2rad(degrees)
+    expected_y = origin[1] + 11.5 + (np.cos(angle) * out[0] * 2 - np.sin(angle) * out[1]) / 2
+    expected_x = origin[2] + 11.5 + np.sin(angle) * out[0] * 2 + np.cos(angle) * out[1]
+    np.testing.assert_allclose(rows[0], expected_y.clip(0, shape[1] - 1), atol=1e-4)
+    np.testing.assert_allclose(columns[0], expected_x.clip(0, shape[2] - 1), atol=1e-4)
+    assert rows.shape == size
+
+
+def test_moved_anatomy_and_cached_latents_exclude_each_other(store: Any, tmp_path: Path) -> None:
+    stages = [{"name": "autoencoder", "steps": 1}, {"name": "diffusion", "steps": 1, "latent_variants": 2}]
+    stages.append({"name": "finetune", "steps": 1})
+    for change, named in (({"flip": ["front_back"]}, "flip"), ({"rotation_degrees": 5}, "rotation_degrees")):
+        with pytest.raises(ValueError, match=f"data.{named} needs crops"):
+            fit_config(store, tmp_path, stages=stages, data={"store": store, "crop": (8, 32, 32), **change})

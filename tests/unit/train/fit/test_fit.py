@@ -16,7 +16,7 @@ import torch
 import yaml
 from filelock import FileLock
 
-from tests.tiny_training import CROP, NETWORK, PLAIN, fit_config, write_pair
+from tests.tiny_training import CROP, NETWORK, PLAIN, fit_config, fit_until, write_pair
 from train.checkpoint import load_checkpoint
 from train.config import FitConfig
 from train.errors import TrainError
@@ -80,6 +80,18 @@ def test_a_killed_run_resumes_to_the_weights_of_an_uninterrupted_one(
             Fit(fit_config(store, tmp_path / "killed", **changes)).fit()
     resumed = Fit(fit_config(store, tmp_path / "killed", **changes)).fit().state_dict()
     assert _same(resumed, expected)
+
+
+def test_a_killed_run_with_moved_anatomy_resumes_bit_for_bit(store: Any, tmp_path: Path) -> None:
+    changes = {
+        "network": PLAIN,
+        "data": {"store": store, "crop": CROP, "rotation_degrees": 10, "flip": ["front_back", "up_down"]},
+    }
+    expected = Fit(fit_config(store, tmp_path / "whole", **changes)).fit().state_dict()
+    still = {**changes, "data": {"store": store, "crop": CROP}}
+    assert not _same(Fit(fit_config(store, tmp_path / "still", **still)).fit().state_dict(), expected)
+    fit_until(fit_config(store, tmp_path / "killed", **changes), stage=1, step=1)
+    assert _same(Fit(fit_config(store, tmp_path / "killed", **changes)).fit().state_dict(), expected)
 
 
 def _start(config: Any, path: Any, *, environment: Any = None) -> Any:

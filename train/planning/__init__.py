@@ -1,0 +1,1 @@
+"""A pair store's fingerprint, and a training configuration planned from it."""
