@@ -80,6 +80,7 @@ def _training_data(start: ModelPackage, tuned: ModelPackage, share: float) -> di
     return {
         "source": "; ".join(sources),
         "sources": list(sources.values()),
+        "seeds": sorted({seed for one in (start, tuned) for seed in one.metadata.training_data.get("seeds", [])}),
         "average": f"{share:g} of {tuned.identity}, {1 - share:g} of {start.identity}",
         "started_from": tuned.metadata.training_data["started_from"],
     }

@@ -99,6 +99,6 @@ def test_package_is_added_and_removed_by_command(
 
     place = console.configuration.current.node.data_dir / "models" / "tiny-0.0.1"
     assert f"model: {place}" in run("models", "add", str(archive))
-    assert str(place) in run("models", "list")
+    assert str(place) in "".join(run("models", "list").split())  # a table breaks long paths
     run("models", "remove", "tiny-0.0.1")
     assert not place.exists()
