@@ -42,7 +42,12 @@ def page(console: Console) -> Iterator["Page"]:
             )
             opened = browser.new_context(base_url=f"http://127.0.0.1:{server.port}").new_page()
             complaints: list[str] = []
-            opened.on("console", lambda message: message.type == "error" and complaints.append(message.text))
+            opened.on(
+                "console",
+                lambda message: (
+                    message.type == "error" and complaints.append(f"{message.text} {message.location.get('url', '')}")
+                ),
+            )
             yield opened
             browser.close()
             # What the Content-Security-Policy blocks, and what a script does wrong, is said there.
