@@ -107,6 +107,8 @@ def test_job_is_cancelled_and_retried_by_its_buttons(page: "Page", console: Cons
     page.goto(f"/series/{console.series}")
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_text("Cancelled by the administrator.").first).to_be_visible()
+    # A retry takes the derived series away from under pictures that are still on their way.
+    page.wait_for_load_state("networkidle")
     page.get_by_role("button", name="Retry").click()
 
     expect(page.locator(".card").get_by_text("selecting")).to_be_visible()
