@@ -1,8 +1,10 @@
 """A real model package, tiny and untrained, and jobs for it: for tests of what surrounds the model."""
 
 import hashlib
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -46,6 +48,16 @@ def write_tiny_package(
         },
     )
     return folder
+
+
+def limit_answers(folder: Path, answers: Mapping[str, Any]) -> None:
+    """Have the metadata of a package say what its answers must lie within."""
+    from s2ldm_core.package import METADATA, PackageMetadata
+
+    path = folder / METADATA
+    changed = PackageMetadata.model_validate_json(path.read_text()).model_copy(update={"answers": answers})
+    changed = changed.model_copy(update={"metadata_sha256": changed.digest()})
+    path.write_text(json.dumps(changed.plain()))
 
 
 def add_series(catalog: Catalog, paths: Sequence[Path], *, route: str, association_id: str | None = None) -> None:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from s2ldm_core.documents import read_document, validate
 from s2ldm_core.errors import DocumentError
@@ -66,6 +66,14 @@ class StoredPairs(_Part):
     store: Path
     split: Split = "test"
     title: str = Field("pairs", min_length=1, max_length=60)
+    """Of its part of the table."""
+
+    @field_validator("title")
+    @classmethod
+    def _its_own(cls, title: str) -> str:
+        if title == "phantoms":
+            raise ValueError("the other part of the table is called phantoms")
+        return title
 
 
 class AblationPlan(_Part):

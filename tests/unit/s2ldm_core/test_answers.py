@@ -1,6 +1,5 @@
 """An answer unlike all that training had is refused, by region and tissue."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,8 @@ import pytest
 from s2ldm_core import Translator, answers
 from s2ldm_core.answers import judge_answer, limits_of, measured
 from s2ldm_core.errors import TranslationError
-from s2ldm_core.package import METADATA, PackageMetadata
 from s2ldm_core.volume import Volume
-from tests.tiny_model import write_tiny_package
+from tests.tiny_model import limit_answers, write_tiny_package
 
 SHAPE = (10, 40, 40)
 LIMITS = {"upper_abdomen": {"fat": (-10.0, 10.0), "soft": (-5.0, 60.0), "most": (0.0, 200.0), "least": (-40.0, 50.0)}}
@@ -96,12 +94,8 @@ def test_a_package_with_limits_refuses_and_one_without_does_not(tmp_path: Path, 
     folder = write_tiny_package(tmp_path / "package")
     answer = Translator.load(folder, device="cpu").translate(volume, phase="venous").volume.hu
     soft = float((answer - native)[3, 20, 30])
-    record = PackageMetadata.model_validate_json((folder / METADATA).read_text())
     for lowest, refused in ((soft - 50.0, False), (soft + 50.0, True)):
-        limits = {"venous": {"upper_abdomen": {"soft": (lowest, lowest + 100.0)}}}
-        changed = record.model_copy(update={"answers": limits})
-        changed = changed.model_copy(update={"metadata_sha256": changed.digest()})
-        (folder / METADATA).write_text(json.dumps(changed.plain()))
+        limit_answers(folder, {"venous": {"upper_abdomen": {"soft": (lowest, lowest + 100.0)}}})
         translator = Translator.load(folder, device="cpu")
         translator.translate(volume, phase="arterial")
         if not refused:

@@ -10,8 +10,9 @@ from pydicom import dcmread
 from dicom_node.translate.messages import Disposition, Failed, Load, Loaded, Progress, Translate, Translated
 from dicom_node.translate.worker import Worker
 from dicom_node.translation import TranslationRecord
+from s2ldm_core import answers
 from s2ldm_core.translation import training_statement
-from tests.tiny_model import write_tiny_package
+from tests.tiny_model import limit_answers, write_tiny_package
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +88,19 @@ def test_padding_goes_with_the_result(
     _, _, padding = TranslationRecord.load(Path(answer.record_path))
     assert padding is not None
     assert np.array_equal(padding, hu == -2000.0)
+
+
+def test_an_answer_unlike_all_that_training_had_refuses_the_series(
+    worker: Worker, write_ct_series: Any, hu: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answers, "regions_of", lambda hu, spacing_mm: ("thorax",) * len(hu))
+    package = write_tiny_package(tmp_path / "limited")
+    limit_answers(package, {"arterial": {"thorax": {"soft": (400.0, 500.0)}}})
+    paths = write_ct_series(hu, spacing_mm=(3.0, 1.5, 1.5))
+    answer = worker.answer(request(paths, tmp_path / "work", package))
+    assert isinstance(answer, Failed)
+    assert (answer.problem.code, answer.disposition) == ("answer_out_of_distribution", Disposition.REFUSE)
+    assert not list((tmp_path / "work").rglob("*.npy"))
 
 
 def test_progress_names_the_stages(

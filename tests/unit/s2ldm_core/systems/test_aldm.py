@@ -13,20 +13,10 @@ from s2ldm_core.errors import PackageError
 from s2ldm_core.networks.perceptual import PerceptualDistance
 from s2ldm_core.networks.spade import MultiSwitchableSpade, PhaseJudge, SelfModulation, SwitchedConv
 from s2ldm_core.systems import How, Turn, build_system
+from tests.diffusion_systems import TINY
 from tests.tiny_systems import psnr_of_change, taught, two_pairs
 
-SMALL = {
-    "autoencoder": {
-        "channels": (4, 6),
-        "blocks": (1, 1),
-        "latent": 3,
-        "codes": 16,
-        "discriminator_channels": 4,
-        "discriminator_layers": 1,
-    },
-    "spade": {"channels": (4,), "hidden": 4},
-    "diffusion": {"channels": (8,), "steps": 2},
-}
+SMALL = {key: value for key, value in TINY["aldm"].items() if key != "loss"}
 _NO_JUDGES = {"adversarial": 0.0, "spade_adversarial": 0.0, "cycle": 0.0}
 
 
