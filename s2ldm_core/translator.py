@@ -224,6 +224,8 @@ def add_change(
     with clock.measure("add"):
         change_hu = unit_change_to_hu(change[0, 0].float().cpu(), window_hu=window)
         body = body_mask(model_hu, metadata.spacing_mm)
+        if not body.any():  # body_box fell back to the whole array as well
+            body[:] = True
         change_hu *= _soft_edged(body)
         if not bool(torch.isfinite(change_hu).all()):
             raise TranslationError(
@@ -255,8 +257,6 @@ def add_change(
 def _soft_edged(body: np.ndarray) -> torch.Tensor:
     """Weight ``(D, H, W)``: 1 in the body, 0 on table and blankets, with a soft edge of a few millimetres."""
     mask = torch.from_numpy(body)[None, None].float()
-    if not bool(mask.any()):  # body_box fell back to the whole array as well
-        return torch.ones(body.shape)
     mask = F.max_pool3d(mask, (1, 5, 5), stride=1, padding=(0, 2, 2))
     return F.avg_pool3d(mask, (1, 5, 5), stride=1, padding=(0, 2, 2), count_include_pad=False)[0, 0]
 
