@@ -5,7 +5,16 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from dicom_node.catalog import Catalog, DerivedInstance, JobState, NewInstance, SeriesRow
+from dicom_node.catalog import (
+    Catalog,
+    DeliveryRow,
+    DerivedInstance,
+    InstanceAnswer,
+    JobState,
+    NewInstance,
+    SeriesRow,
+    Verdict,
+)
 from dicom_node.catalog.database import LEASE_SECONDS
 from dicom_node.config import SeriesSettings
 from dicom_node.deliver.destinations.dicom.status import verdict
@@ -133,11 +142,27 @@ def derive(catalog: Catalog, job_id: int, destinations: tuple[str, ...] = ("pacs
     )
 
 
+def answer(
+    catalog: Catalog,
+    delivery: DeliveryRow,
+    sop_instance_uid: str,
+    verdict: Verdict,
+    *,
+    status: int | None = None,
+    comment: str = "",
+) -> bool:
+    """Record one answer of the destination."""
+    return catalog.set_answers(
+        delivery,
+        [InstanceAnswer(sop_instance_uid=sop_instance_uid, verdict=verdict, status=status, comment=comment)],
+    )
+
+
 def deliver(catalog: Catalog, clock: Clock) -> bool:
     delivery = catalog.claim_delivery(clock())
     assert delivery is not None
     for one in catalog.delivery_instances(delivery.id):
-        catalog.set_answer(delivery, one.sop_instance_uid, verdict(0x0000), status=0x0000)
+        answer(catalog, delivery, one.sop_instance_uid, verdict(0x0000), status=0x0000)
     return catalog.finish_delivery(delivery)
 
 

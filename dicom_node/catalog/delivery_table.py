@@ -1,6 +1,6 @@
 """Deliveries: one derived series to one destination, with the peer's answer for every instance."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +10,7 @@ from dicom_node.catalog.database import reason_values, unclaimed
 from dicom_node.catalog.leases import UNREADABLE, Leases, new_claim
 from dicom_node.catalog.pending import may_be_sent
 from dicom_node.catalog.ranks import NO_RANKS, by_rank
-from dicom_node.catalog.rows import DeliveryInstanceRow, DeliveryRow, problem_of, read_rows
+from dicom_node.catalog.rows import DeliveryInstanceRow, DeliveryRow, InstanceAnswer, problem_of, read_rows
 from dicom_node.catalog.schema import deliveries, delivery_instances, derived_instances, jobs
 from dicom_node.errors import CatalogError
 from dicom_node.states import BY_HAND, DeliveryState, JobState, Verdict
@@ -127,29 +127,19 @@ class DeliveryTable(Leases):
         with self.read() as connection:
             return [DeliveryInstanceRow.model_validate(row) for row in connection.execute(query).mappings()]
 
-    def set_answer(
-        self,
-        claim: DeliveryRow,
-        sop_instance_uid: str,
-        verdict: Verdict,
-        *,
-        status: int | None = None,
-        comment: str = "",
-    ) -> bool:
-        """Record what the destination answered for one instance; False if the claim is lost: send nothing more.
-
-        ``status`` is the answer in the protocol's own terms, None if there was none.
-        """
+    def set_answers(self, claim: DeliveryRow, answers: Sequence[InstanceAnswer]) -> bool:
+        """Record what the destination answered, all in one transaction; False if the claim is lost: send nothing more."""
         now = self.now()
         with self.write() as connection:
-            connection.execute(
-                update(delivery_instances)
-                .where(
-                    delivery_instances.c.delivery_id == claim.id,
-                    delivery_instances.c.sop_instance_uid == sop_instance_uid,
+            for answer in answers:
+                connection.execute(
+                    update(delivery_instances)
+                    .where(
+                        delivery_instances.c.delivery_id == claim.id,
+                        delivery_instances.c.sop_instance_uid == answer.sop_instance_uid,
+                    )
+                    .values(verdict=answer.verdict, status=answer.status, comment=answer.comment[:256], updated_at=now)
                 )
-                .values(verdict=verdict, status=status, comment=comment[:256], updated_at=now)
-            )
             return connection.execute(_mine(claim).values(updated_at=now)).rowcount > 0
 
     def forget_answers(self, claim: DeliveryRow) -> None:

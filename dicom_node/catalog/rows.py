@@ -58,6 +58,19 @@ class DerivedInstance:
 
 
 @dataclass(frozen=True, kw_only=True)
+class InstanceAnswer:
+    """What a destination answered for one instance of a delivery.
+
+    ``status`` is the answer in the protocol's own terms, None if there was none.
+    """
+
+    sop_instance_uid: str
+    verdict: Verdict
+    status: int | None = None
+    comment: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class EarlierSeries:
     """A derived series of the same source series on the same route, which some destinations still hold as valid.
 

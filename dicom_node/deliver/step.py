@@ -5,13 +5,15 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import cast
 
 import structlog
 
-from dicom_node.catalog import Catalog, DeliveryInstanceRow, DeliveryRow, Lease, Verdict
+from dicom_node.catalog import Catalog, DeliveryInstanceRow, DeliveryRow, InstanceAnswer, Lease, Verdict
 from dicom_node.config import Settings, SettingsSource
+from dicom_node.deliver.answers import AnswerLog
 from dicom_node.deliver.destinations import Answer, Destination, DestinationSettings, ImageCounter
 from dicom_node.deliver.retry import CircuitBreaker, backoff_seconds
 from dicom_node.errors import DeliverError, RetriableDeliverError
@@ -197,10 +199,14 @@ class DeliverStep:
         except DeliverError as error:
             if error.code != "no_context":
                 raise
-            for note in notes:
-                self._catalog.set_answer(
-                    delivery, note.sop_instance_uid, Verdict.PERMANENT, comment=error.sentence.rstrip(".")
-                )
+            comment = error.sentence.rstrip(".")
+            self._catalog.set_answers(
+                delivery,
+                [
+                    InstanceAnswer(sop_instance_uid=one.sop_instance_uid, verdict=Verdict.PERMANENT, comment=comment)
+                    for one in notes
+                ],
+            )
             refusal = error.sentence
         else:
             _raise_what_may_pass(answers)
@@ -218,22 +224,21 @@ class DeliverStep:
     def _send(
         self, delivery: DeliveryRow, destination: Destination, instances: Sequence[DeliveryInstanceRow], lease: Lease
     ) -> list[Answer]:
-        """Send what is not accepted yet, and record every answer as it comes."""
-        lost = threading.Event()
+        """Send what is not accepted yet, and record the answers as they come."""
+        log = AnswerLog(partial(self._catalog.set_answers, delivery))
 
-        def record(answer: Answer) -> None:
+        def on_answer(answer: Answer) -> None:
             lease.beat()
-            kept = self._catalog.set_answer(
-                delivery, answer.sop_instance_uid, answer.verdict, status=answer.status, comment=answer.comment
-            )
-            if not kept:
-                lost.set()
+            log.add(answer)
 
         def should_stop() -> bool:
-            return self._stopping.is_set() or lease.lost or lost.is_set()
+            return self._stopping.is_set() or lease.lost or log.lost
 
         paths = [_path(one) for one in instances]
-        return destination.send(paths, on_answer=record, should_stop=should_stop) if paths else []
+        try:
+            return destination.send(paths, on_answer=on_answer, should_stop=should_stop) if paths else []
+        finally:
+            log.flush()
 
     def _retry(self, delivery: DeliveryRow, settings: DestinationSettings | None, problem: Problem) -> None:
         attempts = delivery.attempts + 1

@@ -21,6 +21,7 @@ from dicom_node.demo.destination import StorageDestination
 from dicom_node.translation import TranslationRecord
 from s2ldm_core.translation import Translation
 from tests import peers
+from tests.catalog_jobs import answer
 from tests.ct_series import body_hu
 from tests.tiny_model import queue_job, write_tiny_package
 
@@ -159,7 +160,7 @@ def test_killed_while_some_instances_are_accepted(
     with catalog_of(tmp_path) as catalog:  # as if the first two had been answered before the kill
         (delivery,) = catalog.list_deliveries()
         for one in catalog.delivery_instances(delivery.id)[:2]:
-            catalog.set_answer(delivery, one.sop_instance_uid, verdict(0x0000), status=0x0000)
+            answer(catalog, delivery, one.sop_instance_uid, verdict(0x0000), status=0x0000)
 
     await_state(start(pacs.port), "done")
 

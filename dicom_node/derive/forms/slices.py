@@ -2,6 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from pydicom.dataset import Dataset
@@ -14,6 +16,9 @@ from dicom_node.derive.forms.form import SyntheticSeries
 from dicom_node.derive.forms.image import derived_image
 from dicom_node.derive.info import DerivationInfo
 from s2ldm_core.io.frames import slice_uid
+
+#: Slices on their way to disk at the same time; more bring nothing, as one processor makes them.
+_WRITERS = 4
 
 
 class SliceForm(ABC):
@@ -29,19 +34,28 @@ class SliceForm(ABC):
     def write(
         self, series: SyntheticSeries, folder: Path, *, progress: Callable[[float], None]
     ) -> list[DerivedInstance]:
-        """See `dicom_node.derive.forms.form.OutputForm`; one slice is in memory at a time."""
-        written = []
-        for index, source in enumerate(series.headers):
-            image = derived_image(
-                series,
-                source,
-                sop_class_uid=self.sop_class_uid,
-                stands_on=slice_uid(source),
-                instance_number=attributes.instance_number(source, index=index),
-                pixels=series.stored(index).tobytes(),
-            )
-            attributes.complete_plane(image, source)
-            self.complete(image, source, info=series.info)
-            written.append(write_part10(image, folder / f"{index + 1:05d}.dcm"))
-            progress((index + 1) / len(series.headers))
+        """See `dicom_node.derive.forms.form.OutputForm`; a few slices are in memory at a time.
+
+        While the disk takes some, the next are made.
+        """
+        count = len(series.headers)
+        written: list[DerivedInstance] = []
+        with ThreadPoolExecutor(_WRITERS, thread_name_prefix="derive") as writers:
+            for one in writers.map(partial(self._write_slice, series, folder), range(count)):
+                written.append(one)
+                progress(len(written) / count)
         return written
+
+    def _write_slice(self, series: SyntheticSeries, folder: Path, index: int) -> DerivedInstance:
+        source = series.headers[index]
+        image = derived_image(
+            series,
+            source,
+            sop_class_uid=self.sop_class_uid,
+            stands_on=slice_uid(source),
+            instance_number=attributes.instance_number(source, index=index),
+            pixels=series.stored(index).tobytes(),
+        )
+        attributes.complete_plane(image, source)
+        self.complete(image, source, info=series.info)
+        return write_part10(image, folder / f"{index + 1:05d}.dcm")

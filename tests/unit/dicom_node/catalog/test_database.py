@@ -12,7 +12,7 @@ from dicom_node.catalog import Catalog, JobState, Verdict
 from dicom_node.catalog.prepared import Prepared
 from dicom_node.catalog.schema import associations
 from dicom_node.errors import CatalogError
-from tests.catalog_jobs import Clock, instance, job_in
+from tests.catalog_jobs import Clock, answer, instance, job_in
 
 
 def test_commit_is_flushed_and_readers_do_not_block(catalog: Catalog, tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_frequent_queries_search_by_index(catalog: Catalog, clock: Clock, tmp_pa
         catalog.list_deliveries(job_id=job_id)
         catalog.job_instances(job_id)
         catalog.delivery_instances(1)
-        catalog.set_answer(delivery, "2.25.0", Verdict.ACCEPTED)
+        answer(catalog, delivery, "2.25.0", Verdict.ACCEPTED)
         catalog.add_instances([instance(7)])
     finally:
         event.remove(Engine, "checkout", trace)

@@ -11,21 +11,21 @@ from dicom_node.catalog.retention import Expiry
 from dicom_node.deliver.destinations.dicom.status import verdict
 from dicom_node.errors import CatalogError
 from s2ldm_core.problem import Problem
-from tests.catalog_jobs import Clock, deliver, derive, gone, instance, job_in, run_out
+from tests.catalog_jobs import Clock, answer, deliver, derive, gone, instance, job_in, run_out
 
 
 def test_delivery_is_done_only_when_every_instance_is_accepted(catalog: Catalog, clock: Clock) -> None:
     job_id = job_in(catalog, clock, JobState.DELIVERING)
     delivery = catalog.claim_delivery(clock())
     assert delivery is not None
-    catalog.set_answer(delivery, "2.25.0", verdict(0x0000), status=0x0000)
-    catalog.set_answer(delivery, "2.25.1", verdict(0xB000), status=0xB000)
-    catalog.set_answer(delivery, "2.25.2", verdict(0xA700), status=0xA700)
+    answer(catalog, delivery, "2.25.0", verdict(0x0000), status=0x0000)
+    answer(catalog, delivery, "2.25.1", verdict(0xB000), status=0xB000)
+    answer(catalog, delivery, "2.25.2", verdict(0xA700), status=0xA700)
 
     with pytest.raises(CatalogError, match="1 of 3 instances"):
         catalog.finish_delivery(delivery)
 
-    catalog.set_answer(delivery, "2.25.2", verdict(0x0000), status=0x0000)
+    answer(catalog, delivery, "2.25.2", verdict(0x0000), status=0x0000)
     catalog.finish_delivery(delivery)
     assert catalog.get_job(job_id).state is JobState.DONE
 
@@ -107,7 +107,7 @@ def test_failed_delivery_fails_the_job_and_retry_resumes_at_what_is_missing(cata
     job_id = job_in(catalog, clock, JobState.DELIVERING)
     delivery = catalog.claim_delivery(clock())
     assert delivery is not None
-    catalog.set_answer(delivery, "2.25.0", verdict(0x0000), status=0x0000)
+    answer(catalog, delivery, "2.25.0", verdict(0x0000), status=0x0000)
     catalog.finish_delivery(delivery, reason=Problem("refused", "The PACS said no."))
     job = catalog.get_job(job_id)
     assert job.state is JobState.FAILED
@@ -190,14 +190,14 @@ def test_delivery_of_a_killed_node_is_given_back_and_keeps_what_was_answered(cat
     job_in(catalog, clock, JobState.DELIVERING)
     lost = catalog.claim_delivery(clock())
     assert lost is not None
-    catalog.set_answer(lost, "2.25.0", Verdict.ACCEPTED, status=0x0000)
+    answer(catalog, lost, "2.25.0", Verdict.ACCEPTED, status=0x0000)
 
     assert run_out(catalog, clock) == 1
 
     again = catalog.claim_delivery(clock())
     assert again is not None
     assert again.accepted_count == 1
-    assert not catalog.set_answer(lost, "2.25.1", Verdict.ACCEPTED, status=0x0000)
+    assert not answer(catalog, lost, "2.25.1", Verdict.ACCEPTED, status=0x0000)
     assert not catalog.finish_delivery(lost, reason=Problem("late", "Late."))
     assert not catalog.retry_delivery(lost, at=clock(), reason=Problem("late", "Late."))
     assert catalog.get_delivery(again.id).state is DeliveryState.SENDING

@@ -11,7 +11,7 @@ from dicom_node.catalog import Catalog, DeliveryState, DerivedInstance, JobState
 from dicom_node.catalog.retention import Expiry
 from dicom_node.errors import CatalogError
 from s2ldm_core.problem import Problem
-from tests.catalog_jobs import Clock, complete, deliver, instance, job_in
+from tests.catalog_jobs import Clock, answer, complete, deliver, instance, job_in
 
 LATE_DESTINATIONS = ("pacs", "archive")
 
@@ -124,7 +124,7 @@ def test_a_sender_of_an_overtaken_job_learns_of_it_with_its_next_answer(catalog:
     late(catalog, clock)
 
     uid = catalog.delivery_instances(sending.id)[0].sop_instance_uid
-    assert not catalog.set_answer(sending, uid, Verdict.ACCEPTED, status=0)
+    assert not answer(catalog, sending, uid, Verdict.ACCEPTED, status=0)
     assert catalog.delivery_instances(sending.id)[0].accepted, "what the peer holds is remembered"
 
 
@@ -234,10 +234,10 @@ def test_delivery_is_done_although_the_peer_takes_no_note(catalog: Catalog, cloc
     assert claim is not None
     *images, note = catalog.delivery_instances(claim.id)
     for one in images:
-        catalog.set_answer(claim, one.sop_instance_uid, Verdict.ACCEPTED, status=0)
+        answer(catalog, claim, one.sop_instance_uid, Verdict.ACCEPTED, status=0)
     with pytest.raises(CatalogError, match="1 of 5"):
         catalog.finish_delivery(claim)
-    catalog.set_answer(claim, note.sop_instance_uid, Verdict.PERMANENT)
+    answer(catalog, claim, note.sop_instance_uid, Verdict.PERMANENT)
 
     assert catalog.finish_delivery(claim, remark=Problem("rejection_not_taken", "No."))
 

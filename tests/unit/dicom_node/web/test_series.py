@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from dicom_node.catalog import JobState, Verdict
+from tests.catalog_jobs import answer
 from tests.unit.dicom_node.web.conftest import Console
 
 
@@ -137,7 +138,7 @@ def test_job_is_cancelled_and_retried(console: Console) -> None:
 def deliver(console: Console) -> None:
     delivery = console.catalog.claim_delivery(console.catalog.now())
     for one in console.catalog.delivery_instances(delivery.id):
-        console.catalog.set_answer(delivery, one.sop_instance_uid, Verdict.ACCEPTED, status=0)
+        answer(console.catalog, delivery, one.sop_instance_uid, Verdict.ACCEPTED, status=0)
     console.catalog.finish_delivery(delivery)
 
 

@@ -16,6 +16,7 @@ from dicom_node.service.observe import Metrics
 from dicom_node.web.app import create_app
 from dicom_node.web.server import WebServer
 from s2ldm_core.problem import Problem
+from tests.catalog_jobs import answer
 
 
 class Health:
@@ -158,7 +159,7 @@ def test_job_shows_its_deliveries(client: TestClient, catalog: Catalog) -> None:
 
 def test_delivery_shows_the_status_of_every_instance(client: TestClient, catalog: Catalog) -> None:
     delivery_id = add_delivery(catalog)
-    catalog.set_answer(catalog.get_delivery(delivery_id), "2.25.1", Verdict.RETRIABLE, status=0xA700, comment="full")
+    answer(catalog, catalog.get_delivery(delivery_id), "2.25.1", Verdict.RETRIABLE, status=0xA700, comment="full")
 
     delivery = client.get(f"/api/deliveries/{delivery_id}").json()
 
