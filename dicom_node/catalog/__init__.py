@@ -4,6 +4,7 @@ Each step of a series' way takes its work from here and leaves its result here, 
 continues where the last committed transaction stands.
 """
 
+from dicom_node.catalog.attempt_table import AttemptRow
 from dicom_node.catalog.catalog import Catalog
 from dicom_node.catalog.evidence_table import Evidence
 from dicom_node.catalog.leases import Lease
@@ -22,10 +23,12 @@ from dicom_node.catalog.rows import (
     RejectedPeerRow,
     SeriesRow,
 )
+from dicom_node.catalog.subject_table import Subject
 from dicom_node.states import DeliveryState, JobState, Outcome, SeriesState, Verdict
 
 __all__ = [
     "AssociationRow",
+    "AttemptRow",
     "Catalog",
     "DeliveryInstanceRow",
     "DeliveryRow",
@@ -44,6 +47,7 @@ __all__ = [
     "RejectedPeerRow",
     "SeriesRow",
     "SeriesState",
+    "Subject",
     "TokenRow",
     "UserRow",
     "Verdict",

@@ -1,5 +1,6 @@
 """The catalog, put together from its tables."""
 
+from dicom_node.catalog.attempt_table import AttemptTable
 from dicom_node.catalog.audit_events import AuditEvents
 from dicom_node.catalog.delivery_table import DeliveryTable
 from dicom_node.catalog.derived_table import DerivedTable
@@ -13,6 +14,7 @@ from dicom_node.catalog.redelivery import Redelivery
 from dicom_node.catalog.retention import Retention
 from dicom_node.catalog.series_search import SeriesSearch
 from dicom_node.catalog.series_table import SeriesTable
+from dicom_node.catalog.subject_table import SubjectTable
 from dicom_node.catalog.superseding import Superseding
 from dicom_node.catalog.token_table import TokenTable
 from dicom_node.catalog.user_table import UserTable
@@ -24,11 +26,13 @@ class Catalog(
     EvidenceTable,
     SeriesTable,
     SeriesSearch,
+    SubjectTable,
     JobControl,
     Redelivery,
     DerivedTable,
     Superseding,
     DeliveryTable,
+    AttemptTable,
     DueTable,
     Failures,
     AuditEvents,

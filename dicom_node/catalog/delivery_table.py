@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, Update, and_, func, or_, select, update
 
+from dicom_node.catalog.attempt_table import note_attempt
 from dicom_node.catalog.database import reason_values, unclaimed
 from dicom_node.catalog.leases import UNREADABLE, Leases, new_claim
 from dicom_node.catalog.pending import may_be_sent
@@ -195,6 +196,7 @@ class DeliveryTable(Leases):
                 )
             ).rowcount
             if ended:
+                note_attempt(connection, claim.id, at=now, reason=reason or remark)
                 self._settle_job(connection, claim.job_id)
             return ended > 0
 
@@ -219,6 +221,7 @@ class DeliveryTable(Leases):
                 )
             ).rowcount
             if postponed:
+                note_attempt(connection, claim.id, at=now, reason=reason)
                 connection.execute(
                     update(jobs)
                     .where(jobs.c.id == claim.job_id, jobs.c.state == JobState.DELIVERING)

@@ -18,6 +18,7 @@ from dicom_node.catalog.schema import (
     rejected_peers,
     series,
 )
+from dicom_node.catalog.subject_table import forget_subjects
 from dicom_node.states import JobState, SeriesState
 
 _BATCH = 500
@@ -88,6 +89,10 @@ class Retention(Database):
             found = connection.execute(query).all()
             gone = [key for key, path in found if remove(path)]
             connection.execute(update(instances).where(instances.c.id.in_(gone)).values(path=None))
+            forget_subjects(
+                connection,
+                list(connection.scalars(select(instances.c.series_id).where(instances.c.id.in_(gone)).distinct())),
+            )
             return [key for key, _ in found]
 
     def remove_derived(

@@ -170,6 +170,21 @@ conflicts = Table(
     Column("confirmed", Boolean, nullable=False),
 )
 
+# Whose a series is, apart from everything else: of all tables this one has patient data, and only while the files are there.
+subjects = Table(
+    "subjects",
+    metadata,
+    Column("series_id", ForeignKey("series.id", ondelete="CASCADE"), primary_key=True),
+    Column("patient_id", String(64), nullable=False),
+    Column("patient_name", String(324), nullable=False),
+    Column("accession_number", String(64), nullable=False),
+    Column("study_date", String(16), nullable=False),
+    Column("study_description", String(64), nullable=False),
+    Column("series_description", String(64), nullable=False),
+    # Name, ID and accession number in folded case, which SQLite knows for ASCII alone.
+    Column("sought", Text, nullable=False),
+)
+
 jobs = Table(
     "jobs",
     metadata,
@@ -259,6 +274,17 @@ delivery_instances = Table(
     Column("status", Integer),
     Column("comment", String(256), nullable=False, default=""),
     Column("updated_at", UTCDateTime),
+)
+
+# Every try of a delivery that has ended.
+delivery_attempts = Table(
+    "delivery_attempts",
+    metadata,
+    Column("delivery_id", ForeignKey("deliveries.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("ended_at", UTCDateTime, nullable=False),
+    Column("accepted_count", Integer, nullable=False),
+    *_reason(),
 )
 
 quarantine = Table(

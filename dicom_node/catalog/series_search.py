@@ -8,7 +8,8 @@ from sqlalchemy import or_, select
 from dicom_node.catalog.database import Database
 from dicom_node.catalog.job_table import job_query
 from dicom_node.catalog.rows import JobRow, SeriesRow
-from dicom_node.catalog.schema import jobs, series
+from dicom_node.catalog.schema import jobs, series, subjects
+from dicom_node.catalog.subject_table import of_patient
 from dicom_node.errors import CatalogError
 
 
@@ -19,6 +20,7 @@ class SeriesSearch(Database):
         self,
         *,
         query: str | None = None,
+        by_patient: bool = False,
         route: str | None = None,
         state: str | None = None,
         job_state: str | None = None,
@@ -33,6 +35,8 @@ class SeriesSearch(Database):
         ----------
         query
             A part of the Study or Series Instance UID, also of the derived series, or of the peer's AE title.
+        by_patient
+            ``query`` may also be a part of the patient's name or ID, or of the accession number, in any case.
         job_state
             Those that have a job in this state.
         since, until
@@ -50,6 +54,7 @@ class SeriesSearch(Database):
                             jobs.c.derived_series_instance_uid.contains(query, autoescape=True)
                         )
                     ),
+                    *([series.c.id.in_(select(subjects.c.series_id).where(of_patient(query)))] if by_patient else ()),
                 )
             )
         if job_state is not None:

@@ -16,7 +16,8 @@ commands = typer.Typer(help="Series: what was received, each on one route.", no_
 def list_series(
     config: ConfigOption = None,
     query: Annotated[
-        str | None, typer.Option(help="A part of a UID (study, series, derived series) or of the sender's AE title.")
+        str | None,
+        typer.Option(help="A part of a UID, patient's name or ID, accession number, or sender's AE title."),
     ] = None,
     route: Annotated[str | None, typer.Option(help="Only of this called AE title.", show_default=False)] = None,
     state: Annotated[SeriesState | None, typer.Option(help="Only in this state.", show_default=False)] = None,
@@ -33,6 +34,7 @@ def list_series(
     with open_catalog(config) as catalog:
         rows = catalog.find_series(
             query=query,
+            by_patient=True,
             route=route,
             state=state,
             job_state=job_state,
@@ -71,22 +73,24 @@ def show_series(
     as_json: JsonOption = False,
 ) -> None:
     """Show the whole story of a series: how it came, what its jobs did, where the results went."""
-    from dicom_node.web.timeline import timeline
+    from dicom_node.web.timeline import story_of
 
     with open_catalog(config) as catalog:
         row = catalog.get_series(key)
-        jobs = catalog.jobs_of_series([key])[key]
-        deliveries = [one for job in jobs for one in catalog.list_deliveries(job_id=job.id, limit=1000)]
-    events = timeline(row, jobs, deliveries)
+        subject = catalog.subjects_of([key]).get(key)
+        events = story_of(catalog, key)
     if as_json:
         print_json(
             {
                 "series": row.model_dump(mode="json", by_alias=True),
+                "patient": None if subject is None else subject.model_dump(),
                 "events": [e.model_dump(mode="json") for e in events],
             }
         )
         return
     typer.echo(f"series {row.series_instance_uid} of study {row.study_instance_uid}, on {row.route}: {row.state}")
+    if subject is not None:
+        typer.echo(f"patient {plain_text(', '.join(filter(None, dict(subject).values())))}")
     print_table(("WHEN", "WHAT", ""), ((time_text(event.at), event.title, _facts(event)) for event in events))
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from dicom_node.catalog import Subject
 from dicom_node.series.rules.rule import Finding
 from s2ldm_core.problem import Problem
 
@@ -25,6 +26,8 @@ class Decision:
         The files of an accepted series that are.
     details
         What was seen on the way, for the job's record: numbers and hints, never patient data.
+    subject
+        Whose the series is, None where no file of it can be read.
     """
 
     problem: Problem | None = None
@@ -32,6 +35,7 @@ class Decision:
     set_aside: tuple[str, ...] = ()
     slices: tuple[Path, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
+    subject: Subject | None = None
 
     @property
     def accepted(self) -> bool:

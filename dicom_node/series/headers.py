@@ -6,9 +6,10 @@ from pathlib import Path
 
 from pydicom import Dataset
 
+from dicom_node.catalog import Subject
 from dicom_node.source_header import SOURCE_KEYWORDS
 from s2ldm_core.errors import VolumeError
-from s2ldm_core.io.header import HEADER_KEYWORDS, PARSE_ERRORS, lacks_preamble, read_header
+from s2ldm_core.io.header import HEADER_KEYWORDS, PARSE_ERRORS, lacks_preamble, read_header, text
 
 SELECTION_KEYWORDS: tuple[str, ...] = tuple(
     dict.fromkeys(
@@ -25,6 +26,8 @@ SELECTION_KEYWORDS: tuple[str, ...] = tuple(
             "ContrastBolusTotalDose",
             "PatientID",
             "PatientName",
+            "AccessionNumber",
+            "StudyDate",
             *SOURCE_KEYWORDS,
             "KVP",
             "ConvolutionKernel",
@@ -39,6 +42,16 @@ SELECTION_KEYWORDS: tuple[str, ...] = tuple(
         )
     )
 )
+
+#: Field of a `Subject` -> attribute, and the most characters of its VR (PS3.5 6.2).
+_SUBJECT = {
+    "patient_id": ("PatientID", 64),
+    "patient_name": ("PatientName", 324),
+    "accession_number": ("AccessionNumber", 64),
+    "study_date": ("StudyDate", 16),
+    "study_description": ("StudyDescription", 64),
+    "series_description": ("SeriesDescription", 64),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +82,20 @@ def read_headers(paths: Iterable[Path]) -> SeriesHeaders:
             readable.append(path)
             headers.append(header)
     return SeriesHeaders(paths=tuple(readable), headers=tuple(headers), unreadable=tuple(unreadable))
+
+
+def subject_of(headers: Sequence[Dataset]) -> Subject | None:
+    """Whose a series is, by the first of its headers; None where there is none."""
+    if not headers:
+        return None
+    return Subject(
+        **{name: _shown(text(headers[0], keyword), longest) for name, (keyword, longest) in _SUBJECT.items()}
+    )
+
+
+def _shown(value: str, longest: int) -> str:
+    """Text for people: in one line, without control characters."""
+    return "".join(one if one.isprintable() else " " for one in value)[:longest].strip()
 
 
 def is_dicom(path: Path) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 from dicom_node.config import Route
 from dicom_node.series.candidate import Candidate
 from dicom_node.series.decision import Decision
-from dicom_node.series.headers import read_headers
+from dicom_node.series.headers import read_headers, subject_of
 from dicom_node.series.rules import RULES, Finding, Rule
 from dicom_node.series.rules import __name__ as RULES_PACKAGE
 from s2ldm_core.io.header import sop_instance_uid
@@ -30,6 +30,7 @@ def examine_series(
         How many instances are not among ``paths`` because another one with their SOP Instance UID is.
     """
     series = Candidate(read=read_headers(paths), route=route, min_slices=min_slices, refused_conflicts=conflicts)
+    subject = subject_of(series.read.headers)
     details: dict[str, Any] = {}
     findings: list[tuple[str, Finding]] = []
     for rule in rules:
@@ -37,7 +38,7 @@ def examine_series(
         findings.append((rule_name(rule), finding))
         details |= finding.details
         if finding.problem is not None:
-            return Decision(problem=finding.problem, details=details, findings=tuple(findings))
+            return Decision(problem=finding.problem, details=details, findings=tuple(findings), subject=subject)
     held = {
         sop_instance_uid(header) for header in series.slice_headers
     }  # one may hold frames that are slices, and others
@@ -46,6 +47,7 @@ def examine_series(
         slices=tuple(path for path, _ in series.slices),
         details=details,
         findings=tuple(findings),
+        subject=subject,
     )
 
 

@@ -95,6 +95,8 @@ class SelectStep:
 
     def _record(self, job: JobRow, decision: Decision, route: Route | None) -> None:
         self._log.info("selected", job_id=job.id, route=job.route, accepted=decision.accepted, code=decision.code)
+        if decision.subject is not None and job.series_key is not None:
+            self._catalog.set_subject(job.series_key, decision.subject)
         if decision.problem is None:
             kept = None if route is None else route.model_dump(mode="json")
             self._catalog.accept_job(

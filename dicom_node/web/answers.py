@@ -1,11 +1,11 @@
-"""What the HTTP interface answers beside the catalog's rows: states, reasons and times, never patient data or paths."""
+"""What the HTTP interface answers beside the catalog's rows: states, reasons and times, never paths."""
 
 from datetime import datetime
 from typing import Any, Generic, Self, TypeVar
 
 from pydantic import BaseModel, Field
 
-from dicom_node.catalog import DeliveryInstanceRow, DeliveryRow, JobRow, SeriesRow, TokenRow
+from dicom_node.catalog import AttemptRow, DeliveryInstanceRow, DeliveryRow, JobRow, SeriesRow, Subject, TokenRow
 from dicom_node.config import Route, Select
 from dicom_node.people.roles import Role
 from s2ldm_core.package import PackageMetadata
@@ -30,8 +30,9 @@ class JobDetail(JobRow):
 
 
 class DeliveryDetail(DeliveryRow):
-    """A delivery with every instance."""
+    """A delivery with its last attempts and every instance."""
 
+    tries: list[AttemptRow]
     statuses: list[DeliveryInstanceRow]
 
 
@@ -94,7 +95,13 @@ class ProblemAnswer(BaseModel):
     problem: Problem
 
 
-class SeriesDetail(SeriesRow):
+class SeriesItem(SeriesRow):
+    """A series; ``patient`` is null for those who may not know it, before selection, and once retention took the files."""
+
+    patient: Subject | None = None
+
+
+class SeriesDetail(SeriesItem):
     """A series with its jobs, newest first."""
 
     jobs: list[JobRow]

@@ -45,7 +45,11 @@ def api_router(source: SettingsSource, catalog: Catalog) -> APIRouter:
     @router.get("/deliveries/{delivery_id}", summary="One delivery with the status of every instance")
     def delivery(delivery_id: Number) -> DeliveryDetail:
         row = catalog.get_delivery(delivery_id)
-        return DeliveryDetail(**dict(row), statuses=catalog.delivery_instances(delivery_id))
+        return DeliveryDetail(
+            **dict(row),
+            tries=catalog.attempts_of([delivery_id])[delivery_id],
+            statuses=catalog.delivery_instances(delivery_id),
+        )
 
     @router.get("/routes", summary="Routes: called AE titles")
     def routes() -> list[RouteAnswer]:

@@ -7,43 +7,51 @@ from fastapi.responses import Response
 
 from dicom_node.audit.events import accessed
 from dicom_node.audit.trail import AuditTrail
-from dicom_node.catalog import Catalog, JobRow, JobState, SeriesRow, SeriesState
+from dicom_node.catalog import Catalog, JobRow, JobState, SeriesState
 from dicom_node.config import SettingsSource
 from dicom_node.errors import ConfigError
+from dicom_node.people.identity import Identity
+from dicom_node.people.roles import Role
 from dicom_node.service.pictures import PLANES, Pictures
-from dicom_node.web.answers import Event, Page, Redelivery, SeriesDetail, VolumeAnswer
+from dicom_node.web.answers import Event, Page, Redelivery, SeriesDetail, SeriesItem, VolumeAnswer
 from dicom_node.web.api import page_of
-from dicom_node.web.asking import Who
+from dicom_node.web.asking import Asking, Who
 from dicom_node.web.doors import client_address
 from dicom_node.web.drawing import draw, draw_change
-from dicom_node.web.timeline import timeline
+from dicom_node.web.timeline import story_of
 from dicom_node.web.types import Limit, Number, Offset, Time, problems
 
-_MOST_DELIVERIES = 1000
 Plane = Literal["axial", "coronal", "sagittal"]
 Hu = Annotated[float, Query(ge=-100_000, le=100_000, allow_inf_nan=False)]
 Width = Annotated[float, Query(ge=1, le=100_000, allow_inf_nan=False)]
 
 
 def series_router(catalog: Catalog) -> APIRouter:
-    """Series, without patient data."""
+    """Series; with patient data for those who may see their pictures."""
     router = APIRouter(prefix="/api/series", tags=["series"], responses=problems(401, 403, 404, 422))
 
     @router.get("", summary="Received series")
     def find(
+        identity: Asking,
         limit: Limit = 100,
         offset: Offset = 0,
         query: Annotated[
-            str | None, Query(max_length=128, description="Part of a UID or of the sender's AE title")
+            str | None,
+            Query(
+                max_length=128,
+                description="Part of a UID, of the sender's AE title, or, where you may, of patient name, ID or accession number",
+            ),
         ] = None,
         route: Annotated[str | None, Query(max_length=16)] = None,
         state: SeriesState | None = None,
         job_state: JobState | None = None,
         since: Time | None = None,
         until: Time | None = None,
-    ) -> Page[SeriesRow]:
+    ) -> Page[SeriesItem]:
+        knows = may_see_patients(identity)
         rows = catalog.find_series(
             query=query,
+            by_patient=knows,
             route=route,
             state=state,
             job_state=job_state,
@@ -52,12 +60,15 @@ def series_router(catalog: Catalog) -> APIRouter:
             limit=limit + 1,
             offset=offset,
         )
-        return page_of(rows, limit=limit, offset=offset)
+        patients = catalog.subjects_of([row.key for row in rows]) if knows else {}
+        items = [SeriesItem.model_construct(**dict(row), patient=patients.get(row.key)) for row in rows]
+        return page_of(items, limit=limit, offset=offset)
 
     @router.get("/{series}", summary="One series with its jobs")
-    def detail(series: Number) -> SeriesDetail:
+    def detail(series: Number, identity: Asking) -> SeriesDetail:
         row = catalog.get_series(series)
-        return SeriesDetail(**dict(row), jobs=catalog.jobs_of_series([series])[series])
+        patient = catalog.subjects_of([series]).get(series) if may_see_patients(identity) else None
+        return SeriesDetail(**dict(row), patient=patient, jobs=catalog.jobs_of_series([series])[series])
 
     @router.get("/{series}/timeline", summary="What happened to a series")
     def story(series: Number) -> list[Event]:
@@ -66,12 +77,9 @@ def series_router(catalog: Catalog) -> APIRouter:
     return router
 
 
-def story_of(catalog: Catalog, series: int) -> list[Event]:
-    """The timeline of a series; raises `CatalogError` (``series_unknown``)."""
-    row = catalog.get_series(series)
-    jobs = catalog.jobs_of_series([series])[series]
-    deliveries = [one for job in jobs for one in catalog.list_deliveries(job_id=job.id, limit=_MOST_DELIVERIES)]
-    return timeline(row, jobs, deliveries)
+def may_see_patients(identity: Identity) -> bool:
+    """Whether somebody may know whose a series is: those who may see its pictures."""
+    return identity.role is not None and identity.role.covers(Role.VIEWER)
 
 
 def picture_router(pictures: Pictures, catalog: Catalog, trail: AuditTrail | None) -> APIRouter:

@@ -19,10 +19,11 @@ from dicom_node.people.roles import Role
 from dicom_node.service.configuration import Configuration
 from dicom_node.service.health import HealthCheck
 from dicom_node.service.pictures import Pictures
-from dicom_node.web.api_series import redelivered, story_of
+from dicom_node.web.api_series import may_see_patients, redelivered
 from dicom_node.web.asking import Who, identity_of
 from dicom_node.web.forms import one_of, read_form
 from dicom_node.web.operations import operations
+from dicom_node.web.timeline import story_of
 from dicom_node.web.types import Number, Offset
 from s2ldm_core.problem import Problem
 
@@ -125,18 +126,21 @@ def series_pages(pages: Pages, parts: Parts) -> APIRouter:
         job_state: Annotated[str, Query(max_length=16)] = "",
         offset: Offset = 0,
     ) -> HTMLResponse:
+        knows = may_see_patients(identity_of(request))
         rows = catalog.find_series(
             query=query.strip() or None,
+            by_patient=knows,
             route=route or None,
             job_state=job_state or None,
             limit=_SHOWN + 1,
             offset=offset,
         )
-        jobs = catalog.jobs_of_series([row.key for row in rows])
+        keys = [row.key for row in rows]
+        jobs, patients = catalog.jobs_of_series(keys), catalog.subjects_of(keys) if knows else {}
         return pages.show(
             request,
             "series_list.html",
-            rows=[(row, next(iter(jobs[row.key]), None)) for row in rows[:_SHOWN]],
+            rows=[(row, next(iter(jobs[row.key]), None), patients.get(row.key)) for row in rows[:_SHOWN]],
             more=len(rows) > _SHOWN,
             asked={"query": query, "route": route, "job_state": job_state},
             offset=offset,
@@ -153,6 +157,7 @@ def series_pages(pages: Pages, parts: Parts) -> APIRouter:
             request,
             "series.html",
             series=row,
+            patient=catalog.subjects_of([series]).get(series) if may_see_patients(identity_of(request)) else None,
             jobs=jobs,
             events=story_of(catalog, series),
             destinations=sorted(parts.configuration.current.destinations),

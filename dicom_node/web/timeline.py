@@ -1,25 +1,39 @@
 """The story of a series, from the catalog's rows."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from dicom_node.catalog import DeliveryRow, DeliveryState, JobRow, SeriesRow
+from dicom_node.catalog import AttemptRow, Catalog, DeliveryRow, DeliveryState, JobRow, SeriesRow
 from dicom_node.web.answers import Event
 
+_MOST_DELIVERIES = 1000
 _ENDED = {"done": "Done", "refused": "Refused", "failed": "Failed", "cancelled": "Cancelled"}
 
 
-def timeline(series: SeriesRow, jobs: Sequence[JobRow], deliveries: Iterable[DeliveryRow]) -> list[Event]:
+def story_of(catalog: Catalog, key: int) -> list[Event]:
+    """What happened to a series, oldest first; raises `CatalogError` (``series_unknown``)."""
+    series = catalog.get_series(key)
+    jobs = catalog.jobs_of_series([key])[key]
+    deliveries = [one for job in jobs for one in catalog.list_deliveries(job_id=job.id, limit=_MOST_DELIVERIES)]
+    return timeline(series, jobs, deliveries, catalog.attempts_of([one.id for one in deliveries]))
+
+
+def timeline(
+    series: SeriesRow,
+    jobs: Sequence[JobRow],
+    deliveries: Sequence[DeliveryRow],
+    attempts: Mapping[int, Sequence[AttemptRow]],
+) -> list[Event]:
     """What happened, oldest first.
 
-    ``jobs`` are those of the series, ``deliveries`` those of these jobs. The catalog keeps of a repeated step the last
-    attempt, and how many there were.
+    ``jobs`` are those of the series, ``deliveries`` those of these jobs, ``attempts`` theirs by delivery. Of another
+    step that was repeated the catalog keeps the last attempt, and how many there were.
     """
     events = [*_reception(series)]
     for job in jobs:
         events += _job(job)
-    events += [event for delivery in deliveries for event in _delivery(delivery)]
+    events += [event for delivery in deliveries for event in _delivery(delivery, attempts[delivery.id])]
     return sorted(events, key=lambda event: event.at)
 
 
@@ -53,18 +67,27 @@ def _job(job: JobRow) -> Iterator[Event]:
         yield _event(job.updated_at, job.state, title, {**made, **working, **waiting}, problem=job.reason)
 
 
-def _delivery(delivery: DeliveryRow) -> Iterator[Event]:
+def _delivery(delivery: DeliveryRow, attempts: Sequence[AttemptRow]) -> Iterator[Event]:
     where = {"job": delivery.job_id, "images": delivery.instance_count}
     yield _event(delivery.created_at, "delivery", f"Delivery to {delivery.destination} begins", where)
+    ended = delivery.state in (DeliveryState.DONE, DeliveryState.FAILED)
+    for one in attempts[:-1] if ended else attempts:  # the last one's end is the delivery's
+        known = {"accepted": f"{one.accepted_count} of {delivery.instance_count + delivery.note_count}"}
+        title = f"Delivery to {delivery.destination}: attempt {one.number} failed"
+        yield _event(one.ended_at, "delivery-attempt", title, known, problem=one.reason)
     known = {
         "accepted": f"{delivery.accepted_count} of {delivery.instance_count}",
         "attempts": delivery.attempts,
         "next attempt": delivery.not_before,
     }
     at = delivery.finished_at or delivery.updated_at
-    ended = "quarantine" if delivery.state is DeliveryState.FAILED else str(delivery.state)
+    outcome = "quarantine" if delivery.state is DeliveryState.FAILED else str(delivery.state)
     yield _event(
-        at, f"delivery-{delivery.state}", f"Delivery to {delivery.destination}: {ended}", known, problem=delivery.reason
+        at,
+        f"delivery-{delivery.state}",
+        f"Delivery to {delivery.destination}: {outcome}",
+        known,
+        problem=delivery.reason,
     )
 
 

@@ -30,6 +30,19 @@ def test_delivery_is_done_only_when_every_instance_is_accepted(catalog: Catalog,
     assert catalog.get_job(job_id).state is JobState.DONE
 
 
+def test_only_the_last_attempts_are_kept(catalog: Catalog, clock: Clock) -> None:
+    job_in(catalog, clock, JobState.DELIVERING)
+    for number in range(60):
+        delivery = catalog.claim_delivery(clock())
+        assert delivery is not None
+        catalog.retry_delivery(delivery, at=clock(), reason=Problem(f"no_{number}", "Not reached."))
+
+    kept = catalog.attempts_of([delivery.id])[delivery.id]
+
+    assert [one.number for one in kept] == list(range(11, 61))
+    assert kept[-1].reason == Problem("no_59", "Not reached.")
+
+
 def test_delivery_waits_until_its_time(catalog: Catalog, clock: Clock) -> None:
     job_in(catalog, clock, JobState.DELIVERING)
     delivery = catalog.claim_delivery(clock())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dicom_node.catalog import Catalog, JobState, Outcome
+from dicom_node.catalog import Catalog, JobState, Outcome, Subject
 from dicom_node.catalog.database import LEASE_SECONDS
 from dicom_node.catalog.leases import MAX_INTERRUPTIONS
 from dicom_node.catalog.retention import Expiry
@@ -109,6 +109,20 @@ def test_retry_without_the_source_files_says_so(catalog: Catalog, clock: Clock) 
         catalog.retry_job(job_id, again=True)
 
     assert raised.value.code == "source_removed"
+
+
+def test_whose_a_series_was_is_forgotten_with_the_last_of_its_files(catalog: Catalog, clock: Clock) -> None:
+    job_in(catalog, clock, JobState.DONE)
+    (series,) = catalog.list_series()
+    catalog.set_subject(series.key, Subject(patient_name="DOE^JANE"))
+
+    catalog.remove_sources(Expiry(done=clock()), gone, limit=2)
+    assert catalog.subjects_of([series.key])
+    assert catalog.find_series(query="jane", by_patient=True)
+
+    catalog.remove_sources(Expiry(done=clock()), gone)
+    assert catalog.subjects_of([series.key]) == {}
+    assert catalog.find_series(query="jane", by_patient=True) == []
 
 
 def test_series_sent_again_after_retention_brings_its_files_back(catalog: Catalog, clock: Clock) -> None:

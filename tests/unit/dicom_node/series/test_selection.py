@@ -124,6 +124,16 @@ def test_series_is_accepted_with(native: list[Path], attributes: dict[str, Any])
     assert select(native).accepted
 
 
+@pytest.mark.parametrize("agent", ["", "IOHEXOL"])
+def test_whose_the_series_is_goes_with_the_answer(native: list[Path], agent: str) -> None:
+    change(native, PatientName="DOE^JANE\x07", AccessionNumber="A7", ContrastBolusAgent=agent)
+
+    subject = select(native).subject
+
+    assert subject is not None
+    assert (subject.patient_name, subject.accession_number) == ("DOE^JANE", "A7")
+
+
 def test_description_by_which_enhancement_is_suspected_is_noted(native: list[Path]) -> None:
     change(native, SeriesDescription="Thorax ARTERIAL 1.0")
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dicom_node.catalog import JobState, Verdict
+from dicom_node.catalog import JobState, Subject, Verdict
+from s2ldm_core.problem import Problem
 from tests.catalog_jobs import answer
 from tests.unit.dicom_node.web.conftest import Console
 
@@ -97,6 +98,61 @@ def test_series_is_found_by_a_part_of_what_names_it(console: Console, query: str
 )
 def test_series_that_is_not_meant_is_not_found(console: Console, query: dict[str, str]) -> None:
     assert console.client.get("/api/series", params=query).json()["items"] == []
+
+
+SUBJECT = Subject(patient_id="P-17", patient_name="MÜLLER^Anna", accession_number="A99", study_date="20260102")
+
+
+@pytest.mark.parametrize("query", ["müller", "MÜLLER", "anna", "p-17", "a99"])
+def test_series_is_found_by_its_patient_in_any_case(console: Console, query: str) -> None:
+    console.catalog.set_subject(console.series, SUBJECT)
+
+    (found,) = console.client.get("/api/series", params={"query": query}).json()["items"]
+
+    assert found["patient"]["patient_name"] == "MÜLLER^Anna"
+    assert "MÜLLER^Anna" in console.client.get("/series", params={"query": query}).text
+    assert "A99" in console.client.get(f"/series/{console.series}").text
+
+
+def test_patient_is_not_for_those_who_may_not_see_pictures(console: Console) -> None:
+    console.catalog.set_subject(console.series, SUBJECT)
+    stranger = console.from_elsewhere(address="10.0.0.9")
+    shown = [stranger.get(path) for path in ("/api/series", f"/api/series/{console.series}", "/series")]
+    shown += [stranger.get(f"/series/{console.series}"), stranger.get(f"/api/series/{console.series}/timeline")]
+
+    assert [one.status_code for one in shown] == [200] * 5
+    assert not any("ller" in one.text or "P-17" in one.text for one in shown)
+    assert stranger.get("/api/series", params={"query": "anna"}).json()["items"] == []
+
+
+def test_name_that_is_markup_is_shown_as_text(console: Console) -> None:
+    console.catalog.set_subject(console.series, Subject(patient_name="<script>alert(1)</script>"))
+
+    assert "<script>alert" not in console.client.get("/series").text
+    assert "<script>alert" not in console.client.get(f"/series/{console.series}").text
+
+
+def test_every_failed_attempt_of_a_delivery_is_told(console: Console) -> None:
+    for code in ("no_connection", "no_answer"):
+        delivery = console.catalog.claim_delivery(console.catalog.now())
+        answer(
+            console.catalog,
+            delivery,
+            console.catalog.delivery_instances(delivery.id)[0].sop_instance_uid,
+            Verdict.ACCEPTED,
+        )
+        console.catalog.retry_delivery(delivery, at=console.catalog.now(), reason=Problem(code, "Not reached."))
+    deliver(console)
+
+    events = console.client.get(f"/api/series/{console.series}/timeline").json()
+    tries = [one for one in events if one["kind"] == "delivery-attempt"]
+    assert [(one["problem"]["code"], one["facts"]["accepted"]) for one in tries] == [
+        ("no_connection", "1 of 5"),
+        ("no_answer", "1 of 5"),
+    ]
+    assert "Delivery to pacs: done" in [one["title"] for one in events]
+    (delivery,) = console.catalog.list_deliveries(job_id=console.job)
+    assert len(console.client.get(f"/api/deliveries/{delivery.id}").json()["tries"]) == 3
 
 
 @pytest.mark.parametrize(
