@@ -94,6 +94,21 @@ def show_series(
     print_table(("WHEN", "WHAT", ""), ((time_text(event.at), event.title, _facts(event)) for event in events))
 
 
+@commands.command("requeue", epilog="Example: s2ldm-node series requeue 12 --on CECT_VEN")
+def requeue_series(
+    key: Annotated[int, typer.Argument(metavar="SERIES", help="The series' number, from series list.")],
+    on: Annotated[str, typer.Option("--on", metavar="ROUTE", help="The called AE title.")],
+    config: ConfigOption = None,
+) -> None:
+    """Take a series in on another route, too, as if it had been sent there. The running node takes it up."""
+    from dicom_node.config import load_settings
+    from dicom_node.receive.requeue import requeue
+
+    with open_catalog(config) as catalog:
+        taken_in = requeue(key, route=on, settings=load_settings(config), catalog=catalog)
+    typer.echo(f"{taken_in} images taken in on {on}" if taken_in else f"{on} has every image of series {key} already")
+
+
 def _facts(event: Any) -> str:
     known = "; ".join(f"{name.replace('_', ' ')}: {plain_text(value)}" for name, value in event.facts.items())
     if event.problem is None:

@@ -202,6 +202,11 @@ class Spool:
                 "Free space on the disk of data_dir, or shorten the retention; senders may then send again.",
             )
 
+    def new_path(self) -> Path:
+        """Where another file may stand, under a name that no part of comes from the wire."""
+        name = uuid4().hex
+        return self._incoming / name[:2] / f"{name}.dcm"
+
     def create(self, provenance: Provenance, *, shard: str) -> SpoolFile:
         """Begin a file in the folder that `shard` (two hexadecimal digits) names."""
         path = self._incoming / shard / f"{uuid4().hex}.dcm"

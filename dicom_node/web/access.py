@@ -104,6 +104,8 @@ ACCESS: dict[tuple[str, str], Access] = {
     ("POST", "/api/destinations/{name}/resume"): Access.OPERATOR,
     ("POST", "/api/routes/{title}/test"): Access.OPERATOR,
     ("POST", "/api/quarantine/{key}/release"): Access.OPERATOR,
+    ("POST", "/series/{series}/requeue"): Access.OPERATOR,
+    ("POST", "/api/series/{series}/requeue"): Access.OPERATOR,
     # Configuration and users.
     ("POST", "/routes/new"): Access.ADMINISTRATOR,
     ("POST", "/routes/{name}"): Access.ADMINISTRATOR,

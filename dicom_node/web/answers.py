@@ -197,6 +197,18 @@ class Redelivery(BaseModel):
     destination: str | None = None
 
 
+class Requeue(BaseModel):
+    """The route that a series is taken in on, too."""
+
+    route: str = Field(max_length=16)
+
+
+class Requeued(BaseModel):
+    """How many instances that route did not hold yet."""
+
+    taken_in: int
+
+
 class LogIn(BaseModel):
     """Who logs in."""
 

@@ -12,8 +12,9 @@ from dicom_node.config import SettingsSource
 from dicom_node.errors import ConfigError
 from dicom_node.people.identity import Identity
 from dicom_node.people.roles import Role
+from dicom_node.receive.requeue import requeue
 from dicom_node.service.pictures import PLANES, Pictures
-from dicom_node.web.answers import Event, Page, Redelivery, SeriesDetail, SeriesItem, VolumeAnswer
+from dicom_node.web.answers import Event, Page, Redelivery, Requeue, Requeued, SeriesDetail, SeriesItem, VolumeAnswer
 from dicom_node.web.api import page_of
 from dicom_node.web.asking import Asking, Who
 from dicom_node.web.doors import client_address
@@ -26,7 +27,7 @@ Hu = Annotated[float, Query(ge=-100_000, le=100_000, allow_inf_nan=False)]
 Width = Annotated[float, Query(ge=1, le=100_000, allow_inf_nan=False)]
 
 
-def series_router(catalog: Catalog) -> APIRouter:
+def series_router(catalog: Catalog, source: SettingsSource) -> APIRouter:
     """Series; with patient data for those who may see their pictures."""
     router = APIRouter(prefix="/api/series", tags=["series"], responses=problems(401, 403, 404, 422))
 
@@ -73,6 +74,10 @@ def series_router(catalog: Catalog) -> APIRouter:
     @router.get("/{series}/timeline", summary="What happened to a series")
     def story(series: Number) -> list[Event]:
         return story_of(catalog, series)
+
+    @router.post("/{series}/requeue", summary="Take a series in on another route, too", responses=problems(409))
+    def requeue_series(series: Number, where: Requeue) -> Requeued:
+        return Requeued(taken_in=requeue(series, route=where.route, settings=source.current, catalog=catalog))
 
     return router
 

@@ -94,7 +94,7 @@ def create_app(
 
     for router in (
         api_router(configuration, catalog),
-        series_router(catalog),
+        series_router(catalog, configuration),
         picture_router(pictures, catalog, trail),
         job_router(catalog, configuration),
         configuration_router(configuration),

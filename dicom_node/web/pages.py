@@ -16,6 +16,7 @@ from dicom_node.catalog import Catalog, JobState
 from dicom_node.errors import CatalogError, NodeError
 from dicom_node.people.identity import STRANGER
 from dicom_node.people.roles import Role
+from dicom_node.receive.requeue import requeue
 from dicom_node.service.configuration import Configuration
 from dicom_node.service.health import HealthCheck
 from dicom_node.service.pictures import Pictures
@@ -161,8 +162,14 @@ def series_pages(pages: Pages, parts: Parts) -> APIRouter:
             jobs=jobs,
             events=story_of(catalog, series),
             destinations=sorted(parts.configuration.current.destinations),
+            routes=sorted(set(parts.configuration.current.routes) - {row.route}),
             compared=parts.pictures.job_shown(series) is not None,
         )
+
+    @router.post("/series/{series}/requeue")
+    def requeue_series(series: Number, form: Form) -> Response:
+        requeue(series, route=one_of(form, "route"), settings=parts.configuration.current, catalog=catalog)
+        return see("/series")
 
     @router.post("/jobs/act")
     def act(request: Request, form: Form, who: Who) -> Response:

@@ -72,9 +72,9 @@ def _delivery(delivery: DeliveryRow, attempts: Sequence[AttemptRow]) -> Iterator
     yield _event(delivery.created_at, "delivery", f"Delivery to {delivery.destination} begins", where)
     ended = delivery.state in (DeliveryState.DONE, DeliveryState.FAILED)
     for one in attempts[:-1] if ended else attempts:  # the last one's end is the delivery's
-        known = {"accepted": f"{one.accepted_count} of {delivery.instance_count + delivery.note_count}"}
+        so_far = {"accepted": f"{one.accepted_count} of {delivery.instance_count + delivery.note_count}"}
         title = f"Delivery to {delivery.destination}: attempt {one.number} failed"
-        yield _event(one.ended_at, "delivery-attempt", title, known, problem=one.reason)
+        yield _event(one.ended_at, "delivery-attempt", title, so_far, problem=one.reason)
     known = {
         "accepted": f"{delivery.accepted_count} of {delivery.instance_count}",
         "attempts": delivery.attempts,

@@ -191,6 +191,16 @@ def test_a_series_sent_again_is_only_noted_on_a_route_that_ignores_it(
     settled(node, 1)
     assert orthanc.get_json("/instances") == []
 
+    # It has its files still, so that it can be taken in on the other route without its sender.
+    series = node.get_json("/api/series")["items"][0]["key"]
+    wanted = json.dumps({"route": "AGAIN"}).encode()
+    address = f"http://{peers.HOST}:{node.http_port}/api/series/{series}/requeue"
+    with urlopen(Request(address, wanted, {"content-type": "application/json"}), timeout=30) as answer:
+        assert json.load(answer) == {"taken_in": ALL}
+    _, other = settled(node, 2)
+    assert (other["route"], other["state"], other["instances"]) == ("AGAIN", "done", ALL)
+    assert len(held(orthanc)) == ALL
+
 
 def test_a_series_sent_again_is_delivered_again_to_an_archive_that_has_lost_it(
     node: peers.Peer, orthanc: peers.Peer, source: list[Path]

@@ -29,6 +29,8 @@ OPERATIONS = {
     "/api/jobs/{job}/redeliver",
     "/api/routes/{title}/test",
     "/api/quarantine/{key}/release",
+    "/series/{series}/requeue",
+    "/api/series/{series}/requeue",
     *(f"{prefix}/destinations/{{name}}/{act}" for prefix in ("", "/api") for act in ("check", "pause", "resume")),
 }
 USERS = {"vera": Role.VIEWER, "otto": Role.OPERATOR, "anna": Role.ADMINISTRATOR}

@@ -1,6 +1,7 @@
 """Series over HTTP: search, story, pictures, and what can be done with their jobs."""
 
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -130,6 +131,46 @@ def test_name_that_is_markup_is_shown_as_text(console: Console) -> None:
 
     assert "<script>alert" not in console.client.get("/series").text
     assert "<script>alert" not in console.client.get(f"/series/{console.series}").text
+
+
+def test_series_is_taken_in_on_another_route_whole(console: Console, tmp_path: Path) -> None:
+    console.client.put("/api/routes/CECT_VEN", json={"phase": "venous", "destinations": ["pacs"]})
+
+    taken = console.client.post(f"/api/series/{console.series}/requeue", json={"route": "CECT_VEN"})
+
+    assert taken.json() == {"taken_in": 5}
+    (new,) = console.client.get("/api/series", params={"route": "CECT_VEN"}).json()["items"]
+    assert (new["instances"], new["state"], new["calling_ae"]) == (5, "receiving", "SCANNER")
+    held = console.catalog.series_instances(new["key"])
+    first = {one.sop_instance_uid: one for one in console.catalog.series_instances(console.series)}
+    assert all(one.path.read_bytes() == first[one.sop_instance_uid].path.read_bytes() for one in held)
+    assert not {one.path for one in held} & {one.path for one in first.values()}
+    next(iter(first.values())).path.unlink()
+    assert all(one.path.is_file() for one in held)
+    again = console.client.post(f"/series/{new['key']}/requeue", data={"route": "CECT_ART"}, follow_redirects=False)
+    assert again.status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("series", "route", "status", "code"),
+    [(1, "NOWHERE", 404, "route_unknown"), (1, "CECT_ART", 422, "same_route"), (99, "CECT_ART", 404, "series_unknown")],
+)
+def test_requeue_that_makes_no_sense_says_why(
+    console: Console, series: int, route: str, status: int, code: str
+) -> None:
+    answered = console.client.post(f"/api/series/{series}/requeue", json={"route": route})
+
+    assert (answered.status_code, answered.json()["problem"]["code"]) == (status, code)
+
+
+def test_series_of_which_a_file_is_gone_is_not_taken_in_elsewhere(console: Console) -> None:
+    console.client.put("/api/routes/CECT_VEN", json={"phase": "venous", "destinations": ["pacs"]})
+    console.catalog.series_instances(console.series)[2].path.unlink()
+
+    answered = console.client.post(f"/api/series/{console.series}/requeue", json={"route": "CECT_VEN"})
+
+    assert (answered.status_code, answered.json()["problem"]["code"]) == (409, "source_gone")
+    assert console.client.get("/api/series", params={"route": "CECT_VEN"}).json()["items"] == []
 
 
 def test_every_failed_attempt_of_a_delivery_is_told(console: Console) -> None:
