@@ -74,14 +74,15 @@ def read_document(path: Path, *, name: str | None = None) -> Document:
 
 def parse_document(text: str, *, name: str = "The text") -> Document:
     """Parse a YAML text; errors as in `read_document`."""
-    loader = _Loader(text)
     try:
-        node = loader.get_single_node()
-        values = None if node is None else loader.construct_document(node)
+        loader = _Loader(text)  # which looks for characters that YAML does not have
+        try:
+            node = loader.get_single_node()
+            values = None if node is None else loader.construct_document(node)
+        finally:
+            loader.dispose()
     except yaml.YAMLError as error:
         raise DocumentError("document_unreadable", f"{name} is not valid YAML: {error}") from error
-    finally:
-        loader.dispose()
     return Document(values=values, places=dict(_places(node, (), set())))
 
 

@@ -1,7 +1,7 @@
 """What the HTTP interface answers beside the catalog's rows: states, reasons and times, never paths."""
 
 from datetime import datetime
-from typing import Any, Generic, Self, TypeVar
+from typing import Annotated, Any, Generic, Self, TypeVar
 
 from pydantic import BaseModel, Field
 
@@ -121,7 +121,7 @@ class VolumeAnswer(BaseModel):
     """What can be seen of a series: slices by plane, and whether there is a derived series to compare with."""
 
     slices: dict[str, int]
-    spacing_mm: tuple[float, float, float]
+    spacing_mm: Annotated[list[float], Field(min_length=3, max_length=3)]
     derived: bool
 
 

@@ -105,7 +105,7 @@ def history_of(book: ConfigBook, *, limit: int, offset: int) -> Page[VersionAnsw
     rows = book.versions.newest(limit=limit + 1, offset=offset)
     answers = [
         VersionAnswer(number=one.number, at=one.at, who=one.who, comment=one.comment, difference=one.difference(before))
-        for one, before in zip(rows, [*rows[1:], None], strict=True)
+        for one, before in zip(rows, [*rows[1:], None], strict=False)  # of the oldest there is no version before
     ]
     return page_of(answers, limit=limit, offset=offset)
 

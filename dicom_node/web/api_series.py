@@ -95,7 +95,9 @@ def picture_router(pictures: Pictures, catalog: Catalog, trail: AuditTrail | Non
     def volume(series: Number) -> VolumeAnswer:
         look = pictures.source(series)
         sizes = {plane: look.size(plane) for plane in PLANES}
-        return VolumeAnswer(slices=sizes, spacing_mm=look.spacing_mm, derived=pictures.job_shown(series) is not None)
+        return VolumeAnswer(
+            slices=sizes, spacing_mm=list(look.spacing_mm), derived=pictures.job_shown(series) is not None
+        )
 
     @router.get("/{series}/image.png", summary="One slice as a picture", response_class=Response)
     def image(

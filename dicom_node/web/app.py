@@ -64,7 +64,7 @@ def create_app(
     app = FastAPI(
         title="S2LDM node",
         version=__version__,
-        summary="State of the node, and changes. No patient data but in pictures.",
+        summary="State of the node, and changes. Patient data only for those who may see pictures.",
         docs_url=None,
         redoc_url=None,
     )

@@ -94,6 +94,10 @@ def answer_problems(
 
     @app.exception_handler(HTTPException)
     def refused(request: Request, error: HTTPException) -> Response:
+        if error.status_code == HTTPStatus.BAD_REQUEST:  # the framework's, of a body that is no text
+            return answer(
+                request, Problem("wrong_request", f"The request is wrong: {error.detail}.", "See /docs."), 422
+            )
         name = HTTPStatus(error.status_code).phrase
         problem = Problem("http_error", f"{name}: {error.detail}" if error.detail != name else f"{name}.", "See /docs.")
         response = answer(request, problem, error.status_code)

@@ -213,3 +213,25 @@ def test_page_is_there(console: Console, path: str) -> None:
 
     assert answer.status_code == 200
     assert " style=" not in answer.text
+
+
+@pytest.mark.parametrize("character", ["\x02", "\x9b", "\ufffe"])
+def test_text_with_a_character_that_yaml_does_not_have_is_refused(console: Console, character: str) -> None:
+    before = console.path.read_text()
+
+    answer = console.client.put("/api/config", json={"text": before + f"# {character}\n"})
+
+    assert (answer.status_code, answer.json()["problem"]["code"]) == (422, "config_unreadable")
+    assert console.path.read_text() == before
+
+
+def test_history_beyond_its_end_is_empty(console: Console) -> None:
+    answer = console.client.get("/api/config/history", params={"offset": 1000})
+
+    assert (answer.status_code, answer.json()["items"]) == (200, [])
+
+
+def test_body_that_is_no_text_is_a_wrong_request(console: Console) -> None:
+    answer = console.client.put("/api/config", content=b"\xff\xfe{", headers={"content-type": "application/json"})
+
+    assert (answer.status_code, answer.json()["problem"]["code"]) == (422, "wrong_request")
