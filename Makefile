@@ -67,10 +67,11 @@ lint: $(STAMP)  ## Check style and types
 reasons: $(STAMP)  ## Write docs/reasons.md, every reason code, from the source
 	$(BIN)/python docs/reasons.py
 
-bench: $(STAMP) packages  ## Measure translation, receiving and turnaround, peers beside us
+bench: $(STAMP) packages  ## Measure translation, receiving, turnaround and the console, peers beside us
 	$(BIN)/python -m bench.translate $(BENCH_ARGS)
 	$(BIN)/python -m bench.ingest $(BENCH_ARGS)
 	$(BIN)/python -m bench.turnaround $(BENCH_ARGS)
+	$(BIN)/python -m bench.console $(BENCH_ARGS)
 
 ablation: $(STAMP)  ## Train and compare the paper's ablation, the readings, an L1 U-Net and our default (hours; resumes)
 	$(BIN)/s2ldm-train ablate $(PLAN) --output docs/results/$(basename $(notdir $(PLAN)))

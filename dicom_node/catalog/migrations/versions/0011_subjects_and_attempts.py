@@ -30,3 +30,4 @@ def upgrade() -> None:
         sa.Column("reason_sentence", sa.Text),
         sa.Column("reason_remedy", sa.Text),
     )
+    op.create_index("ix_deliveries_destination", "deliveries", ["destination", "state"])
