@@ -53,7 +53,7 @@ class DeliveryTable(Leases):
         with self.read() as connection:  # most looks find nothing, and need not hold up the writers
             if connection.scalar(due) is None:
                 return None
-        with self.write() as connection:
+        with self.write(alone=False) as connection:
             key = connection.scalar(due.with_for_update(of=deliveries, skip_locked=True))
             if key is None:
                 return None
@@ -71,7 +71,8 @@ class DeliveryTable(Leases):
             row = connection.execute(_delivery_query().where(deliveries.c.id == key)).mappings().one()
             for claim, _ in read_rows(DeliveryRow, [row]):
                 return claim
-            # Unreadable: it must not be claimed before all others again and again.
+        # Unreadable: it must not be claimed before all others again and again.
+        with self.write() as connection:
             values = {"state": DeliveryState.FAILED, "finished_at": now, **unclaimed(), **reason_values(UNREADABLE)}
             connection.execute(update(deliveries).where(deliveries.c.id == key).values(**values))
             self._settle_job(connection, row["job_id"])
@@ -141,7 +142,7 @@ class DeliveryTable(Leases):
         ``status`` is the answer in the protocol's own terms, None if there was none.
         """
         now = self.now()
-        with self.write() as connection:
+        with self.write(alone=False) as connection:
             connection.execute(
                 update(delivery_instances)
                 .where(
