@@ -1,5 +1,6 @@
 """The catalog, put together from its tables."""
 
+from dicom_node.catalog.association_table import AssociationTable
 from dicom_node.catalog.audit_events import AuditEvents
 from dicom_node.catalog.delivery_table import DeliveryTable
 from dicom_node.catalog.derived_table import DerivedTable
@@ -19,6 +20,7 @@ from dicom_node.catalog.user_table import UserTable
 
 
 class Catalog(
+    AssociationTable,
     Intake,
     Quarantine,
     EvidenceTable,

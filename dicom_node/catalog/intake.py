@@ -1,4 +1,4 @@
-"""What the listener records: associations and instances."""
+"""What the listener records of images."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -10,8 +10,8 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 
 from dicom_node.catalog.database import Database
 from dicom_node.catalog.prepared import Prepared
-from dicom_node.catalog.rows import AssociationRow, NewInstance
-from dicom_node.catalog.schema import associations, conflicts, instances, series
+from dicom_node.catalog.rows import NewInstance
+from dicom_node.catalog.schema import conflicts, instances, series
 from dicom_node.errors import CatalogError
 from dicom_node.states import Outcome, SeriesState
 
@@ -91,42 +91,11 @@ class _Statements:
 
 
 class Intake(Database):
-    """Associations and their instances."""
+    """Received instances."""
 
     @cached_property
     def _statements(self) -> _Statements:
         return _Statements(self._engine.dialect)
-
-    def open_association(self, association_id: str, *, called_ae: str, calling_ae: str, peer: str) -> None:
-        """Record that a peer is connected; its series stay incomplete until it is gone (PS3.8 7.1).
-
-        The record holds for a lease unless `renew_associations` says again that the peer is there."""
-        with self.write(alone=False) as connection:
-            connection.execute(
-                insert(associations).values(
-                    id=association_id,
-                    called_ae=called_ae,
-                    calling_ae=calling_ae,
-                    peer=peer,
-                    opened_at=self.now(),
-                    claimed_until=self._lease(),
-                )
-            )
-
-    def close_association(self, association_id: str, *, outcome: str) -> None:
-        """Record that an association ended. ``outcome``: ``released``, ``aborted`` or ``lost``."""
-        with self.write(alone=False) as connection:
-            connection.execute(
-                update(associations)
-                .where(associations.c.id == association_id, associations.c.closed_at.is_(None))
-                .values(closed_at=self.now(), claimed_until=None, outcome=outcome)
-            )
-
-    def open_associations(self) -> list[AssociationRow]:
-        """The associations open now."""
-        with self.read() as connection:
-            rows = connection.execute(select(associations).where(associations.c.closed_at.is_(None))).mappings()
-            return [AssociationRow.model_validate(row) for row in rows]
 
     def add_instance(self, instance: NewInstance) -> Outcome:
         """Record one instance; see `add_instances`."""
