@@ -17,7 +17,7 @@ PLAN ?= config/train/ablation.yaml
 
 BIN   := $(VENV)/bin
 STAMP := $(VENV)/.set-up
-DEBIAN_PACKAGES := orthanc orthanc-dicomweb dcmtk dicom3tools chromium
+DEBIAN_PACKAGES := orthanc orthanc-dicomweb dcmtk dicom3tools chromium postgresql
 
 # Nagle's algorithm against delayed acknowledgement costs DCMTK and Orthanc 46 ms an image.
 export TCP_NODELAY := 1

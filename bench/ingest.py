@@ -1,6 +1,6 @@
 """How many CT images a second are received: our listener, DCMTK's storescp and Orthanc, one after the other.
 
-    python bench/ingest.py [--images 300] [--repetitions 3] [--json ingest.json]
+    python -m bench.ingest [--images 300] [--repetitions 3] [--postgresql] [--json ingest.json]
 
 The sender is DCMTK's storescu on the same machine, with 1 and with 4 associations; the time is that from starting the
 senders to the end of the last, so it holds their start-up and reading too, the same for every receiver. Ours answers
@@ -9,6 +9,9 @@ a few images sent before the clock starts, so that nobody is measured while star
 
 Beside the rate stands the processor time that the receiver, with all its processes, spent on an image: on a machine with
 few cores, or busy ones, it is what limits the rate, and it says more than the rate does of one that is busy otherwise.
+
+With ``--postgresql`` our node stands there twice, the second time with its catalog on a PostgreSQL server (Debian's, as
+it is installed, on the same disk) whose own processor time is not counted.
 """
 
 import argparse
@@ -22,7 +25,7 @@ import tempfile
 import time
 import urllib.error
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +33,7 @@ import numpy as np
 from pydicom import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
-from tests import peers
+from tests import peers, postgres
 
 _ROUTE = "CECT_ART"
 _WARM_UP_IMAGES = 8
@@ -64,12 +67,16 @@ def write_series(folder: Path, *, images: int, parts: int) -> list[Path]:
     return folders
 
 
-def our_node(model: str) -> Receiver:
-    """Our node with `model`, once it is ready; its series stay incomplete, so that nothing but receiving runs."""
+def our_node(model: str, *, database: Callable[[], str | None] = lambda: None) -> Receiver:
+    """Our node with `model`, once it is ready; its series stay incomplete, so that nothing but receiving runs.
+
+    ``database`` gives the URL of an empty one, None for SQLite.
+    """
 
     @contextmanager
     def run(folder: Path) -> Iterator[peers.Peer]:
-        settings = {
+        settings: dict[str, dict[str, Any]] = {
+            "node": {"database": database()},
             "series": {"quiet_seconds": 3600.0},
             "routes": {_ROUTE: {"phase": "arterial", "model": model, "destinations": []}},
         }
@@ -120,6 +127,7 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--associations", type=int, nargs="+", default=[1, 4])
     parser.add_argument("--model", default="demo", help="model package of the node's route; not used, but loaded")
+    parser.add_argument("--postgresql", action="store_true", help="our node on PostgreSQL, too")
     parser.add_argument("--json", type=Path, default=Path("ingest.json"))
     options = parser.parse_args()
     receivers: dict[str, Receiver] = {
@@ -130,8 +138,14 @@ def main() -> None:
     missing = [program for program in (peers.STORESCU, peers.STORESCP, peers.ORTHANC) if not shutil.which(program)]
     if missing:
         sys.exit(f"not installed: {', '.join(missing)}")
+    if options.postgresql and (why := postgres.missing()):
+        sys.exit(why)
     runs: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory(prefix="ingest-") as work:
+    with ExitStack() as running, tempfile.TemporaryDirectory(prefix="ingest-") as work:
+        if options.postgresql:
+            server = running.enter_context(postgres.server())
+            on_server = our_node(options.model, database=lambda: server.url(server.create()))
+            receivers = {"s2ldm-node": receivers.pop("s2ldm-node"), "on PostgreSQL": on_server, **receivers}
         series, warm_up = Path(work) / "series", Path(work) / "warm-up"
         write_series(series, images=options.images, parts=max(options.associations))
         write_series(warm_up, images=_WARM_UP_IMAGES, parts=1)
@@ -161,7 +175,7 @@ def _print_table(runs: list[dict[str, Any]], *, images: int) -> None:
         "processor time for an image\n"
     )
     counts, names = (list(dict.fromkeys(run[key] for run in runs)) for key in ("associations", "receiver"))
-    print(f"{'receiver':<12}" + "".join(f"{f'{count} association(s)':>32}" for count in counts))
+    print(f"{'receiver':<14}" + "".join(f"{f'{count} association(s)':>32}" for count in counts))
     for name in names:
         cells = []
         for count in counts:
@@ -169,7 +183,7 @@ def _print_table(runs: list[dict[str, Any]], *, images: int) -> None:
             rates = [run["images_per_second"] for run in chosen]
             cpu = statistics.median(run["cpu_ms_per_image"] for run in chosen)
             cells.append(f"{statistics.median(rates):.0f} ({min(rates):.0f} to {max(rates):.0f}), {cpu:.2f} ms")
-        print(f"{name:<12}" + "".join(f"{cell:>32}" for cell in cells))
+        print(f"{name:<14}" + "".join(f"{cell:>32}" for cell in cells))
 
 
 if __name__ == "__main__":

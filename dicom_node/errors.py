@@ -15,6 +15,10 @@ class CatalogError(NodeError):
     """The catalog cannot be opened, is of another version, or was asked for something that it does not hold."""
 
 
+class CatalogAwayError(CatalogError):
+    """The database does not answer, which may pass. Whoever holds a claim drops it: it runs out, and the work is done again."""
+
+
 class ReceiveError(NodeError):
     """An object or an association cannot be accepted."""
 

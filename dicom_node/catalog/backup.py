@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from dicom_node.catalog.catalog import Catalog
-from dicom_node.catalog.database import BUSY_TIMEOUT_MS
+from dicom_node.catalog.engines.sqlite import BUSY_TIMEOUT_MS
 from dicom_node.errors import CatalogError
 from dicom_node.private import FILE_MODE
 from s2ldm_core.files import atomic_path, sync_folder
@@ -111,7 +111,8 @@ def _file_of(location: Path | str) -> Path:
             raise CatalogError(
                 "backup_elsewhere",
                 "The catalog is not an SQLite file.",
-                "Back it up and restore it with its database's own programs.",
+                "Use its database's own programs: with PostgreSQL pg_dump --format=custom, and pg_restore --clean while no "
+                "node runs.",
             )
         return Path(path)
     return Path(location)

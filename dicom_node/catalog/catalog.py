@@ -1,5 +1,6 @@
 """The catalog, put together from its tables."""
 
+from dicom_node.catalog.association_table import AssociationTable
 from dicom_node.catalog.attempt_table import AttemptTable
 from dicom_node.catalog.audit_events import AuditEvents
 from dicom_node.catalog.delivery_table import DeliveryTable
@@ -21,6 +22,7 @@ from dicom_node.catalog.user_table import UserTable
 
 
 class Catalog(
+    AssociationTable,
     Intake,
     Quarantine,
     EvidenceTable,

@@ -54,7 +54,7 @@ class DeliveryTable(Leases):
         with self.read() as connection:  # most looks find nothing, and need not hold up the writers
             if connection.scalar(due) is None:
                 return None
-        with self.write() as connection:
+        with self.write(alone=False) as connection:
             key = connection.scalar(due.with_for_update(of=deliveries, skip_locked=True))
             if key is None:
                 return None
@@ -72,7 +72,8 @@ class DeliveryTable(Leases):
             row = connection.execute(_delivery_query().where(deliveries.c.id == key)).mappings().one()
             for claim, _ in read_rows(DeliveryRow, [row]):
                 return claim
-            # Unreadable: it must not be claimed before all others again and again.
+        # Unreadable: it must not be claimed before all others again and again.
+        with self.write() as connection:
             values = {"state": DeliveryState.FAILED, "finished_at": now, **unclaimed(), **reason_values(UNREADABLE)}
             connection.execute(update(deliveries).where(deliveries.c.id == key).values(**values))
             self._settle_job(connection, row["job_id"])
@@ -131,7 +132,7 @@ class DeliveryTable(Leases):
     def set_answers(self, claim: DeliveryRow, answers: Sequence[InstanceAnswer]) -> bool:
         """Record what the destination answered, all in one transaction; False if the claim is lost: send nothing more."""
         now = self.now()
-        with self.write() as connection:
+        with self.write(alone=False) as connection:
             for answer in answers:
                 connection.execute(
                     update(delivery_instances)

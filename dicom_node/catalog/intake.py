@@ -1,4 +1,4 @@
-"""What the listener records: associations and instances."""
+"""What the listener records of images."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -10,8 +10,9 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 
 from dicom_node.catalog.database import Database
 from dicom_node.catalog.prepared import Prepared
-from dicom_node.catalog.rows import AssociationRow, NewInstance
-from dicom_node.catalog.schema import associations, conflicts, instances, series
+from dicom_node.catalog.rows import NewInstance
+from dicom_node.catalog.schema import conflicts, instances, series
+from dicom_node.errors import CatalogError
 from dicom_node.states import Outcome, SeriesState
 
 _FIND = (
@@ -90,42 +91,11 @@ class _Statements:
 
 
 class Intake(Database):
-    """Associations and their instances."""
+    """Received instances."""
 
     @cached_property
     def _statements(self) -> _Statements:
         return _Statements(self._engine.dialect)
-
-    def open_association(self, association_id: str, *, called_ae: str, calling_ae: str, peer: str) -> None:
-        """Record that a peer is connected; its series stay incomplete until it is gone (PS3.8 7.1).
-
-        The record holds for a lease unless `renew_associations` says again that the peer is there."""
-        with self.write() as connection:
-            connection.execute(
-                insert(associations).values(
-                    id=association_id,
-                    called_ae=called_ae,
-                    calling_ae=calling_ae,
-                    peer=peer,
-                    opened_at=self.now(),
-                    claimed_until=self._lease(),
-                )
-            )
-
-    def close_association(self, association_id: str, *, outcome: str) -> None:
-        """Record that an association ended. ``outcome``: ``released``, ``aborted`` or ``lost``."""
-        with self.write() as connection:
-            connection.execute(
-                update(associations)
-                .where(associations.c.id == association_id, associations.c.closed_at.is_(None))
-                .values(closed_at=self.now(), claimed_until=None, outcome=outcome)
-            )
-
-    def open_associations(self) -> list[AssociationRow]:
-        """The associations open now."""
-        with self.read() as connection:
-            rows = connection.execute(select(associations).where(associations.c.closed_at.is_(None))).mappings()
-            return [AssociationRow.model_validate(row) for row in rows]
 
     def add_instance(self, instance: NewInstance) -> Outcome:
         """Record one instance; see `add_instances`."""
@@ -155,8 +125,35 @@ class Intake(Database):
         """
         if not batch:
             return []
+        try:
+            return self._add(batch, is_there, alone=False)
+        except CatalogError as error:
+            if not self._kind.is_collision(error.__cause__):
+                raise
+        return self._add(batch, is_there, alone=True)  # another node had one of these series or instances, too
+
+    def is_held_file(self, instance: NewInstance) -> bool:
+        """Whether the row of an instance names this very file.
+
+        Somebody who found it without a row may have written one a moment ago; then it is no second copy.
+        """
+        query = (
+            select(instances.c.path)
+            .join(series, series.c.id == instances.c.series_id)
+            .where(
+                series.c.series_instance_uid == instance.series_instance_uid,
+                series.c.route == instance.route,
+                instances.c.sop_instance_uid == instance.sop_instance_uid,
+            )
+        )
+        with self.read() as connection:
+            return connection.scalar(query) == instance.path
+
+    def _add(
+        self, batch: Sequence[NewInstance], is_there: Callable[[Path, int], bool], *, alone: bool
+    ) -> list[Outcome]:
         statements = self._statements
-        with self.write_bare() as cursor:
+        with self.write_bare(alone=alone) as cursor:
             keys: dict[tuple[str, str], tuple[int, bool]] = {}
             held: dict[tuple[int, str], _Held] = {}
             outcomes, rows, restored, refused, confirmed = [], [], [], [], []
@@ -196,7 +193,7 @@ class Intake(Database):
                 cursor,
                 [
                     {"key": key, "new": new, "conflicts": conflicts, "at": at, "association": association}
-                    for key, (new, conflicts, at, association) in touched.items()
+                    for key, (new, conflicts, at, association) in sorted(touched.items())  # two nodes in the same order
                 ],
             )
         return outcomes

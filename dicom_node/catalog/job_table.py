@@ -91,7 +91,7 @@ class JobTable(Leases):
         with self.read() as connection:  # most looks find nothing, and need not hold up the writers
             if connection.scalar(due) is None:
                 return None
-        with self.write() as connection:
+        with self.write(alone=False) as connection:
             job_id = connection.scalar(due.with_for_update(skip_locked=True))
             if job_id is None:
                 return None
@@ -119,7 +119,7 @@ class JobTable(Leases):
 
     def set_progress(self, claim: JobRow, *, stage: str, fraction: float) -> bool:
         """Note how far the running step is; ``fraction`` is 0..1 within ``stage``. False if the claim is lost."""
-        with self.write() as connection:
+        with self.write(alone=False) as connection:
             noted = _mine(claim).values(stage=stage, progress=fraction, updated_at=self.now())
             return connection.execute(noted).rowcount > 0
 

@@ -52,7 +52,7 @@ class Leases(Database):
     def renew(self, claim: Claim) -> bool:
         """Hold a claim for another lease; False if it is lost (run out and given back, or the work was cancelled)."""
         table = _table_of(claim)
-        with self.write() as connection:
+        with self.write(alone=False) as connection:
             mine = update(table).where(table.c.id == claim.id, table.c.worker == claim.worker)
             return connection.execute(mine.values(claimed_until=self._lease())).rowcount > 0
 
@@ -69,7 +69,7 @@ class Leases(Database):
             values["state"] = DeliveryState.PENDING
         else:
             values |= {"state": BACK_TO[claim.state], "stage": None, "progress": None}
-        with self.write() as connection:
+        with self.write(alone=False) as connection:
             connection.execute(mine.values(**values))
 
     def renew_associations(self, prefix: str) -> None:
@@ -78,7 +78,7 @@ class Leases(Database):
         with self.read() as connection:  # most often there is none, and the writers need not be held up
             if connection.scalar(select(associations.c.id).where(*mine).limit(1)) is None:
                 return
-        with self.write() as connection:
+        with self.write(alone=False) as connection:
             connection.execute(update(associations).where(*mine).values(claimed_until=self._lease()))
 
     def sweep_leases(self) -> int:

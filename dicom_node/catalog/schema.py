@@ -79,6 +79,8 @@ class PathText(TypeDecorator[Path]):
 # UIDs have at most 64 characters and AE titles at most 16 (PS3.5 6.2).
 _UID = String(64)
 _AE = String(16)
+# Images are counted beyond 2³¹ on a database of several nodes.
+_MANY = Integer().with_variant(BigInteger, "postgresql")
 
 metadata = MetaData()
 
@@ -142,7 +144,7 @@ series = Table(
 instances = Table(
     "instances",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", _MANY, primary_key=True),
     Column("series_id", ForeignKey("series.id", ondelete="CASCADE"), nullable=False),
     Column("sop_instance_uid", _UID, nullable=False),
     Column("sop_class_uid", _UID, nullable=False),

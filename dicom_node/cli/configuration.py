@@ -31,7 +31,7 @@ def show(
     """Print the configuration file."""
     path = config_path(config)
     if not resolved and not as_json:
-        typer.echo(ConfigBook.of(path, load_settings(path)).text(), nl=False)
+        typer.echo(ConfigBook.of(path, load_settings(path)).shown(), nl=False)
         return
     values = load_settings(path).model_dump(mode="json")
     if as_json:
@@ -72,7 +72,7 @@ def history(
         one = versions.get(version)
         difference = one.difference(versions.get(earlier[-1]) if earlier else None)
         if as_json:
-            print_json(one.model_dump(mode="json") | {"difference": difference})
+            print_json(one.shown().model_dump(mode="json") | {"difference": difference})
         else:
             typer.echo(difference)
         return

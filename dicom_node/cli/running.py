@@ -18,6 +18,7 @@ def serve(config: ConfigOption = None) -> None:
     """Run the node until SIGTERM or Ctrl-C; SIGHUP has it read its configuration. Logs go to standard error."""
     from dicom_node.config import config_path, load_settings
     from dicom_node.private import keep_private
+    from dicom_node.service.database import await_database
     from dicom_node.service.models import check_phases
     from dicom_node.service.node import Node
     from dicom_node.service.observe import configure_logging
@@ -28,8 +29,10 @@ def serve(config: ConfigOption = None) -> None:
     settings = load_settings(path)
     check_phases(settings)
     configure_logging(settings.log)
-    with stop_signals() as stop, hang_ups() as hung_up, Node(settings, config=path) as node:
-        wait_for(stop, hung_up=hung_up, reload=node.reload)
+    with stop_signals() as stop, hang_ups() as hung_up:
+        if await_database(settings, stop):
+            with Node(settings, config=path) as node:
+                wait_for(stop, hung_up=hung_up, reload=node.reload)
 
 
 def demo(

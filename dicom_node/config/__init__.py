@@ -9,6 +9,7 @@ from dicom_node.config.loading import (
     read_config_text,
     read_settings,
 )
+from dicom_node.config.routes import Route, Window
 from dicom_node.config.selection import Select
 from dicom_node.config.settings import (
     ComputeSettings,
@@ -16,11 +17,9 @@ from dicom_node.config.settings import (
     NodeSettings,
     Peer,
     RetentionSettings,
-    Route,
     SeriesSettings,
     Settings,
     WebSettings,
-    Window,
 )
 
 __all__ = [

@@ -10,6 +10,7 @@ from filelock import Timeout
 
 from dicom_node.config.editing import set_keys
 from dicom_node.config.loading import default_config_path, read_config_text, read_settings
+from dicom_node.config.secret import with_passwords_of, without_passwords
 from dicom_node.config.settings import Settings
 from dicom_node.config.versions import Version, Versions, digest_of
 from dicom_node.errors import ConfigError
@@ -56,6 +57,10 @@ class ConfigBook:
         """The file as it is; raises `ConfigError` (``config_unreadable``)."""
         return read_config_text(self.path)
 
+    def shown(self) -> str:
+        """The file as people may see it: without the passwords of addresses, which `write` puts back."""
+        return without_passwords(self.text())
+
     def read(self, text: str) -> Settings:
         """A text as settings; raises `ConfigError` with a line per mistake."""
         try:
@@ -85,7 +90,7 @@ class ConfigBook:
         Raises
         ------
         ConfigError
-            ``config_invalid`` or ``config_unreadable``: the text is no good, nothing has changed. ``config_conflict``:
+            ``config_invalid``, ``config_unreadable`` or ``password_hidden``: the text is no good, nothing has changed. ``config_conflict``:
             somebody else has changed the file. ``config_read_only``: it cannot be written.
         """
         return self._change(lambda _: text, who=who, comment=comment, seen=seen)
@@ -110,7 +115,7 @@ class ConfigBook:
                     "The configuration has been changed since it was shown.",
                     "Look at it again, then make the change once more.",
                 )
-            wanted = edit(text)
+            wanted = with_passwords_of(edit(text), text)
             self.read(wanted)
             self._keep_edit_by_hand(text)
             if wanted != text:

@@ -15,6 +15,7 @@ from ruamel.yaml.representer import RoundTripRepresenter
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 from ruamel.yaml.util import load_yaml_guess_indent
 
+from dicom_node.config.secret import without_passwords
 from dicom_node.config.settings import Settings
 from dicom_node.errors import ConfigError
 from s2ldm_core.documents import parse_document
@@ -64,7 +65,7 @@ def set_keys(text: str, changes: Mapping[tuple[str, ...], Any]) -> str:
     try:
         before = parse_document(text).values
     except DocumentError as error:
-        raise ConfigError("config_unreadable", error.sentence, "Correct the file first.") from error
+        raise ConfigError("config_unreadable", without_passwords(error.sentence), "Correct the file first.") from None
     expected = {} if before is None else deepcopy(before)
     if not isinstance(expected, dict):
         raise ConfigError("config_unreadable", "The configuration holds no keys.", "Correct the file first.")

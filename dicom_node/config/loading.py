@@ -10,6 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from dicom_node.config.secret import without_passwords
 from dicom_node.config.settings import Settings
 from dicom_node.errors import ConfigError
 from s2ldm_core.documents import Document, Location, parse_document, validate
@@ -70,7 +71,8 @@ def read_settings(text: str, *, source: Path | str, environ: Mapping[str, str] |
     try:
         document = parse_document(text, name=f"The configuration {source}")
     except DocumentError as error:
-        raise ConfigError("config_unreadable", error.sentence, "Correct the file there.") from error
+        sentence = without_passwords(error.sentence)  # it may quote a line
+        raise ConfigError("config_unreadable", sentence, "Correct the file there.") from None
     return _settings(document, source=str(source), environ=os.environ if environ is None else environ)
 
 
@@ -95,7 +97,7 @@ def _settings(document: Document, *, source: str, environ: Mapping[str, str]) ->
     except DocumentError as error:
         raise ConfigError(
             "config_invalid",
-            error.sentence,
+            without_passwords(error.sentence),
             "Every key with its default stands in the default configuration: s2ldm-node check --defaults",
         ) from error
 

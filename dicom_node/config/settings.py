@@ -9,22 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, SerializeAsAny, create_model, model_validator
 
 from dicom_node.audit.settings import AuditSettings
-from dicom_node.config.selection import Select
+from dicom_node.config.database import DatabaseUrl, is_shared
+from dicom_node.config.routes import Route, default_routes
 from dicom_node.deliver.destinations import DestinationSettings
 from dicom_node.deliver.destinations.dicom import DicomSettings
-from dicom_node.derive.forms import DEFAULT_FORM, FORM_NAMES
-from dicom_node.derive.marks import Mark
 from dicom_node.notify import NotifyTarget, target_of
-from dicom_node.phases import PHASES, presented
 from dicom_node.section import AETitle, Port, PositiveSeconds, Section, kind_in
 from dicom_node.tls import ServerTls
 from dicom_node.translate.executors import EXECUTORS
 from s2ldm_core.documents import nearest
-from s2ldm_core.handling import Handling, StackHandling
-from s2ldm_core.seconds import seconds_of
-
-PhaseName = Annotated[str, kind_in(PHASES, also=lambda name: seconds_of(name) is not None)]
-FormName = Annotated[str, kind_in(FORM_NAMES)]
 
 
 class Peer(Section):
@@ -47,7 +40,7 @@ class NodeSettings(Section):
     host: str = "0.0.0.0"  # noqa: S104 (a PACS is another machine)
     port: Port = 11112
     data_dir: Annotated[Path, AfterValidator(_absolute)] = Field(default=Path("var"), validate_default=True)
-    database: str | None = None
+    database: DatabaseUrl | None = Field(default=None, repr=False)
     peers: tuple[Peer, ...] = ()
     max_associations: int = Field(default=32, ge=1)
     listener_processes: int = Field(default=1, ge=1, le=16)
@@ -69,55 +62,6 @@ class SeriesSettings(Section):
     confirm_with: str | None = None
     confirmed_seconds: PositiveSeconds = 2.0
     min_slices: int = Field(default=8, ge=2)
-
-
-class Window(Section):
-    """A VOI window in HU (PS3.3 C.11.2.1.2)."""
-
-    center: float
-    width: float = Field(ge=1)
-
-
-def _series_number_offset(route: dict[str, Any]) -> int:
-    return presented(route.get("phase", "")).series_number_offset
-
-
-Priority = Literal["stat", "high", "routine"]
-
-
-class Route(Section):
-    """One called AE title: target phase, model, output form, selection rules and destinations."""
-
-    enabled: bool = True
-    priority: Priority = "routine"
-    phase: PhaseName
-    model: str = Field(default="demo", min_length=1)
-    output: FormName = DEFAULT_FORM
-    destinations: tuple[str, ...] = ()
-    series_description: str | None = Field(default=None, max_length=64)
-    series_number_offset: int = Field(default_factory=_series_number_offset, ge=1)
-    window: Window | None = None
-    mark: Mark = Mark.CORNER
-    min_slices: int | None = Field(default=None, ge=2)
-    late: Literal["rerun", "ignore"] = "rerun"
-    resend: Literal["ignore", "redeliver"] = "ignore"
-    enhancement_check: Literal["hu", "tags"] = "hu"
-    anatomy: Literal["torso", "any"] = "torso"
-    tilt: Handling = "refuse"
-    irregular: Handling = "refuse"
-    select: Select = Select()
-    seed: int = Field(default=0, ge=0)
-    steps: int | None = Field(default=None, ge=1)
-
-    @classmethod
-    def gone(cls) -> Self:
-        """For what comes on a route that has left the configuration: it is recorded all the same, and selection says why not."""
-        return cls(phase="arterial", model="none")
-
-    @property
-    def stack_handling(self) -> StackHandling:
-        """What is done with series that are no regular grid."""
-        return StackHandling(tilt=self.tilt, irregular=self.irregular)
 
 
 def _of_its_kind(value: Any) -> Any:
@@ -197,13 +141,6 @@ class LogSettings(Section):
     format: Literal["json", "console"] = "json"
 
 
-def _default_routes() -> dict[str, Route]:
-    return {
-        "CECT_ART": Route(phase="arterial", destinations=("pacs",)),
-        "CECT_VEN": Route(phase="venous", destinations=("pacs",)),
-    }
-
-
 def _default_destinations() -> dict[str, DestinationSettings]:
     return {"pacs": DicomSettings(ae_title="ORTHANC", host="127.0.0.1", port=4242)}
 
@@ -213,7 +150,7 @@ class Settings(Section):
 
     node: NodeSettings = Field(default_factory=NodeSettings)
     series: SeriesSettings = SeriesSettings()
-    routes: dict[AETitle, Route] = Field(default_factory=_default_routes, min_length=1)
+    routes: dict[AETitle, Route] = Field(default_factory=default_routes, min_length=1)
     destinations: dict[str, Destination] = Field(default_factory=_default_destinations)
     compute: ComputeSettings = ComputeSettings()
     retention: RetentionSettings = RetentionSettings()
@@ -246,8 +183,6 @@ class Settings(Section):
         for name, destination in self.destinations.items():
             if (called := destination.called_at(self.node.port)) in self.routes:
                 raise ValueError(f"destinations.{name} is this node's own route {called}")
-        if self.node.database is not None and not self.node.database.startswith("sqlite://"):
-            raise ValueError("node.database must be null or an sqlite:// URL; this version has no other database")
         return self
 
     @property
@@ -269,6 +204,11 @@ class Settings(Section):
     def catalog_location(self) -> Path | str:
         """What `dicom_node.catalog.Catalog` opens."""
         return self.node.database or self.node.data_dir / "catalog.sqlite"
+
+    @property
+    def several_nodes(self) -> bool:
+        """Whether other nodes may work with the same catalog and ``data_dir``."""
+        return is_shared(self.node.database)
 
     def same_series_numbers(self) -> list[tuple[str, str]]:
         """Pairs of routes whose derived series of one source get the same Series Number at a destination they share."""

@@ -12,6 +12,7 @@ from typing import Self
 from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from dicom_node.config.secret import without_passwords
 from dicom_node.errors import ConfigError
 from s2ldm_core.files import atomic_file
 
@@ -35,6 +36,10 @@ class Version(BaseModel):
         """SHA-256 of the text (hex)."""
         return digest_of(self.text)
 
+    def shown(self) -> Self:
+        """The version without the passwords of addresses."""
+        return self.model_copy(update={"text": without_passwords(self.text)})
+
     def difference(self, before: Self | None) -> str:
         """What changed since another version, as a unified diff."""
         name = "nothing" if before is None else f"version {before.number}"
@@ -47,9 +52,9 @@ def digest_of(text: str) -> str:
 
 
 def difference(before: str, after: str, *, of: str = "before", to: str = "after") -> str:
-    """Two texts as a unified diff; empty if they are equal."""
-    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), of, to, lineterm="")
-    return "\n".join(lines)
+    """Two texts as a unified diff without passwords; empty if they are equal but for these."""
+    old, new = (without_passwords(text).splitlines() for text in (before, after))
+    return "\n".join(difflib.unified_diff(old, new, of, to, lineterm=""))
 
 
 class Versions:

@@ -4,7 +4,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -16,7 +16,7 @@ from dicom_node.config import Settings, SettingsSource
 from dicom_node.deliver.answers import AnswerLog
 from dicom_node.deliver.destinations import Answer, Destination, DestinationSettings, ImageCounter
 from dicom_node.deliver.retry import CircuitBreaker, backoff_seconds
-from dicom_node.errors import DeliverError, RetriableDeliverError
+from dicom_node.errors import CatalogAwayError, DeliverError, RetriableDeliverError
 from dicom_node.privacy import place_of
 from s2ldm_core.problem import Problem, ProblemError
 
@@ -42,7 +42,7 @@ class DeliverStep:
         self._source = settings
         self._catalog = catalog
         self._breaker = breaker or CircuitBreaker()
-        self._now = clock or (lambda: datetime.now(UTC))
+        self._now = clock or catalog.now
         self._stopping = threading.Event()
         self._claiming = threading.Lock()
         self._sending: Counter[str] = Counter()
@@ -104,6 +104,8 @@ class DeliverStep:
                         "Configure it again and retry the job, or cancel it.",
                     )
                 self._deliver(delivery, settings, settings.open(own_ae_title=present.node.ae_title), lease)
+            except CatalogAwayError:
+                raise
             except RetriableDeliverError as error:
                 self._retry(delivery, settings, error.problem)
             except ProblemError as error:

@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import structlog
@@ -14,7 +14,7 @@ from dicom_node.config import Route, Settings, SettingsSource
 from dicom_node.derive.info import DerivationInfo
 from dicom_node.derive.rejection import write_rejections
 from dicom_node.derive.series import DerivedSeries, write_derived_series
-from dicom_node.errors import DeriveError
+from dicom_node.errors import CatalogAwayError, DeriveError
 from dicom_node.job_route import job_route
 from dicom_node.privacy import place_of
 from dicom_node.translation import TranslationRecord, slices_differ
@@ -35,7 +35,7 @@ class DeriveStep:
     ) -> None:
         self._source = settings
         self._catalog = catalog
-        self._now = clock or (lambda: datetime.now(UTC))
+        self._now = clock or catalog.now
         self._log = structlog.get_logger(step="derive")
 
     @property
@@ -50,6 +50,8 @@ class DeriveStep:
         with self._catalog.hold(job, patience_seconds=_PATIENCE_SECONDS) as lease:
             try:
                 self._derive(job, lease)
+            except CatalogAwayError:
+                raise
             except ProblemError as error:
                 self._fail(job, error.problem)
             except OSError as error:

@@ -101,7 +101,7 @@ class Listener:
         """
         node = self._settings.node
         if self._ports is None:
-            prepare_spool(self._spool)
+            prepare_spool(self._spool, several_nodes=self._settings.several_nodes)
         ports = self._ports or open_ports(self._settings)
         encrypted = [] if ports.tls is None else [Door(ports.tls, node.tls.context())]
         self._acceptor.start(Door(ports.plain), *encrypted)
@@ -189,9 +189,12 @@ def _open(host: str, port: int, *, patience_seconds: float) -> socket.socket:
         time.sleep(_PORT_POLL_SECONDS)
 
 
-def prepare_spool(spool: Spool) -> None:
-    """Make the spool's folders and remove what the last run left unfinished there; while nothing is received."""
+def prepare_spool(spool: Spool, *, several_nodes: bool = False) -> None:
+    """Make the spool's folders and remove what the last run left unfinished there; while nothing is received.
+
+    ``several_nodes``: others may be receiving; what is unfinished then is left to the sweep of orphans.
+    """
     spool.prepare()
-    removed = spool.sweep()
+    removed = 0 if several_nodes else spool.sweep()
     if removed:
         _log.info("unfinished_files_removed", count=removed)

@@ -90,7 +90,7 @@ class ListenerProcesses:
         self._ports = open_ports(self._settings, patience_seconds=_PORT_SECONDS)
         try:
             spool = Spool(node.data_dir, min_free_bytes=0)
-            prepare_spool(spool)
+            prepare_spool(spool, several_nodes=self._settings.several_nodes)
             spool.close()
             for _ in range(node.listener_processes):
                 self._listeners.append(_ListenerProcess(self._settings, self._ports, observer=self._observer))

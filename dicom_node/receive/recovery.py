@@ -95,7 +95,7 @@ class SpoolRecovery:
             if outcome is Outcome.CONFLICT:
                 self._set_apart(instance.path, _found("Another object is held under its SOP Instance UID."))
                 yield "quarantined"
-            elif outcome is Outcome.SAME:
+            elif outcome is Outcome.SAME and not self._catalog.is_held_file(instance):
                 instance.path.unlink(missing_ok=True)
                 yield "same"
             else:

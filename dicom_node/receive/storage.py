@@ -77,22 +77,23 @@ class StorageService:
     def record(self, file: SpoolFile, admission: Admission, identifiers: Identifiers) -> Outcome:
         """Record a sealed file durably."""
         provenance = file.provenance
-        return self._commits.commit(
-            NewInstance(
-                series_instance_uid=identifiers.series_instance_uid,
-                study_instance_uid=identifiers.study_instance_uid,
-                sop_instance_uid=provenance.sop_instance_uid,
-                sop_class_uid=provenance.sop_class_uid,
-                transfer_syntax_uid=provenance.transfer_syntax_uid,
-                path=file.path,
-                digest=file.digest,
-                size=file.size,
-                route=admission.called_ae,
-                calling_ae=admission.calling_ae,
-                peer=admission.peer,
-                association_id=admission.id,
-            )
+        instance = NewInstance(
+            series_instance_uid=identifiers.series_instance_uid,
+            study_instance_uid=identifiers.study_instance_uid,
+            sop_instance_uid=provenance.sop_instance_uid,
+            sop_class_uid=provenance.sop_class_uid,
+            transfer_syntax_uid=provenance.transfer_syntax_uid,
+            path=file.path,
+            digest=file.digest,
+            size=file.size,
+            route=admission.called_ae,
+            calling_ae=admission.calling_ae,
+            peer=admission.peer,
+            association_id=admission.id,
         )
+        outcome = self._commits.commit(instance)
+        # A copy of what is held goes; not what is held itself, found and recorded by another node meanwhile.
+        return Outcome.NEW if outcome is Outcome.SAME and self._catalog.is_held_file(instance) else outcome
 
     def quarantine(
         self, file: SpoolFile, admission: Admission, error: ReceiveError, *, series_uid: str | None = None

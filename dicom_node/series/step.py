@@ -7,6 +7,7 @@ import structlog
 
 from dicom_node.catalog import Catalog, JobRow, JobState
 from dicom_node.config import Route, Settings, SettingsSource
+from dicom_node.errors import CatalogAwayError
 from dicom_node.job_route import job_route
 from dicom_node.series.decision import Decision
 from dicom_node.series.selection import examine_series
@@ -53,6 +54,8 @@ class SelectStep:
         with self._catalog.hold(job, patience_seconds=_PATIENCE_SECONDS):
             try:
                 decision, route = self._decide(job)
+            except CatalogAwayError:
+                raise
             except ProblemError as error:
                 self._catalog.fail_job(job, error.problem)
             except Exception as error:  # noqa: BLE001 (one job's fault must not stop the others; recorded and logged)

@@ -1,22 +1,26 @@
-"""One node per data_dir: a second one would requeue the work that the first has at hand."""
+"""Who works in a data_dir: one node, or several that share a database as well."""
 
+import fcntl
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from filelock import FileLock, Timeout
-
 from dicom_node.errors import NodeError
-from dicom_node.private import FOLDER_MODE
+from dicom_node.private import FILE_MODE, FOLDER_MODE
 
 
 class DataDirLock:
-    """An exclusive lock on a folder, held until `release` or the end of the process, however it ends."""
+    """A lock on a folder, held until `release` or the end of the process, however it ends.
 
-    def __init__(self, folder: Path) -> None:
+    Exclusive for a node with a catalog of its own, as a second one would requeue the work that the first has at hand.
+    ``several``: shared with the other nodes on the same database, and with these alone.
+    """
+
+    def __init__(self, folder: Path, *, several: bool = False) -> None:
         self._path = folder / "node.lock"
-        # Not thread-local: the thread that stops the node need not be the one that started it. No lock file in place of
-        # a lock: it would outlive a killed process.
-        self._lock = FileLock(self._path, blocking=False, thread_local=False, fallback_to_soft=False)
+        self._kind = fcntl.LOCK_SH if several else fcntl.LOCK_EX
+        self._descriptor: int | None = None
 
     def acquire(self) -> Self:
         """Take the lock.
@@ -28,12 +32,18 @@ class DataDirLock:
         """
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=FOLDER_MODE)
-            self._lock.acquire()
-        except Timeout as error:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+            try:
+                # A lock, not a file in place of one: that would outlive a killed process.
+                fcntl.flock(descriptor, self._kind | fcntl.LOCK_NB)
+            except BaseException:
+                os.close(descriptor)
+                raise
+        except BlockingIOError as error:
             raise NodeError(
                 "already_running",
                 f"Another node works in {self._path.parent}.",
-                "Stop it, or give this one a node.data_dir of its own.",
+                "Stop it, or give this one a node.data_dir of its own. Several nodes share one with PostgreSQL alone.",
             ) from error
         except OSError as error:
             raise NodeError(
@@ -41,6 +51,7 @@ class DataDirLock:
                 f"The folder {self._path.parent} cannot be used: {error.strerror or error}.",
                 "Set node.data_dir to a folder that the node may write to.",
             ) from error
+        self._descriptor = descriptor
         return self
 
     @classmethod
@@ -56,4 +67,8 @@ class DataDirLock:
 
     def release(self) -> None:
         """Give the lock back."""
-        self._lock.release()
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            with suppress(OSError):
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
+            os.close(descriptor)

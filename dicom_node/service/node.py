@@ -21,6 +21,8 @@ from dicom_node.service.auditing import AuditStep, SyslogStep
 from dicom_node.service.configuration import Configuration
 from dicom_node.service.confirming import image_count
 from dicom_node.service.health import HealthCheck, disk_problem, run_checks
+from dicom_node.service.leading import Leading, ToldLead
+from dicom_node.service.lease_sweep import LeaseSweep
 from dicom_node.service.lock import DataDirLock
 from dicom_node.service.loop import Step, StepLoop
 from dicom_node.service.models import model_identity, model_min_slices
@@ -70,10 +72,13 @@ class Node:
         source = self.configuration
         self._log = structlog.get_logger(part="node")
         with ExitStack() as stack:
-            stack.callback(DataDirLock(settings.node.data_dir).acquire().release)
+            lock = DataDirLock(settings.node.data_dir, several=settings.several_nodes)
+            stack.callback(lock.acquire().release)
             self.catalog = Catalog(settings.catalog_location)
             make_private([settings.node.data_dir, *settings.node.data_dir.iterdir()])
             stack.callback(self.catalog.close)
+            self._lead = ToldLead(self.catalog.lead())
+            stack.callback(self._lead.close)
             self.metrics = Metrics(self.catalog, data_dir=settings.node.data_dir)
             self._listener = ListenerProcesses(settings, observer=self.metrics)
             self._translate = TranslateStep(source, self.catalog)
@@ -118,11 +123,14 @@ class Node:
         self._trail.record(application(self._trail.node, started=True, at=self.catalog.now()))
         try:
             self.configuration.run_once()
-            resumed = self.catalog.sweep_leases() + self.catalog.take_series_up()
+            resumed = self.catalog.take_series_up()
+            if not self.settings.several_nodes:  # others may hold claims
+                resumed += self.catalog.sweep_leases()
             self._log.info("starting", resumed=resumed)
             self._start(self._web.start, self._web.stop)
             # Before anything is received or completed: of a series in the spool all files have their rows then.
-            self._orphans.recover()
+            if self._lead.leads():
+                self._orphans.recover()
             self._start(self._listener.start, self._listener.stop)
             self._start(self._start_loops, self._stop_loops)
             self._start(self._start_timers, self._timers.stop)
@@ -212,19 +220,27 @@ class Node:
                 self._log.warning("step_still_working", step=loop.name)
 
     def _start_timers(self) -> None:
-        limits = self.settings.series
-        sweep_seconds = min(_SWEEP_SECONDS, limits.quiet_seconds, limits.confirmed_seconds)
-        self._timers.add("completion", self._completion, seconds=sweep_seconds)
-        self._timers.add("configuration", self.configuration, seconds=_CONFIGURATION_SECONDS)
-        self._timers.add("leases", _LeaseSweep(self.catalog), seconds=_LEASE_SWEEP_SECONDS)
-        self._timers.add("retention", RetentionStep(self.configuration, self.catalog), seconds=_RETENTION_SECONDS)
-        self._timers.add("orphans", self._orphans, seconds=_RETENTION_SECONDS)
-        notifier = Notifier(self.configuration, self.catalog, health=self.health, folder=self.settings.node.data_dir)
-        self._timers.add("notify", notifier, seconds=_NOTIFY_SECONDS)
-        self._timers.add("audit", AuditStep(self.configuration, self.catalog, self._trail), seconds=_AUDIT_SECONDS)
-        syslog = SyslogStep(self.configuration, self._trail.folder)
-        self._timers.add("syslog", syslog, seconds=_AUDIT_SECONDS)
+        limits, source, catalog = self.settings.series, self.configuration, self.catalog
+        folder = self.settings.node.data_dir
+        of_one_node: dict[str, tuple[Callable[[], Step], float]] = {
+            "completion": (
+                lambda: self._completion,
+                min(_SWEEP_SECONDS, limits.quiet_seconds, limits.confirmed_seconds),
+            ),
+            "leases": (self._lease_sweep, _LEASE_SWEEP_SECONDS),
+            "retention": (lambda: RetentionStep(source, catalog), _RETENTION_SECONDS),
+            "orphans": (lambda: self._orphans, _RETENTION_SECONDS),
+            "notify": (lambda: Notifier(source, catalog, health=self.health, folder=folder), _NOTIFY_SECONDS),
+            "audit": (lambda: AuditStep(source, catalog, self._trail), _AUDIT_SECONDS),
+            "syslog": (lambda: SyslogStep(source, self._trail.folder), _AUDIT_SECONDS),
+        }
+        for name, (make, seconds) in of_one_node.items():
+            self._timers.add(name, Leading(make, self._lead), seconds=seconds)
+        self._timers.add("configuration", source, seconds=_CONFIGURATION_SECONDS)
         self._timers.start()
+
+    def _lease_sweep(self) -> LeaseSweep:
+        return LeaseSweep(self.catalog, pause_seconds=4 * _LEASE_SWEEP_SECONDS, wait_first=self.settings.several_nodes)
 
     def _oldest_due(self) -> dict[str, datetime]:
         return self.catalog.oldest_due(exclude_destinations=self._deliver.left_alone)
@@ -262,14 +278,3 @@ def _stall_limits(settings: Settings) -> dict[str, float]:
         "derive": _PIECE_SECONDS + _STALL_SECONDS,
         "deliver": _PIECE_SECONDS + _STALL_SECONDS,
     }
-
-
-class _LeaseSweep:
-    """Gives back what nobody works on any more."""
-
-    def __init__(self, catalog: Catalog) -> None:
-        self._catalog = catalog
-
-    def run_once(self) -> bool:
-        """Look once."""
-        return self._catalog.sweep_leases() > 0

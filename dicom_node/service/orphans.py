@@ -14,6 +14,8 @@ from dicom_node.receive.recovery import SpoolRecovery
 
 #: What is younger may be on its way to its row.
 _YOUNG_SECONDS = 600.0
+#: It takes less than a second, unless the database does not answer; then what waits for it is given up sooner.
+_ON_ITS_WAY_SECONDS = 120.0
 #: Of what no row can name any more, so much time is left to whoever looks for it.
 _LEFT_SECONDS = 86_400.0
 
@@ -37,9 +39,13 @@ class OrphanSweep:
         self._log = structlog.get_logger(step="orphans")
 
     def recover(self) -> bool:
-        """Before anything is received: record every received file that has no row; whether there was one."""
+        """Before this node receives anything: record every received file that has no row; whether there was one.
+
+        Where other nodes may be receiving, only what is not on its way to its row.
+        """
         self._recovery.prepare()
-        return bool(self._recovery.run(sealed_before=float("inf")))
+        sealed_before = self._clock() - _ON_ITS_WAY_SECONDS if self._settings.several_nodes else float("inf")
+        return bool(self._recovery.run(sealed_before=sealed_before))
 
     def run_once(self) -> bool:
         """Look through data_dir; whether anything was recorded that may make work. What was found is logged."""

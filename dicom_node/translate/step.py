@@ -4,14 +4,16 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import structlog
 
 from dicom_node.catalog import Catalog, InstanceRow, JobRow, JobState, Lease
 from dicom_node.config import Route, Settings, SettingsSource
+from dicom_node.errors import CatalogAwayError
 from dicom_node.job_route import job_route
 from dicom_node.privacy import place_of
 from dicom_node.translate.executors import EXECUTORS, Executor
@@ -45,7 +47,7 @@ class TranslateStep:
         compute = settings.current.compute
         self._source = settings
         self._catalog = catalog
-        self._now = clock or (lambda: datetime.now(UTC))
+        self._now = clock or catalog.now
         self._executor = executor or EXECUTORS[compute.executor](getattr(compute, compute.executor, None))
         self._silence_seconds = silence_seconds
         self._stopping = threading.Event()
@@ -81,6 +83,8 @@ class TranslateStep:
             with self._catalog.hold(job, patience_seconds=self._silence_seconds) as lease:
                 try:
                     self._work_on(job, lease)
+                except CatalogAwayError:
+                    raise
                 except OSError as error:
                     self._end(job, disk_failure(error))
                 except Exception as error:  # noqa: BLE001 (one job's fault must not stop the others; recorded, logged)
@@ -228,7 +232,8 @@ class _JobWatch:
         if message.stage == self._stage and now - self._noted_at < _PROGRESS_SECONDS:
             return
         self._stage, self._noted_at = message.stage, now
-        self.lost = not self._catalog.set_progress(self._job, stage=message.stage, fraction=message.fraction)
+        with suppress(CatalogAwayError):  # told next time; translation goes on, and its lease sees to the claim
+            self.lost = not self._catalog.set_progress(self._job, stage=message.stage, fraction=message.fraction)
 
 
 def _bytes(gib: float | None) -> int | None:

@@ -92,7 +92,7 @@ def file_of(book: ConfigBook, configuration: Configuration) -> ConfigAnswer:
     """The file as it is."""
     text, last = book.text(), book.versions.last()
     return ConfigAnswer(
-        text=text,
+        text=book.shown(),
         seen=digest_of(text),
         version=None if last is None or last.text != text else last.number,
         problem=configuration.problem,

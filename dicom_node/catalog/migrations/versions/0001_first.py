@@ -22,6 +22,8 @@ down_revision = None
 
 _UID = String(64)
 _AE = String(16)
+# Images are counted beyond 2³¹ on a database of several nodes.
+_MANY = Integer().with_variant(BigInteger, "postgresql")
 
 metadata = MetaData()
 
@@ -65,7 +67,7 @@ series = Table(
 instances = Table(
     "instances",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", _MANY, primary_key=True),
     Column("series_id", ForeignKey("series.id", ondelete="CASCADE"), nullable=False),
     Column("sop_instance_uid", _UID, nullable=False),
     Column("sop_class_uid", _UID, nullable=False),

@@ -15,6 +15,12 @@ from dicom_node.errors import CatalogError
 from tests.catalog_jobs import Clock, answer, instance, job_in
 
 
+@pytest.fixture
+def location(tmp_path: Path) -> Path:
+    """A file: what stands here is about SQLite; `test_several_nodes` has what is about PostgreSQL."""
+    return tmp_path / "catalog.sqlite"
+
+
 def test_commit_is_flushed_and_readers_do_not_block(catalog: Catalog, tmp_path: Path) -> None:
     with catalog.write() as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"

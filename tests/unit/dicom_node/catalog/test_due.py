@@ -1,5 +1,6 @@
 """What is due, and rows that hold nothing up."""
 
+import pytest
 from sqlalchemy import text
 
 from dicom_node.catalog import Catalog, DeliveryState, JobState
@@ -28,6 +29,7 @@ def test_delivery_to_a_destination_that_is_left_alone_is_not_due(catalog: Catalo
     assert catalog.oldest_due(exclude_destinations=["pacs"]) == {}
 
 
+@pytest.mark.parametrize("location", ["sqlite"], indirect=True)  # the other takes no such value
 def test_job_whose_row_cannot_be_read_is_set_aside_and_the_next_is_claimed(catalog: Catalog, clock: Clock) -> None:
     bad = job_in(catalog, clock, JobState.QUEUED)
     catalog.add_instance(instance(5, series="1.2.9"))
@@ -45,6 +47,7 @@ def test_job_whose_row_cannot_be_read_is_set_aside_and_the_next_is_claimed(catal
     assert catalog.count_jobs()["failed"] == 1
 
 
+@pytest.mark.parametrize("location", ["sqlite"], indirect=True)  # the other takes no such value
 def test_delivery_whose_row_cannot_be_read_fails_its_job(catalog: Catalog, clock: Clock) -> None:
     job_id = job_in(catalog, clock, JobState.DELIVERING)
     with catalog.write() as connection:

@@ -15,14 +15,14 @@ LEASE_SECONDS = 0.3
 
 
 @pytest.fixture
-def catalog(tmp_path: Path) -> Iterator[Catalog]:
-    with Catalog(tmp_path / "catalog.sqlite", lease_seconds=LEASE_SECONDS) as catalog:
+def catalog(location: Path | str) -> Iterator[Catalog]:
+    with Catalog(location, lease_seconds=LEASE_SECONDS) as catalog:
         yield catalog
 
 
 @pytest.fixture
-def claim(tmp_path: Path, catalog: Catalog) -> JobRow:
-    with Catalog(tmp_path / "catalog.sqlite", clock=Clock()) as early:
+def claim(location: Path | str, catalog: Catalog) -> JobRow:
+    with Catalog(location, clock=Clock()) as early:
         job_in(early, early.now, JobState.QUEUED)
     claim = catalog.claim_job(JobState.QUEUED, JobState.TRANSLATING, "w")
     assert claim is not None
@@ -68,9 +68,9 @@ def test_a_cancelled_job_is_noticed(catalog: Catalog, claim: JobRow) -> None:
 
 
 @pytest.mark.parametrize("step_seconds", [3600.0, -3600.0])
-def test_step_of_the_clock_loses_no_association_that_is_kept(tmp_path: Path, step_seconds: float) -> None:
+def test_step_of_the_clock_loses_no_association_that_is_kept(location: Path | str, step_seconds: float) -> None:
     clock = Clock()
-    with Catalog(tmp_path / "steps.sqlite", clock=clock, monotonic=clock.monotonic) as catalog:
+    with Catalog(location, clock=clock, monotonic=clock.monotonic) as catalog:
         catalog.open_association("a-1", called_ae="CECT_ART", calling_ae="PACS", peer="127.0.0.1")
         catalog.sweep_leases()
         clock.step(step_seconds)
@@ -83,9 +83,9 @@ def test_step_of_the_clock_loses_no_association_that_is_kept(tmp_path: Path, ste
 
 
 @pytest.mark.parametrize("step_seconds", [3600.0, -3600.0])
-def test_step_of_the_clock_keeps_no_claim_that_nobody_renews(tmp_path: Path, step_seconds: float) -> None:
+def test_step_of_the_clock_keeps_no_claim_that_nobody_renews(location: Path | str, step_seconds: float) -> None:
     clock = Clock()
-    with Catalog(tmp_path / "steps.sqlite", clock=clock, monotonic=clock.monotonic) as catalog:
+    with Catalog(location, clock=clock, monotonic=clock.monotonic) as catalog:
         job_in(catalog, clock, JobState.TRANSLATING)
         catalog.sweep_leases()
         clock.step(step_seconds)
@@ -95,12 +95,12 @@ def test_step_of_the_clock_keeps_no_claim_that_nobody_renews(tmp_path: Path, ste
         assert catalog.sweep_leases() == 1
 
 
-def test_clock_set_back_between_two_runs_keeps_no_claim_of_the_first(tmp_path: Path) -> None:
+def test_clock_set_back_between_two_runs_keeps_no_claim_of_the_first(location: Path | str) -> None:
     clock = Clock()
-    with Catalog(tmp_path / "steps.sqlite", clock=clock) as catalog:
+    with Catalog(location, clock=clock) as catalog:
         job_in(catalog, clock, JobState.TRANSLATING)
     clock.step(-3600)
-    with Catalog(tmp_path / "steps.sqlite", clock=clock, monotonic=clock.monotonic) as catalog:
+    with Catalog(location, clock=clock, monotonic=clock.monotonic) as catalog:
         catalog.sweep_leases()
         clock.advance(catalog.lease_seconds)
 
@@ -108,9 +108,9 @@ def test_clock_set_back_between_two_runs_keeps_no_claim_of_the_first(tmp_path: P
 
 
 @pytest.mark.parametrize("step_seconds", [3600.0, -3600.0])
-def test_step_of_the_clock_moves_the_next_attempt_with_it(tmp_path: Path, step_seconds: float) -> None:
+def test_step_of_the_clock_moves_the_next_attempt_with_it(location: Path | str, step_seconds: float) -> None:
     clock = Clock()
-    with Catalog(tmp_path / "steps.sqlite", clock=clock, monotonic=clock.monotonic) as catalog:
+    with Catalog(location, clock=clock, monotonic=clock.monotonic) as catalog:
         job_in(catalog, clock, JobState.DELIVERING)
         delivery = catalog.claim_delivery(clock())
         assert delivery is not None

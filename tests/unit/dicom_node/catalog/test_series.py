@@ -47,8 +47,7 @@ def test_large_batch_of_several_series_is_recorded(catalog: Catalog) -> None:
     assert catalog.add_instances(batch) == [Outcome.SAME] * 1500
 
 
-def test_writers_in_several_processes_lose_nothing(tmp_path: Path) -> None:
-    location = tmp_path / "catalog.sqlite"
+def test_writers_in_several_processes_lose_nothing(location: Path | str) -> None:
     Catalog(location).close()
     context = get_context("spawn")
     writers = [context.Process(target=_write_fifty, args=(location, start)) for start in (0, 50)]

@@ -22,6 +22,22 @@ def test_second_node_is_refused_until_the_first_has_ended(tmp_path: Path) -> Non
     DataDirLock(tmp_path).acquire().release()
 
 
+def test_nodes_on_one_database_share_a_folder_but_with_no_other(tmp_path: Path) -> None:
+    first, second = (DataDirLock(tmp_path, several=True).acquire() for _ in range(2))
+    assert DataDirLock.is_held(tmp_path)
+    first.release()
+    with pytest.raises(NodeError) as raised:
+        DataDirLock(tmp_path).acquire()
+    assert raised.value.code == "already_running"
+    second.release()
+
+    alone = DataDirLock(tmp_path).acquire()
+    with pytest.raises(NodeError) as raised:
+        DataDirLock(tmp_path, several=True).acquire()
+    assert raised.value.code == "already_running"
+    alone.release()
+
+
 def test_folder_that_cannot_be_made_is_an_error_with_a_reason(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
