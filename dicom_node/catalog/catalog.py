@@ -1,6 +1,7 @@
 """The catalog, put together from its tables."""
 
 from dicom_node.catalog.audit_events import AuditEvents
+from dicom_node.catalog.commitment_table import CommitmentTable
 from dicom_node.catalog.delivery_table import DeliveryTable
 from dicom_node.catalog.derived_table import DerivedTable
 from dicom_node.catalog.due_table import DueTable
@@ -29,6 +30,7 @@ class Catalog(
     DerivedTable,
     Superseding,
     DeliveryTable,
+    CommitmentTable,
     DueTable,
     Failures,
     AuditEvents,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, SerializeAsAny, create_model, model_validator
 
 from dicom_node.audit.settings import AuditSettings
+from dicom_node.config.peer import Peer
 from dicom_node.config.selection import Select
 from dicom_node.deliver.destinations import DestinationSettings
 from dicom_node.deliver.destinations.dicom import DicomSettings
@@ -25,14 +26,6 @@ from s2ldm_core.seconds import seconds_of
 
 PhaseName = Annotated[str, kind_in(PHASES, also=lambda name: seconds_of(name) is not None)]
 FormName = Annotated[str, kind_in(FORM_NAMES)]
-
-
-class Peer(Section):
-    """A peer that may send; ``host`` null stands for any address, ``max_associations`` null for no limit of its own."""
-
-    ae_title: AETitle
-    host: str | None = None
-    max_associations: int | None = Field(default=None, ge=1)
 
 
 def _absolute(value: Path) -> Path:
@@ -293,6 +286,12 @@ class Settings(Section):
         """Routes whose work comes before the others', now: 0 is ``stat``, 1 ``high``."""
         order = {"stat": 0, "high": 1}
         return {title: order[route.priority] for title, route in self.routes.items() if route.priority in order}
+
+    @property
+    def called_back_at(self) -> frozenset[str]:
+        """AE titles beside ``node.ae_title`` under which destinations call the node back."""
+        titles = (one.called_back_at for one in self.destinations.values())
+        return frozenset(title for title in titles if title is not None)
 
     @property
     def paused_destinations(self) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""DIMSE for an acceptor: each C-STORE streamed to a sink and answered, everything else left to pynetdicom."""
+"""DIMSE for an acceptor: C-STORE and Storage Commitment streamed to a sink and answered, everything else left to pynetdicom."""
 
 import threading
 from collections.abc import Iterable
@@ -11,6 +11,7 @@ from pynetdicom.pdu_primitives import P_DATA
 
 from dicom_node.streaming import status
 from dicom_node.streaming.command_set import Command, decode_command, encode_response
+from dicom_node.streaming.contexts import is_commitment
 from dicom_node.streaming.service import Answer, ExcessError, Session, Sink
 from dicom_node.streaming.transport import SignallingQueue
 from dicom_node.streaming.upper_layer import Fragment, ReceivingUpperLayer
@@ -104,6 +105,8 @@ class StreamingDIMSE(DIMSEServiceProvider):
             # Answered at once: whoever asks would else wait until one of us gives up.
             self._command, self._context_id = command, context_id
             self._refusal = Answer(status.UNRECOGNISED_OPERATION, "not offered")
+            if is_commitment(context.abstract_syntax) and command.sop_class_uid == context.abstract_syntax:
+                self._begin_commitment(command, str(context.transfer_syntax[0]))
             if not command.has_data_set:
                 self._finish()
             return
@@ -125,6 +128,15 @@ class StreamingDIMSE(DIMSEServiceProvider):
                 _log.exception("store_not_begun", error=type(error).__name__)
         if not command.has_data_set:
             self._finish()
+
+    def _begin_commitment(self, command: Command, transfer_syntax_uid: str) -> None:
+        if self.session is None:
+            return
+        try:
+            self._sink = self.session.commit(command, transfer_syntax_uid=transfer_syntax_uid)
+        except Exception as error:  # noqa: BLE001 - a fault of ours: the peer must learn that nothing came of it
+            _log.exception("commitment_not_begun", error=type(error).__name__)
+            self._refusal = _FAULT
 
     def _finish(self) -> None:
         command, sink = cast(Command, self._command), self._sink

@@ -3,7 +3,7 @@
 An association's calls, in this order and from its own threads:
 
     session = service.admit(request, enter=…)            # or a Refusal, and nothing more
-    sink = session.begin(command, transfer_syntax_uid=…)  # for each C-STORE request
+    sink = session.begin(command, transfer_syntax_uid=…)  # for each C-STORE request, or commit(…) for Storage Commitment
     sink.write(fragment)                                 # as the fragments arrive
     status, comment = sink.finish()                      # or discard(), if the data set was cut off
     session.end("released")
@@ -37,7 +37,7 @@ class Refusal(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """Status and error comment of a C-STORE-RSP; the comment is for a failure or a warning (PS3.7 9.3.1.2)."""
+    """Status and error comment of a response; the comment is for a failure or a warning (PS3.7 9.3.1.2)."""
 
     status: int
     comment: str = ""
@@ -48,7 +48,7 @@ class ExcessError(Exception):
 
 
 class Sink(Protocol):
-    """Where the data set of one C-STORE request goes."""
+    """Where the data set of one request goes."""
 
     def write(self, fragment: memoryview) -> None:
         """Take the next fragment, which is only valid during the call. Must not raise for what the disk does.
@@ -71,6 +71,9 @@ class Session(Protocol):
 
     def begin(self, command: Command, *, transfer_syntax_uid: str) -> Sink:
         """Where the data set that follows `command` goes."""
+
+    def commit(self, command: Command, *, transfer_syntax_uid: str) -> Sink | None:
+        """Where the data set of a Storage Commitment request or report goes (N-ACTION, N-EVENT-REPORT); None: not served."""
 
     def end(self, how: End) -> None:
         """The association is over; told once."""
