@@ -1,11 +1,10 @@
 """Storage commitment with a real Orthanc: it is asked to keep a derived series, and asks the node about what it sent."""
 
-import json
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 
@@ -60,10 +59,8 @@ def catalog(settings: Settings) -> Iterator[Catalog]:
 
 def ask(orthanc: peers.Peer, path: str, method: str, body: Any = None) -> Any:
     """Ask Orthanc's HTTP interface; what it answers."""
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(f"http://{peers.HOST}:{orthanc.http_port}{path}", data=data, method=method)
-    with urllib.request.urlopen(request, timeout=30) as response:
-        return json.loads(response.read())
+    response = httpx.request(method, f"http://{peers.HOST}:{orthanc.http_port}{path}", json=body, timeout=30)
+    return response.raise_for_status().json()
 
 
 def until_done(step: DeliverStep, catalog: Catalog, job_id: int) -> Any:
