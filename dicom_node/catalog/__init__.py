@@ -5,6 +5,7 @@ continues where the last committed transaction stands.
 """
 
 from dicom_node.catalog.catalog import Catalog
+from dicom_node.catalog.commitment_rows import CommitmentRequestRow, HeldInstance
 from dicom_node.catalog.evidence_table import Evidence
 from dicom_node.catalog.leases import Lease
 from dicom_node.catalog.people_rows import TokenRow, UserRow
@@ -21,17 +22,20 @@ from dicom_node.catalog.rows import (
     RejectedPeerRow,
     SeriesRow,
 )
-from dicom_node.states import DeliveryState, JobState, Outcome, SeriesState, Verdict
+from dicom_node.states import CommitmentState, DeliveryState, JobState, Outcome, SeriesState, Verdict
 
 __all__ = [
     "AssociationRow",
     "Catalog",
+    "CommitmentRequestRow",
+    "CommitmentState",
     "DeliveryInstanceRow",
     "DeliveryRow",
     "DeliveryState",
     "DerivedInstance",
     "EarlierSeries",
     "Evidence",
+    "HeldInstance",
     "InstanceRow",
     "JobRow",
     "JobState",

@@ -1,6 +1,7 @@
 """The catalog, put together from its tables."""
 
 from dicom_node.catalog.audit_events import AuditEvents
+from dicom_node.catalog.commitment_requests import CommitmentRequests
 from dicom_node.catalog.commitment_table import CommitmentTable
 from dicom_node.catalog.delivery_table import DeliveryTable
 from dicom_node.catalog.derived_table import DerivedTable
@@ -31,6 +32,7 @@ class Catalog(
     Superseding,
     DeliveryTable,
     CommitmentTable,
+    CommitmentRequests,
     DueTable,
     Failures,
     AuditEvents,

@@ -6,11 +6,11 @@ answer to the last one, since the instance may have been sent again after those 
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, and_, delete, func, insert, select, update
 
+from dicom_node.catalog.commitment_rows import Commitment
 from dicom_node.catalog.commitment_schema import commitments, committed_instances
 from dicom_node.catalog.database import Database, reason_values, unclaimed
 from dicom_node.catalog.pending import claimed
@@ -18,21 +18,6 @@ from dicom_node.catalog.rows import DeliveryRow
 from dicom_node.catalog.schema import deliveries, delivery_instances, derived_instances, jobs
 from dicom_node.states import DeliveryState, JobState, Verdict
 from s2ldm_core.problem import Problem
-
-
-@dataclass(frozen=True, kw_only=True)
-class Commitment:
-    """The last request to a delivery's destination.
-
-    ``failed_count`` instances are not kept, says its answer, the first of them for ``failure`` (Failure Reason, 0008,1197).
-    """
-
-    transaction_uid: str
-    answer_by: datetime
-    answered_at: datetime | None
-    failed_count: int
-    failure: int | None
-    settled: bool
 
 
 class CommitmentTable(Database):

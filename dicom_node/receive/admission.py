@@ -111,7 +111,7 @@ class Gatekeeper:
                     remedy="Correct the AE title in the sending system's destination, or add a route of that name.",
                 ),
             )
-        known = next((one for one in peers if _is(one, calling_ae, peer)), None)
+        known = next((one for one in peers if is_peer(one, calling_ae, peer)), None)
         if peers and known is None:
             return Rejection(
                 answer=REJECT_CALLING,
@@ -141,7 +141,8 @@ class Gatekeeper:
         )
 
 
-def _is(known: Peer, calling_ae: str, address: str) -> bool:
+def is_peer(known: Peer, calling_ae: str, address: str) -> bool:
+    """Whether who calls is the peer of an entry of the allow-list."""
     return known.ae_title == calling_ae and (known.host is None or _canonical(address) in _addresses(known.host))
 
 

@@ -81,7 +81,7 @@ class Listener:
         ae.dimse_timeout = node.dimse_timeout_seconds
         ae.network_timeout = node.idle_timeout_seconds
         seats = Seats(node.max_associations)
-        desk = CommitmentDesk(catalog)
+        desk = CommitmentDesk(self._live, catalog)
         reception = Reception(self._gate, catalog, seats=seats, storage=storage, commitment=desk, observer=observer)
         self._acceptor = Acceptor(ae, reception)
 

@@ -9,6 +9,7 @@ An association's calls, in this order and from its own threads:
     session.end("released")
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
@@ -36,11 +37,29 @@ class Refusal(NamedTuple):
     reason: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class EventReport:
+    """An N-EVENT-REPORT-RQ to send to the peer (PS3.7 10.3.1), with its data set as the context's transfer syntax has it.
+
+    ``told`` is called once, with the status of the response, or None if the association ended without.
+    """
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    event_type: int
+    data_set: bytes
+    told: Callable[[int | None], None]
+
+
 class Answer(NamedTuple):
-    """Status and error comment of a response; the comment is for a failure or a warning (PS3.7 9.3.1.2)."""
+    """Status and error comment of a response; the comment is for a failure or a warning (PS3.7 9.3.1.2).
+
+    ``then`` is sent after it, on the same association.
+    """
 
     status: int
     comment: str = ""
+    then: EventReport | None = None
 
 
 class ExcessError(Exception):

@@ -7,13 +7,15 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from pydicom.uid import CTImageStorage
 
 from dicom_node.catalog import Catalog, DeliveryState, JobState
-from dicom_node.config import Settings, parse_settings
+from dicom_node.config import Peer, Settings, parse_settings
 from dicom_node.deliver.destinations.dicom import DicomDestination
 from dicom_node.deliver.step import DeliverStep
 from dicom_node.derive.step import DeriveStep
 from dicom_node.receive import Listener
+from dicom_node.service.committing import commitment_step
 from tests import peers
 from tests.tiny_model import translated_job
 
@@ -51,7 +53,9 @@ def archive(settings: Settings, tmp_path: Path) -> Iterator[peers.Peer]:
 def catalog(settings: Settings) -> Iterator[Catalog]:
     """The catalog, with a listener that records in it."""
     with Catalog(settings.catalog_location) as catalog:
-        listener = Listener(settings, catalog)
+        known = Peer(ae_title="ORTHANC", host=peers.HOST, port=settings.destinations["pacs"].port)
+        node = settings.node.model_copy(update={"peers": (known,)})
+        listener = Listener(settings.model_copy(update={"node": node}), catalog)
         listener.start()
         yield catalog
         listener.stop(grace_seconds=0.5)
@@ -98,3 +102,35 @@ def test_orthanc_keeps_what_it_is_asked_to_and_what_it_lost_is_sent_again(
     assert sent == [SLICES, 1]
     assert len(archive.get_json("/instances")) == SLICES
     assert catalog.uncommitted(done.id) == []
+
+
+@pytest.mark.orthanc
+def test_node_tells_orthanc_what_it_holds_of_what_it_was_sent(
+    settings: Settings, archive: peers.Peer, catalog: Catalog, write_ct_series: Any
+) -> None:
+    paths = write_ct_series(np.zeros((SLICES, 16, 16)))
+    peers.send(archive, paths, called_ae="ORTHANC")
+    instances = {
+        archive.get_json(f"/instances/{one}")["MainDicomTags"]["SOPInstanceUID"]: one
+        for one in archive.get_json("/instances")
+    }
+    missing, *sent = instances
+    ask(archive, "/modalities/route/store", "POST", [instances[uid] for uid in sent])
+    known = {"ae_title": "ORTHANC", "host": peers.HOST, "port": archive.port}
+    peer = Peer.model_validate(known)
+    reachable = settings.model_copy(update={"node": settings.node.model_copy(update={"peers": (peer,)})})
+    step = commitment_step(reachable, catalog)
+
+    def asked(uids: list[str]) -> Any:
+        references = [{"SOPClassUID": CTImageStorage, "SOPInstanceUID": uid} for uid in uids]
+        begun = ask(archive, "/modalities/route/storage-commitment", "POST", {"DicomInstances": references})
+        assert archive.get_json(begun["Path"])["Status"] == "Pending"
+        peers.wait_until(step.run_once, seconds=10.0, what="the answer")
+        return archive.get_json(begun["Path"])
+
+    well = asked(sent)
+    assert (well["Status"], well["RemoteAET"]) == ("Success", "CECT_ART")
+    assert {one["SOPInstanceUID"] for one in well["Success"]} == set(sent)
+    ill = asked([missing, *sent])
+    assert ill["Status"] == "Failure"
+    assert [(one["SOPInstanceUID"], one["FailureReason"]) for one in ill["Failures"]] == [(missing, 0x0112)]

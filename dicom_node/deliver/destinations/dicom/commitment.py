@@ -21,6 +21,7 @@ from dicom_node.commitment import (
     CommitmentRequest,
     decoded,
     read_report,
+    report_data_set,
     request_data_set,
 )
 from dicom_node.deliver.destinations.dicom.association import name_of, no_answer, open_association
@@ -71,6 +72,29 @@ def ask_to_commit(
             f"{name_of(destination)} does not offer storage commitment (Storage Commitment Push Model).",
             "Enable it there for this node, or set verify of the destination to find or none; then retry the job.",
         ) from error
+
+
+def send_report(destination: DicomSettings, report: CommitmentReport, *, calling_ae: str) -> None:
+    """N-EVENT-REPORT (J.3.3) to a peer that had asked, as Service Class Provider on an association of the node's own.
+
+    Raises
+    ------
+    DeliverError
+        ``report_refused``: it answers with a failure. ``RetriableDeliverError`` when it may pass.
+    """
+    contexts = [(SOP_CLASS, SYNTAXES)]
+    with open_association(destination, calling_ae=calling_ae, contexts=contexts, as_provider=[SOP_CLASS]) as peer:
+        response, _ = peer.send_n_event_report(report_data_set(report), report.event_type, SOP_CLASS, SOP_INSTANCE)
+        status = response.get("Status")
+        if status is None:
+            raise no_answer(destination)
+        if status != _SUCCESS:
+            error = DeliverError(
+                "report_refused",
+                f"{name_of(destination)} answered the report of storage commitment with status 0x{status:04X}.",
+                "See the peer's log: it must know what it asked this node, by the AE title that it called.",
+            )
+            raise RetriableDeliverError(error.code, error.sentence, error.remedy) if status in _PASSING else error
 
 
 def _refusal(destination: DicomSettings, status: int) -> DeliverError:
