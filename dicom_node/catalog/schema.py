@@ -156,6 +156,8 @@ instances = Table(
     Column("association_id", String(64)),
     UniqueConstraint("series_id", "sop_instance_uid", name="uq_instances_series_sop"),
     Index("ix_instances_association", "association_id", "series_id"),
+    # Storage commitment asks for instances by this alone.
+    Index("ix_instances_sop", "sop_instance_uid"),
 )
 
 # Other content that came under a SOP Instance UID of the series, and was not taken.

@@ -17,6 +17,7 @@ from dicom_node.catalog import Catalog, CommitmentState
 from dicom_node.config import LiveSettings, Settings, parse_settings
 from dicom_node.receive import Listener
 from dicom_node.receive.commitment import MOST_BYTES
+from dicom_node.series import CompletionStep
 from dicom_node.service.committing import commitment_step
 from tests import peers
 from tests.catalog_jobs import Clock, run_out
@@ -178,6 +179,30 @@ def test_sender_whose_place_is_unknown_is_told_on_its_association(
         store(association, images[2:])
     peers.wait_until(lambda: states(catalog) == ["told"], seconds=5.0, what="the record")
     assert not commitment_step(settings, catalog).run_once()
+
+
+def test_series_that_its_sender_asks_about_is_complete_by_that(
+    settings: Settings,
+    catalog: Catalog,
+    clock: Clock,
+    sender: Sender,
+    images: list[Dataset],
+    listen: Callable[..., Listener],
+) -> None:
+    listen(settings)
+    step = CompletionStep(settings, catalog, model_identity=lambda model: model, monotonic=clock.monotonic)
+
+    def signal() -> str | None:
+        step.run_once()
+        return catalog.list_series()[0].completion_signal
+
+    with sender.association(settings.node.port) as association:
+        uids = store(association, images)
+        assert signal() is None
+        assert ask(association, uids) == 0x0000
+        clock.advance(settings.series.confirmed_seconds)
+        assert peers.wait_until(signal, seconds=10.0, what="the series to be complete") == "commitment"
+        assert catalog.open_associations() != [], "though its sender is still there"
 
 
 def test_what_is_not_there_is_said_with_its_reason(

@@ -61,3 +61,4 @@ def upgrade() -> None:
         sa.Column("sop_class_uid", sa.String(64), nullable=False),
     )
     op.create_index("ix_commitment_request_instances_sop", "commitment_request_instances", ["sop_instance_uid"])
+    op.create_index("ix_instances_sop", "instances", ["sop_instance_uid"])
