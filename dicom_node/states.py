@@ -52,6 +52,15 @@ class DeliveryState(StrEnum):
     CANCELLED = "cancelled"
 
 
+class CommitmentState(StrEnum):
+    """Where a sender's request for storage commitment stands; ``failed``: it could not be told the answer."""
+
+    WAITING = "waiting"
+    TELLING = "telling"
+    TOLD = "told"
+    FAILED = "failed"
+
+
 class Verdict(StrEnum):
     """What a destination's answer means for one instance; a delivery is done when every instance is ``accepted``."""
 

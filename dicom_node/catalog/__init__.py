@@ -6,6 +6,7 @@ continues where the last committed transaction stands.
 
 from dicom_node.catalog.attempt_table import AttemptRow
 from dicom_node.catalog.catalog import Catalog
+from dicom_node.catalog.commitment_rows import CommitmentRequestRow, HeldInstance
 from dicom_node.catalog.evidence_table import Evidence
 from dicom_node.catalog.leases import Lease
 from dicom_node.catalog.people_rows import TokenRow, UserRow
@@ -24,18 +25,21 @@ from dicom_node.catalog.rows import (
     SeriesRow,
 )
 from dicom_node.catalog.subject_table import Subject
-from dicom_node.states import DeliveryState, JobState, Outcome, SeriesState, Verdict
+from dicom_node.states import CommitmentState, DeliveryState, JobState, Outcome, SeriesState, Verdict
 
 __all__ = [
     "AssociationRow",
     "AttemptRow",
     "Catalog",
+    "CommitmentRequestRow",
+    "CommitmentState",
     "DeliveryInstanceRow",
     "DeliveryRow",
     "DeliveryState",
     "DerivedInstance",
     "EarlierSeries",
     "Evidence",
+    "HeldInstance",
     "InstanceAnswer",
     "InstanceRow",
     "JobRow",

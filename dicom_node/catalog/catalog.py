@@ -3,6 +3,8 @@
 from dicom_node.catalog.association_table import AssociationTable
 from dicom_node.catalog.attempt_table import AttemptTable
 from dicom_node.catalog.audit_events import AuditEvents
+from dicom_node.catalog.commitment_requests import CommitmentRequests
+from dicom_node.catalog.commitment_table import CommitmentTable
 from dicom_node.catalog.delivery_table import DeliveryTable
 from dicom_node.catalog.derived_table import DerivedTable
 from dicom_node.catalog.due_table import DueTable
@@ -35,6 +37,8 @@ class Catalog(
     Superseding,
     DeliveryTable,
     AttemptTable,
+    CommitmentTable,
+    CommitmentRequests,
     DueTable,
     Failures,
     AuditEvents,

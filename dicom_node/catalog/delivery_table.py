@@ -4,12 +4,12 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, Update, and_, func, or_, select, update
+from sqlalchemy import Connection, Select, and_, func, or_, select, update
 
 from dicom_node.catalog.attempt_table import note_attempt
 from dicom_node.catalog.database import reason_values, unclaimed
 from dicom_node.catalog.leases import UNREADABLE, Leases, new_claim
-from dicom_node.catalog.pending import may_be_sent
+from dicom_node.catalog.pending import claimed, forget_commitments_of, may_be_sent
 from dicom_node.catalog.ranks import NO_RANKS, by_rank
 from dicom_node.catalog.rows import DeliveryInstanceRow, DeliveryRow, InstanceAnswer, problem_of, read_rows
 from dicom_node.catalog.schema import deliveries, delivery_instances, derived_instances, jobs
@@ -142,17 +142,18 @@ class DeliveryTable(Leases):
                     )
                     .values(verdict=answer.verdict, status=answer.status, comment=answer.comment[:256], updated_at=now)
                 )
-            return connection.execute(_mine(claim).values(updated_at=now)).rowcount > 0
+            return connection.execute(claimed(claim).values(updated_at=now)).rowcount > 0
 
     def forget_answers(self, claim: DeliveryRow) -> None:
         """Have every image of a delivery sent again: what was accepted is not there. Nothing happens if the claim is lost."""
         with self.write() as connection:
-            if connection.execute(_mine(claim).values(updated_at=self.now())).rowcount:
+            if connection.execute(claimed(claim).values(updated_at=self.now())).rowcount:
                 connection.execute(
                     update(delivery_instances)
                     .where(delivery_instances.c.delivery_id == claim.id)
                     .values(verdict=None, status=None, comment="")
                 )
+                forget_commitments_of(connection, [claim.id])
 
     def finish_delivery(
         self, claim: DeliveryRow, *, reason: Problem | None = None, remark: Problem | None = None
@@ -186,7 +187,7 @@ class DeliveryTable(Leases):
                         "delivery_incomplete", f"{missing} of {len(answers)} instances are not accepted."
                     )
             ended = connection.execute(
-                _mine(claim).values(
+                claimed(claim).values(
                     state=DeliveryState.DONE if reason is None else DeliveryState.FAILED,
                     not_before=None,
                     updated_at=now,
@@ -212,7 +213,7 @@ class DeliveryTable(Leases):
         )
         with self.write() as connection:
             postponed = connection.execute(
-                _mine(claim).values(
+                claimed(claim).values(
                     state=DeliveryState.PENDING,
                     not_before=at,
                     updated_at=now,
@@ -274,9 +275,3 @@ def _delivery_query() -> Select[Any]:
         sent.where(note).scalar_subquery().label("note_count"),
         sent.where(note, accepted).scalar_subquery().label("accepted_note_count"),
     ).join(jobs, jobs.c.id == deliveries.c.job_id)
-
-
-def _mine(claim: DeliveryRow) -> Update:
-    """An update of the claimed delivery that does nothing once the claim is lost."""
-    held = (deliveries.c.id == claim.id, deliveries.c.state == claim.state, deliveries.c.worker == claim.worker)
-    return update(deliveries).where(*held)

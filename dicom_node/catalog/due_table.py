@@ -5,10 +5,11 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, func, or_, select
 
+from dicom_node.catalog.commitment_schema import commitment_requests
 from dicom_node.catalog.database import Database
 from dicom_node.catalog.pending import may_be_sent
 from dicom_node.catalog.schema import deliveries, jobs, series
-from dicom_node.states import JobState, SeriesState
+from dicom_node.states import CommitmentState, JobState, SeriesState
 
 #: The step that takes a job in each of these states.
 _STEPS = {"select": JobState.SELECTING, "translate": JobState.QUEUED, "derive": JobState.TRANSLATED}
@@ -29,6 +30,10 @@ class DueTable(Database):
             "deliver": select(_waits_since(deliveries.c.updated_at, deliveries.c.not_before))
             .join(jobs, jobs.c.id == deliveries.c.job_id)
             .where(may_be_sent(now, but=exclude_destinations)),
+            "commit": select(_waits_since(commitment_requests.c.updated_at, commitment_requests.c.not_before)).where(
+                commitment_requests.c.state == CommitmentState.WAITING,
+                or_(commitment_requests.c.not_before.is_(None), commitment_requests.c.not_before <= now),
+            ),
         }
         for step, state in _STEPS.items():
             queries[step] = select(_waits_since(jobs.c.updated_at, jobs.c.not_before)).where(

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, func, select
+from sqlalchemy import ColumnElement, exists, func, or_, select
 
+from dicom_node.catalog.commitment_schema import commitment_request_instances, commitment_requests
 from dicom_node.catalog.database import Database
 from dicom_node.catalog.rows import SeriesRow, read_rows
 from dicom_node.catalog.schema import associations, instances, series
@@ -26,6 +27,8 @@ class Evidence:
         The association that sent the last of them was aborted or lost, so its sender may not have been through.
     followed
         After all of its images, those of another series of the study came from the same sender.
+    asked_to_commit
+        Its sender has asked for storage commitment of all of its images, and of none that has not come.
     silent_seconds
         How long nothing of it has come, by a clock that only runs forwards.
     stack
@@ -38,6 +41,7 @@ class Evidence:
     open_associations: int
     broken_off: bool = False
     followed: bool = False
+    asked_to_commit: bool = False
     silent_seconds: float = 0.0
     stack: str | None = None
     counted: int | None = None
@@ -50,6 +54,7 @@ class Evidence:
             "open_associations": self.open_associations,
             "broken_off": self.broken_off,
             "next_series": self.followed,
+            "commitment": self.asked_to_commit or None,
             "stack": self.stack,
             "counted": self.counted,
         }
@@ -85,6 +90,7 @@ class EvidenceTable(Database):
                 open_associations.label("open_associations"),
                 last_outcome.label("last_outcome"),
                 _followed().label("followed"),
+                _asked_to_commit().label("asked_to_commit"),
             )
             .where(series.c.state == SeriesState.RECEIVING)
             .order_by(series.c.last_received_at)
@@ -96,9 +102,45 @@ class EvidenceTable(Database):
                     open_associations=values["open_associations"],
                     broken_off=values["last_outcome"] in _BROKEN_OFF,
                     followed=bool(values["followed"]),
+                    asked_to_commit=bool(values["asked_to_commit"]),
                 )
                 for row, values in read_rows(SeriesRow, connection.execute(query).mappings())
             ]
+
+
+def _asked_to_commit() -> ColumnElement[bool]:
+    """Whether a request of the sender names every instance of the series, and no instance that is not there.
+
+    An instance that has not come belongs to no series that is known, so it may be one of this. Requests are found by the
+    series' first instance: without one, and that is most often so, nothing else is looked at.
+    """
+    first, mine, theirs = instances.alias("first_held"), instances.alias("mine"), instances.alias("theirs")
+    found, named, wanted = (commitment_request_instances.alias(name) for name in ("found", "named", "wanted"))
+    begins_with = (
+        select(first.c.sop_instance_uid)
+        .where(first.c.series_id == series.c.id)
+        .order_by(first.c.sop_instance_uid)
+        .limit(1)
+        .correlate(series)
+        .scalar_subquery()
+    )
+    is_named = exists().where(
+        named.c.request_id == commitment_requests.c.id, named.c.sop_instance_uid == mine.c.sop_instance_uid
+    )
+    has_come = exists().where(theirs.c.sop_instance_uid == wanted.c.sop_instance_uid)
+    unnamed = exists().where(mine.c.series_id == series.c.id, ~is_named.correlate(mine, commitment_requests))
+    missing = exists().where(wanted.c.request_id == commitment_requests.c.id, ~has_come.correlate(wanted))
+    return (
+        exists()
+        .where(
+            found.c.sop_instance_uid == begins_with,
+            commitment_requests.c.id == found.c.request_id,
+            or_(commitment_requests.c.calling_ae == series.c.calling_ae, commitment_requests.c.peer == series.c.peer),
+            ~unnamed.correlate(series, commitment_requests),
+            ~missing.correlate(commitment_requests),
+        )
+        .correlate(series)
+    )
 
 
 def _followed() -> ColumnElement[bool]:

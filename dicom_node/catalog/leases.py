@@ -14,11 +14,13 @@ from uuid import uuid4
 from sqlalchemy import Connection, Table, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
+from dicom_node.catalog.commitment_rows import CommitmentRequestRow
+from dicom_node.catalog.commitment_schema import commitment_requests
 from dicom_node.catalog.database import Database, reason_values, unclaimed
 from dicom_node.catalog.rows import DeliveryRow, JobRow
 from dicom_node.catalog.schema import associations, deliveries, jobs
 from dicom_node.errors import CatalogError
-from dicom_node.states import BACK_TO, DeliveryState, JobState
+from dicom_node.states import BACK_TO, CommitmentState, DeliveryState, JobState
 from s2ldm_core.problem import Problem
 
 #: What the node's own process does with a series (not the translation worker) may end the node so often.
@@ -38,7 +40,10 @@ UNREADABLE = Problem(
     "Look for an error of the disk in the system's log; a backup of the catalog can be restored.",
 )
 
-Claim = JobRow | DeliveryRow
+Claim = JobRow | DeliveryRow | CommitmentRequestRow
+
+#: What can be claimed and may wait for a time of its own.
+_WORK = (jobs, deliveries, commitment_requests)
 
 
 def new_claim(worker: str) -> str:
@@ -67,6 +72,8 @@ class Leases(Database):
         values: dict[str, Any] = {"updated_at": now, **unclaimed()}
         if isinstance(claim, DeliveryRow):
             values["state"] = DeliveryState.PENDING
+        elif isinstance(claim, CommitmentRequestRow):
+            values["state"] = CommitmentState.WAITING
         else:
             values |= {"state": BACK_TO[claim.state], "stage": None, "progress": None}
         with self.write(alone=False) as connection:
@@ -84,7 +91,8 @@ class Leases(Database):
     def sweep_leases(self) -> int:
         """Give back every claim that has run out; returns the number of jobs and deliveries that go on.
 
-        ``translating`` becomes ``queued``, ``deriving`` becomes ``translated``, ``sending`` becomes ``pending``;
+        ``translating`` becomes ``queued``, ``deriving`` becomes ``translated``, ``sending`` becomes ``pending``, ``telling``
+        becomes ``waiting``;
         associations are lost, so that their series can complete. A job that was being selected or derived, which the
         node does in its own process, counts an attempt: after `MAX_INTERRUPTIONS` it fails, because it may be what
         brings the node down.
@@ -95,7 +103,7 @@ class Leases(Database):
         now = self.now()
         self._follow_clock(step)
         with self.read() as connection:  # most sweeps find nothing, and need not hold up the writers
-            if not any(_any_run_out(connection, table, now) for table in (jobs, deliveries, associations)):
+            if not any(_any_run_out(connection, table, now) for table in (*_WORK, associations)):
                 return 0
         with self.write() as connection:
             run_out = jobs.c.claimed_until <= now
@@ -126,6 +134,14 @@ class Leases(Database):
                 .values(state=DeliveryState.PENDING, updated_at=now, **unclaimed())
             ).rowcount
             connection.execute(
+                update(commitment_requests)
+                .where(
+                    commitment_requests.c.claimed_until <= now,
+                    commitment_requests.c.state == CommitmentState.TELLING,
+                )
+                .values(state=CommitmentState.WAITING, updated_at=now, **unclaimed())
+            )
+            connection.execute(
                 update(associations)
                 .where(associations.c.claimed_until <= now, associations.c.closed_at.is_(None))
                 .values(closed_at=now, claimed_until=None, outcome="lost")
@@ -138,7 +154,7 @@ class Leases(Database):
         Nobody can have claimed for longer than a lease: what reaches further was claimed before the clock was set back,
         if not in this run, then in the last.
         """
-        until, tables = self._lease(), (jobs, deliveries, associations)
+        until, tables = self._lease(), (*_WORK, associations)
         if not step:
             with self.read() as connection:
                 beyond = (
@@ -150,7 +166,7 @@ class Leases(Database):
             for table in tables:
                 lapsing = table.c.claimed_until.is_not(None) if step else table.c.claimed_until > until
                 connection.execute(update(table).where(lapsing).values(claimed_until=until))
-            for table in (jobs, deliveries) if step else ():
+            for table in _WORK if step else ():
                 waiting = connection.execute(
                     select(table.c.id, table.c.not_before).where(table.c.not_before.is_not(None))
                 )
@@ -210,6 +226,8 @@ class Lease:
 
 
 def _table_of(claim: Claim) -> Table:
+    if isinstance(claim, CommitmentRequestRow):
+        return commitment_requests
     return deliveries if isinstance(claim, DeliveryRow) else jobs
 
 

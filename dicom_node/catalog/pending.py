@@ -3,9 +3,11 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, and_, or_, update
+from sqlalchemy import ColumnElement, Connection, Update, and_, delete, or_, update
 
+from dicom_node.catalog.commitment_schema import commitments, committed_instances
 from dicom_node.catalog.database import reason_values
+from dicom_node.catalog.rows import DeliveryRow
 from dicom_node.catalog.schema import deliveries, delivery_instances, jobs
 from dicom_node.states import DeliveryState, JobState
 
@@ -21,8 +23,21 @@ def may_be_sent(now: datetime, *, but: Collection[str]) -> ColumnElement[bool]:
     )
 
 
+def claimed(claim: DeliveryRow) -> Update:
+    """An update of the claimed delivery that does nothing once the claim is lost."""
+    held = (deliveries.c.id == claim.id, deliveries.c.state == claim.state, deliveries.c.worker == claim.worker)
+    return update(deliveries).where(*held)
+
+
+def forget_commitments_of(connection: Connection, keys: Sequence[int]) -> None:
+    """What was sent before says nothing of what is sent anew."""
+    for table in (commitments, committed_instances):
+        connection.execute(delete(table).where(table.c.delivery_id.in_(keys)))
+
+
 def begin_anew(connection: Connection, keys: Sequence[int], now: datetime, *, worker: str | None = None) -> None:
     """Put deliveries that are over back to the first image; ``worker``: who asked for it."""
+    forget_commitments_of(connection, keys)
     connection.execute(
         update(delivery_instances)
         .where(delivery_instances.c.delivery_id.in_(keys))

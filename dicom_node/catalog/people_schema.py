@@ -2,7 +2,8 @@
 
 from sqlalchemy import Column, ForeignKey, Index, Integer, String, Table, Text
 
-from dicom_node.catalog.schema import UTCDateTime, metadata
+from dicom_node.catalog.column_types import UTCDateTime
+from dicom_node.catalog.schema import metadata
 
 users = Table(
     "users",

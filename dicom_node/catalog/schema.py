@@ -1,16 +1,11 @@
 """The catalog's tables as they are now; `dicom_node.catalog.migrations` makes them out of those of earlier versions."""
 
-import json
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    DateTime,
-    Dialect,
     Float,
     ForeignKey,
     Index,
@@ -19,62 +14,10 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    TypeDecorator,
     UniqueConstraint,
 )
 
-
-class UTCDateTime(TypeDecorator[datetime]):
-    """Timezone-aware datetimes, stored as naive UTC because SQLite keeps no offset."""
-
-    impl = DateTime
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Python to database; a naive datetime is a programming error."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("the catalog takes timezone-aware times only")
-        return value.astimezone(UTC).replace(tzinfo=None)
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        """Database to Python."""
-        return None if value is None else value.replace(tzinfo=UTC)
-
-
-class JSONText(TypeDecorator[dict[str, Any]]):
-    """A JSON object, as text."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: dict[str, Any] | None, dialect: Dialect) -> str | None:
-        """Python to database."""
-        return None if value is None else json.dumps(value)
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> dict[str, Any] | None:
-        """Database to Python; text that is no JSON says so, and holds nothing else up."""
-        try:
-            return None if value is None else json.loads(value)
-        except ValueError:
-            return {"unreadable": True}
-
-
-class PathText(TypeDecorator[Path]):
-    """An absolute path, as text."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: Path | None, dialect: Dialect) -> str | None:
-        """Python to database."""
-        return None if value is None else str(value)
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> Path | None:
-        """Database to Python."""
-        return None if value is None else Path(value)
-
+from dicom_node.catalog.column_types import JSONText, PathText, UTCDateTime
 
 # UIDs have at most 64 characters and AE titles at most 16 (PS3.5 6.2).
 _UID = String(64)
@@ -158,6 +101,8 @@ instances = Table(
     Column("association_id", String(64)),
     UniqueConstraint("series_id", "sop_instance_uid", name="uq_instances_series_sop"),
     Index("ix_instances_association", "association_id", "series_id"),
+    # Storage commitment asks for instances by this alone.
+    Index("ix_instances_sop", "sop_instance_uid"),
 )
 
 # Other content that came under a SOP Instance UID of the series, and was not taken.

@@ -9,13 +9,13 @@ from dicom_node.config.loading import (
     read_config_text,
     read_settings,
 )
+from dicom_node.config.peer import Peer
 from dicom_node.config.routes import Route, Window
 from dicom_node.config.selection import Select
 from dicom_node.config.settings import (
     ComputeSettings,
     LogSettings,
     NodeSettings,
-    Peer,
     RetentionSettings,
     SeriesSettings,
     Settings,

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from dicom_node.config.settings import Peer, Settings
+from dicom_node.config.peer import Peer
+from dicom_node.config.settings import Settings
 from dicom_node.errors import ConfigError
 
 

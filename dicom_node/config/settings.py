@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SerializeAsAny, cre
 
 from dicom_node.audit.settings import AuditSettings
 from dicom_node.config.database import DatabaseUrl, is_shared
+from dicom_node.config.peer import Peer
 from dicom_node.config.routes import Route, default_routes
 from dicom_node.deliver.destinations import DestinationSettings
 from dicom_node.deliver.destinations.dicom import DicomSettings
@@ -18,14 +19,6 @@ from dicom_node.section import AETitle, Port, PositiveSeconds, Section, kind_in
 from dicom_node.tls import ServerTls
 from dicom_node.translate.executors import EXECUTORS
 from s2ldm_core.documents import nearest
-
-
-class Peer(Section):
-    """A peer that may send; ``host`` null stands for any address, ``max_associations`` null for no limit of its own."""
-
-    ae_title: AETitle
-    host: str | None = None
-    max_associations: int | None = Field(default=None, ge=1)
 
 
 def _absolute(value: Path) -> Path:
@@ -233,6 +226,12 @@ class Settings(Section):
         """Routes whose work comes before the others', now: 0 is ``stat``, 1 ``high``."""
         order = {"stat": 0, "high": 1}
         return {title: order[route.priority] for title, route in self.routes.items() if route.priority in order}
+
+    @property
+    def called_back_at(self) -> frozenset[str]:
+        """AE titles beside ``node.ae_title`` under which destinations call the node back."""
+        titles = (one.called_back_at for one in self.destinations.values())
+        return frozenset(title for title in titles if title is not None)
 
     @property
     def paused_destinations(self) -> frozenset[str]:

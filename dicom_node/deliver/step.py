@@ -7,15 +7,15 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import cast
 
 import structlog
 
 from dicom_node.catalog import Catalog, DeliveryInstanceRow, DeliveryRow, InstanceAnswer, Lease, Verdict
 from dicom_node.config import Settings, SettingsSource
 from dicom_node.deliver.answers import AnswerLog
-from dicom_node.deliver.destinations import Answer, Destination, DestinationSettings, ImageCounter
+from dicom_node.deliver.destinations import Answer, Destination, DestinationSettings
 from dicom_node.deliver.retry import CircuitBreaker, backoff_seconds
+from dicom_node.deliver.verification import CODES, Verification
 from dicom_node.errors import CatalogAwayError, DeliverError, RetriableDeliverError
 from dicom_node.privacy import place_of
 from s2ldm_core.problem import Problem, ProblemError
@@ -43,6 +43,7 @@ class DeliverStep:
         self._catalog = catalog
         self._breaker = breaker or CircuitBreaker()
         self._now = clock or catalog.now
+        self._verification = Verification(catalog, now=self._now)
         self._stopping = threading.Event()
         self._claiming = threading.Lock()
         self._sending: Counter[str] = Counter()
@@ -120,6 +121,7 @@ class DeliverStep:
     def _deliver(
         self, delivery: DeliveryRow, settings: DestinationSettings, destination: Destination, lease: Lease
     ) -> None:
+        self._verification.take_up(delivery, settings, destination)
         waiting = [one for one in self._catalog.delivery_instances(delivery.id) if not one.accepted]
         images = [one for one in waiting if one.rejects_job is None]
         notes = [one for one in waiting if one.rejects_job is not None]
@@ -127,43 +129,14 @@ class DeliverStep:
         if not self._send_images(delivery, destination, images, lease):
             self._catalog.release(delivery)
             return
-        unverified = self._verify(delivery, destination) if settings.verify == "find" else None
+        unverified = self._verification.look(delivery, settings, destination)
+        if not self._verification.is_over(delivery, settings, destination, lease):
+            return
         done, remark = self._send_notes(delivery, destination, notes, lease) if notes else (True, None)
         if not done:
             self._catalog.release(delivery)
         elif self._catalog.finish_delivery(delivery, remark=remark or unverified):
             self._log.info("delivered", delivery_id=delivery.id, job_id=delivery.job_id, instances=len(waiting))
-
-    def _verify(self, delivery: DeliveryRow, destination: Destination) -> Problem | None:
-        """Ask whether the images are there.
-
-        Returns
-        -------
-        Problem
-            What is to be said where it cannot be asked: that is no failure, every image was accepted.
-
-        Raises
-        ------
-        RetriableDeliverError
-            ``not_all_found``: it has fewer; all are sent again next time.
-        """
-        job = self._catalog.get_job(delivery.job_id)
-        try:
-            found = cast(ImageCounter, destination).count_images(
-                study_instance_uid=job.study_instance_uid or "", series_instance_uid=delivery.series_instance_uid
-            )
-        except DeliverError as error:
-            return Problem(
-                "not_verified", f"Every image was accepted, but not verified: {error.sentence}", error.remedy
-            )
-        if found < delivery.instance_count:
-            self._catalog.forget_answers(delivery)
-            raise RetriableDeliverError(
-                "not_all_found",
-                f"{destination.name} accepted {delivery.instance_count} images and says that it has {found}.",
-                "They are sent again; see the peer's log if this comes back.",
-            )
-        return None
 
     def _send_images(
         self, delivery: DeliveryRow, destination: Destination, images: Sequence[DeliveryInstanceRow], lease: Lease
@@ -250,7 +223,7 @@ class DeliverStep:
             return
         now = self._now()
         first_seconds, longest_seconds = settings.retry_seconds, settings.retry_max_seconds
-        if problem.code not in ("peer_out_of_resources", "not_all_found"):
+        if problem.code != "peer_out_of_resources" and problem.code not in CODES:
             self._breaker.failed(
                 delivery.destination, now=now, first_seconds=first_seconds, longest_seconds=longest_seconds
             )

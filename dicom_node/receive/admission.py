@@ -22,7 +22,7 @@ REJECT_CALLING = Refusal(result=0x01, source=0x01, reason=0x03)
 class Admission:
     """An association that was let in.
 
-    ``route`` is the called AE title if it is a route, None for our own AE title, which answers C-ECHO only.
+    ``route`` is the called AE title if it is a route, None for our own AE title, which takes no objects.
     ``id`` names the association in the catalog; it begins with the tag of the listener that let it in.
     ``known`` is the entry of the allow-list that it came by.
     """
@@ -54,7 +54,9 @@ class Gatekeeper:
     Parameters
     ----------
     own_ae
-        Our AE title; it is answered for C-ECHO.
+        Our AE title; it is answered for C-ECHO and Storage Commitment.
+    also
+        Other AE titles that are answered so: those by which the node calls, and so is called back.
     routes
         The called AE titles that are routes.
     disabled
@@ -72,15 +74,23 @@ class Gatekeeper:
         routes: Collection[str],
         peers: Sequence[Peer],
         disabled: Collection[str] = (),
+        also: Collection[str] = (),
         tag: str = "",
     ) -> None:
         self._tag = tag
         self._own_ae = own_ae
-        self.change(routes=routes, peers=peers, disabled=disabled)
+        self.change(routes=routes, peers=peers, disabled=disabled, also=also)
 
-    def change(self, *, routes: Collection[str], peers: Sequence[Peer], disabled: Collection[str] = ()) -> None:
+    def change(
+        self,
+        *,
+        routes: Collection[str],
+        peers: Sequence[Peer],
+        disabled: Collection[str] = (),
+        also: Collection[str] = (),
+    ) -> None:
         """Decide by other lists from now on; whoever was let in stays."""
-        self._lists = (frozenset(routes), tuple(peers), frozenset(disabled))
+        self._lists = (frozenset(routes), tuple(peers), frozenset(disabled), frozenset(also))
 
     @property
     def peers(self) -> tuple[Peer, ...]:
@@ -89,8 +99,8 @@ class Gatekeeper:
 
     def decide(self, *, called_ae: str, calling_ae: str, peer: str) -> Admission | Rejection:
         """Let in or turn away; AE titles without padding, `peer` an IP address."""
-        routes, peers, disabled = self._lists  # at once: they may be changed meanwhile
-        if called_ae not in routes and called_ae != self._own_ae:
+        routes, peers, disabled, also = self._lists  # at once: they may be changed meanwhile
+        if called_ae not in routes and called_ae != self._own_ae and called_ae not in also:
             near = difflib.get_close_matches(called_ae.upper(), sorted(routes), n=1)
             return Rejection(
                 answer=REJECT_CALLED,
@@ -101,7 +111,7 @@ class Gatekeeper:
                     remedy="Correct the AE title in the sending system's destination, or add a route of that name.",
                 ),
             )
-        known = next((one for one in peers if _is(one, calling_ae, peer)), None)
+        known = next((one for one in peers if is_peer(one, calling_ae, peer)), None)
         if peers and known is None:
             return Rejection(
                 answer=REJECT_CALLING,
@@ -131,7 +141,8 @@ class Gatekeeper:
         )
 
 
-def _is(known: Peer, calling_ae: str, address: str) -> bool:
+def is_peer(known: Peer, calling_ae: str, address: str) -> bool:
+    """Whether who calls is the peer of an entry of the allow-list."""
     return known.ae_title == calling_ae and (known.host is None or _canonical(address) in _addresses(known.host))
 
 

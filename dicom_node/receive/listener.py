@@ -1,4 +1,4 @@
-"""The DICOM listener: C-ECHO and C-STORE for every route of the node."""
+"""The DICOM listener: C-ECHO, C-STORE and Storage Commitment for every route of the node."""
 
 import errno
 import socket
@@ -16,6 +16,7 @@ from dicom_node.catalog import Catalog
 from dicom_node.config import LiveSettings, Settings
 from dicom_node.errors import CatalogError, ReceiveError
 from dicom_node.receive.admission import Gatekeeper
+from dicom_node.receive.commitment import CommitmentDesk
 from dicom_node.receive.observer import ReceiveObserver
 from dicom_node.receive.reception import Reception
 from dicom_node.receive.seats import Seats
@@ -67,6 +68,7 @@ class Listener:
         storage = StorageService(self._live, catalog, spool=self._spool, observer=observer)
         self._gate = Gatekeeper(
             own_ae=node.ae_title,
+            also=settings.called_back_at,
             routes=settings.routes,
             disabled=_disabled(settings),
             peers=node.peers,
@@ -79,7 +81,9 @@ class Listener:
         ae.dimse_timeout = node.dimse_timeout_seconds
         ae.network_timeout = node.idle_timeout_seconds
         seats = Seats(node.max_associations)
-        self._acceptor = Acceptor(ae, Reception(self._gate, catalog, seats=seats, storage=storage, observer=observer))
+        desk = CommitmentDesk(self._live, catalog)
+        reception = Reception(self._gate, catalog, seats=seats, storage=storage, commitment=desk, observer=observer)
+        self._acceptor = Acceptor(ae, reception)
 
     @property
     def is_listening(self) -> bool:
@@ -89,7 +93,12 @@ class Listener:
     def take_up(self, settings: Settings) -> None:
         """Serve other routes and peers from now on; associations that are open go on as they were admitted."""
         self._live.put(settings)
-        self._gate.change(routes=settings.routes, disabled=_disabled(settings), peers=settings.node.peers)
+        self._gate.change(
+            routes=settings.routes,
+            also=settings.called_back_at,
+            disabled=_disabled(settings),
+            peers=settings.node.peers,
+        )
 
     def start(self) -> None:
         """Listen.

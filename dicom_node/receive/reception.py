@@ -8,6 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from dicom_node.catalog import Catalog
 from dicom_node.errors import CatalogError, ReceiveError
 from dicom_node.receive.admission import Admission, Gatekeeper, Rejection
+from dicom_node.receive.commitment import CommitmentDesk
 from dicom_node.receive.file_meta import Provenance
 from dicom_node.receive.observer import ReceiveObserver
 from dicom_node.receive.seats import Seats
@@ -31,6 +32,8 @@ class Reception:
         How many associations each peer has.
     storage
         Where objects go.
+    commitment
+        Where requests and reports of Storage Commitment go.
     observer
         Told who comes and goes.
     """
@@ -42,9 +45,11 @@ class Reception:
         *,
         seats: Seats,
         storage: StorageService,
+        commitment: CommitmentDesk,
         observer: ReceiveObserver | None,
     ) -> None:
         self._gate = gate
+        self._commitment = commitment
         self._seats = seats
         self._catalog = catalog
         self._storage = storage
@@ -67,7 +72,12 @@ class Reception:
         if self._observer is not None:
             self._observer.associations(opened=1)
         association = AdmittedAssociation(
-            decision, self._catalog, seats=self._seats, storage=self._storage, observer=self._observer
+            decision,
+            self._catalog,
+            seats=self._seats,
+            storage=self._storage,
+            commitment=self._commitment,
+            observer=self._observer,
         )
         if decision.route is not None and request.stores:
             association.record()
@@ -84,9 +94,11 @@ class AdmittedAssociation:
         *,
         seats: Seats,
         storage: StorageService,
+        commitment: CommitmentDesk,
         observer: ReceiveObserver | None,
     ) -> None:
         self._admission = admission
+        self._commitment = commitment
         self._seats = seats
         self._catalog = catalog
         self._storage = storage
@@ -125,6 +137,10 @@ class AdmittedAssociation:
             file.discard()
             return RefusedObject(self._storage, self._admission, catalog_unavailable())
         return StoredObject(self._storage, self._admission, file)
+
+    def commit(self, command: Command, *, transfer_syntax_uid: str) -> Sink | None:
+        """Where the data set that follows a request or report of Storage Commitment goes."""
+        return self._commitment.begin(command, self._admission, transfer_syntax_uid=transfer_syntax_uid)
 
     def end(self, how: End) -> None:
         """Record that it is over."""

@@ -58,7 +58,7 @@ class StorageService:
         if admission.route is None:
             raise ReceiveError(
                 "not_a_route",
-                f"The AE title {admission.called_ae!r} answers C-ECHO only.",
+                f"The AE title {admission.called_ae!r} takes no objects.",
                 "Send to the AE title of a route.",
             )
         self._spool.check_free()

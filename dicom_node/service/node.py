@@ -18,6 +18,7 @@ from dicom_node.private import make_private
 from dicom_node.receive import ListenerProcesses
 from dicom_node.series import CompletionStep, Examiner, SelectStep
 from dicom_node.service.auditing import AuditStep, SyslogStep
+from dicom_node.service.committing import commitment_step
 from dicom_node.service.configuration import Configuration
 from dicom_node.service.confirming import image_count
 from dicom_node.service.health import HealthCheck, disk_problem, run_checks
@@ -188,6 +189,7 @@ class Node:
             "select": SelectStep(source, catalog, model_min_slices=model_min_slices, examine=self._examiner.examine),
             "translate": self._translate,
             "derive": DeriveStep(source, catalog),
+            "commit": commitment_step(source, catalog),
         }
         steps |= {f"deliver-{number}": self._deliver for number in range(1, _delivery_loops(self.settings) + 1)}
         return [StepLoop(name, step, on_work=self._worked) for name, step in steps.items()]
@@ -277,4 +279,5 @@ def _stall_limits(settings: Settings) -> dict[str, float]:
         "translate": settings.compute.job_timeout_seconds + _STALL_SECONDS,
         "derive": _PIECE_SECONDS + _STALL_SECONDS,
         "deliver": _PIECE_SECONDS + _STALL_SECONDS,
+        "commit": _PIECE_SECONDS + _STALL_SECONDS,
     }

@@ -41,6 +41,7 @@ class RetentionStep:
             self._log.warning("files_beyond_budget", over_mib=over // 2**20, share_of_days=share)
         rules, now = self._settings.retention, self._catalog.now()
         self._catalog.forget_associations(now - timedelta(days=_ASSOCIATION_DAYS))
+        self._catalog.forget_commitment_requests(now - timedelta(days=_ASSOCIATION_DAYS))
         if rules.catalog_days is not None:
             while count := self._catalog.forget(now - timedelta(days=rules.catalog_days)):
                 removed["rows"] += count

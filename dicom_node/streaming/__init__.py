@@ -1,11 +1,23 @@
-"""A lean acceptor of associations on pynetdicom: C-ECHO answered, C-STORE streamed to whoever implements `Service`.
+"""A lean acceptor of associations on pynetdicom: C-ECHO answered, C-STORE and Storage Commitment streamed to whoever implements `Service`.
 
 It knows nothing of the node: who may open an association, and what becomes of an object, is the service's to say.
 """
 
 from dicom_node.streaming.acceptor import Acceptor, Door, listen
 from dicom_node.streaming.command_set import Command
-from dicom_node.streaming.service import FULL, Answer, End, Enter, ExcessError, Refusal, Request, Service, Session, Sink
+from dicom_node.streaming.service import (
+    FULL,
+    Answer,
+    End,
+    Enter,
+    EventReport,
+    ExcessError,
+    Refusal,
+    Request,
+    Service,
+    Session,
+    Sink,
+)
 
 __all__ = [
     "FULL",
@@ -15,6 +27,7 @@ __all__ = [
     "Door",
     "End",
     "Enter",
+    "EventReport",
     "ExcessError",
     "Refusal",
     "Request",

@@ -1,14 +1,15 @@
-"""C-STORE command sets (PS3.7 9.3.1, tables 9.3-1 and 9.3-2), read and written without a detour over data sets.
+"""C-STORE command sets (PS3.7 9.3.1, tables 9.3-1 and 9.3-2) and those like it, read and written without a detour over data sets.
 
 Command sets are flat and always implicit VR little endian (PS3.7 6.3.1), and one of each kind goes with every image.
 """
 
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 _AFFECTED_SOP_CLASS_UID = 0x0002
+_REQUESTED_SOP_CLASS_UID = 0x0003
 _COMMAND_FIELD = 0x0100
 _MESSAGE_ID = 0x0110
 _MESSAGE_ID_BEING_RESPONDED_TO = 0x0120
@@ -16,10 +17,15 @@ _COMMAND_DATA_SET_TYPE = 0x0800
 _STATUS = 0x0900
 _ERROR_COMMENT = 0x0902
 _AFFECTED_SOP_INSTANCE_UID = 0x1000
+_REQUESTED_SOP_INSTANCE_UID = 0x1001
+_EVENT_TYPE_ID = 0x1002
+_ACTION_TYPE_ID = 0x1008
 
 _C_STORE_RQ = 0x0001
 _C_ECHO_RQ = 0x0030
 _C_CANCEL_RQ = 0x0FFF
+_N_EVENT_REPORT_RQ = 0x0100
+_N_ACTION_RQ = 0x0130
 # What is set in the field of the response to a request.
 _RESPONSE = 0x8000
 _NO_DATA_SET = 0x0101
@@ -36,6 +42,12 @@ class Command:
         Which message it is (PS3.7 E.1); the UIDs are empty if they are not there.
     has_data_set
         Whether a data set follows.
+    message_id
+        Of a request its own, of a response that of the request.
+    type_id
+        Event Type ID of an N-EVENT-REPORT-RQ, Action Type ID of an N-ACTION-RQ (PS3.7 10.3.1, 10.3.4); else 0.
+    status
+        Of a response.
     """
 
     field: int
@@ -43,11 +55,28 @@ class Command:
     message_id: int
     sop_class_uid: str
     sop_instance_uid: str
+    type_id: int = 0
+    status: int = 0
 
     @property
     def is_store_request(self) -> bool:
         """Whether it is a C-STORE-RQ."""
         return self.field == _C_STORE_RQ
+
+    @property
+    def is_action_request(self) -> bool:
+        """Whether it is an N-ACTION-RQ."""
+        return self.field == _N_ACTION_RQ
+
+    @property
+    def is_event_report(self) -> bool:
+        """Whether it is an N-EVENT-REPORT-RQ."""
+        return self.field == _N_EVENT_REPORT_RQ
+
+    @property
+    def answers_event_report(self) -> bool:
+        """Whether it is an N-EVENT-REPORT-RSP."""
+        return self.field == _N_EVENT_REPORT_RQ | _RESPONSE
 
     @property
     def is_other_request(self) -> bool:
@@ -62,9 +91,11 @@ def decode_command(encoded: bytes) -> Command:
         return Command(
             field=_us(elements[_COMMAND_FIELD]),
             has_data_set=_us(elements[_COMMAND_DATA_SET_TYPE]) != _NO_DATA_SET,
-            message_id=_us(elements.get(_MESSAGE_ID, bytes(2))),
-            sop_class_uid=_uid(elements.get(_AFFECTED_SOP_CLASS_UID, b"")),
-            sop_instance_uid=_uid(elements.get(_AFFECTED_SOP_INSTANCE_UID, b"")),
+            message_id=_us(_first(elements, _MESSAGE_ID, _MESSAGE_ID_BEING_RESPONDED_TO, default=bytes(2))),
+            sop_class_uid=_uid(_first(elements, _AFFECTED_SOP_CLASS_UID, _REQUESTED_SOP_CLASS_UID)),
+            sop_instance_uid=_uid(_first(elements, _AFFECTED_SOP_INSTANCE_UID, _REQUESTED_SOP_INSTANCE_UID)),
+            type_id=_us(_first(elements, _EVENT_TYPE_ID, _ACTION_TYPE_ID, default=bytes(2))),
+            status=_us(elements.get(_STATUS, bytes(2))),
         )
     except (KeyError, struct.error) as error:
         raise ValueError("not a command set") from error
@@ -98,6 +129,10 @@ def _elements(encoded: bytes) -> Iterator[tuple[int, bytes]]:
             raise ValueError("not a command set")
         yield number, encoded[offset : offset + length]
         offset += length
+
+
+def _first(elements: Mapping[int, bytes], *numbers: int, default: bytes = b"") -> bytes:
+    return next((elements[number] for number in numbers if number in elements), default)
 
 
 def _element(number: int, value: bytes) -> bytes:

@@ -1,19 +1,27 @@
-"""The presentation contexts that are accepted: storage, whatever the class and the transfer syntax, and Verification."""
+"""The presentation contexts that are accepted: storage of whatever class in whatever transfer syntax, Verification, Storage Commitment."""
 
 from collections.abc import Sequence
 
-from pydicom.uid import UID
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.service_class import ServiceClass, StorageServiceClass, VerificationServiceClass
-from pynetdicom.sop_class import Verification, uid_to_service_class  # type: ignore[attr-defined]
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+    StorageCommitmentPushModel,
+    Verification,
+    uid_to_service_class,
+)
+
+# What is decoded here, and so may not be compressed.
+_PLAIN = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 
 
 def supported_contexts(proposed: Sequence[PresentationContext]) -> list[PresentationContext]:
     """The presentation contexts to support, given those that the peer proposes.
 
     Every storage SOP class, private and unknown ones included, with every transfer syntax, the peer's order of
-    preference kept; and Verification. Nothing else is stored here, and what cannot be decoded is refused with a reason
-    when the series is looked at, not hidden in a failed negotiation.
+    preference kept; Verification; and Storage Commitment, in which the peer may ask, or report as a Service Class
+    Provider that was asked before (PS3.4 J.3.3, role selection by PS3.7 D.3.3.4). Nothing else is stored here, and what
+    cannot be decoded is refused with a reason when the series is looked at, not hidden in a failed negotiation.
     """
     syntaxes: dict[UID, dict[UID, None]] = {}
     for context in proposed:
@@ -24,20 +32,32 @@ def supported_contexts(proposed: Sequence[PresentationContext]) -> list[Presenta
         context = PresentationContext()
         context.abstract_syntax = abstract_syntax
         context.transfer_syntax = list(transfer_syntaxes)
+        if is_commitment(abstract_syntax):
+            context.transfer_syntax = [one for one in transfer_syntaxes if one in _PLAIN] or list(_PLAIN)
+            context.scu_role = context.scp_role = True
         supported.append(context)
     return supported
 
 
 def asks_to_store(proposed: Sequence[PresentationContext]) -> bool:
-    """Whether the peer proposes anything but Verification that we serve."""
+    """Whether the peer proposes a storage SOP class that we serve."""
     return any(
-        context.abstract_syntax != Verification and _is_served(context.abstract_syntax)
+        context.abstract_syntax != Verification
+        and not is_commitment(context.abstract_syntax)
+        and _is_served(context.abstract_syntax)
         for context in proposed
         if context.abstract_syntax is not None
     )
 
 
+def is_commitment(uid: str | None) -> bool:
+    """Whether it is the Storage Commitment Push Model (PS3.4 annex J)."""
+    return uid == StorageCommitmentPushModel
+
+
 def _is_served(uid: UID) -> bool:
+    if is_commitment(uid):
+        return True
     service = uid_to_service_class(uid)
     if issubclass(service, StorageServiceClass | VerificationServiceClass):
         return True

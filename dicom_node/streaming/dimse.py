@@ -1,4 +1,4 @@
-"""DIMSE for an acceptor: each C-STORE streamed to a sink and answered, everything else left to pynetdicom."""
+"""DIMSE for an acceptor: C-STORE and Storage Commitment streamed to a sink and answered, everything else left to pynetdicom."""
 
 import threading
 from collections.abc import Iterable
@@ -11,6 +11,8 @@ from pynetdicom.pdu_primitives import P_DATA
 
 from dicom_node.streaming import status
 from dicom_node.streaming.command_set import Command, decode_command, encode_response
+from dicom_node.streaming.contexts import is_commitment
+from dicom_node.streaming.reports import Reports
 from dicom_node.streaming.service import Answer, ExcessError, Session, Sink
 from dicom_node.streaming.transport import SignallingQueue
 from dicom_node.streaming.upper_layer import Fragment, ReceivingUpperLayer
@@ -53,6 +55,7 @@ class StreamingDIMSE(DIMSEServiceProvider):
         self._context_id = 0
         self._sink: Sink | None = None
         self._refusal = _FAULT
+        self._reports = Reports()
 
     def receive_primitive(self, primitive: P_DATA) -> None:
         """Take the fragments of a P-DATA primitive."""
@@ -90,7 +93,8 @@ class StreamingDIMSE(DIMSEServiceProvider):
                     self._finish()
 
     def discard(self) -> None:
-        """Forget a message that was cut off."""
+        """Forget a message that was cut off, and reports that were not answered."""
+        self._reports.end()
         if self._sink is not None:
             self._sink.discard()
             self._sink = None
@@ -104,8 +108,15 @@ class StreamingDIMSE(DIMSEServiceProvider):
             # Answered at once: whoever asks would else wait until one of us gives up.
             self._command, self._context_id = command, context_id
             self._refusal = Answer(status.UNRECOGNISED_OPERATION, "not offered")
+            if is_commitment(context.abstract_syntax) and command.sop_class_uid == context.abstract_syntax:
+                self._begin_commitment(command, str(context.transfer_syntax[0]))
             if not command.has_data_set:
                 self._finish()
+            return
+        if command.answers_event_report:
+            self._reports.answered(command)
+            if command.has_data_set:  # an Event Reply, which says nothing here
+                self._command, self._context_id = command, context_id
             return
         if not command.is_store_request:
             if command.has_data_set:
@@ -126,9 +137,20 @@ class StreamingDIMSE(DIMSEServiceProvider):
         if not command.has_data_set:
             self._finish()
 
+    def _begin_commitment(self, command: Command, transfer_syntax_uid: str) -> None:
+        if self.session is None:
+            return
+        try:
+            self._sink = self.session.commit(command, transfer_syntax_uid=transfer_syntax_uid)
+        except Exception as error:  # noqa: BLE001 - a fault of ours: the peer must learn that nothing came of it
+            _log.exception("commitment_not_begun", error=type(error).__name__)
+            self._refusal = _FAULT
+
     def _finish(self) -> None:
         command, sink = cast(Command, self._command), self._sink
         self._command = self._sink = None
+        if command.answers_event_report:
+            return
         answer = self._refusal
         if sink is not None:
             try:
@@ -138,3 +160,5 @@ class StreamingDIMSE(DIMSEServiceProvider):
                 answer = _FAULT
         encoded = encode_response(command, status=answer.status, comment=answer.comment)
         cast(ReceivingUpperLayer, self.dul).answer(self._context_id, bytes([_IS_COMMAND | _IS_LAST]) + encoded)
+        if answer.then is not None:
+            self.send_msg(self._reports.begin(answer.then), self._context_id)

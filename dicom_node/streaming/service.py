@@ -3,12 +3,13 @@
 An association's calls, in this order and from its own threads:
 
     session = service.admit(request, enter=…)            # or a Refusal, and nothing more
-    sink = session.begin(command, transfer_syntax_uid=…)  # for each C-STORE request
+    sink = session.begin(command, transfer_syntax_uid=…)  # for each C-STORE request, or commit(…) for Storage Commitment
     sink.write(fragment)                                 # as the fragments arrive
     status, comment = sink.finish()                      # or discard(), if the data set was cut off
     session.end("released")
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
@@ -36,11 +37,29 @@ class Refusal(NamedTuple):
     reason: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class EventReport:
+    """An N-EVENT-REPORT-RQ to send to the peer (PS3.7 10.3.1), with its data set as the context's transfer syntax has it.
+
+    ``told`` is called once, with the status of the response, or None if the association ended without.
+    """
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    event_type: int
+    data_set: bytes
+    told: Callable[[int | None], None]
+
+
 class Answer(NamedTuple):
-    """Status and error comment of a C-STORE-RSP; the comment is for a failure or a warning (PS3.7 9.3.1.2)."""
+    """Status and error comment of a response; the comment is for a failure or a warning (PS3.7 9.3.1.2).
+
+    ``then`` is sent after it, on the same association.
+    """
 
     status: int
     comment: str = ""
+    then: EventReport | None = None
 
 
 class ExcessError(Exception):
@@ -48,7 +67,7 @@ class ExcessError(Exception):
 
 
 class Sink(Protocol):
-    """Where the data set of one C-STORE request goes."""
+    """Where the data set of one request goes."""
 
     def write(self, fragment: memoryview) -> None:
         """Take the next fragment, which is only valid during the call. Must not raise for what the disk does.
@@ -71,6 +90,9 @@ class Session(Protocol):
 
     def begin(self, command: Command, *, transfer_syntax_uid: str) -> Sink:
         """Where the data set that follows `command` goes."""
+
+    def commit(self, command: Command, *, transfer_syntax_uid: str) -> Sink | None:
+        """Where the data set of a Storage Commitment request or report goes (N-ACTION, N-EVENT-REPORT); None: not served."""
 
     def end(self, how: End) -> None:
         """The association is over; told once."""

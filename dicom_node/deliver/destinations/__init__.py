@@ -7,7 +7,13 @@ files whenever a command starts, so they import what is heavy only where it is u
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from dicom_node.deliver.destinations.destination import Answer, Destination, DestinationSettings, ImageCounter
+from dicom_node.deliver.destinations.destination import (
+    Answer,
+    Committer,
+    Destination,
+    DestinationSettings,
+    ImageCounter,
+)
 from dicom_node.deliver.destinations.dicom import DicomSettings
 from dicom_node.deliver.destinations.folder import FolderSettings
 from dicom_node.deliver.destinations.stow import StowSettings
@@ -32,4 +38,4 @@ def _kind_of(values: Mapping[str, Any]) -> type[DestinationSettings]:
 
 DestinationSettings.kind_of = staticmethod(_kind_of)
 
-__all__ = ["DESTINATIONS", "Answer", "Destination", "DestinationSettings", "ImageCounter"]
+__all__ = ["DESTINATIONS", "Answer", "Committer", "Destination", "DestinationSettings", "ImageCounter"]

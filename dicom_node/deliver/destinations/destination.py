@@ -14,6 +14,8 @@ from dicom_node.states import Verdict
 if TYPE_CHECKING:
     from pydicom.uid import UID
 
+    from dicom_node.commitment import CommitmentReport, CommitmentRequest
+
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
@@ -86,6 +88,33 @@ class ImageCounter(Protocol):
         """
 
 
+class Committer(Protocol):
+    """A destination that can be asked to take over the safekeeping of what it has (storage commitment)."""
+
+    def ask_to_commit(
+        self,
+        request: "CommitmentRequest",
+        *,
+        on_report: Callable[["CommitmentReport"], bool],
+        answered: Callable[[], bool],
+    ) -> None:
+        """Ask, and listen for a moment for an answer on the same association.
+
+        Parameters
+        ----------
+        on_report
+            Called with an answer that comes at once, from another thread; False: there was no such request. What it raises
+            tells the peer to report again.
+        answered
+            Whether there is no need to listen any longer: an answer may have come another way.
+
+        Raises
+        ------
+        DeliverError
+            It will not be asked; ``RetriableDeliverError`` when that may pass.
+        """
+
+
 class DestinationSettings(Section):
     """What the section of every kind has: how patient the node is with it. A kind adds its ``type`` and its keys."""
 
@@ -95,13 +124,17 @@ class DestinationSettings(Section):
     #: Whether what `open` gives is an `ImageCounter`, too.
     counts_images: ClassVar[bool] = False
 
+    #: Whether it is a `Committer`.
+    commits: ClassVar[bool] = False
+
     #: Whether what goes there is copied out of the network of application entities (PS3.15 A.5.3.5).
     is_media: ClassVar[bool] = False
 
     type: str
     paused: bool = False
-    verify: Literal["none", "find"] = "none"
-    """``find``: it is asked how many images it has of the series before the delivery is done; for those that count images."""
+    verify: Literal["none", "find", "commitment"] = "none"
+    """Before the delivery is done it is asked: ``find``, how many images it has of the series, where it counts images;
+    ``commitment``, to keep every one of them, where it commits."""
     max_attempts: int = Field(default=230, ge=1)
     retry_seconds: PositiveSeconds = 10.0
     retry_max_seconds: PositiveSeconds = 3600.0
@@ -110,6 +143,10 @@ class DestinationSettings(Section):
     def _can_verify(self) -> Self:
         if self.verify != "none" and not self.counts_images:
             raise ValueError(f"a destination of type {self.type} cannot be asked what it has: verify must be none")
+        if self.verify == "commitment" and not self.commits:
+            raise ValueError(
+                f"a destination of type {self.type} knows no storage commitment: verify must be none or find"
+            )
         return self
 
     @property
@@ -125,6 +162,16 @@ class DestinationSettings(Section):
     def at_once(self) -> int:
         """How many deliveries go there at the same time; one that hangs leaves the others theirs."""
         return 2
+
+    @property
+    def commitment_seconds(self) -> float:
+        """How long it may take to say that it keeps what it was asked to, before it is asked anew."""
+        return 0.0
+
+    @property
+    def called_back_at(self) -> str | None:
+        """The AE title other than ``node.ae_title`` under which it calls the node back; None where it does not."""
+        return None
 
     @property
     def called_ae_title(self) -> str:

@@ -3,12 +3,12 @@
 import socket
 import ssl
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
 from pydicom.uid import UID
-from pynetdicom import AE, evt
+from pynetdicom import AE, build_role, evt
 from pynetdicom.association import Association
 from pynetdicom.events import Event
 
@@ -22,9 +22,16 @@ _TRANSIENT_REJECTION = 0x02
 
 @contextmanager
 def open_association(
-    destination: DicomSettings, *, calling_ae: str, contexts: Sequence[tuple[UID, tuple[UID, ...]]]
+    destination: DicomSettings,
+    *,
+    calling_ae: str,
+    contexts: Sequence[tuple[UID, tuple[UID, ...]]],
+    as_provider: Collection[UID] = (),
 ) -> Iterator[Association]:
-    """An established association, released at the end (aborted after an error)."""
+    """An established association, released at the end (aborted after an error).
+
+    ``as_provider``: SOP classes of which the node is the Service Class Provider there (role selection, PS3.7 D.3.3.4).
+    """
     entity = AE(ae_title=calling_ae)
     entity.connection_timeout = destination.connect_timeout_seconds
     entity.acse_timeout = destination.response_timeout_seconds
@@ -41,6 +48,7 @@ def open_association(
         destination.port,
         ae_title=destination.ae_title,
         max_pdu=MAX_PDU_BYTES,
+        ext_neg=[build_role(one, scp_role=True) for one in as_provider],
         tls_args=None if tls is None else (cast(ssl.SSLContext, tls), tls.name),
         evt_handlers=[(evt.EVT_CONN_OPEN, _tune, [connected, destination.response_timeout_seconds])],
     )

@@ -14,6 +14,8 @@ from dicom_node.tls import ClientTls
 if TYPE_CHECKING:
     from pydicom.uid import UID
 
+    from dicom_node.commitment import CommitmentReport, CommitmentRequest
+
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost", "0.0.0.0"})  # noqa: S104 (compared with, not bound to)
 
 
@@ -21,6 +23,7 @@ class DicomSettings(DestinationSettings):
     """One peer that derived series go to, and how patient the node is with it."""
 
     counts_images: ClassVar[bool] = True
+    commits: ClassVar[bool] = True
 
     type: Literal["dicom"] = "dicom"
     ae_title: AETitle
@@ -32,6 +35,8 @@ class DicomSettings(DestinationSettings):
     tls: ClientTls | None = None
     associations: int = Field(default=1, ge=1, le=16)
     """Open at the same time, each with a delivery of its own."""
+    commitment_answer_seconds: PositiveSeconds = 600.0
+    """With ``verify: commitment``: it is asked anew where it has not answered by then."""
 
     @property
     def at_once(self) -> int:
@@ -42,6 +47,16 @@ class DicomSettings(DestinationSettings):
     def answer_seconds(self) -> float:
         """Connecting, the association's answer, and that to the first object."""
         return self.connect_timeout_seconds + 2 * self.response_timeout_seconds
+
+    @property
+    def commitment_seconds(self) -> float:
+        """See `dicom_node.deliver.destinations.DestinationSettings`."""
+        return self.commitment_answer_seconds
+
+    @property
+    def called_back_at(self) -> str | None:
+        """See `dicom_node.deliver.destinations.DestinationSettings`."""
+        return self.calling_ae_title if self.verify == "commitment" else None
 
     @property
     def called_ae_title(self) -> str:
@@ -79,7 +94,8 @@ class DicomDestination:
         from dicom_node.deliver.destinations.dicom.scu import echo
 
         where = f"{self.name} at {self._settings.host}:{self._settings.port}"
-        refused = echo(self._settings, calling_ae=self._calling_ae, storage=sop_classes)
+        wanted = (*sop_classes, *self._services())
+        refused = echo(self._settings, calling_ae=self._calling_ae, storage=wanted)
         if refused:
             raise DeliverError(
                 "no_context",
@@ -88,6 +104,14 @@ class DicomDestination:
             )
         taken = ", ".join(sorted(uid.name for uid in sop_classes))
         return f"{where} answers" + (f" and takes {taken} from {self._calling_ae}" if taken else "")
+
+    def _services(self) -> Sequence["UID"]:
+        """SOP classes that are no objects and that it must take all the same."""
+        if self._settings.verify != "commitment":
+            return ()
+        from dicom_node.commitment import SOP_CLASS
+
+        return (SOP_CLASS,)
 
     def send(
         self, files: Sequence[Path], *, on_answer: Callable[[Answer], None], should_stop: Callable[[], bool]
@@ -98,6 +122,18 @@ class DicomDestination:
         return send_files(
             files, self._settings, calling_ae=self._calling_ae, on_answer=on_answer, should_stop=should_stop
         )
+
+    def ask_to_commit(
+        self,
+        request: "CommitmentRequest",
+        *,
+        on_report: Callable[["CommitmentReport"], bool],
+        answered: Callable[[], bool],
+    ) -> None:
+        """N-ACTION; see `dicom_node.deliver.destinations.Committer`."""
+        from dicom_node.deliver.destinations.dicom.commitment import ask_to_commit
+
+        ask_to_commit(self._settings, request, calling_ae=self._calling_ae, on_report=on_report, answered=answered)
 
     def count_images(self, *, study_instance_uid: str, series_instance_uid: str) -> int:
         """C-FIND; see `dicom_node.deliver.destinations.ImageCounter`."""

@@ -1,11 +1,11 @@
-"""C-STORE command sets, against pynetdicom's."""
+"""C-STORE command sets and those like it, against pynetdicom's."""
 
 from io import BytesIO
 
 import pytest
 from pydicom.uid import CTImageStorage
-from pynetdicom.dimse_messages import C_ECHO_RQ, C_STORE_RQ
-from pynetdicom.dimse_primitives import C_ECHO, C_STORE
+from pynetdicom.dimse_messages import C_ECHO_RQ, C_STORE_RQ, N_ACTION_RQ, N_EVENT_REPORT_RSP
+from pynetdicom.dimse_primitives import C_ECHO, C_STORE, N_ACTION, N_EVENT_REPORT
 from pynetdicom.dsutils import decode, encode
 
 from dicom_node.streaming.command_set import decode_command, encode_response
@@ -45,6 +45,37 @@ def test_an_echo_request_is_no_store_request() -> None:
     command = decode_command(encoded)
     assert not command.is_store_request
     assert not command.has_data_set
+
+
+def test_a_request_for_storage_commitment_is_decoded() -> None:
+    action = N_ACTION()
+    action.MessageID, action.ActionTypeID = 3, 1
+    action.RequestedSOPClassUID, action.RequestedSOPInstanceUID = "1.2.840.10008.1.20.1", "1.2.840.10008.1.20.1.1"
+    action.ActionInformation = BytesIO(b"data set")
+    message = N_ACTION_RQ()
+    message.primitive_to_message(action)
+    encoded = encode(message.command_set, True, True)
+    assert encoded is not None
+    command = decode_command(encoded)
+    assert (command.is_action_request, command.is_event_report, command.is_other_request) == (True, False, True)
+    assert (command.has_data_set, command.message_id, command.type_id) == (True, 3, 1)
+    assert (command.sop_class_uid, command.sop_instance_uid) == ("1.2.840.10008.1.20.1", "1.2.840.10008.1.20.1.1")
+    answer = decode(BytesIO(encode_response(command, status=0x0112)), True, True)
+    assert (answer.CommandField, answer.Status) == (0x8130, 0x0112)
+    assert answer.AffectedSOPInstanceUID == "1.2.840.10008.1.20.1.1"
+
+
+def test_the_answer_to_an_event_report_is_told_by_its_message_and_status() -> None:
+    event = N_EVENT_REPORT()
+    event.MessageIDBeingRespondedTo, event.Status = 77, 0x0213
+    message = N_EVENT_REPORT_RSP()
+    message.primitive_to_message(event)
+    encoded = encode(message.command_set, True, True)
+    assert encoded is not None
+    command = decode_command(encoded)
+    assert command.answers_event_report
+    assert not command.is_other_request
+    assert (command.message_id, command.status) == (77, 0x0213)
 
 
 @pytest.mark.parametrize("encoded", [b"", b"\x00" * 7, b"\x08\x00\x16\x00\x02\x00\x00\x001.", b"\0\0\0\1\xff\0\0\0x"])

@@ -46,7 +46,6 @@ def test_private_retired_and_verification_classes_are_supported(uid: str) -> Non
     [
         StudyRootQueryRetrieveInformationModelFind,
         ModalityWorklistInformationFind,
-        StorageCommitmentPushModel,
         "1.2.840.10008.5.1.4.1.2.1.2",
         "1.2.840.10008.3.1.1.1",
     ],
@@ -54,6 +53,15 @@ def test_private_retired_and_verification_classes_are_supported(uid: str) -> Non
 def test_services_that_are_not_offered_are_not_supported(uid: str) -> None:
     proposed: list[PresentationContext] = [build_context(uid)]
     assert supported_contexts(proposed) == []
+    assert not asks_to_store(proposed)
+
+
+def test_storage_commitment_is_taken_from_who_asks_and_from_who_reports() -> None:
+    proposed = [build_context(StorageCommitmentPushModel, [JPEG2000Lossless, ImplicitVRLittleEndian])]
+    (context,) = supported_contexts(proposed)
+    assert context.abstract_syntax == StorageCommitmentPushModel
+    assert context.transfer_syntax == [ImplicitVRLittleEndian], "nothing that had to be decompressed"
+    assert (context.scu_role, context.scp_role) == (True, True)
     assert not asks_to_store(proposed)
 
 
