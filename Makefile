@@ -23,7 +23,7 @@ DEBIAN_PACKAGES := orthanc orthanc-dicomweb dcmtk dicom3tools chromium postgresq
 export TCP_NODELAY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help set-up packages demo test lint reasons bench ablation table1 image image-cuda clean
+.PHONY: help set-up packages demo test lint reasons docs bench ablation table1 image image-cuda clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -66,6 +66,12 @@ lint: $(STAMP)  ## Check style and types
 
 reasons: $(STAMP)  ## Write docs/reasons.md, every reason code, from the source
 	$(BIN)/python docs/reasons.py
+
+docs: $(STAMP)  ## Make docs/ one site, with a reference from the docstrings: build/docs/site/index.html
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e '.[docs]'
+	rm -rf build/docs && mkdir -p build/docs/source
+	git ls-files -- '*.md' '*.png' '*.jpg' '*.csv' '*.yaml' 'docs/*.py' | xargs cp --parents -t build/docs/source
+	$(BIN)/zensical build --strict
 
 bench: $(STAMP) packages  ## Measure translation, receiving, turnaround and the console, peers beside us
 	$(BIN)/python -m bench.translate $(BENCH_ARGS)
