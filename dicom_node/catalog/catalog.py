@@ -1,5 +1,6 @@
 """The catalog, put together from its tables."""
 
+from dicom_node.catalog.activity import Activity
 from dicom_node.catalog.association_table import AssociationTable
 from dicom_node.catalog.attempt_table import AttemptTable
 from dicom_node.catalog.audit_events import AuditEvents
@@ -40,6 +41,7 @@ class Catalog(
     CommitmentTable,
     CommitmentRequests,
     DueTable,
+    Activity,
     Failures,
     AuditEvents,
     Retention,

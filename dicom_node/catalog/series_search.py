@@ -78,6 +78,13 @@ class SeriesSearch(Database):
             raise CatalogError("series_unknown", f"There is no series {key}.", "See the list of series.")
         return SeriesRow.model_validate(row)
 
+    def on_other_routes(self, row: SeriesRow) -> list[SeriesRow]:
+        """The same series as it came in on other routes."""
+        same = series.c.series_instance_uid == row.series_instance_uid
+        with self.read() as connection:
+            rows = connection.execute(select(series).where(same, series.c.id != row.key).order_by(series.c.route))
+            return [SeriesRow.model_validate(one) for one in rows.mappings()]
+
     def jobs_of_series(self, keys: Collection[int]) -> dict[int, list[JobRow]]:
         """By series, its jobs, newest first."""
         found: dict[int, list[JobRow]] = {key: [] for key in keys}

@@ -25,13 +25,14 @@ from dicom_node.web.asking import Who, identity_of
 from dicom_node.web.forms import one_of, read_form
 from dicom_node.web.operations import operations
 from dicom_node.web.timeline import story_of
+from dicom_node.web.today import today_values
 from dicom_node.web.types import Number, Offset
 from s2ldm_core.problem import Problem
 
 _SHOWN = 50
-_NEEDING = 20
+#: Other routes whose synthetic series stand beside that of a series.
+_BESIDE = 3
 _MOST_AT_ONCE = 200
-_RUNNING = (JobState.TRANSLATING, JobState.DERIVING, JobState.DELIVERING, JobState.SELECTING)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,29 +96,16 @@ def series_pages(pages: Pages, parts: Parts) -> APIRouter:
     router = APIRouter(include_in_schema=False)
     catalog = parts.catalog
 
-    def today_values() -> dict[str, Any]:
-        return {
-            "counts": catalog.count_jobs(),
-            "receiving": catalog.count_series().get("receiving", 0),
-            "running": [job for state in _RUNNING for job in catalog.list_jobs(state=state, limit=_NEEDING)],
-            "needing": [
-                job
-                for state in (JobState.FAILED, JobState.REFUSED)
-                for job in catalog.list_jobs(state=state, limit=_NEEDING)
-            ],
-            "recent": catalog.list_jobs(limit=_NEEDING),
-            "rejected": catalog.rejected_peers()[:_NEEDING],
-            "checks": parts.readiness(),
-            "routes": parts.configuration.current.routes,
-        }
+    def today_now() -> dict[str, Any]:
+        return today_values(catalog, readiness=parts.readiness, routes=parts.configuration.current.routes)
 
     @router.get("/")
     def today(request: Request) -> HTMLResponse:
-        return pages.show(request, "today.html", **today_values())
+        return pages.show(request, "today.html", **today_now())
 
     @router.get("/parts/today")
     def today_part(request: Request) -> HTMLResponse:
-        return pages.show(request, "today_part.html", **today_values())
+        return pages.show(request, "today_part.html", **today_now())
 
     @router.get("/series")
     def series(
@@ -163,7 +151,12 @@ def series_pages(pages: Pages, parts: Parts) -> APIRouter:
             events=story_of(catalog, series),
             destinations=sorted(parts.configuration.current.destinations),
             routes=sorted(set(parts.configuration.current.routes) - {row.route}),
-            compared=parts.pictures.job_shown(series) is not None,
+            shown=parts.pictures.job_shown(series),
+            beside=[
+                (other, job)
+                for other in catalog.on_other_routes(row)[:_BESIDE]
+                if (job := parts.pictures.job_shown(other.key)) is not None
+            ],
         )
 
     @router.post("/series/{series}/requeue")

@@ -17,7 +17,7 @@ for (const viewer of document.querySelectorAll(".viewer")) {
       const of = image.dataset.of;
       const window = of === "change" ? [0, 200] : [center, width];
       const asked = new URLSearchParams({ of, plane: plane.value, index: slider.value, center: window[0], width: window[1] });
-      image.src = `/api/series/${series}/image.png?${asked}`;
+      image.src = `/api/series/${image.dataset.series || series}/image.png?${asked}`;
     }
   }
 

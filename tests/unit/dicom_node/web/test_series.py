@@ -126,6 +126,20 @@ def test_patient_is_not_for_those_who_may_not_see_pictures(console: Console) -> 
     assert stranger.get("/api/series", params={"query": "anna"}).json()["items"] == []
 
 
+def test_what_another_route_made_of_the_same_series_stands_beside_it(console: Console, tmp_path: Path) -> None:
+    assert "data-series=" not in console.client.get(f"/series/{console.series}").text.replace(
+        'class="viewer" data-series', ""
+    )
+    console.client.put("/api/routes/CECT_VEN", json={"phase": "venous", "destinations": ["pacs"]})
+    console.client.post(f"/api/series/{console.series}/requeue", json={"route": "CECT_VEN"})
+    (other,) = console.catalog.on_other_routes(console.catalog.get_series(console.series))
+
+    assert console.catalog.on_other_routes(other) == [console.catalog.get_series(console.series)]
+    page = console.client.get(f"/series/{other.key}").text
+    assert f'<img data-of="derived" data-series="{console.series}"' in page
+    assert "SYNTHETIC arterial, demo" in page
+
+
 def test_name_that_is_markup_is_shown_as_text(console: Console) -> None:
     console.catalog.set_subject(console.series, Subject(patient_name="<script>alert(1)</script>"))
 
