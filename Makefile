@@ -64,8 +64,9 @@ lint: $(STAMP)  ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-reasons: $(STAMP)  ## Write docs/reasons.md, every reason code, from the source
+reasons: $(STAMP)  ## Write docs/reasons.md, every reason code, and docs/conformance.md from the source
 	$(BIN)/python docs/reasons.py
+	$(BIN)/python docs/conformance.py
 
 docs: $(STAMP)  ## Make docs/ one site, with a reference from the docstrings: build/docs/site/index.html
 	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e '.[docs]'

@@ -46,3 +46,12 @@ def pages(entry: Any) -> Iterator[str]:
     else:
         for one in entry.values() if isinstance(entry, dict) else entry:
             yield from pages(one)
+
+
+@pytest.mark.parametrize("name", ["security.md", "reliability.md"])
+def test_tests_that_are_named_exist(name: str) -> None:
+    text = (ROOT / "docs" / name).read_text(encoding="utf-8")
+
+    named = re.findall(r"`(tests/[\w/]+(?:\.py)?)`", text)
+    assert len(named) > 20
+    assert [one for one in named if not (ROOT / one).exists()] == []

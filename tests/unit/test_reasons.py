@@ -1,4 +1,4 @@
-"""The page of reason codes is what the source raises."""
+"""The pages that are written from the source are what it says: reason codes, and the DICOM conformance statement."""
 
 import importlib.util
 from pathlib import Path
@@ -9,15 +9,24 @@ import pytest
 from tests.paths import ROOT
 
 
-@pytest.fixture(scope="module")
-def script() -> ModuleType:
-    """``docs/reasons.py`` as a module."""
-    spec = importlib.util.spec_from_file_location("docs_reasons", ROOT / "docs" / "reasons.py")
+def module_of(name: str) -> ModuleType:
+    """A script of ``docs/`` as a module."""
+    spec = importlib.util.spec_from_file_location(f"docs_{name}", ROOT / "docs" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    return module_of("reasons")
+
+
+def test_conformance_statement_is_what_the_source_says() -> None:
+    written = (ROOT / "docs" / "conformance.md").read_text(encoding="utf-8")
+    assert written == module_of("conformance").page(), "run: make reasons"
 
 
 def test_page_is_what_the_source_raises(script: ModuleType) -> None:
