@@ -17,7 +17,7 @@ from dicom_node.catalog import Catalog, CommitmentState
 from dicom_node.config import LiveSettings, Settings, parse_settings
 from dicom_node.derive.step import DeriveStep
 from dicom_node.receive import Listener
-from dicom_node.receive.commitment import MOST_BYTES
+from dicom_node.receive.gathered import MOST_BYTES
 from dicom_node.series import CompletionStep
 from dicom_node.service.committing import commitment_step
 from tests import peers
