@@ -3,7 +3,8 @@
 Beside the steps, because deliveries ask and are answered through the listener, and senders ask the listener.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
 
@@ -82,7 +83,8 @@ def report_data_set(report: CommitmentReport) -> Dataset:
 
 def read_request(dataset: Dataset) -> CommitmentRequest:
     """What an Action Information asks for; raises ValueError where it lacks what it must have."""
-    return CommitmentRequest(transaction_uid=_transaction(dataset), instances=tuple(_references(dataset)))
+    with _as_it_must_be():
+        return CommitmentRequest(transaction_uid=_transaction(dataset), instances=tuple(_references(dataset)))
 
 
 def read_report(dataset: Dataset) -> CommitmentReport:
@@ -90,15 +92,16 @@ def read_report(dataset: Dataset) -> CommitmentReport:
 
     An instance that is on both lists has failed.
     """
-    failed = {
-        str(item.get("ReferencedSOPInstanceUID", "") or ""): (
-            str(item.get("ReferencedSOPClassUID", "") or ""),
-            int(item.get("FailureReason", None) or PROCESSING_FAILURE),
-        )
-        for item in dataset.get("FailedSOPSequence", None) or []
-    }
-    committed = {uid: sop_class for sop_class, uid in _references(dataset) if uid not in failed}
-    return CommitmentReport(transaction_uid=_transaction(dataset), committed=committed, failed=failed)
+    with _as_it_must_be():
+        failed = {
+            str(item.get("ReferencedSOPInstanceUID", "") or ""): (
+                str(item.get("ReferencedSOPClassUID", "") or ""),
+                int(item.get("FailureReason", None) or PROCESSING_FAILURE),
+            )
+            for item in dataset.get("FailedSOPSequence", None) or []
+        }
+        committed = {uid: sop_class for sop_class, uid in _references(dataset) if uid not in failed}
+        return CommitmentReport(transaction_uid=_transaction(dataset), committed=committed, failed=failed)
 
 
 def decoded(encoded: bytes, *, transfer_syntax_uid: str) -> Dataset:
@@ -139,6 +142,15 @@ def _item(sop_class: str, uid: str) -> Dataset:
     item.ReferencedSOPClassUID = sop_class
     item.ReferencedSOPInstanceUID = uid
     return item
+
+
+@contextmanager
+def _as_it_must_be() -> Iterator[None]:
+    """Attributes may have any VR on the wire. What is wrong is not quoted: it may be anything."""
+    try:
+        yield
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError("not what storage commitment has") from error
 
 
 def _transaction(dataset: Dataset) -> str:

@@ -2,11 +2,11 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 
 from dicom_node.catalog.database import Database, insert_row, reason_values, unclaimed
-from dicom_node.catalog.rows import DerivedInstance, JobRow
-from dicom_node.catalog.schema import deliveries, delivery_instances, derived_instances, jobs
+from dicom_node.catalog.rows import DerivedInstance, HeldDerived, JobRow
+from dicom_node.catalog.schema import deliveries, delivery_instances, derived_instances, jobs, series
 from dicom_node.catalog.superseding import held_elsewhere, stand_in
 from dicom_node.states import DeliveryState, JobState
 
@@ -102,6 +102,39 @@ class DerivedTable(Database):
             )
             stand_in(connection, job_id)
             return True
+
+    def held_derived(self, *, study_instance_uid: str | None = None) -> list[HeldDerived]:
+        """The derived series that stand, with their files on disk, study by study; of one study, or of all."""
+        images = (
+            derived_instances.c.job_id == jobs.c.id,
+            derived_instances.c.path.is_not(None),
+            derived_instances.c.rejects_job.is_(None),
+        )
+        first = select(derived_instances.c.path).where(*images).order_by(derived_instances.c.ordinal).limit(1)
+        # Retention takes the files of a job at once, so one row tells, and the others of years of jobs are not looked at.
+        any_path = select(derived_instances.c.path).where(derived_instances.c.job_id == jobs.c.id)
+        any_path = any_path.order_by(derived_instances.c.sop_instance_uid).limit(1)
+        count = select(func.count()).select_from(derived_instances).where(*images)
+        query = (
+            select(
+                jobs.c.id.label("job_id"),
+                series.c.study_instance_uid,
+                jobs.c.derived_series_instance_uid.label("series_instance_uid"),
+                first.correlate(jobs).scalar_subquery().label("first"),
+                count.correlate(jobs).scalar_subquery().label("count"),
+            )
+            .join(series, series.c.id == jobs.c.series_id)
+            .where(
+                jobs.c.derived_series_instance_uid.is_not(None),
+                jobs.c.superseded_by.is_(None),
+                any_path.correlate(jobs).scalar_subquery().is_not(None),
+            )
+            .order_by(series.c.study_instance_uid, jobs.c.id)
+        )
+        if study_instance_uid is not None:
+            query = query.where(series.c.study_instance_uid == study_instance_uid)
+        with self.read() as connection:
+            return [HeldDerived(**row) for row in connection.execute(query).mappings() if row["first"] is not None]
 
     def derived_instances(self, job_id: int) -> list[DerivedInstance]:
         """What the job wrote and still has on disk: images in slice order, then notes."""

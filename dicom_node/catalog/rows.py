@@ -71,6 +71,17 @@ class InstanceAnswer:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HeldDerived:
+    """A derived series whose files are on disk, ``count`` images of which ``first`` is the first."""
+
+    job_id: int
+    study_instance_uid: str
+    series_instance_uid: str
+    first: Path
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class EarlierSeries:
     """A derived series of the same source series on the same route, which some destinations still hold as valid.
 

@@ -1,13 +1,11 @@
 """Storage Commitment on the listener (PS3.4 annex J): what comes is gathered, recorded in the catalog, and then answered."""
 
 import threading
-from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 
 import structlog
 from pydicom import Dataset
-from sqlalchemy.exc import SQLAlchemyError
 
 from dicom_node.catalog import Catalog
 from dicom_node.commitment import (
@@ -15,28 +13,23 @@ from dicom_node.commitment import (
     SOP_CLASS,
     SOP_INSTANCE,
     CommitmentReport,
-    decoded,
     encoded,
     read_report,
     read_request,
     report_data_set,
 )
 from dicom_node.config import SettingsSource
-from dicom_node.errors import CatalogError
 from dicom_node.receive.admission import Admission
 from dicom_node.receive.answering import counts, place_of_peer
+from dicom_node.receive.gathered import Gathered, Take
 from dicom_node.receive.identifiers import is_uid
 from dicom_node.receive.safekeeping import report_on
 from dicom_node.streaming import Answer, Command, EventReport, Sink, status
 
 _log = structlog.get_logger(__name__)
 
-#: Some 9,000 instances; as a data set it takes forty times the room, so one is read at a time.
-MOST_BYTES = 1024 * 1024
 #: Requests that may wait for their answer.
 _MOST_OPEN = 1000
-
-_Take = Callable[[Dataset, Admission, str], Answer]
 
 
 class CommitmentDesk:
@@ -49,12 +42,12 @@ class CommitmentDesk:
     def begin(self, command: Command, admission: Admission, *, transfer_syntax_uid: str) -> Sink | None:
         """Where the data set that follows ``command`` goes; None: such a request is not served."""
         if command.is_event_report:
-            take: _Take = self._reported
+            take: Take = self._reported
         elif command.is_action_request:
             take = partial(self._asked, command)
         else:
             return None
-        return _Gathered(take, self._one_at_a_time, admission, transfer_syntax_uid=transfer_syntax_uid)
+        return Gathered(take, self._one_at_a_time, admission, transfer_syntax_uid=transfer_syntax_uid)
 
     def _asked(self, command: Command, dataset: Dataset, admission: Admission, transfer_syntax_uid: str) -> Answer:
         """A sender asks whether what it sent is safe (N-ACTION, J.3.2).
@@ -115,63 +108,6 @@ class CommitmentDesk:
             return Answer(status.NO_SUCH_OBJECT_INSTANCE, "no such transaction")
         _log.info("commitment_answered", transaction_uid=uid, kept=len(report.committed), not_kept=len(report.failed))
         return Answer(status.SUCCESS)
-
-
-class _Gathered:
-    """The data set of a request, gathered in memory (a `dicom_node.streaming.Sink`)."""
-
-    def __init__(
-        self,
-        take: _Take,
-        one_at_a_time: threading.Lock,
-        admission: Admission,
-        *,
-        transfer_syntax_uid: str,
-    ) -> None:
-        self._take = take
-        self._one_at_a_time = one_at_a_time
-        self._admission = admission
-        self._syntax = transfer_syntax_uid
-        self._encoded = bytearray()
-        self._too_large = False
-
-    def write(self, fragment: memoryview) -> None:
-        """Take the next fragment; beyond `MOST_BYTES` nothing is kept."""
-        self._too_large = self._too_large or len(self._encoded) + len(fragment) > MOST_BYTES
-        if self._too_large:
-            self._encoded.clear()
-        else:
-            self._encoded += fragment
-
-    def discard(self) -> None:
-        """Nothing was recorded."""
-        self._encoded.clear()
-
-    def finish(self) -> Answer:
-        """Record what it says, and say how that went."""
-        try:
-            answer = self._taken()
-        except ValueError as error:
-            answer = Answer(status.INVALID_ARGUMENT, str(error))
-        except (CatalogError, SQLAlchemyError):
-            answer = Answer(status.PROCESSING_FAILURE, "catalog unavailable")
-        if answer.status != status.SUCCESS:
-            who = self._admission
-            _log.warning(
-                "commitment_message_refused",
-                calling_ae=who.calling_ae,
-                peer=who.peer,
-                status=f"0x{answer.status:04X}",
-                why=answer.comment,
-            )
-        return answer
-
-    def _taken(self) -> Answer:
-        if self._too_large:
-            return Answer(status.RESOURCE_LIMITATION, "more than the node takes at a time")
-        with self._one_at_a_time:
-            dataset = decoded(bytes(self._encoded), transfer_syntax_uid=self._syntax)
-            return self._take(dataset, self._admission, self._syntax)
 
 
 def _caller(admission: Admission) -> dict[str, str]:

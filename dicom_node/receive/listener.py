@@ -1,4 +1,4 @@
-"""The DICOM listener: C-ECHO, C-STORE and Storage Commitment for every route of the node."""
+"""The DICOM listener: C-ECHO, C-STORE, Storage Commitment and C-FIND for every route of the node."""
 
 import errno
 import socket
@@ -17,7 +17,9 @@ from dicom_node.config import LiveSettings, Settings
 from dicom_node.errors import CatalogError, ReceiveError
 from dicom_node.receive.admission import Gatekeeper
 from dicom_node.receive.commitment import CommitmentDesk
+from dicom_node.receive.gathered import Desk
 from dicom_node.receive.observer import ReceiveObserver
+from dicom_node.receive.query import QueryDesk
 from dicom_node.receive.reception import Reception
 from dicom_node.receive.seats import Seats
 from dicom_node.receive.spool import Spool
@@ -81,8 +83,8 @@ class Listener:
         ae.dimse_timeout = node.dimse_timeout_seconds
         ae.network_timeout = node.idle_timeout_seconds
         seats = Seats(node.max_associations)
-        desk = CommitmentDesk(self._live, catalog)
-        reception = Reception(self._gate, catalog, seats=seats, storage=storage, commitment=desk, observer=observer)
+        desks: list[Desk] = [CommitmentDesk(self._live, catalog), QueryDesk(catalog)]
+        reception = Reception(self._gate, catalog, seats=seats, storage=storage, desks=desks, observer=observer)
         self._acceptor = Acceptor(ae, reception)
 
     @property

@@ -1,5 +1,6 @@
 """What the node answers to associations: who is let in, and where the objects of each go."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 
 import structlog
@@ -8,8 +9,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from dicom_node.catalog import Catalog
 from dicom_node.errors import CatalogError, ReceiveError
 from dicom_node.receive.admission import Admission, Gatekeeper, Rejection
-from dicom_node.receive.commitment import CommitmentDesk
 from dicom_node.receive.file_meta import Provenance
+from dicom_node.receive.gathered import Desk
 from dicom_node.receive.observer import ReceiveObserver
 from dicom_node.receive.seats import Seats
 from dicom_node.receive.storage import StorageService
@@ -32,8 +33,8 @@ class Reception:
         How many associations each peer has.
     storage
         Where objects go.
-    commitment
-        Where requests and reports of Storage Commitment go.
+    desks
+        Where requests go that are not to store: to the first that takes them.
     observer
         Told who comes and goes.
     """
@@ -45,11 +46,11 @@ class Reception:
         *,
         seats: Seats,
         storage: StorageService,
-        commitment: CommitmentDesk,
+        desks: Sequence[Desk],
         observer: ReceiveObserver | None,
     ) -> None:
         self._gate = gate
-        self._commitment = commitment
+        self._desks = desks
         self._seats = seats
         self._catalog = catalog
         self._storage = storage
@@ -76,7 +77,7 @@ class Reception:
             self._catalog,
             seats=self._seats,
             storage=self._storage,
-            commitment=self._commitment,
+            desks=self._desks,
             observer=self._observer,
         )
         if decision.route is not None and request.stores:
@@ -94,11 +95,11 @@ class AdmittedAssociation:
         *,
         seats: Seats,
         storage: StorageService,
-        commitment: CommitmentDesk,
+        desks: Sequence[Desk],
         observer: ReceiveObserver | None,
     ) -> None:
         self._admission = admission
-        self._commitment = commitment
+        self._desks = desks
         self._seats = seats
         self._catalog = catalog
         self._storage = storage
@@ -138,9 +139,13 @@ class AdmittedAssociation:
             return RefusedObject(self._storage, self._admission, catalog_unavailable())
         return StoredObject(self._storage, self._admission, file)
 
-    def commit(self, command: Command, *, transfer_syntax_uid: str) -> Sink | None:
-        """Where the data set that follows a request or report of Storage Commitment goes."""
-        return self._commitment.begin(command, self._admission, transfer_syntax_uid=transfer_syntax_uid)
+    def serve(self, command: Command, *, transfer_syntax_uid: str) -> Sink | None:
+        """Where the data set that follows another request goes."""
+        for desk in self._desks:
+            sink = desk.begin(command, self._admission, transfer_syntax_uid=transfer_syntax_uid)
+            if sink is not None:
+                return sink
+        return None
 
     def end(self, how: End) -> None:
         """Record that it is over."""

@@ -22,6 +22,7 @@ _EVENT_TYPE_ID = 0x1002
 _ACTION_TYPE_ID = 0x1008
 
 _C_STORE_RQ = 0x0001
+_C_FIND_RQ = 0x0020
 _C_ECHO_RQ = 0x0030
 _C_CANCEL_RQ = 0x0FFF
 _N_EVENT_REPORT_RQ = 0x0100
@@ -62,6 +63,11 @@ class Command:
     def is_store_request(self) -> bool:
         """Whether it is a C-STORE-RQ."""
         return self.field == _C_STORE_RQ
+
+    @property
+    def is_find_request(self) -> bool:
+        """Whether it is a C-FIND-RQ."""
+        return self.field == _C_FIND_RQ
 
     @property
     def is_action_request(self) -> bool:

@@ -1,4 +1,4 @@
-"""The presentation contexts that are accepted: storage of whatever class in whatever transfer syntax, Verification, Storage Commitment."""
+"""The presentation contexts that are accepted: storage of whatever class and syntax, Verification, Storage Commitment, queries."""
 
 from collections.abc import Sequence
 
@@ -7,6 +7,7 @@ from pynetdicom.presentation import PresentationContext
 from pynetdicom.service_class import ServiceClass, StorageServiceClass, VerificationServiceClass
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StorageCommitmentPushModel,
+    StudyRootQueryRetrieveInformationModelFind,
     Verification,
     uid_to_service_class,
 )
@@ -20,8 +21,9 @@ def supported_contexts(proposed: Sequence[PresentationContext]) -> list[Presenta
 
     Every storage SOP class, private and unknown ones included, with every transfer syntax, the peer's order of
     preference kept; Verification; and Storage Commitment, in which the peer may ask, or report as a Service Class
-    Provider that was asked before (PS3.4 J.3.3, role selection by PS3.7 D.3.3.4). Nothing else is stored here, and what
-    cannot be decoded is refused with a reason when the series is looked at, not hidden in a failed negotiation.
+    Provider that was asked before (PS3.4 J.3.3, role selection by PS3.7 D.3.3.4); and queries of the Study Root. Nothing
+    else is stored here, and what cannot be decoded is refused with a reason when the series is looked at, not hidden in a
+    failed negotiation.
     """
     syntaxes: dict[UID, dict[UID, None]] = {}
     for context in proposed:
@@ -32,8 +34,9 @@ def supported_contexts(proposed: Sequence[PresentationContext]) -> list[Presenta
         context = PresentationContext()
         context.abstract_syntax = abstract_syntax
         context.transfer_syntax = list(transfer_syntaxes)
-        if is_commitment(abstract_syntax):
+        if has_requests(abstract_syntax):
             context.transfer_syntax = [one for one in transfer_syntaxes if one in _PLAIN] or list(_PLAIN)
+        if abstract_syntax == StorageCommitmentPushModel:
             context.scu_role = context.scp_role = True
         supported.append(context)
     return supported
@@ -43,20 +46,20 @@ def asks_to_store(proposed: Sequence[PresentationContext]) -> bool:
     """Whether the peer proposes a storage SOP class that we serve."""
     return any(
         context.abstract_syntax != Verification
-        and not is_commitment(context.abstract_syntax)
+        and not has_requests(context.abstract_syntax)
         and _is_served(context.abstract_syntax)
         for context in proposed
         if context.abstract_syntax is not None
     )
 
 
-def is_commitment(uid: str | None) -> bool:
-    """Whether it is the Storage Commitment Push Model (PS3.4 annex J)."""
-    return uid == StorageCommitmentPushModel
+def has_requests(uid: str | None) -> bool:
+    """Whether its data sets are no objects but requests: Storage Commitment (PS3.4 annex J), C-FIND (C.4.1)."""
+    return uid in (StorageCommitmentPushModel, StudyRootQueryRetrieveInformationModelFind)
 
 
 def _is_served(uid: UID) -> bool:
-    if is_commitment(uid):
+    if has_requests(uid):
         return True
     service = uid_to_service_class(uid)
     if issubclass(service, StorageServiceClass | VerificationServiceClass):

@@ -1,17 +1,19 @@
-"""DIMSE for an acceptor: C-STORE and Storage Commitment streamed to a sink and answered, everything else left to pynetdicom."""
+"""DIMSE for an acceptor: C-STORE, Storage Commitment and queries streamed to a sink and answered, everything else left to pynetdicom."""
 
 import threading
 from collections.abc import Iterable
+from io import BytesIO
 from typing import cast
 
 import structlog
 from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
+from pynetdicom.dimse_primitives import C_FIND
 from pynetdicom.pdu_primitives import P_DATA
 
 from dicom_node.streaming import status
 from dicom_node.streaming.command_set import Command, decode_command, encode_response
-from dicom_node.streaming.contexts import is_commitment
+from dicom_node.streaming.contexts import has_requests
 from dicom_node.streaming.reports import Reports
 from dicom_node.streaming.service import Answer, ExcessError, Session, Sink
 from dicom_node.streaming.transport import SignallingQueue
@@ -108,8 +110,8 @@ class StreamingDIMSE(DIMSEServiceProvider):
             # Answered at once: whoever asks would else wait until one of us gives up.
             self._command, self._context_id = command, context_id
             self._refusal = Answer(status.UNRECOGNISED_OPERATION, "not offered")
-            if is_commitment(context.abstract_syntax) and command.sop_class_uid == context.abstract_syntax:
-                self._begin_commitment(command, str(context.transfer_syntax[0]))
+            if has_requests(context.abstract_syntax) and command.sop_class_uid == context.abstract_syntax:
+                self._begin_request(command, str(context.transfer_syntax[0]))
             if not command.has_data_set:
                 self._finish()
             return
@@ -137,13 +139,13 @@ class StreamingDIMSE(DIMSEServiceProvider):
         if not command.has_data_set:
             self._finish()
 
-    def _begin_commitment(self, command: Command, transfer_syntax_uid: str) -> None:
+    def _begin_request(self, command: Command, transfer_syntax_uid: str) -> None:
         if self.session is None:
             return
         try:
-            self._sink = self.session.commit(command, transfer_syntax_uid=transfer_syntax_uid)
+            self._sink = self.session.serve(command, transfer_syntax_uid=transfer_syntax_uid)
         except Exception as error:  # noqa: BLE001 - a fault of ours: the peer must learn that nothing came of it
-            _log.exception("commitment_not_begun", error=type(error).__name__)
+            _log.exception("request_not_begun", error=type(error).__name__)
             self._refusal = _FAULT
 
     def _finish(self) -> None:
@@ -158,7 +160,18 @@ class StreamingDIMSE(DIMSEServiceProvider):
             except Exception as error:  # noqa: BLE001 - a fault of ours: the peer must learn that we do not have the object
                 _log.exception("store_failed", error=type(error).__name__)
                 answer = _FAULT
+        for code, match in answer.matches:
+            self.send_msg(_match(command, code, match), self._context_id)
         encoded = encode_response(command, status=answer.status, comment=answer.comment)
         cast(ReceivingUpperLayer, self.dul).answer(self._context_id, bytes([_IS_COMMAND | _IS_LAST]) + encoded)
         if answer.then is not None:
             self.send_msg(self._reports.begin(answer.then), self._context_id)
+
+
+def _match(request: Command, code: int, identifier: bytes) -> C_FIND:
+    response = C_FIND()
+    response.MessageIDBeingRespondedTo = request.message_id
+    response.AffectedSOPClassUID = request.sop_class_uid
+    response.Status = code
+    response.Identifier = BytesIO(identifier)
+    return response

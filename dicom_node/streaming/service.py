@@ -3,13 +3,13 @@
 An association's calls, in this order and from its own threads:
 
     session = service.admit(request, enter=…)            # or a Refusal, and nothing more
-    sink = session.begin(command, transfer_syntax_uid=…)  # for each C-STORE request, or commit(…) for Storage Commitment
+    sink = session.begin(command, transfer_syntax_uid=…)  # for each C-STORE request, or serve(…) for those of other services
     sink.write(fragment)                                 # as the fragments arrive
     status, comment = sink.finish()                      # or discard(), if the data set was cut off
     session.end("released")
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
@@ -54,12 +54,14 @@ class EventReport:
 class Answer(NamedTuple):
     """Status and error comment of a response; the comment is for a failure or a warning (PS3.7 9.3.1.2).
 
-    ``then`` is sent after it, on the same association.
+    ``matches`` are sent before it: of a C-FIND-RSP each, its status and its data set as the context's transfer syntax has it
+    (PS3.4 C.4.1). ``then`` is sent after it, on the same association.
     """
 
     status: int
     comment: str = ""
     then: EventReport | None = None
+    matches: Sequence[tuple[int, bytes]] = ()
 
 
 class ExcessError(Exception):
@@ -91,8 +93,9 @@ class Session(Protocol):
     def begin(self, command: Command, *, transfer_syntax_uid: str) -> Sink:
         """Where the data set that follows `command` goes."""
 
-    def commit(self, command: Command, *, transfer_syntax_uid: str) -> Sink | None:
-        """Where the data set of a Storage Commitment request or report goes (N-ACTION, N-EVENT-REPORT); None: not served."""
+    def serve(self, command: Command, *, transfer_syntax_uid: str) -> Sink | None:
+        """Where the data set of a request of Storage Commitment (N-ACTION, N-EVENT-REPORT) or of a query (C-FIND) goes; None:
+        not served."""
 
     def end(self, how: End) -> None:
         """The association is over; told once."""

@@ -1,7 +1,7 @@
 """Senders that ask whether what they sent is safe: answered on their association or on the node's own, whatever ends between."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,15 @@ from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPu
 
 from dicom_node.catalog import Catalog, CommitmentState
 from dicom_node.config import LiveSettings, Settings, parse_settings
+from dicom_node.derive.step import DeriveStep
 from dicom_node.receive import Listener
-from dicom_node.receive.commitment import MOST_BYTES
+from dicom_node.receive.gathered import MOST_BYTES
 from dicom_node.series import CompletionStep
 from dicom_node.service.committing import commitment_step
 from tests import peers
 from tests.catalog_jobs import Clock, run_out
+from tests.committing_peer import CommittingPeer
+from tests.tiny_model import translated_job
 
 SLICES = 3
 
@@ -58,8 +61,8 @@ class Sender:
             if association.is_established:
                 association.release()
 
-    def await_report(self) -> Dataset:
-        peers.wait_until(lambda: self.reports, seconds=10.0, what="the report")
+    def await_report(self, *, seconds: float = 10.0) -> Dataset:
+        peers.wait_until(lambda: self.reports, seconds=seconds, what="the report")
         return self.reports[-1]
 
     def _reported(self, event: evt.Event, status: int) -> tuple[int, None]:
@@ -330,3 +333,38 @@ def test_same_request_again_is_answered_again(
             assert ask(association, ["1.2.3"], transaction=transaction) == 0x0000
         peers.wait_until(lambda: len(sender.reports) == 2, seconds=10.0, what="both reports")
     peers.wait_until(lambda: states(catalog) == ["told"], seconds=5.0, what="the record")
+
+
+def test_node_killed_with_questions_open_both_ways_has_both_answered_by_the_next(
+    tmp_path: Path, sender: Sender, write_ct_series: Any
+) -> None:
+    """A destination that was asked answers the next node, and a sender that asked is told by it."""
+    folder, archive_port = tmp_path / "node", peers.free_port()
+    configuration: dict[str, Any] = {
+        "node": {"peers": [{"ae_title": "SCANNER", "port": sender.port}, {"ae_title": "PACS"}]},
+        "routes": {"CECT_ART": {"phase": "arterial", "destinations": ["pacs"]}},
+        "destinations": {
+            "pacs": {"ae_title": "PACS", "host": peers.HOST, "port": archive_port, "verify": "commitment"}
+        },
+    }
+    hu = np.zeros((SLICES, 4, 4), dtype=np.float32)
+    data_dir = folder / "var"
+    with Catalog(data_dir / "catalog.sqlite") as catalog:
+        derived = parse_settings({**configuration, "node": {"data_dir": str(data_dir)}})
+        job_id = translated_job(catalog, write_ct_series(hu), hu, route="CECT_ART", folder=derived.work_dir)
+        assert DeriveStep(derived, catalog).run_once()
+    with closing(CommittingPeer(archive_port)) as archive:
+        with peers.node(folder, configuration) as node:
+            peers.wait_until(lambda: archive.asked, seconds=60.0, what="the destination to be asked")
+            with sender.association(node.port, called="S2LDM") as association:
+                assert ask(association, ["1.2.3"]) == 0x0000
+            node.kill()
+        assert sender.reports == []
+        sender.listen()
+        with peers.node(folder, configuration) as node:
+            assert archive.call_back(node.port) == 0x0000
+            peers.wait_until(
+                lambda: node.get_json(f"/api/jobs/{job_id}")["state"] == "done", seconds=60.0, what="the delivery"
+            )
+            assert failures(sender.await_report(seconds=60.0)) == {"1.2.3": 0x0112}
+        assert len(archive.received) == SLICES

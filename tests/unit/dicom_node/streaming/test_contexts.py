@@ -44,7 +44,6 @@ def test_private_retired_and_verification_classes_are_supported(uid: str) -> Non
 @pytest.mark.parametrize(
     "uid",
     [
-        StudyRootQueryRetrieveInformationModelFind,
         ModalityWorklistInformationFind,
         "1.2.840.10008.5.1.4.1.2.1.2",
         "1.2.840.10008.3.1.1.1",
@@ -62,6 +61,12 @@ def test_storage_commitment_is_taken_from_who_asks_and_from_who_reports() -> Non
     assert context.abstract_syntax == StorageCommitmentPushModel
     assert context.transfer_syntax == [ImplicitVRLittleEndian], "nothing that had to be decompressed"
     assert (context.scu_role, context.scp_role) == (True, True)
+    assert not asks_to_store(proposed)
+
+
+def test_queries_of_the_study_root_are_taken() -> None:
+    proposed = [build_context(StudyRootQueryRetrieveInformationModelFind, [ImplicitVRLittleEndian])]
+    assert [context.transfer_syntax for context in supported_contexts(proposed)] == [[ImplicitVRLittleEndian]]
     assert not asks_to_store(proposed)
 
 
