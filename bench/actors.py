@@ -22,9 +22,10 @@ from queue import Empty, Queue
 
 from dicom_node.translate.executors.ray import RayExecutor, RaySettings
 from dicom_node.translate.messages import Load, Translate, Translated
-from tests.peers import HOST, free_port
+from tests.peers import HOST, free_port, wait_until
 
 _JOB_SECONDS = 3600.0
+_START_SECONDS = 180.0
 
 
 @contextmanager
@@ -37,9 +38,15 @@ def cluster(cpus: int) -> Iterator[str]:
     command = [ray, "start", f"--node-ip-address={HOST}", *options]
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
+            wait_until(lambda: _is_up(ray, f"{HOST}:{port}"), seconds=_START_SECONDS, what="Ray to start")
             yield f"{HOST}:{port}"
         finally:
             process.terminate()
+
+
+def _is_up(ray: str, address: str) -> bool:
+    asked = subprocess.run([ray, "status", f"--address={address}"], capture_output=True, timeout=_START_SECONDS)
+    return asked.returncode == 0
 
 
 def measure(address: str, *, actors: int, paths: list[str], series: int, model: str, folder: Path) -> float:
