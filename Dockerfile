@@ -17,7 +17,11 @@ RUN python -m venv /opt/s2ldm
 ENV PATH=/opt/s2ldm/bin:${PATH}
 # Dependencies first: they change more seldom than the source, and are most of the image.
 COPY pyproject.toml constraints.txt ./
-RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" \
+# Optional ones, with spaces between: EXTRAS=postgres for several nodes, "postgres ray" for a Ray cluster, too.
+ARG EXTRAS=""
+RUN python -c "import sys, tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+        optional = [one for name in sys.argv[1:] for one in project['optional-dependencies'][name]]; \
+        print(*project['dependencies'], *optional, sep='\n')" ${EXTRAS} \
         > requirements.txt
 
 FROM build AS build-cpu

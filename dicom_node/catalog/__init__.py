@@ -4,7 +4,7 @@ Each step of a series' way takes its work from here and leaves its result here, 
 continues where the last committed transaction stands.
 """
 
-from dicom_node.catalog.attempt_table import AttemptRow
+from dicom_node.catalog.attempt_table import AttemptRow, InstanceAnswer
 from dicom_node.catalog.catalog import Catalog
 from dicom_node.catalog.commitment_rows import CommitmentRequestRow, HeldInstance
 from dicom_node.catalog.evidence_table import Evidence
@@ -17,7 +17,6 @@ from dicom_node.catalog.rows import (
     DerivedInstance,
     EarlierSeries,
     HeldDerived,
-    InstanceAnswer,
     InstanceRow,
     JobRow,
     NewInstance,

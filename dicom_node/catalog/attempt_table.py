@@ -1,6 +1,7 @@
-"""Every attempt of a delivery that has ended."""
+"""The attempts of a delivery: what was answered, and how each ended."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime
 
 from pydantic import Field
@@ -14,6 +15,19 @@ from s2ldm_core.problem import Problem
 
 #: Of each delivery the last so many are kept; days of patience make hundreds.
 _KEPT = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstanceAnswer:
+    """What a destination answered for one instance of a delivery.
+
+    ``status`` is the answer in the protocol's own terms, None if there was none.
+    """
+
+    sop_instance_uid: str
+    verdict: Verdict
+    status: int | None = None
+    comment: str = ""
 
 
 class AttemptRow(Row):

@@ -6,12 +6,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, and_, func, or_, select, update
 
-from dicom_node.catalog.attempt_table import note_attempt
+from dicom_node.catalog.attempt_table import InstanceAnswer, note_attempt
 from dicom_node.catalog.database import reason_values, unclaimed
 from dicom_node.catalog.leases import UNREADABLE, Leases, new_claim
 from dicom_node.catalog.pending import claimed, forget_commitments_of, may_be_sent
 from dicom_node.catalog.ranks import NO_RANKS, by_rank
-from dicom_node.catalog.rows import DeliveryInstanceRow, DeliveryRow, InstanceAnswer, problem_of, read_rows
+from dicom_node.catalog.rows import DeliveryInstanceRow, DeliveryRow, problem_of, read_rows
 from dicom_node.catalog.schema import deliveries, delivery_instances, derived_instances, jobs
 from dicom_node.errors import CatalogError
 from dicom_node.states import BY_HAND, DeliveryState, JobState, Verdict

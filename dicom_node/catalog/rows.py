@@ -58,19 +58,6 @@ class DerivedInstance:
 
 
 @dataclass(frozen=True, kw_only=True)
-class InstanceAnswer:
-    """What a destination answered for one instance of a delivery.
-
-    ``status`` is the answer in the protocol's own terms, None if there was none.
-    """
-
-    sop_instance_uid: str
-    verdict: Verdict
-    status: int | None = None
-    comment: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
 class HeldDerived:
     """A derived series whose files are on disk, ``count`` images of which ``first`` is the first."""
 

@@ -87,6 +87,11 @@ class ComputeSettings(_ExecutorSections):
     max_attempts: int = Field(default=3, ge=1)
     retry_seconds: PositiveSeconds = 30.0
 
+    @property
+    def side_by_side(self) -> int:
+        """How many series this node translates at a time: the ``workers`` of its executor."""
+        return int(getattr(getattr(self, self.executor, None), "workers", 1))
+
 
 class RetentionSettings(Section):
     """How long files stay after their work is done; null keeps them for ever."""

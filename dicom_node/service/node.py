@@ -1,7 +1,8 @@
 """The node: listener, steps, timers and web server, wired together."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -82,7 +83,7 @@ class Node:
             stack.callback(self._lead.close)
             self.metrics = Metrics(self.catalog, data_dir=settings.node.data_dir)
             self._listener = ListenerProcesses(settings, observer=self.metrics)
-            self._translate = TranslateStep(source, self.catalog)
+            self._translate = [TranslateStep(source, self.catalog) for _ in range(settings.compute.side_by_side)]
             self._deliver = DeliverStep(source, self.catalog)
             self._completion = CompletionStep(
                 source, self.catalog, model_identity=model_identity, count=image_count(source)
@@ -164,7 +165,7 @@ class Node:
         checks: dict[str, Callable[[], str | None]] = {
             "catalog": self.catalog.check,
             "listener": lambda: None if self._listener.is_listening else "the listener does not accept associations",
-            "worker": lambda: None if self._translate.ready else "the translation worker has not loaded its models",
+            "worker": self._worker_fault,
             "steps": self._step_faults,
             "timers": self._timers.fault,
             "work": self._stalls.problem,
@@ -187,11 +188,11 @@ class Node:
         source, catalog = self.configuration, self.catalog
         steps: dict[str, Step] = {
             "select": SelectStep(source, catalog, model_min_slices=model_min_slices, examine=self._examiner.examine),
-            "translate": self._translate,
+            **_numbered("translate", self._translate),
             "derive": DeriveStep(source, catalog),
             "commit": commitment_step(source, catalog),
         }
-        steps |= {f"deliver-{number}": self._deliver for number in range(1, _delivery_loops(self.settings) + 1)}
+        steps |= _numbered("deliver", [self._deliver] * _delivery_loops(self.settings))
         return [StepLoop(name, step, on_work=self._worked) for name, step in steps.items()]
 
     def _worked(self, step: str, seconds: float) -> None:
@@ -214,7 +215,8 @@ class Node:
             loop.stop()
         # A delivery ends after the instance at hand; first, because the worker may take seconds to go.
         self._deliver.stop()
-        self._translate.stop()
+        with ThreadPoolExecutor(len(self._translate)) as pool:
+            list(pool.map(TranslateStep.stop, self._translate))
         self._examiner.stop()
         deadline = time.monotonic() + _STOP_SECONDS
         for loop in self._loops:
@@ -260,9 +262,20 @@ class Node:
             )
         )
 
+    def _worker_fault(self) -> str | None:
+        """Why nothing can be translated; while one worker of several has its models, something can."""
+        return (
+            None if any(step.ready for step in self._translate) else "the translation worker has not loaded its models"
+        )
+
     def _step_faults(self) -> str | None:
         faults = [f"{loop.name}: {loop.fault}" for loop in self._loops if loop.fault]
         return "; ".join(faults) or None
+
+
+def _numbered(name: str, steps: Sequence[Step]) -> dict[str, Step]:
+    """Steps of a kind by the names of their loops."""
+    return {f"{name}-{number}": step for number, step in enumerate(steps, start=1)}
 
 
 def _delivery_loops(settings: Settings) -> int:

@@ -30,6 +30,7 @@ from dicom_node.translate.messages import (
     Load,
     Loaded,
     Progress,
+    Request,
     Translate,
     Translated,
     disk_failure,
@@ -49,11 +50,20 @@ _SERIES_REASONS = frozenset({"too_few_slices", "answer_out_of_distribution"})
 
 def serve(connection: Connection) -> None:
     """Answer requests until the other end closes; the worker process's main function."""
+    end_with_parent()
+    answer_all(connection, Worker(connection.send).answer)
+
+
+def end_with_parent() -> None:
+    """Have this process end when the one that started it does, and be as private as that."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the node, which stops its worker in order
     threading.Thread(target=_end_with_parent, name="end-with-parent", daemon=True).start()
     keep_private()
     silence_attribute_values()
-    worker = Worker(connection.send)
+
+
+def answer_all(connection: Connection, answer: Callable[[Request], Answer]) -> None:
+    """Give every request that comes its answer, until None comes or the other end closes."""
     while True:
         try:
             request = connection.recv()
@@ -61,7 +71,7 @@ def serve(connection: Connection) -> None:
             return
         if request is None:
             return
-        connection.send(worker.answer(request))
+        connection.send(answer(request))
 
 
 class Worker:

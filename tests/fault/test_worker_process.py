@@ -15,7 +15,7 @@ import pytest
 
 from dicom_node.catalog import Catalog, JobState
 from dicom_node.config import Settings, parse_settings
-from dicom_node.errors import CatalogError
+from dicom_node.errors import CatalogAwayError, CatalogError
 from dicom_node.translate.executors.local import LocalExecutor
 from dicom_node.translate.step import TranslateStep
 from dicom_node.translation import TranslationRecord
@@ -275,6 +275,22 @@ def test_result_and_details_are_in_the_catalog(step: TranslateStep, catalog: Cat
     assert job.details["weights_sha256"] == record.translation.weights_sha256
     assert job.details["model_version"] == "0.0.1"
     assert {"read", "write"} <= set(job.details["seconds"])
+
+
+def test_catalog_that_is_away_when_a_result_is_there_fails_no_job(
+    step: TranslateStep, catalog: Catalog, job_id: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object, **__: object) -> bool:
+        raise CatalogAwayError("catalog_unusable", "The catalog does not answer.")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(catalog, "set_progress", away)  # which nobody need know
+        broken.setattr(catalog, "finish_translation", away)
+        with pytest.raises(CatalogAwayError):
+            step.run_once()
+
+    job = catalog.get_job(job_id)
+    assert (job.state, job.attempts, job.reason) == (JobState.TRANSLATING, 0, None)
 
 
 def test_worker_has_none_of_the_node_s_sockets(step: TranslateStep, executor: LocalExecutor) -> None:

@@ -12,7 +12,7 @@ from pydicom import dcmread
 from dicom_node.catalog import Catalog, JobRow, JobState
 from dicom_node.config import Settings, parse_settings
 from dicom_node.derive.step import DeriveStep
-from dicom_node.errors import CatalogError
+from dicom_node.errors import CatalogAwayError, CatalogError
 from tests.peers import wait_until
 from tests.tiny_model import translated_job
 
@@ -69,6 +69,23 @@ def test_job_becomes_a_derived_series_with_one_delivery_per_destination(
         "pacs": 2,
         "archive": 2,
     }
+
+
+def test_catalog_that_is_away_fails_no_job(
+    settings: Settings, catalog: Any, sources: list[Path], hu: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = translated_job(catalog, sources, hu, route="CECT_ART", folder=settings.work_dir)
+
+    def away(*_: object, **__: object) -> bool:
+        raise CatalogAwayError("catalog_unusable", "The catalog does not answer.")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(catalog, "finish_derivation", away)
+        with pytest.raises(CatalogAwayError):
+            DeriveStep(settings, catalog).run_once()
+
+    job = catalog.get_job(job_id)
+    assert (job.state, job.attempts, job.reason) == (JobState.DERIVING, 0, None)
 
 
 def test_route_shapes_number_description_and_window(
