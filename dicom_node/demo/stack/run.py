@@ -81,7 +81,7 @@ def missing_packages() -> list[str]:
 
 @contextmanager
 def running_stack(
-    viewer: Path, *, ports: Ports, logs: Path, stable_seconds: int = 10, models: Mapping[str, str] | None = None
+    viewer: Path, *, ports: Ports, logs: Path, stable_seconds: int = 10, overrides: Mapping[str, str] | None = None
 ) -> Iterator[Stack]:
     """Archive, node and viewer, ready for work; what they hold is gone at the end, but for their logs.
 
@@ -93,8 +93,8 @@ def running_stack(
         Folder that keeps each program's log.
     stable_seconds
         How long Orthanc waits for another image of a series before it takes it for whole and routes it.
-    models
-        Route to model package, instead of the bundled one.
+    overrides
+        Further variables, such as ``S2LDM_ROUTES__CECT_ART__OUTPUT``.
 
     Raises
     ------
@@ -120,8 +120,7 @@ def running_stack(
             templates=CONFIG,
             viewer=viewer,
             stable_seconds=stable_seconds,
-            models=models or {},
-        )
+        ) | dict(overrides or {})
         fill_in(CONFIG, state, variables)
         stack.callback(_keep_logs, state, logs)
 

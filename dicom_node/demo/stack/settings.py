@@ -50,9 +50,7 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def environment(
-    ports: Ports, *, state: Path, templates: Path, viewer: Path, stable_seconds: int, models: Mapping[str, str]
-) -> dict[str, str]:
+def environment(ports: Ports, *, state: Path, templates: Path, viewer: Path, stable_seconds: int) -> dict[str, str]:
     """What the programs read from their environment and the templates are filled in with.
 
     Parameters
@@ -65,8 +63,6 @@ def environment(
         OHIF's ``dist/``.
     stable_seconds
         How long Orthanc waits for another image of a series.
-    models
-        Route to model package, for routes that shall have another than in ``node.yaml``.
     """
     # A node of this user's that is configured by environment is another one.
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("S2LDM_")}
@@ -92,7 +88,6 @@ def environment(
         "S2LDM_WEB__PORT": str(ports.node_http),
         "S2LDM_DESTINATIONS__PACS__HOST": HOST,
         "S2LDM_DESTINATIONS__PACS__PORT": str(ports.archive_dicom),
-        **{f"S2LDM_ROUTES__{route}__MODEL": model for route, model in models.items()},
     }
 
 
