@@ -95,7 +95,7 @@ class Router:
             return False
         refusal = self._why_not(series)
         if refusal is not None:
-            orthanc.LogInfo(f"synthesis routing: {identifier} is not sent: {refusal}")
+            orthanc.LogWarning(f"synthesis routing: {identifier} is not sent: {refusal}")
             return True
         count = len(series["Instances"])
         sent = self._sent(identifier)

@@ -130,6 +130,7 @@ def running_stack(
         node = start("node", sys.executable, "-m", "dicom_node", "serve", "--config", str(state / "node.yaml"))
         archive = start("orthanc", str(_found("Orthanc")), str(CONFIG / "orthanc.json"))
         nginx = start("nginx", str(_found("nginx")), "-p", str(state), "-e", "stderr", "-c", str(state / "nginx.conf"))
+        stack.callback(_end, (archive, node, nginx))
         result = Stack(ports=ports, state=state, programs=(archive, node, nginx))
         archive.await_answer(f"{result.archive}/system", seconds=_START_SECONDS)
         nginx.await_answer(f"{result.viewer}/dicom-web/studies?limit=1", seconds=_START_SECONDS)
@@ -139,6 +140,12 @@ def running_stack(
 
 def _found(program: str) -> str | None:
     return shutil.which(program) or shutil.which(program, path=_SBIN)
+
+
+def _end(programs: Sequence[Program]) -> None:
+    """Ask all to end before one is waited for."""
+    for program in programs:
+        program.process.terminate()
 
 
 def _keep_logs(state: Path, logs: Path) -> None:
