@@ -8,6 +8,8 @@ PIP_ARGS ?=
 DEMO_INPUT ?=
 # Which series of that folder, when it holds several: its Series Instance UID.
 DEMO_SERIES ?=
+# A folder with DICOM files for the archive of the stack: make stack INPUT=folder
+INPUT ?=
 TEST_ARGS  ?=
 # Test files run side by side in so many processes; 0: in one, for a debugger.
 TEST_WORKERS ?= 2
@@ -17,13 +19,13 @@ PLAN ?= config/train/ablation.yaml
 
 BIN   := $(VENV)/bin
 STAMP := $(VENV)/.set-up
-DEBIAN_PACKAGES := orthanc orthanc-dicomweb dcmtk dicom3tools chromium postgresql
+DEBIAN_PACKAGES := orthanc orthanc-dicomweb orthanc-python nginx-light postgresql dcmtk dicom3tools chromium
 
 # Nagle's algorithm against delayed acknowledgement costs DCMTK and Orthanc 46 ms an image.
 export TCP_NODELAY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help set-up packages demo test lint reasons docs bench ablation table1 image image-cuda clean
+.PHONY: help set-up packages viewer demo stack test coverage lint reasons docs bench ablation table1 image image-cuda clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -50,13 +52,19 @@ packages:  ## Install the Debian packages that the tests talk to (as root; else 
 	    echo "Tests that need them are skipped until you run: sudo apt-get install" $$missing >&2; \
 	fi
 
+viewer: $(STAMP)  ## Download the viewer that stack and tests use, OHIF, from npm (50 MB; else says why not)
+	@$(BIN)/python -m dicom_node.demo.stack.ohif || echo "Tests that need it are skipped." >&2
+
 demo: $(STAMP)  ## Start the node, send it a series over DICOM, show the derived series
 	$(BIN)/s2ldm-node demo $(if $(DEMO_INPUT),--input '$(DEMO_INPUT)') $(if $(DEMO_SERIES),--series '$(DEMO_SERIES)')
 
-test: $(STAMP) packages  ## Run every test
+stack: $(STAMP) packages  ## Start Orthanc, the node and OHIF, store a series in Orthanc and see what becomes of it, until Ctrl-C
+	@$(BIN)/python -m dicom_node.demo.stack $(if $(INPUT),'$(INPUT)')
+
+test: $(STAMP) packages viewer  ## Run every test
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile $(TEST_ARGS)
 
-coverage: $(STAMP) packages  ## Run every test and print how much of each package they reach
+coverage: $(STAMP) packages viewer  ## Run every test and print how much of each package they reach
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --cov=dicom_node --cov=s2ldm_core --cov=train --cov-report=term:skip-covered $(TEST_ARGS)
 
 lint: $(STAMP)  ## Check style and types
