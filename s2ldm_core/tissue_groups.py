@@ -5,8 +5,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from s2ldm_core.phantom import ORGANS
-from s2ldm_core.phantom.tissues import MUSCLES
+from s2ldm_core.phantom.tissues import MUSCLES, ORGANS
 
 GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "fat": (
