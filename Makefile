@@ -62,6 +62,7 @@ stack: $(STAMP) packages  ## Start Orthanc, the node and OHIF, store a series in
 	@$(BIN)/python -m dicom_node.demo.stack $(if $(INPUT),'$(INPUT)')
 
 test: $(STAMP) packages viewer  ## Run every test
+	@$(BIN)/python -m compileall -q dicom_node s2ldm_core train tests  # once, and not in every process that a test starts
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile $(TEST_ARGS)
 
 coverage: $(STAMP) packages viewer  ## Run every test and print how much of each package they reach
