@@ -158,7 +158,7 @@ def check_sent_once(stack: Stack, series: dict[str, dict[str, Any]]) -> None:
 
 def images(stack: Stack, series: dict[str, Any]) -> dict[float, Dataset]:
     """The images of a series in the archive, by their place along the body."""
-    found = {}
+    found: dict[float, Dataset] = {}
     for identifier in series["Instances"]:
         one = dcmread(BytesIO(fetched(stack, f"/instances/{identifier}/file")))
         found[float(one.ImagePositionPatient[2])] = one
