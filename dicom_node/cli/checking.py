@@ -54,12 +54,15 @@ def check(
 
 
 def _checks(settings: Settings, *, offline: bool) -> Iterator[Check]:
+    from dicom_node.catalog.reaching import reach
     from dicom_node.service.lock import DataDirLock
 
     running = DataDirLock.is_held(settings.node.data_dir)
     yield "node.data_dir", partial(_data_dir, settings, running=running)
     yield "node.port", partial(_port, settings.node.host, settings.node.port, running=running)
     yield "web.port", partial(_port, settings.web.host, settings.web.port, running=running)
+    if settings.several_nodes:
+        yield "node.database", partial(reach, settings.catalog_location)
     models: dict[str, set[str]] = {}
     for route in settings.routes.values():
         models.setdefault(route.model, set()).add(route.phase)

@@ -18,6 +18,7 @@ from dicom_node.errors import NodeError
 from dicom_node.job_route import job_route
 from dicom_node.series.candidate import Candidate
 from dicom_node.series.headers import read_headers
+from dicom_node.service.own_folder import OwnFolder
 from s2ldm_core.errors import S2LDMError
 from s2ldm_core.files import atomic_path
 from s2ldm_core.geometry import SeriesGeometry
@@ -78,16 +79,24 @@ class Pictures:
         self._catalog = catalog
         self._settings = settings
         self._lock = threading.RLock()
+        self._own: OwnFolder | None = None
         self._kept: dict[str, Look] = {}
         self._geometries: dict[str, SeriesGeometry] = {}
 
     @property
     def _folder(self) -> Path:
+        return self._all if self._own is None else self._own.path
+
+    @property
+    def _all(self) -> Path:
         return self._settings.current.node.data_dir / "pictures"
 
     def clear(self) -> None:
-        """Remove what the last run left."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        """Remove what the last run left; where there are other nodes, what they left that are gone."""
+        if self._settings.current.several_nodes:
+            self._own = OwnFolder(self._all)
+        else:
+            shutil.rmtree(self._all, ignore_errors=True)
 
     def job_shown(self, series_key: int) -> JobRow | None:
         """The job of a series whose derived series is shown: the newest that has one."""

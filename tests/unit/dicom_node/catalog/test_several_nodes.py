@@ -12,6 +12,7 @@ from sqlalchemy import insert, select
 from dicom_node.catalog import Catalog, JobState, Outcome
 from dicom_node.catalog.backup import back_up
 from dicom_node.catalog.database_clock import DatabaseClock
+from dicom_node.catalog.reaching import reach
 from dicom_node.catalog.schema import jobs, series
 from dicom_node.errors import CatalogAwayError, CatalogError
 from tests import postgres
@@ -177,6 +178,13 @@ def test_database_that_cannot_be_reached_says_where_but_not_the_password(locatio
     with pytest.raises(CatalogAwayError, match=r"u:\*\*\*@127\.0\.0\.1") as raised:
         Catalog(f"postgresql+psycopg://u:Pa55-word@127.0.0.1:{free_port()}/s2ldm")
     assert "Pa55-word" not in f"{raised.value} {raised.value.problem} {raised.value.__cause__}"
+
+
+def test_check_says_what_answers_and_what_does_not(location: str) -> None:
+    assert "postgresql 1" in reach(location)
+    with pytest.raises(CatalogAwayError) as raised:
+        reach(f"postgresql+psycopg://u:Pa55-word@127.0.0.1:{free_port()}/s2ldm")
+    assert "Pa55-word" not in str(raised.value)
 
 
 def test_url_that_cannot_be_read_is_not_quoted(location: str) -> None:
