@@ -8,13 +8,14 @@ from pydicom import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage
 from pynetdicom import AE, build_role, evt
 from pynetdicom.association import Association
-from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance
+from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance, Verification
 
 HOST = "127.0.0.1"
 
 
 class CommittingPeer:
-    """A storage SCP; ``received`` lists SOP Instance UIDs as they came, ``asked`` what each N-ACTION names.
+    """A storage SCP; ``received`` lists SOP Instance UIDs as they came, ``asked`` what each N-ACTION names, ``told`` the answers to reports
+    that were made at once.
 
     ``at_once``: whether it answers on the association on which it was asked. ``lacks`` gives the number of a request, from
     1 on, and the UIDs in it, to those that it does not keep.
@@ -33,9 +34,11 @@ class CommittingPeer:
         self.received: list[str] = []
         self.asked: list[list[str]] = []
         self.requests: list[Dataset] = []
+        self.told: list[int | None] = []
         self._at_once, self._status, self._lacks, self._failure = at_once, status, lacks, failure
         self._threads: list[threading.Thread] = []
         entity = AE(ae_title="PACS")
+        entity.add_supported_context(Verification)
         entity.add_supported_context(SecondaryCaptureImageStorage)
         if commits:
             entity.add_supported_context(StorageCommitmentPushModel)
@@ -43,9 +46,13 @@ class CommittingPeer:
         self._server = entity.start_server((HOST, port), block=False, evt_handlers=handlers)
 
     def close(self) -> None:
+        self.await_reports()
+        self._server.shutdown()
+
+    def await_reports(self) -> None:
+        """Until those that were made at once are answered, or never will be."""
         for thread in self._threads:
             thread.join(10)
-        self._server.shutdown()
 
     def report(self, number: int = 1) -> Dataset:
         """What it says about a request, from 1 on."""
@@ -89,7 +96,7 @@ class CommittingPeer:
         self.asked.append([str(item.ReferencedSOPInstanceUID) for item in request.ReferencedSOPSequence])
         if self._at_once and self._status == 0x0000:
             number = len(self.requests)
-            thread = threading.Thread(target=lambda: tell(event.assoc, self.report(number)))
+            thread = threading.Thread(target=lambda: self.told.append(tell(event.assoc, self.report(number))))
             self._threads.append(thread)
             thread.start()
         return self._status, None

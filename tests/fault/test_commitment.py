@@ -1,5 +1,6 @@
 """Destinations that are asked to keep what they accepted: they answer now, later, not at all, or that they do not."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,7 +16,9 @@ from dicom_node.deliver.destinations.dicom import commitment
 from dicom_node.deliver.retry import CircuitBreaker
 from dicom_node.deliver.step import DeliverStep
 from dicom_node.derive.step import DeriveStep
+from dicom_node.errors import ConfigError, DeliverError
 from dicom_node.receive import Listener
+from dicom_node.service.destination_check import check_destination
 from tests.catalog_jobs import Clock, run_out
 from tests.committing_peer import CommittingPeer
 from tests.peers import free_port
@@ -117,6 +120,30 @@ def test_answer_on_the_same_association_ends_the_delivery(
     assert catalog.get_job(job_id).state is JobState.DONE
     assert [sorted(one) for one in archive.asked] == [sorted(archive.received)]
     assert len(archive.received) == SLICES
+
+
+def test_answer_that_is_recorded_is_answered_before_the_association_ends(
+    settings: Settings,
+    step: DeliverStep,
+    catalog: Catalog,
+    job_id: int,
+    peer: Callable[..., CommittingPeer],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On a machine with more to do than it has cores: what the catalog has is seen before the peer has its answer."""
+    take = catalog.take_commitment
+
+    def taken_and_interrupted(*args: Any, **named: Any) -> bool:
+        known = take(*args, **named)
+        time.sleep(0.3)
+        return known
+
+    monkeypatch.setattr(catalog, "take_commitment", taken_and_interrupted)
+    archive = peer(settings, at_once=True)
+    step.run_once()
+    assert delivery(catalog, job_id).state is DeliveryState.DONE
+    archive.await_reports()
+    assert archive.told == [0x0000]
 
 
 def test_answer_on_an_association_of_the_peers_own_ends_the_delivery(
@@ -314,6 +341,8 @@ def test_peer_without_storage_commitment_is_named(
     failed = delivery(catalog, job_id)
     assert (failed.state, failed.reason.code, failed.accepted_count) == (DeliveryState.FAILED, "no_commitment", SLICES)
     assert "PACS does not offer storage commitment" in failed.reason.sentence
+    with pytest.raises(DeliverError, match="does not take Storage Commitment Push Model"):
+        check_destination("pacs", settings)
     assert len(archive.received) == SLICES
 
 
@@ -331,6 +360,12 @@ def test_peer_that_refuses_the_request_is_asked_again_only_if_that_may_pass(
     step.run_once()
     assert standing(catalog, job_id) == (state, "commitment_refused", 1)
     assert f"0x{status:04X}" in delivery(catalog, job_id).reason.sentence
+
+
+def test_kind_that_knows_no_commitment_cannot_be_told_to_ask_for_it() -> None:
+    archive = {"type": "stow", "url": "http://127.0.0.1:8042/dicom-web", "verify": "commitment"}
+    with pytest.raises(ConfigError, match="verify must be none or find"):
+        parse_settings({"destinations": {"archive": archive}})
 
 
 def test_refusal_for_good_is_quarantined(

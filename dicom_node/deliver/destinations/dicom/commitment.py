@@ -54,7 +54,7 @@ def ask_to_commit(
     """
     try:
         with open_association(destination, calling_ae=calling_ae, contexts=[(SOP_CLASS, SYNTAXES)]) as peer:
-            over = _serve_reports(peer, on_report)
+            reports = _Reports(peer, on_report)
             response, _ = peer.send_n_action(request_data_set(request), ACTION_TYPE, SOP_CLASS, SOP_INSTANCE)
             status = response.get("Status")
             if status is None:
@@ -62,8 +62,9 @@ def ask_to_commit(
             if status != _SUCCESS:
                 raise _refusal(destination, status)
             ends_at = time.monotonic() + _LISTEN_SECONDS
-            while peer.is_established and not over.is_set() and not answered() and time.monotonic() < ends_at:
-                over.wait(_LOOK_SECONDS)
+            while peer.is_established and not reports.taken.is_set() and not answered() and time.monotonic() < ends_at:
+                reports.taken.wait(_LOOK_SECONDS)
+            reports.close()
     except DeliverError as error:
         if error.code != "no_context":
             raise
@@ -106,29 +107,47 @@ def _refusal(destination: DicomSettings, status: int) -> DeliverError:
     return RetriableDeliverError(error.code, error.sentence, error.remedy) if status in _PASSING else error
 
 
-def _serve_reports(association: Association, on_report: Callable[[CommitmentReport], bool]) -> threading.Event:
-    """Answer N-EVENT-REPORT requests that come on an association of our own; the event is set after one was taken.
+class _Reports:
+    """Answers N-EVENT-REPORT requests that come on an association of our own, in pynetdicom's thread for each.
 
-    In pynetdicom's thread for such a request. Its own way of serving it would have the reactor look busy, for which a
-    release waits without end.
+    Its own way of serving them would have the reactor look busy, for which a release waits without end.
+
+    Attributes
+    ----------
+    taken
+        Set once one was taken and its answer is on the way.
     """
-    over = threading.Event()
 
-    def serve(message: Any, context_id: int) -> None:
+    def __init__(self, association: Association, on_report: Callable[[CommitmentReport], bool]) -> None:
+        self._association, self._on_report = association, on_report
+        self._lock = threading.Lock()
+        self._closed = False
+        self.taken = threading.Event()
+        association._serve_request = self._serve  # type: ignore[assignment, method-assign]
+
+    def close(self) -> None:
+        """Take no more: nothing may be sent behind the request to release (PS3.8 9.2), not even an answer.
+
+        Whoever reports at this very moment gets none, and reports again on another association.
+        """
+        with self._lock:
+            self._closed = True
+
+    def _serve(self, message: Any, context_id: int) -> None:
         if not isinstance(message, N_EVENT_REPORT):
             return
-        response = N_EVENT_REPORT()
-        response.MessageIDBeingRespondedTo = message.MessageID
-        response.AffectedSOPClassUID = message.AffectedSOPClassUID
-        response.AffectedSOPInstanceUID = message.AffectedSOPInstanceUID
-        response.Status = _take(association, message, context_id, on_report)
-        with suppress(OSError, RuntimeError):  # the association has ended
-            association.dimse.send_msg(response, context_id)
-        if response.Status == _SUCCESS:
-            over.set()
-
-    association._serve_request = serve  # type: ignore[assignment, method-assign]
-    return over
+        with self._lock:
+            if self._closed:
+                return
+            response = N_EVENT_REPORT()
+            response.MessageIDBeingRespondedTo = message.MessageID
+            response.AffectedSOPClassUID = message.AffectedSOPClassUID
+            response.AffectedSOPInstanceUID = message.AffectedSOPInstanceUID
+            response.Status = _take(self._association, message, context_id, self._on_report)
+            with suppress(OSError, RuntimeError):  # the association has ended
+                self._association.dimse.send_msg(response, context_id)
+            if response.Status == _SUCCESS:
+                self.taken.set()
 
 
 def _take(
