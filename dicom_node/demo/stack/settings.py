@@ -25,7 +25,12 @@ class Ports:
     @classmethod
     def usual(cls) -> Self:
         """The defaults, and another one for each that is taken."""
-        return cls(**{name: port if _is_free(port) else free_port() for name, port in asdict(cls()).items()})
+        return cls.of(cls())
+
+    @classmethod
+    def of(cls, wanted: Self) -> Self:
+        """``wanted``, and another one for each that is taken."""
+        return cls(**{name: port if _is_free(port) else free_port() for name, port in asdict(wanted).items()})
 
     @classmethod
     def free(cls) -> Self:
@@ -70,6 +75,8 @@ def environment(ports: Ports, *, state: Path, templates: Path, viewer: Path, sta
         **inherited,
         # Nagle's algorithm against delayed acknowledgement costs DCMTK and Orthanc 46 ms an image.
         "TCP_NODELAY": "1",
+        # Orthanc runs its script from the checkout, which stays as it is.
+        "PYTHONDONTWRITEBYTECODE": "1",
         "STATE": str(state),
         "STACK_CONFIG": str(templates),
         "OHIF_DIST": str(viewer),
