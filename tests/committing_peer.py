@@ -102,8 +102,19 @@ class CommittingPeer:
         return self._status, None
 
 
+def leave_answers_to_the_sender(association: Association) -> None:
+    """Keep pynetdicom's own thread from finding, and dropping, an answer that a sender waits for; requests it finds no more."""
+    take = association.dimse.get_msg
+
+    def take_when_awaited(block: bool = False) -> Any:
+        return take(block=True) if block else (None, None)
+
+    association.dimse.get_msg = take_when_awaited
+
+
 def tell(association: Association, report: Dataset) -> int | None:
     """N-EVENT-REPORT; the status of the answer, None if there is none."""
+    leave_answers_to_the_sender(association)
     kind = 2 if "FailedSOPSequence" in report else 1
     answer, _ = association.send_n_event_report(
         report, kind, StorageCommitmentPushModel, StorageCommitmentPushModelInstance

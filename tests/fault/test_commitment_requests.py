@@ -1,5 +1,6 @@
 """Senders that ask whether what they sent is safe: answered on their association or on the node's own, whatever ends between."""
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -22,7 +23,7 @@ from dicom_node.series import CompletionStep
 from dicom_node.service.committing import commitment_step
 from tests import peers
 from tests.catalog_jobs import Clock, run_out
-from tests.committing_peer import CommittingPeer
+from tests.committing_peer import CommittingPeer, leave_answers_to_the_sender
 from tests.tiny_model import translated_job
 
 SLICES = 3
@@ -55,9 +56,20 @@ class Sender:
         handlers = [(evt.EVT_N_EVENT_REPORT, self._reported, [status])]
         association = entity.associate(peers.HOST, node_port, ae_title=called, max_pdu=16384, evt_handlers=handlers)
         assert association.is_established
+        leave_answers_to_the_sender(association)
+        serve, idle = association._serve_request, threading.Event()
+        idle.set()
+
+        def serve_and_say(*message: Any) -> None:
+            idle.clear()
+            serve(*message)
+            idle.set()
+
+        association._serve_request = serve_and_say
         try:
             yield association
         finally:
+            idle.wait(10.0)  # a release beside a report that is being served waits without end
             if association.is_established:
                 association.release()
 
