@@ -1,96 +1,26 @@
-"""Logging in with a provider: the whole way, against one on this machine."""
+"""Logging in with a provider: the whole way there and back, and who people are then."""
 
 import base64
 import json
 import re
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from fastapi.testclient import TestClient
 from httpx import Response
-from joserfc import jwt
-from joserfc.jwk import RSAKey
 
-from dicom_node.catalog import Catalog
 from dicom_node.config import Settings
 from dicom_node.errors import NodeError
 from dicom_node.people.accounts import Accounts
+from dicom_node.people.oidc_person import Person
 from dicom_node.people.roles import Role
 from dicom_node.web.app import create_app
-from tests.oidc_provider import CLIENT, SECRET, Provider
+from tests.oidc_provider import Provider
+from tests.unit.dicom_node.web.oidc_node import HERE, Node, catalog, code, keys, node, provider, settings_of
 from tests.unit.dicom_node.web.test_access import HASH, PASSWORD
 
-HERE = "http://node:8104"
-ANNA = {"preferred_username": "anna", "groups": ["staff", "ct-admins", 7]}
-HTML = {"accept": "text/html"}
-
-
-@pytest.fixture(scope="module")
-def keys() -> tuple[RSAKey, RSAKey]:
-    """The provider's, and somebody else's."""
-    first, second = (RSAKey.generate_key(2048, {"kid": name}, auto_kid=False) for name in ("first", "second"))
-    return first, second
-
-
-@pytest.fixture
-def provider(keys: tuple[RSAKey, RSAKey]) -> Iterator[Provider]:
-    with Provider(keys[0], claims=dict(ANNA)) as running:
-        yield running
-
-
-@dataclass(frozen=True)
-class Node:
-    """A node with the provider; ``told``: the notes for log and audit trail."""
-
-    app: Any
-    catalog: Catalog
-    provider: Provider
-
-    def browser(self, *, host: str = HERE) -> TestClient:
-        return TestClient(self.app, base_url=host, client=("10.0.0.9", 50000), follow_redirects=False, headers=HTML)
-
-    def log_in(self, client: TestClient, wanted: str = "/series") -> Response:
-        """Go to the provider, log in there, and come back."""
-        begun = client.get("/login/oidc", params={"next": wanted})
-        assert begun.status_code == 303, begun.text
-        return client.get(self.provider.log_in(begun.headers["location"]))
-
-
-def settings_of(folder: Path, issuer: str, **changes: Any) -> Settings:
-    secret = folder / "secret"
-    secret.write_text(SECRET + "\n", encoding="utf-8")
-    oidc = {
-        "issuer": issuer,
-        "client_id": CLIENT,
-        "client_secret_file": secret,
-        "roles": {"administrator": ["ct-admins"], "operator": ["ct-staff"], "viewer": ["doctors"]},
-    }
-    return Settings(node={"data_dir": folder}, web={"oidc": oidc | changes})
-
-
-@pytest.fixture
-def catalog(tmp_path: Path) -> Iterator[Catalog]:
-    with Catalog(tmp_path / "catalog.sqlite") as catalog:
-        yield catalog
-
-
-def node_of(settings: Settings, catalog: Catalog, provider: Provider) -> Node:
-    return Node(create_app(settings, catalog, readiness=list, metrics=lambda: b"m 1\n"), catalog, provider)
-
-
-@pytest.fixture
-def node(tmp_path: Path, catalog: Catalog, provider: Provider) -> Node:
-    return node_of(settings_of(tmp_path, provider.issuer), catalog, provider)
-
-
-def code(answer: Response) -> str:
-    found = re.search(r'role="alert"><p><strong>(\w+)</strong>', answer.text)
-    return found[1] if found else str(answer.status_code)
+__all__ = ["catalog", "keys", "node", "provider"]
 
 
 def test_whoever_the_provider_vouches_for_is_in_with_the_highest_role_and_goes_on_where_they_wanted(node: Node) -> None:
@@ -157,95 +87,6 @@ def test_cookie_that_the_node_did_not_make_is_none(node: Node, kept: str) -> Non
     client.cookies.set("s2ldm_oidc", kept, domain="node.local", path="/login/oidc")
 
     assert code(client.get("/login/oidc/callback?code=x&state=")) == "oidc_state"
-
-
-def unsigned(claims: dict[str, Any], _: Provider, __: RSAKey) -> str:
-    parts = ({"alg": "none"}, claims)
-    return ".".join(base64.urlsafe_b64encode(json.dumps(one).encode()).decode().rstrip("=") for one in parts) + "."
-
-
-def with_public_key(claims: dict[str, Any], provider: Provider, _: RSAKey) -> str:
-    return hmac_signed(claims, provider.key.as_pem(private=False))
-
-
-def with_client_secret(claims: dict[str, Any], _: Provider, __: RSAKey) -> str:
-    return hmac_signed(claims, SECRET.encode())
-
-
-def hmac_signed(claims: dict[str, Any], secret: bytes) -> str:
-    import hashlib
-    import hmac
-
-    parts = ({"alg": "HS256", "kid": "first"}, claims)
-    text = ".".join(base64.urlsafe_b64encode(json.dumps(one).encode()).decode().rstrip("=") for one in parts)
-    made = hmac.new(secret, text.encode(), hashlib.sha256).digest()
-    return f"{text}.{base64.urlsafe_b64encode(made).decode().rstrip('=')}"
-
-
-def with_another_key(claims: dict[str, Any], provider: Provider, other: RSAKey) -> str:
-    return provider.signed(claims, other)
-
-
-def with_unknown_key(claims: dict[str, Any], _: Provider, other: RSAKey) -> str:
-    return jwt.encode({"alg": "RS256", "kid": "second"}, claims, other, algorithms=["RS256"])
-
-
-@pytest.mark.parametrize(
-    "forge",
-    [unsigned, with_public_key, with_client_secret, with_another_key, with_unknown_key],
-    ids=lambda f: f.__name__,
-)
-def test_token_that_the_provider_did_not_sign_is_refused(
-    node: Node, keys: tuple[RSAKey, RSAKey], forge: Callable[..., str]
-) -> None:
-    node.provider.sign = lambda claims: forge(claims, node.provider, keys[1])
-
-    assert code(node.log_in(node.browser())) == "oidc_token_refused"
-    assert node.catalog.list_users() == []
-
-
-@pytest.mark.parametrize(
-    "claims",
-    [
-        {"nonce": "another"},
-        {"nonce": None},
-        {"aud": "another"},
-        {"aud": None},
-        {"aud": [CLIENT, "another"]},
-        {"aud": [CLIENT, "another"], "azp": "another"},
-        {"azp": "another"},
-        {"iss": "https://another.example"},
-        {"iss": None},
-        {"exp": int(time.time()) - 3600},
-        {"exp": None},
-        {"iat": None},
-        {"iat": int(time.time()) + 3600},
-        {"sub": None},
-        {"sub": "x" * 256},
-    ],
-    ids=str,
-)
-def test_token_that_is_not_for_this_log_in_is_refused(node: Node, claims: dict[str, Any]) -> None:
-    node.provider.claims |= claims
-
-    answer = node.log_in(node.browser())
-
-    assert (code(answer), answer.status_code) == ("oidc_token_refused", 403)
-    assert node.catalog.list_users() == []
-
-
-def test_several_audiences_are_good_where_the_node_is_the_one_it_was_made_for(node: Node) -> None:
-    node.provider.claims |= {"aud": [CLIENT, "another"], "azp": CLIENT}
-
-    assert node.log_in(node.browser()).status_code == 200
-
-
-def test_new_key_of_the_provider_is_fetched(node: Node, keys: tuple[RSAKey, RSAKey]) -> None:
-    assert node.log_in(node.browser()).status_code == 200
-    node.provider.key = keys[1]
-
-    assert node.log_in(node.browser()).status_code == 200
-    assert node.provider.asked.count("/keys") == 2
 
 
 @pytest.mark.parametrize("where", ["//evil.example", "https://evil.example", "/\\evil.example", "/\t/evil.example", ""])
@@ -369,88 +210,11 @@ def test_provider_that_is_left_takes_its_people_along(node: Node, tmp_path: Path
     assert series(Settings(node={"data_dir": tmp_path})).json()["problem"]["code"] == "no_users"
 
 
-def test_provider_that_is_away_leaves_the_other_way_in(node: Node) -> None:
-    node.catalog.add_user(name="otto", role=None, password_hash=HASH)
-    node.provider.stop()
-    client = node.browser()
-
-    away = client.get("/login/oidc?next=/series")
-
-    assert (away.status_code, code(away)) == (503, "oidc_unreachable")
-    assert '<input type="hidden" name="next" value="/series">' in away.text
-    form = {"name": "otto", "password": PASSWORD, "next": "/series"}
-    assert client.post("/login", data=form).headers["location"] == "/series"
-
-
-@pytest.mark.parametrize(
-    ("body", "said"),
-    [
-        (b"<html>", "oidc_unreachable"),
-        (b"[" * 100_000, "oidc_unreachable"),
-        (b'{"issuer": "' + b"x" * 2**18 + b'"}', "oidc_unreachable"),
-        (b"[]", "oidc_misconfigured"),
-    ],
-    ids=["no JSON", "deep", "long", "list"],
-)
-def test_provider_that_answers_with_anything_is_a_problem_and_no_fault(node: Node, body: bytes, said: str) -> None:
-    node.provider.body = body
-
-    assert code(node.browser().get("/login/oidc")) == said
-
-
-@pytest.mark.parametrize(
-    "metadata",
-    [
-        {"issuer": "https://another.example"},
-        {"token_endpoint": "http://login.example/token"},
-        {"jwks_uri": "file:///etc/passwd"},
-        {"authorization_endpoint": None},
-        {"token_endpoint_auth_methods_supported": ["private_key_jwt"]},
-    ],
-    ids=str,
-)
-def test_provider_that_is_another_or_sends_in_the_clear_is_not_worked_with(
-    node: Node, metadata: dict[str, Any]
-) -> None:
-    node.provider.metadata = metadata
-
-    assert code(node.browser().get("/login/oidc")) == "oidc_misconfigured"
-
-
-def test_provider_is_asked_once_in_a_while(node: Node) -> None:
-    for _ in range(3):
-        node.browser().get("/login/oidc")
-
-    assert node.provider.asked == ["/.well-known/openid-configuration", "/keys"]
-
-
-def test_wrong_secret_is_refused_and_none_is_told(
-    tmp_path: Path, catalog: Catalog, provider: Provider, capsys: pytest.CaptureFixture[str]
-) -> None:
-    settings = settings_of(tmp_path, provider.issuer)
-    node = node_of(settings, catalog, provider)
-    (tmp_path / "secret").write_text("another secret", encoding="utf-8")
-    assert code(node.log_in(node.browser())) == "oidc_refused"
-    (tmp_path / "secret").unlink()
-    answer = node.log_in(node.browser())
-
-    assert code(answer) == "oidc_misconfigured"
-    assert str(tmp_path) not in answer.text
-    assert "another secret" not in capsys.readouterr().out + settings.model_dump_json()
-
-
-def test_many_who_come_back_are_held_up(node: Node) -> None:
-    codes = [code(node.browser().get("/login/oidc/callback?code=x&state=y")) for _ in range(31)]
-
-    assert codes == ["oidc_state"] * 30 + ["login_throttled"]
-
-
 def test_who_came_and_who_was_refused_is_noted(node: Node, provider: Provider) -> None:
     told: list[tuple[str, dict[str, object]]] = []
     accounts = Accounts(
         node.catalog, issuer=provider.issuer, tell=lambda event, values: told.append((event, dict(values)))
     )
-    from dicom_node.people.oidc_person import Person
 
     def anna(role: Role | None) -> Person:
         return Person(name="sso.anna", subject=f"{provider.issuer} 17", role=role)
@@ -464,36 +228,3 @@ def test_who_came_and_who_was_refused_is_noted(node: Node, provider: Provider) -
         *("user_added", "logged_in", "user_changed", "logged_in", "user_removed", "login_failed")
     ]
     assert told[-1][1] == {"user": "sso.anna", "address": "10.0.0.9"}
-
-
-def test_node_without_a_provider_offers_none(tmp_path: Path, catalog: Catalog) -> None:
-    app = create_app(Settings(node={"data_dir": tmp_path}), catalog, readiness=list, metrics=lambda: b"")
-    client = TestClient(app, base_url="http://127.0.0.1", headers=HTML)
-
-    assert "/login/oidc" not in client.get("/login").text
-    for path in ("/login/oidc", "/login/oidc/callback?code=x&state=y"):
-        answer = client.get(path)
-        assert answer.status_code in (400, 404), path
-
-
-WRONG = [
-    {"issuer": "http://login.example"},
-    {"issuer": "https://user:pass@login.example"},
-    {"issuer": "https://login.example?x=1"},
-    {"issuer": "login.example"},
-    {"scope": "profile"},
-    {"roles": {}},
-    {"roles": {"king": ["x"]}},
-    {"client_id": ""},
-    {"client_secret": "x"},
-]
-
-
-@pytest.mark.parametrize("wrong", WRONG, ids=str)
-def test_provider_that_cannot_be_trusted_or_serves_nobody_is_no_configuration(
-    tmp_path: Path, wrong: dict[str, Any]
-) -> None:
-    settings_of(tmp_path, "https://login.example/realms/house")
-    settings_of(tmp_path, "http://localhost:8080/realms/house")
-    with pytest.raises(ValueError, match=r"web\.oidc"):
-        settings_of(tmp_path, **{"issuer": "https://login.example"} | wrong)
