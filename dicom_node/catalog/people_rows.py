@@ -8,7 +8,7 @@ from dicom_node.people.roles import Role
 
 
 class UserRow(BaseModel):
-    """A person who may log in."""
+    """A person who may log in; ``subject``: with a provider (OpenID Connect), its issuer and whom it calls so, and without a password."""
 
     model_config = ConfigDict(frozen=True, from_attributes=True)
 
@@ -16,6 +16,7 @@ class UserRow(BaseModel):
     role: Role
     created_at: datetime
     last_login_at: datetime | None
+    subject: str | None = None
 
 
 class TokenRow(BaseModel):

@@ -14,6 +14,8 @@ users = Table(
     Column("password_hash", Text, nullable=False),
     Column("created_at", UTCDateTime, nullable=False),
     Column("last_login_at", UTCDateTime),
+    # Of somebody who logs in with a provider: its issuer, a space, and whom it calls so. They have an empty password_hash.
+    Column("subject", Text),
 )
 
 sessions = Table(

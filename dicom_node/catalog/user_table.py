@@ -17,10 +17,10 @@ _SEEN = timedelta(minutes=1)
 class UserTable(Database):
     """The catalog's users."""
 
-    def has_users(self) -> bool:
-        """Whether there is any."""
+    def has_users(self, *, local: bool = False) -> bool:
+        """Whether there is any; ``local``: any with a password, who needs no provider."""
         with self.read() as connection:
-            return _any_user(connection)
+            return _any_user(connection, local=local)
 
     def list_users(self) -> list[UserRow]:
         """Users by name."""
@@ -28,9 +28,10 @@ class UserTable(Database):
             return [UserRow.model_validate(row) for row in connection.execute(select(users).order_by(users.c.name))]
 
     def password_hash(self, name: str) -> str | None:
-        """What is kept of a user's password; None if there is no such user."""
+        """What is kept of a user's password; None if there is no such user, or the user has none."""
+        mine = (users.c.name == name, users.c.subject.is_(None))
         with self.read() as connection:
-            return connection.scalar(select(users.c.password_hash).where(users.c.name == name))
+            return connection.scalar(select(users.c.password_hash).where(*mine))
 
     def add_user(self, *, name: str, role: Role | None, password_hash: str) -> UserRow:
         """Add a user. Without ``role`` the first is an administrator and others are viewers.
@@ -41,7 +42,7 @@ class UserTable(Database):
             ``user_exists``, or ``first_user`` where the first would be no administrator.
         """
         with self.write() as connection:
-            first = not _any_user(connection)
+            first = not _any_user(connection, local=True)
             if first and role not in (None, Role.ADMINISTRATOR):
                 raise CatalogError(
                     "first_user",
@@ -66,11 +67,17 @@ class UserTable(Database):
         Raises
         ------
         CatalogError
-            ``user_unknown``, or ``last_administrator``.
+            ``user_unknown``, ``user_from_provider``, or ``last_administrator``.
         """
         values = {"role": role, "password_hash": password_hash}
         with self.write() as connection:
             user = _user(connection, name)
+            if user.subject is not None:
+                raise CatalogError(
+                    "user_from_provider",
+                    f"{name} logs in with a provider, which says the role and knows the password.",
+                    "Change it there, and what web.oidc.roles makes of it.",
+                )
             if role not in (None, Role.ADMINISTRATOR):
                 _keep_an_administrator(connection, user)
             changed = {key: value for key, value in values.items() if value is not None}
@@ -85,6 +92,43 @@ class UserTable(Database):
             _keep_an_administrator(connection, _user(connection, name))
             _end_sessions(connection, name)
             connection.execute(delete(users).where(users.c.name == name))
+
+    def put_provider_user(self, *, name: str, role: Role, subject: str) -> UserRow | None:
+        """Add somebody who logs in with a provider, or give them another role, which ends their sessions.
+
+        Returns
+        -------
+        UserRow
+            As it was before; None if the user is new.
+
+        Raises
+        ------
+        CatalogError
+            ``oidc_name_taken``: somebody else has the name.
+        """
+        with self.write() as connection:
+            row = connection.execute(select(users).where(users.c.name == name)).one_or_none()
+            if row is not None and row.subject != subject:
+                raise CatalogError(
+                    "oidc_name_taken",
+                    f"There is another user {name} already.",
+                    f"An administrator may remove that user: s2ldm-node users remove {name}.",
+                )
+            _remove_subject(connection, subject, but=name)
+            if row is None:
+                values = {"name": name, "role": role, "subject": subject, "password_hash": "", "created_at": self.now()}
+                connection.execute(insert(users).values(**values))
+                return None
+            before = UserRow.model_validate(row)
+            if before.role is not role:
+                connection.execute(update(users).where(users.c.name == name).values(role=role))
+                _end_sessions(connection, name)
+            return before
+
+    def remove_provider_user(self, subject: str) -> list[str]:
+        """Remove somebody whom the provider gives no role any more, with their sessions; the names they had."""
+        with self.write() as connection:
+            return _remove_subject(connection, subject)
 
     def open_session(self, name: str, *, digest: str, lasts: timedelta, idle: timedelta) -> UserRow:
         """Note that a user has logged in, and forget the sessions that have ended; raises `CatalogError` (``user_unknown``)."""
@@ -124,8 +168,9 @@ class UserTable(Database):
             connection.execute(delete(sessions).where(sessions.c.digest == digest))
 
 
-def _any_user(connection: Connection) -> bool:
-    return connection.scalar(select(users.c.id).limit(1)) is not None
+def _any_user(connection: Connection, *, local: bool) -> bool:
+    query = select(users.c.id).limit(1)
+    return connection.scalar(query.where(users.c.subject.is_(None)) if local else query) is not None
 
 
 def _user(connection: Connection, name: str) -> UserRow:
@@ -136,7 +181,11 @@ def _user(connection: Connection, name: str) -> UserRow:
 
 
 def _keep_an_administrator(connection: Connection, leaving: UserRow) -> None:
-    administrators = select(func.count()).select_from(users).where(users.c.role == Role.ADMINISTRATOR)
+    # Those who need no provider, which may be away or give other roles tomorrow.
+    local = (users.c.role == Role.ADMINISTRATOR, users.c.subject.is_(None))
+    administrators = select(func.count()).select_from(users).where(*local)
+    if leaving.subject is not None:
+        return
     if leaving.role is Role.ADMINISTRATOR and connection.scalar(administrators) == 1:
         raise CatalogError(
             "last_administrator",
@@ -148,3 +197,12 @@ def _keep_an_administrator(connection: Connection, leaving: UserRow) -> None:
 def _end_sessions(connection: Connection, name: str) -> None:
     theirs = select(users.c.id).where(users.c.name == name).scalar_subquery()
     connection.execute(delete(sessions).where(sessions.c.user_id == theirs))
+
+
+def _remove_subject(connection: Connection, subject: str, *, but: str = "") -> list[str]:
+    theirs = (users.c.subject == subject, users.c.name != but)
+    names = list(connection.scalars(select(users.c.name).where(*theirs)))
+    for name in names:
+        _end_sessions(connection, name)
+    connection.execute(delete(users).where(*theirs))
+    return names

@@ -15,6 +15,7 @@ from dicom_node.config.routes import Route, default_routes
 from dicom_node.deliver.destinations import DestinationSettings
 from dicom_node.deliver.destinations.dicom import DicomSettings
 from dicom_node.notify import NotifyTarget, target_of
+from dicom_node.people.oidc_settings import OidcSettings
 from dicom_node.section import AETitle, Port, PositiveSeconds, Section, kind_in
 from dicom_node.tls import ServerTls
 from dicom_node.translate.executors import EXECUTORS
@@ -129,6 +130,7 @@ class WebSettings(Section):
     port: Port = 8104
     tls: WebTls | None = None
     login: Literal["auto", "always"] = "auto"
+    oidc: OidcSettings | None = None
     trusted_proxies: tuple[Annotated[str, AfterValidator(_network)], ...] = ()
 
 

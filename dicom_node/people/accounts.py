@@ -10,6 +10,7 @@ from dicom_node.catalog import Catalog, TokenRow, UserRow
 from dicom_node.errors import NodeError
 from dicom_node.people.identity import Identity
 from dicom_node.people.keys import digest_of, new_session_key, new_token
+from dicom_node.people.oidc_person import PREFIX, Person
 from dicom_node.people.passwords import Passwords
 from dicom_node.people.roles import Role
 from dicom_node.people.throttle import Throttle, neighbourhood
@@ -19,19 +20,28 @@ SESSION_TIME = timedelta(hours=12)
 IDLE_TIME = timedelta(minutes=30)
 #: How long failed attempts count.
 _FAILED_SECONDS = 300.0
+#: Who changes users where a log-in with a provider does.
+_PROVIDER = "web.oidc"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
 
 
 class Accounts:
     """What the node knows of people and programs; used by commands, interface and pages alike. Thread-safe.
 
+    ``issuer``: the provider whose people may come, too; None: there is none, and nobody is known who came with one before.
     ``audited``: log who came and what was changed; a command's output is for whoever runs it. ``tell``: told the same, whoever
     asked.
     """
 
     def __init__(
-        self, catalog: Catalog, *, audited: bool = True, tell: Callable[[str, Mapping[str, object]], None] | None = None
+        self,
+        catalog: Catalog,
+        *,
+        issuer: str | None = None,
+        audited: bool = True,
+        tell: Callable[[str, Mapping[str, object]], None] | None = None,
     ) -> None:
+        self._issuer = issuer
         self._tell = tell
         self._catalog = catalog
         self._passwords = Passwords()
@@ -41,9 +51,9 @@ class Accounts:
         self._of_name = Throttle(most=50, seconds=_FAILED_SECONDS)
         self._log = structlog.get_logger(part="people") if audited else None
 
-    def any_user(self) -> bool:
-        """Whether there is anybody to log in."""
-        return self._catalog.has_users()
+    def any_user(self, *, local: bool = False) -> bool:
+        """Whether there is anybody to log in; ``local``: with a password, who needs no provider."""
+        return self._catalog.has_users(local=local)
 
     def users(self) -> list[UserRow]:
         """Users by name."""
@@ -57,7 +67,9 @@ class Accounts:
         NodeError
             ``user_name``; as `Passwords.hash`; ``user_exists``; ``first_user``: the first must be an administrator.
         """
-        user = self._catalog.add_user(name=_name(name), role=role, password_hash=self._passwords.hash(password))
+        if (name := _name(name)).startswith(PREFIX):
+            raise NodeError("user_name", f"Names with {PREFIX} are of people of a provider.", "Choose another name.")
+        user = self._catalog.add_user(name=name, role=role, password_hash=self._passwords.hash(password))
         self._note("user_added", user=user.name, role=user.role, who=who)
         return user
 
@@ -67,7 +79,7 @@ class Accounts:
         Raises
         ------
         NodeError
-            ``user_unknown``, ``last_administrator``, or as `Passwords.hash`.
+            ``user_unknown``, ``user_from_provider``, ``last_administrator``, or as `Passwords.hash`.
         """
         hashed = None if password is None else self._passwords.hash(password)
         user = self._catalog.change_user(name.lower(), role=role, password_hash=hashed)
@@ -95,6 +107,54 @@ class Accounts:
         """
         name = name.lower()[:64]
         self._prove(name, password, address)
+        return self._open(name, address)
+
+    def count_attempt(self, address: str) -> None:
+        """Count an attempt to log in with the provider; raises `NodeError` (``login_throttled``)."""
+        if not self._of_address.enter(neighbourhood(address)):
+            self._note("login_throttled", user="not a name", address=address)
+            raise NodeError("login_throttled", "There were too many attempts to log in.", "Try again in five minutes.")
+
+    def log_in_from_provider(self, person: Person, *, address: str) -> tuple[str, UserRow]:
+        """Open a session for somebody whom the provider vouches for, in the role that they have there today.
+
+        Returns
+        -------
+        tuple
+            As of `log_in`.
+
+        Raises
+        ------
+        NodeError
+            ``oidc_no_role``: none, which ends what they had; ``oidc_name_taken``.
+        """
+        try:
+            self._settle(person)
+        except NodeError:
+            self.note_refused(person.name, address=address)
+            raise
+        return self._open(person.name, address)
+
+    def note_refused(self, name: str, *, address: str) -> None:
+        """Note that somebody was not let in with the provider."""
+        self._note("login_failed", user=_loggable(name), address=address)
+
+    def _settle(self, person: Person) -> None:
+        if person.role is None:
+            for name in self._catalog.remove_provider_user(person.subject):
+                self._note("user_removed", user=name, who=_PROVIDER)
+            raise NodeError(
+                "oidc_no_role",
+                f"{person.name} has no role in this node.",
+                "Ask an administrator: web.oidc.roles says which groups have one.",
+            )
+        before = self._catalog.put_provider_user(name=person.name, role=person.role, subject=person.subject)
+        if before is None:
+            self._note("user_added", user=person.name, role=person.role, who=_PROVIDER)
+        elif before.role is not person.role:
+            self._note("user_changed", user=person.name, role=person.role, new_password=False, who=_PROVIDER)
+
+    def _open(self, name: str, address: str) -> tuple[str, UserRow]:
         key = new_session_key()
         user = self._catalog.open_session(name, digest=digest_of(key), lasts=SESSION_TIME, idle=IDLE_TIME)
         self._note("logged_in", user=name, address=address)
@@ -108,8 +168,12 @@ class Accounts:
         NodeError
             ``not_logged_in``: a token has no password; as `log_in` of the present one, and as `Passwords.hash`.
         """
-        if not identity.logged_in:
-            raise NodeError("not_logged_in", "Only somebody who has logged in has a password.", "Log in at /login.")
+        if not identity.has_password:
+            raise NodeError(
+                "not_logged_in",
+                "Only somebody who has logged in with a password of the node has one.",
+                "Log in at /login; a provider's password is changed there.",
+            )
         self._prove(identity.who, password, address)
         self.change(identity.who, password=new, who=identity.who)
 
@@ -134,7 +198,13 @@ class Accounts:
     def of_session(self, key: str, *, active: bool = True) -> Identity | None:
         """Who has a session; ``active``: what is asked for shows that somebody is there. None if it has ended."""
         user = self._catalog.session_user(digest_of(key), idle=IDLE_TIME, active=active)
-        return None if user is None else Identity(who=user.name, role=user.role, logged_in=True)
+        if user is None or not self._may_come(user):
+            return None
+        return Identity(who=user.name, role=user.role, logged_in=True, has_password=user.subject is None)
+
+    def _may_come(self, user: UserRow) -> bool:
+        """Whether a user has a password, or is of the provider that there is now."""
+        return user.subject is None or (self._issuer is not None and user.subject.startswith(f"{self._issuer} "))
 
     def tokens(self) -> list[TokenRow]:
         """Programs' tokens by name."""

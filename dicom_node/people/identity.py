@@ -16,12 +16,15 @@ class Identity:
     role
         None for a stranger.
     logged_in
-        Whether it was by name and password, so that it can be ended.
+        Whether it was by a log-in, so that it can be ended.
+    has_password
+        Whether that was with a password of the node's own.
     """
 
     who: str = ""
     role: Role | None = None
     logged_in: bool = False
+    has_password: bool = False
 
 
 #: Nobody that is known.

@@ -44,6 +44,8 @@ ACCESS: dict[tuple[str, str], Access] = {
     ("GET", "/metrics"): Access.OPEN,
     ("GET", "/static/{path:path}"): Access.OPEN,
     ("GET", "/login"): Access.OPEN,
+    ("GET", "/login/oidc"): Access.OPEN,
+    ("GET", "/login/oidc/callback"): Access.OPEN,
     # States, reasons and UIDs.
     ("GET", "/"): Access.STATES,
     ("GET", "/parts/today"): Access.STATES,

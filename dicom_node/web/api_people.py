@@ -73,6 +73,12 @@ def people_router(accounts: Accounts) -> APIRouter:
 def enter(accounts: Accounts, request: Request, response: Response, name: str, password: str) -> UserRow:
     """Open a session of its own for whoever logs in, whatever cookie came with the request; errors as `Accounts.log_in`."""
     key, user = accounts.log_in(name, password, address=client_address(request))
+    give_session(accounts, request, response, key)
+    return user
+
+
+def give_session(accounts: Accounts, request: Request, response: Response, key: str) -> None:
+    """Have the browser keep a session's key, and end the session that it had before."""
     _end(accounts, request)
     response.set_cookie(
         SESSION_COOKIE,
@@ -83,7 +89,6 @@ def enter(accounts: Accounts, request: Request, response: Response, name: str, p
         samesite="strict",
         secure=request.url.scheme == "https",
     )
-    return user
 
 
 def leave(accounts: Accounts, request: Request, response: Response) -> None:

@@ -1,7 +1,7 @@
 """The web application: health, metrics, the JSON interface, and pages that need nothing from elsewhere."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
@@ -12,6 +12,7 @@ from dicom_node.audit.trail import AuditTrail
 from dicom_node.catalog import Catalog
 from dicom_node.config import SettingsSource
 from dicom_node.people.accounts import Accounts
+from dicom_node.people.oidc_settings import OidcSettings
 from dicom_node.service.configuration import Configuration
 from dicom_node.service.health import HealthCheck
 from dicom_node.service.packages import Packages
@@ -28,8 +29,12 @@ from dicom_node.web.keeper import DoorKeeper
 from dicom_node.web.pages import Pages, Parts, add_static, series_pages
 from dicom_node.web.pages_configuration import configuration_pages
 from dicom_node.web.pages_models import model_pages
+from dicom_node.web.pages_oidc import oidc_pages
 from dicom_node.web.pages_people import people_pages
 from dicom_node.web.problems import answer_problems
+
+if TYPE_CHECKING:
+    from dicom_node.people.oidc import Oidc
 
 
 def create_app(
@@ -54,7 +59,12 @@ def create_app(
         Where it is recorded who came, looked and changed.
     """
     configuration = settings if isinstance(settings, Configuration) else Configuration(settings.current)
-    accounts = Accounts(catalog, tell=None if trail is None else trail.note)
+    provider = configuration.current.web.oidc
+    accounts = Accounts(
+        catalog,
+        issuer=None if provider is None else provider.issuer,
+        tell=None if trail is None else trail.note,
+    )
     packages = Packages(configuration, catalog)
     packages.clear()
     doors = Doors(configuration.current.web, accounts)
@@ -108,10 +118,18 @@ def create_app(
     app.include_router(series_pages(pages, parts))
     app.include_router(configuration_pages(pages, parts))
     app.include_router(people_pages(pages, accounts))
+    app.include_router(oidc_pages(pages, accounts, None if provider is None else _oidc(provider)))
     app.include_router(model_pages(pages, packages))
     add_static(app)
     _describe_access(app)
     return app
+
+
+def _oidc(settings: OidcSettings) -> "Oidc":
+    # Cryptography and a client of OAuth: only for a node that has a provider.
+    from dicom_node.people.oidc import Oidc
+
+    return Oidc(settings)
 
 
 def _describe_access(app: FastAPI) -> None:

@@ -1,17 +1,17 @@
 """Who may do what over HTTP.
 
 While there are no users, whoever sits at the node's own machine may do everything: on a loopback address, called by a
-name of this machine, not through a proxy. As soon as there is a user, or where the node listens to other machines, people
-log in and programs show a token; `dicom_node.web.access` says what each request needs.
+name of this machine, not through a proxy. As soon as there is a user, or where the node listens to other machines or has
+a provider (``web.oidc``), people log in and programs show a token; `dicom_node.web.access` says what each request needs.
 """
 
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
 from dicom_node.config import WebSettings
 from dicom_node.errors import NodeError
+from dicom_node.loopback import is_loopback
 from dicom_node.people.accounts import Accounts
 from dicom_node.people.identity import AT_THIS_MACHINE, STRANGER, Identity
 from dicom_node.web.access import Access
@@ -28,8 +28,9 @@ class Doors:
 
     def __init__(self, web: WebSettings, accounts: Accounts) -> None:
         self._accounts = accounts
-        self._always = web.login == "always"
-        self._listens_here_only = _is_loopback(web.host)
+        self._by_provider = web.oidc is not None
+        self._always = web.login == "always" or self._by_provider
+        self._listens_here_only = is_loopback(web.host)
         self._names = _OWN_NAMES | {web.host.lower()}
         # As last seen, for requests that must be answered while the catalog does not.
         self._asks = self._asks_now()
@@ -63,7 +64,7 @@ class Doors:
         """Whether somebody at this machine asks."""
         client = "" if request.client is None else request.client.host
         through_proxy = any(name in request.headers for name in _FORWARDED)
-        return self._listens_here_only and _is_loopback(client) and not through_proxy
+        return self._listens_here_only and is_loopback(client) and not through_proxy
 
     def _asks_now(self) -> bool:
         """Whether people log in."""
@@ -82,7 +83,7 @@ class Doors:
         known = None if session is None else self._accounts.of_session(session, active=active)
         if known is not None:
             return known
-        if not self._accounts.any_user():
+        if not self._by_provider and not self._accounts.any_user(local=True):
             raise NodeError(
                 "no_users",
                 "Nobody can log in yet: the node has no users.",
@@ -112,15 +113,6 @@ def _name(host: str) -> str:
         return (urlsplit(f"//{host}").hostname or "").lower()
     except ValueError:
         return ""
-
-
-def _is_loopback(address: str) -> bool:
-    if address.lower() == "localhost":
-        return True
-    try:
-        return ip_address(address.partition("%")[0]).is_loopback
-    except ValueError:
-        return False
 
 
 def _refusal(identity: Identity, access: Access) -> NodeError:

@@ -67,8 +67,9 @@ class Pages:
             "identity": identity,
             "may": {role.value: identity.role is not None and identity.role.covers(role) for role in Role},
             # While people log in, the frame of a page that is refused says nothing of the node.
-            "inside": identity != STRANGER or template not in ("login.html", "problem.html"),
+            "inside": identity != STRANGER or template not in ("login.html", "entered.html", "problem.html"),
             "path": request.url.path,
+            "provider": None if (oidc := self._parts.configuration.current.web.oidc) is None else oidc.host,
             "notice": "" if identity == STRANGER else self._parts.configuration.detail(),
         }
         return HTMLResponse(self._templates.get_template(template).render(common | values), status_code=status)
