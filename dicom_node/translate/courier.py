@@ -5,6 +5,7 @@ cluster that fails takes no node with it, and a job that is cancelled or takes t
 courier is ended. Ray and what it needs are imported here only.
 """
 
+import logging
 import os
 import queue
 import threading
@@ -124,10 +125,10 @@ class Courier:
         import ray
 
         if not self._connected():
-            ray.init(address=self._address, log_to_driver=False, logging_level="ERROR", namespace="s2ldm-node")
+            ray.init(address=self._address, log_to_driver=False, logging_level=logging.ERROR, namespace="s2ldm-node")
         # Not restarted: another is made, which may find a place elsewhere.
         kind = ray.remote(num_gpus=self._gpus, num_cpus=threads or 1, max_restarts=0, max_task_retries=0)(Station)
-        actor = kind.remote()
+        actor: Any = kind.remote()
         self._actor = actor  # to be ended if it finds no place
         version = ray.get(actor.version.remote(), timeout=self._place_seconds)
         if version != __version__:
