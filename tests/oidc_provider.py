@@ -104,7 +104,7 @@ class Provider:
                 | {name: f"{self.issuer}/{where}" for name, where in known.items()}
                 | self.metadata
             )
-        return KeySet([self.key]).as_dict(private=False) if path == "/keys" else None
+        return dict(KeySet([self.key]).as_dict(private=False)) if path == "/keys" else None
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         provider = self

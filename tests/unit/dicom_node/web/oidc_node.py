@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from httpx import Response
+from httpx2 import Response
 from joserfc.jwk import RSAKey
 
 from dicom_node.catalog import Catalog
