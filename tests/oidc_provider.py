@@ -6,7 +6,7 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
@@ -96,7 +96,7 @@ class Provider:
         """An ID token; another key than the provider's may say that it is the provider's."""
         return jwt.encode({"alg": "RS256", "kid": self.key.kid}, claims, key or self.key, algorithms=["RS256"])
 
-    def _answer(self, path: str) -> dict[str, Any] | None:
+    def _answer(self, path: str) -> Mapping[str, object] | None:
         if path == "/.well-known/openid-configuration":
             known = {"authorization_endpoint": "authorize", "token_endpoint": "token", "jwks_uri": "keys"}
             return (
