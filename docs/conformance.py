@@ -87,14 +87,18 @@ again; every other one is final.
 - **SCU**, with `verify: commitment`: asks after the last image. N-EVENT-REPORT is taken on the same association and
   on a new one that the peer opens to the node, with role selection. What the peer does not commit is sent and asked
   for again; without an answer it is asked anew after {commitment:g} s.
-- **SCP**: for instances that a peer sent. The report goes on the same association while that is open, else on a new
-  one to the `port` of the peer's entry in `node.peers`. A request that names every image of a series that has come,
-  and none that has not, says that the series is complete.
+- **SCP**: for instances that a peer sent. The report goes on the same association while that is open, else on a new one
+  to the `port` of the peer's entry in `node.peers`. A request that names every image of a series that has come, and none
+  that has not, says that the series is complete. **The node keeps what it received by `retention` alone: no sender may
+  delete its own copy on the node's word.**
 
-### 2.5 Query (Study Root, C-FIND) as SCU
+### 2.5 Query (Study Root, C-FIND)
 
-At series level, with Study and Series Instance UID as unique keys and Number of Series Related Instances (0020,1209)
+As SCU, at series level, with Study and Series Instance UID as unique keys and Number of Series Related Instances (0020,1209)
 as return key: to count what a source (`series.confirm_with`) or a destination (`verify: find`) holds.
+
+As SCP, for the node's own derived series and for peers of the list `node.peers` alone: study, series and image level, at
+most 1000 matches; not relational, no C-MOVE or C-GET.
 
 ### 2.6 Verification
 
@@ -183,7 +187,7 @@ def _services() -> str:
         *((*_named(output_form(name).sop_class_uid), "SCU", plain) for name in FORM_NAMES),
         (*_named(KeyObjectSelectionDocumentStorage), "SCU", plain),
         (*_named(StorageCommitmentPushModel), "SCU, SCP", plain),
-        (*_named(StudyRootQueryRetrieveInformationModelFind), "SCU", plain),
+        (*_named(StudyRootQueryRetrieveInformationModelFind), "SCU, SCP", plain),
         (*_named(Verification), "SCU, SCP", plain),
     ]
     return _table(("SOP class", "UID", "role", "transfer syntaxes"), rows)
