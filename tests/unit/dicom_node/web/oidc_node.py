@@ -17,7 +17,7 @@ from dicom_node.web.app import create_app
 from tests.oidc_provider import CLIENT, SECRET, Provider
 
 HERE = "http://node:8104"
-ANNA = {"preferred_username": "anna", "groups": ["staff", "ct-admins", 7]}
+ANNA = {"preferred_username": "anna", "groups": ["staff", "doctors", "ct-admins", "ct-staff", 7]}
 HTML = {"accept": "text/html"}
 
 
