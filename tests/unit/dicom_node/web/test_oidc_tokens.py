@@ -79,7 +79,7 @@ def test_token_that_the_provider_did_not_sign_is_refused(
         {"sub": None},
         {"sub": "x" * 256},
     ],
-    ids=range(13),  # by number: what holds a time is called otherwise in every process
+    ids=map(str, range(15)),  # by number: what holds a time is called otherwise in every process
 )
 def test_token_that_is_not_for_this_log_in_is_refused(node: Node, claims: dict[str, Any]) -> None:
     node.provider.claims |= claims
