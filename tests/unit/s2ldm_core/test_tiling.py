@@ -75,8 +75,7 @@ def test_denoiser_tiles_exactly_with_its_halo_and_not_without() -> None:
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("steps", [1, 3])
-@pytest.mark.parametrize("kind", ["plain", "vq", "kl"])
+@pytest.mark.parametrize(("kind", "steps"), [("plain", 1), ("vq", 3), ("kl", 1)])
 def test_a_whole_translation_tiles_exactly(kind: str, steps: int) -> None:
     config = {"autoencoder": {"kind": kind, "codes": 32, **SMALL}, "diffusion": {"channels": (4, 6)}}
     system = _wake(build_system("s2ldm", config))

@@ -28,7 +28,7 @@ CHECKS = [
     response_schema_conformance,
 ]
 #: Requests for each operation.
-EXAMPLES = 5
+EXAMPLES = 3
 
 
 @schemathesis.serializer("application/zip")
