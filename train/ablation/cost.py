@@ -2,7 +2,6 @@
 
 import json
 import resource
-import sys
 import time
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -16,8 +15,7 @@ from s2ldm_core.files import replace_text
 from s2ldm_core.volume import Volume
 
 _FILE = "costs.json"
-_KIB_PER_UNIT = 1 if sys.platform == "linux" else 1 / 1024
-"""Of ``ru_maxrss``, which is in bytes on macOS."""
+_STATUS = Path("/proc/self/status")
 
 
 class Cost(BaseModel):
@@ -80,4 +78,11 @@ def _measured(package: Path, hu: np.ndarray, affine: np.ndarray, phase: str, dev
 
 
 def _peak_gib() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIB_PER_UNIT / 2**20
+    """The most memory that this process has held.
+
+    Linux hands ``ru_maxrss`` on from the process that started this one, and it says nothing of what is smaller than that.
+    """
+    if _STATUS.is_file():
+        line = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**30  # macOS counts bytes

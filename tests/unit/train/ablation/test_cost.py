@@ -1,0 +1,22 @@
+"""What an answer costs is that of its own process, whoever starts it."""
+
+from pathlib import Path
+
+import numpy as np
+
+from s2ldm_core.volume import Volume
+from tests.tiny_model import write_tiny_package
+from train.ablation.cost import cost_of
+
+
+def test_memory_is_measured_though_the_process_that_asks_is_larger(tmp_path: Path) -> None:
+    package = write_tiny_package(tmp_path / "tiny")
+    held = np.ones(2**28)  # 2 GiB
+
+    cost = cost_of(
+        package, Volume(hu=np.zeros((64, 192, 192), np.float32), affine=np.eye(4)), phase="arterial", device="cpu"
+    )
+
+    assert held.nbytes == 2**31
+    assert 0.005 < cost.memory_gib < 2
+    assert cost.parameters > 0
