@@ -22,7 +22,7 @@ from train.readers.making import make_study
 from train.readers.report import markdown, write_report
 from train.readers.results import joined, results
 from train.readers.study import Answer, Answers, read_key
-from train.store import set_split
+from train.store import place_case
 
 EXPERIMENT = {
     "name": "example",
@@ -42,8 +42,8 @@ def pairs(folder: Path) -> Path:
     """A store of three phantoms: one to train on, one to validate on, one to test on."""
     grid = PhantomGrid(spacing_mm=(6.0, 4.0, 4.0), matrix=(96, 96), slices=(12, 14))
     names = list(make_store(folder, seeds=range(3), phases=("venous",), grid=grid))
-    set_split(folder, names[1], "validation")
-    set_split(folder, names[2], "test")
+    place_case(folder, names[1], split="validation", fold=None)
+    place_case(folder, names[2], split="test", fold=None)
     return folder
 
 

@@ -23,6 +23,10 @@ class PackageError(S2LDMError):
     """A model package is missing, damaged or does not fit this version."""
 
 
+class ExtensionError(S2LDMError):
+    """What another installed package should offer is not there, or cannot be made."""
+
+
 class PhantomError(S2LDMError):
     """A phantom was asked for that cannot be made."""
 

@@ -10,8 +10,9 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from s2ldm_core.documents import Document, validate
-from s2ldm_core.errors import DocumentError, S2LDMError
+from s2ldm_core.errors import DocumentError, ExtensionError, S2LDMError
 from s2ldm_core.systems import build_system, system_class
+from s2ldm_core.systems.change_loss import TRAINING
 from train.errors import TrainError
 from train.experiment_file import read_experiment, set_key
 from train.transforms import build_transform
@@ -51,7 +52,7 @@ class TransformConfig(_Part):
     def _makes(self) -> Self:
         try:
             build_transform(self.name, self.options)
-        except TrainError as error:
+        except ExtensionError as error:
             raise ValueError(f"{error.sentence} {error.remedy}") from error
         return self
 
@@ -224,7 +225,7 @@ class FitConfig(_Part):
 
     @model_validator(mode="after")
     def _stages_fit(self) -> Self:
-        system = build_system(self.system, self.network)
+        system = build_system(self.system, self.network, context=TRAINING)
         names, known = tuple(stage.name for stage in self.stages), tuple(stage.name for stage in system.stages)
         first = known.index(names[0]) if self.init is not None and names[0] in known else 0
         if names != known[first : first + len(names)]:

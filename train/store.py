@@ -33,6 +33,8 @@ class Case:
     name: str
     patient: str
     split: Split
+    fold: int | None
+    """Of a cross-validation, where a table gave one."""
     spacing_mm: tuple[float, float, float]
     native: np.ndarray
     changes: Mapping[str, np.ndarray]
@@ -62,8 +64,8 @@ class PairStore:
     Parameters
     ----------
     fold
-        ``(number, of)``: patients of the train and validation splits are dealt out anew, every ``of``-th one into validation, by a hash
-        of their names; test patients stay where they are.
+        ``(number, of)``: patients of the train and validation splits are dealt out anew: by the folds that the table of `prepare` gave
+        them, or without such every ``of``-th one into validation, by a hash of their names; test patients stay where they are.
     """
 
     def __init__(self, folder: Path, *, split: Split | None = None, fold: tuple[int, int] | None = None) -> None:
@@ -113,9 +115,22 @@ class PairStore:
 
 
 def _dealt(cases: list[Case], number: int, of: int) -> list[Case]:
-    patients = {case.patient for case in cases if case.split != "test"}
-    order = sorted(patients, key=lambda name: hashlib.sha256(name.encode()).digest())
-    validating = set(order[number::of])
+    """The cases with the split that a fold gives them; ``folds_differ`` when a table's folds are not ``of``."""
+    told = {case.patient: case.fold for case in cases if case.split != "test"}
+    folds = sorted({fold for fold in told.values() if fold is not None})
+    if not folds:
+        order = sorted(told, key=lambda name: hashlib.sha256(name.encode()).digest())
+        validating = set(order[number::of])
+    elif None in told.values() or len(folds) != of:
+        without = sum(fold is None for fold in told.values())
+        raise TrainError(
+            "folds_differ",
+            f"The store's table put its patients into {len(folds)} folds{f' and {without} into none' if without else ''}; "
+            f"the run asks for {of}.",
+            "Set data.fold.of to the number of folds of the table, and give every patient of the table one.",
+        )
+    else:
+        validating = {patient for patient, fold in told.items() if fold == folds[number]}
     return [
         case if case.split == "test" else replace(case, split="validation" if case.patient in validating else "train")
         for case in cases
@@ -126,12 +141,13 @@ def has_case(folder: Path, name: str) -> bool:
     return (folder / name / _CASE).is_file()
 
 
-def set_split(folder: Path, name: str, split: Split) -> None:
-    """Move a case to another split; nothing is written where it is there already."""
+def place_case(folder: Path, name: str, *, split: Split, fold: int | None) -> None:
+    """Move a case to another split and fold; nothing is written where it is there already."""
     path = folder / name / _CASE
     record = json.loads(path.read_text(encoding="utf-8"))
-    if record.get("split", "train") != split:
-        replace_text(path, json.dumps({**record, "split": split}, indent=1))
+    placed = {key: value for key, value in record.items() if key != "fold"} | {"split": split} | _fold_entry(fold)
+    if placed != record:
+        replace_text(path, json.dumps(placed, indent=1))
 
 
 def write_case(
@@ -148,6 +164,7 @@ def write_case(
     seconds: Mapping[str, float] | None = None,
     patient: str | None = None,
     split: Split = "train",
+    fold: int | None = None,
     about: Mapping[str, object],
 ) -> None:
     """Write one case; complete only once its ``case.json`` is there. ``patient=None``: the case is its own patient."""
@@ -165,6 +182,7 @@ def write_case(
         "phases": sorted(changes),
         "patient": patient or name,
         "split": split,
+        **_fold_entry(fold),
         "organs": dict(organs or {}),
         **({"seconds": dict(seconds)} if seconds else {}),
         **({"aorta_hu": aorta} if (aorta := _aorta_hu(stored, changes, organs or {})) else {}),
@@ -172,6 +190,10 @@ def write_case(
         "about": dict(about),
     }
     replace_text(target / _CASE, json.dumps(record, indent=1))
+
+
+def _fold_entry(fold: int | None) -> dict[str, int]:
+    return {} if fold is None else {"fold": fold}
 
 
 def _aorta_hu(stored: Mapping[str, np.ndarray], names: Iterable[str], organs: Mapping[str, int]) -> dict[str, float]:
@@ -202,6 +224,7 @@ def _open(folder: Path) -> Case:
         name=folder.name,
         patient=record.get("patient", folder.name),
         split=record.get("split", "train"),
+        fold=record.get("fold"),
         spacing_mm=(float(dz), float(dy), float(dx)),
         native=array("native"),
         changes={phase: array(phase) for phase in record["phases"]},

@@ -7,12 +7,11 @@ place: then a killed run resumes bit for bit.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
-from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 import numpy as np
 
+from s2ldm_core.extensions import build_extension
 from train.errors import TrainError
 
 GROUP = "s2ldm.transforms"
@@ -37,34 +36,8 @@ Transform = Callable[[Images, np.random.Generator], Images]
 
 
 def build_transform(name: str, options: Mapping[str, Any]) -> Transform:
-    """The transform that an installed package calls ``name``.
-
-    Raises
-    ------
-    TrainError
-        ``transform_unknown`` naming the known ones; ``transform_unusable`` when it cannot be imported or made of these options.
-    """
-    known: dict[str, EntryPoint] = {point.name: point for point in entry_points(group=GROUP)}
-    if name not in known:
-        near = get_close_matches(name, known, n=1)
-        raise TrainError(
-            "transform_unknown",
-            f"No installed package offers a transform called {name!r}{f'; did you mean {near[0]}?' if near else '.'}",
-            f"Known transforms: {', '.join(sorted(known)) or 'none'}. Install the package that declares it in {GROUP}.",
-        )
-    try:
-        made: Transform = known[name].load()(**options)
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
-        raise TrainError(
-            "transform_unusable",
-            f"The transform {name} cannot be made: {error}",
-            "Correct its options, or its package.",
-        ) from error
-    if not callable(made):
-        raise TrainError(
-            "transform_unusable", f"{known[name].value} gives no function.", "It must give one of (images, generator)."
-        )
-    return made
+    """The transform that an installed package calls ``name``; ``ExtensionError`` as `build_extension`."""
+    return build_extension(GROUP, name, options)
 
 
 def applied(transform: Transform, images: Images, rng: np.random.Generator, *, name: str) -> Images:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from s2ldm_core.networks.spade import Norm
 from s2ldm_core.noise_schedule import Target
@@ -89,6 +89,12 @@ class ALDMConfig(SystemConfig):
     released: bool = False
     answer: Literal["diffusion", "spade"] = "diffusion"
     """``spade``: MS-SPADE's latent is the answer, in one step; the diffusion need not be trained long."""
+
+    @model_validator(mode="after")
+    def _voxels_alone(self) -> Self:
+        if self.voxels.organ_bias or self.voxels.further:
+            raise ValueError("voxels weighs voxels: this system has no organ_bias and no further losses")
+        return self
 
     @property
     def weights(self) -> LossConfig:

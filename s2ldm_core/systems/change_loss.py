@@ -4,13 +4,54 @@ Every term leaves out what the target does not show (``Batch.valid``): where a r
 change is not known, and a loss there would teach "no change".
 """
 
+import json
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Final, Self
+
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 from torch import Tensor
 
+from s2ldm_core.errors import ExtensionError
+from s2ldm_core.extensions import build_extension
 from s2ldm_core.frequency import gradient_loss
 from s2ldm_core.organ_bias import organ_bias
 from s2ldm_core.systems.batch import Batch
+
+GROUP: Final = "s2ldm.losses"
+"""Entry point group in which an installed package declares losses: called with its options, it gives a function of the image
+``(B, 1, D, H, W)`` in window units and the `Batch` that gives a scalar."""
+TRAINING: Final = {"training": True}
+"""Context of validation where losses of other packages are looked up; a trained package is used without them."""
+
+
+class FurtherLoss(BaseModel):
+    """A loss that an installed package offers as an entry point of `GROUP`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    weight: float = Field(gt=0)
+    options: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _makes(self, info: ValidationInfo) -> Self:
+        if info.context == TRAINING:
+            try:
+                self.function()
+            except ExtensionError as error:
+                raise ValueError(f"{error.sentence} {error.remedy}") from error
+        return self
+
+    def function(self) -> Callable[[Tensor, Batch], Tensor]:
+        """``ExtensionError`` where no installed package offers it."""
+        return _further(self.name, json.dumps(self.options, sort_keys=True))
+
+
+@cache
+def _further(name: str, options: str) -> Callable[[Tensor, Batch], Tensor]:
+    return build_extension(GROUP, name, json.loads(options))
 
 
 class ChangeLossConfig(BaseModel):
@@ -29,6 +70,8 @@ class ChangeLossConfig(BaseModel):
     organ, and the voxelwise terms alone pull it towards the surroundings of small vessels."""
     organ_voxels: int = Field(64, ge=1)
     """Fewest voxels inside an organ (off its outline) in a crop from which its mean counts."""
+    further: tuple[FurtherLoss, ...] = ()
+    """Losses of other packages."""
 
 
 L1 = ChangeLossConfig()
@@ -59,8 +102,8 @@ def item_errors(error: Tensor, valid: Tensor | None) -> Tensor:
 def change_loss(
     image: Tensor, batch: Batch, loss: ChangeLossConfig, *, gradient: float = 0.0
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Loss of ``image`` ``(B, 1, D, H, W)`` against the batch's target, and its parts: ``rec``, and where they have weight ``organ_bias``
-    and ``frequency`` (``gradient`` times the error of the first differences)."""
+    """Loss of ``image`` ``(B, 1, D, H, W)`` against the batch's target, and its parts: ``rec``, and where they have weight ``organ_bias``,
+    ``frequency`` (``gradient`` times the error of the first differences) and each further one by its name."""
     parts = {"rec": voxel_error(image, batch.target, change=batch.change, valid=batch.valid, loss=loss)}
     total = parts["rec"]
     if loss.organ_bias and batch.organs is not None:
@@ -70,4 +113,7 @@ def change_loss(
     if gradient:
         parts["frequency"] = gradient * gradient_loss(image, batch.target, valid=batch.valid)
         total = total + parts["frequency"]
+    for one in loss.further:
+        parts[one.name] = one.function()(image, batch)
+        total = total + one.weight * parts[one.name]
     return total, parts

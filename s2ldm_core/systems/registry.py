@@ -63,8 +63,10 @@ def system_class(name: str) -> type[System]:
     return found
 
 
-def build_system(name: str, config: Mapping[str, Any]) -> System:
+def build_system(name: str, config: Mapping[str, Any], *, context: Mapping[str, bool] | None = None) -> System:
     """The system called ``name`` from its network configuration (``network.yaml`` of a package, ``network`` of a training file).
+
+    ``context`` is that of the validation, such as `s2ldm_core.systems.change_loss.TRAINING`.
 
     Raises
     ------
@@ -74,7 +76,7 @@ def build_system(name: str, config: Mapping[str, Any]) -> System:
         The configuration is not one of that system.
     """
     kind = system_class(name)
-    return kind(kind.Config.model_validate(config))
+    return kind(kind.Config.model_validate(config, context=context))
 
 
 def _known() -> dict[str, EntryPoint]:

@@ -236,6 +236,7 @@ def _store(
         seconds={phase: seconds for phase in accepted if (seconds := _seconds(pairing.contrasts[phase])) is not None},
         patient=task.patient,
         split=task.split,
+        fold=pairing.fold,
         about={
             "made_by": MADE_BY,
             "registration": task.options.registration,

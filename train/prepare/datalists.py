@@ -9,7 +9,7 @@ from train.errors import TrainError
 from train.prepare.layouts import Candidate
 from train.prepare.pairing import Rejection
 from train.prepare.series import Series, stem
-from train.prepare.tables import SeriesIndex, split_of_fold
+from train.prepare.tables import SeriesIndex, place_of_fold
 from train.prepare.words import phase_in_full_name
 from train.store import Split
 
@@ -52,6 +52,7 @@ def read_datalist(path: Path, series: Sequence[Series], *, root: Path) -> tuple[
     rejections: list[Rejection] = []
     for name, items in lists.items():
         for number, item in enumerate(items):
+            split, fold = place_of_fold(str(item.get("fold", "")) if isinstance(item, dict) else "")
             for key, which in _paths(item):
                 found = index.find(which)
                 if found is None:
@@ -66,7 +67,8 @@ def read_datalist(path: Path, series: Sequence[Series], *, root: Path) -> tuple[
                         phase=phase,
                         said_by=path.name if phase else "",
                         binding=phase is not None,
-                        split=_LISTS[name] or split_of_fold(str(item.get("fold", ""))),
+                        split=_LISTS[name] or split,
+                        fold=fold,
                     )
                 )
     return candidates, rejections

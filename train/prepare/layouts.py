@@ -57,6 +57,7 @@ class Candidate:
     said_by: str = ""
     binding: bool = False
     split: Split | None = None
+    fold: int | None = None
     labels: Path | None = None
     by_name: bool = False
     person: str = ""

@@ -70,6 +70,11 @@ class Pairing:
         """The split that a table fixed."""
         return self.native.split
 
+    @property
+    def fold(self) -> int | None:
+        """The fold of a cross-validation that a table fixed."""
+        return self.native.fold
+
 
 def pair_up(
     judged: Iterable[tuple[Candidate, Verdict]], *, phases: Sequence[Phase], derived: Sequence[Derivation] = ()

@@ -18,7 +18,7 @@ def one_person_each(candidates: Sequence[Candidate]) -> list[Candidate]:
     Raises
     ------
     TrainError
-        ``split_straddled`` when a table puts one person into two splits.
+        ``split_straddled`` when a table puts one person into two splits or two folds.
     """
     parent = {one.patient: one.patient for one in candidates}
 
@@ -38,7 +38,7 @@ def one_person_each(candidates: Sequence[Candidate]) -> list[Candidate]:
             for end in ends[1:]:
                 parent[end] = ends[0]
     persons = [replace(one, person=root(one.patient)) for one in candidates]
-    _refuse_two_splits(persons)
+    _refuse_two_places(persons)
     return persons
 
 
@@ -56,16 +56,19 @@ def _bare(patient: str) -> str:
     return "".join(sign for sign in patient.upper() if sign.isalnum()).lstrip("0")
 
 
-def _refuse_two_splits(candidates: Iterable[Candidate]) -> None:
+def _refuse_two_places(candidates: Iterable[Candidate]) -> None:
     splits: dict[str, dict[str, str]] = {}
+    folds: dict[str, dict[str, str]] = {}
     for one in candidates:
         if one.split is not None:
             splits.setdefault(one.person, {})[one.split] = one.patient
-    for held in splits.values():
+        if one.fold is not None:
+            folds.setdefault(one.person, {})[f"fold {one.fold}"] = one.patient
+    for held in (*splits.values(), *folds.values()):
         if len(held) > 1:
-            told = ", ".join(f"{patient} in {split}" for split, patient in sorted(held.items()))
+            told = ", ".join(f"{patient} in {place}" for place, patient in sorted(held.items()))
             raise TrainError(
                 "split_straddled",
-                f"The table puts one person into several splits: {told}.",
-                "They share a study, a frame of reference, name and birth date, or Patient ID. Give them one split.",
+                f"The table puts one person into several splits or folds: {told}.",
+                "They share a study, a frame of reference, name and birth date, or Patient ID. Give them one split and one fold.",
             )

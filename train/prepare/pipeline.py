@@ -23,7 +23,7 @@ from train.prepare.tables import read_table
 from train.prepare.timing import by_time
 from train.prepare.withdrawal import withdraw
 from train.processes import in_processes
-from train.store import Split, has_case, set_split
+from train.store import Split, has_case, place_case
 
 EVIDENCE: Final = "evidence.jsonl"
 
@@ -231,15 +231,15 @@ def _fixed(pairings: Sequence[Pairing]) -> dict[str, Split]:
 
 def _settle_splits(tasks: Sequence[CaseTask], ledger: Ledger, output: Path, options: PrepareOptions) -> None:
     """Split those who have a case, now that it is known who has; patients without one take nobody's place."""
-    held = {task.name: task.pairing.person for task in tasks if has_case(output, task.name)}
+    held = {task.name: task.pairing for task in tasks if has_case(output, task.name)}
     ledger.settle(
-        set(held.values()),
+        {one.person for one in held.values()},
         shares=options.shares,
         seed=options.seed,
         fixed=_fixed([task.pairing for task in tasks]),
     )
-    for name, person in held.items():
-        set_split(output, name, ledger.patients[person].split)
+    for name, one in held.items():
+        place_case(output, name, split=ledger.patients[one.person].split, fold=one.fold)
 
 
 def _most(rejections: Iterable[Rejection]) -> str:

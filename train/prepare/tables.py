@@ -90,15 +90,15 @@ def _candidate(found: Series, cell: Mapping[str, str], phase: Phase, table: str)
     one = Candidate(
         series=found, patient=patient, study=cell.get("study", ""), phase=phase, said_by=table, binding=True
     )
-    split = _SPLITS.get(cell.get("split", "").lower()) or split_of_fold(cell.get("fold", ""))
-    return one if split is None else replace(one, split=split)
+    split, fold = place_of_fold(cell.get("fold", ""))
+    return replace(one, split=_SPLITS.get(cell.get("split", "").lower()) or split, fold=fold)
 
 
-def split_of_fold(fold: str) -> Split | None:
-    """A split by name in a column of folds; a number says which fold: the first validates, the others train."""
-    if fold.isdigit():
-        return "validation" if int(fold) == 0 else "train"
-    return _SPLITS.get(fold.lower())
+def place_of_fold(written: str) -> tuple[Split | None, int | None]:
+    """Split and number of what a column of folds says: a split by name, or a number, of which 0 validates and the others train."""
+    if written.isascii() and written.isdigit():
+        return ("train" if int(written) else "validation"), int(written)
+    return _SPLITS.get(written.lower()), None
 
 
 def _delimiter(text: str) -> str:

@@ -13,7 +13,7 @@ from tests.unit.train.fit.test_fit import _history, _same
 from train.config import load_config
 from train.errors import TrainError
 from train.fit import Fit, finished_system
-from train.store import PairStore
+from train.store import PairStore, place_case
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +94,20 @@ def test_folds_deal_every_patient_into_validation_once_and_leave_test_patients_o
     assert all(fold["train"] | fold["validation"] == everyone for fold in folds)
     assert sorted(name for fold in folds for name in fold["validation"]) == sorted(everyone)
     assert PairStore(tmp_path, split="test", fold=(0, 3)).names == ["phantom-000006"]
+
+
+def test_folds_of_a_table_hold_and_others_are_refused(tmp_path: Path) -> None:
+    """Folds 1, 3 and 4 of the table are the run's 0, 1 and 2."""
+    for seed, fold in enumerate((4, 1, 3, 1)):
+        write_pair(tmp_path, seed)
+        place_case(tmp_path, f"phantom-{seed:06d}", split="train", fold=fold)
+    validating = [PairStore(tmp_path, split="validation", fold=(number, 3)).names for number in range(3)]
+    assert validating == [["phantom-000001", "phantom-000003"], ["phantom-000002"], ["phantom-000000"]]
+    with pytest.raises(TrainError, match="into 3 folds; the run asks for 2"):
+        PairStore(tmp_path, fold=(0, 2))
+    place_case(tmp_path, "phantom-000002", split="train", fold=None)
+    with pytest.raises(TrainError, match="into 2 folds and 1 into none"):
+        PairStore(tmp_path, fold=(0, 2))
 
 
 def test_a_run_on_a_fold_trains_and_validates_on_it(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from s2ldm_core import extensions
 from tests.tiny_training import CROP, PLAIN, fit_config, fit_until, write_pair
 from train import transforms
 from train.crops import CropSampler
@@ -41,7 +42,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> None:
     points = [
         EntryPoint(name, f"{__name__}:{name.title()}", transforms.GROUP) for name in ("streaks", "halving", "gone")
     ]
-    monkeypatch.setattr(transforms, "entry_points", lambda group: points if group == transforms.GROUP else [])
+    monkeypatch.setattr(extensions, "entry_points", lambda group: points if group == transforms.GROUP else [])
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from train.prepare.labels import read_labels
 from train.prepare.quality import boundary_error_mm
 from train.prepare.registration import register
 from train.prepare.warping import warp, warp_labels
-from train.store import PairStore, set_split
+from train.store import PairStore, place_case
 
 GRID = (6.0, 4.0, 4.0)
 PLAIN = PrepareOptions(registration="none", phases=("venous",), spacing_mm=GRID)
@@ -89,7 +89,7 @@ def test_what_breathed_stays_where_it_was_scanned_with_what_was_measured_and_a_s
 
     network = {"generator": {"system": "unet", "network": {"channels": (4, 4), "core_channels": (4, 4), "latent": 2}}}
     judge = {"discriminator": {"channels": 4, "layers": 1}, "phases": ("venous",)}
-    set_split(output, case.name, "train")
+    place_case(output, case.name, split="train", fold=None)
     run = fit_config(
         output,
         tmp_path,

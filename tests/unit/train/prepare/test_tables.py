@@ -67,7 +67,7 @@ def test_tables_of_spreadsheets_on_windows_are_read(phases: dict[str, Path], tmp
     table.write_text("\r\n".join(delimiter.join(row) for row in rows), encoding="utf-8-sig")
     found = find_pairs(root, options=OPTIONS, table=table)
     assert paired_places(found) == [{"native": "A/n", "venous": "A/v"}]
-    assert found.pairings[0].split == "validation"
+    assert (found.pairings[0].split, found.pairings[0].fold) == ("validation", 0)
 
 
 def test_a_monai_data_list_names_pairs_phases_and_folds(images: dict[str, Path], tmp_path: Path) -> None:
@@ -84,8 +84,8 @@ def test_a_monai_data_list_names_pairs_phases_and_folds(images: dict[str, Path],
     table = tmp_path / "datalist.json"
     table.write_text(json.dumps({"training": items}), encoding="utf-8")
     found = find_pairs(root, options=OPTIONS, table=table)
-    assert [(one.patient, one.split, sorted(one.contrasts)) for one in found.pairings] == [
-        ("Ax", "validation", ["venous"]),
-        ("Bx", "train", ["venous"]),
+    assert [(one.patient, one.split, one.fold, sorted(one.contrasts)) for one in found.pairings] == [
+        ("Ax", "validation", 0, ["venous"]),
+        ("Bx", "train", 1, ["venous"]),
     ]
     assert codes_of(found) == {"imagesTr/Cx.nii.gz": "series_missing"}
