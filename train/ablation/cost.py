@@ -27,6 +27,8 @@ class Cost(BaseModel):
     """That ship."""
     seconds: float
     """Wall time of the translation, everything loaded before."""
+    processor_seconds: float | None = None
+    """Of all threads: unlike the wall time, hardly longer where others compute beside it. ``None``: an older version did not look."""
     memory_gib: float
     """What the process grew by meanwhile; on a GPU the most that was allocated there."""
 
@@ -51,30 +53,41 @@ class CostSheet:
         replace_text(self._path, json.dumps(plain, indent=1, sort_keys=True) + "\n")
 
 
-def cost_of(package: Path, volume: Volume, *, phase: str, device: str = "auto") -> Cost:
-    """Translate ``volume`` once with ``package`` in a fresh process."""
+def cost_of(
+    package: Path, volume: Volume, *, phase: str, device: str = "auto", threads: int | None = None
+) -> Cost:
+    """Translate ``volume`` once with ``package`` in a fresh process of so many threads (``None``: PyTorch's own number)."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(_measured, package, volume.hu, volume.affine, phase, device).result()
+        return pool.submit(_measured, package, volume.hu, volume.affine, phase, device, threads).result()
 
 
-def _measured(package: Path, hu: np.ndarray, affine: np.ndarray, phase: str, device: str) -> Cost:
+def _measured(
+    package: Path, hu: np.ndarray, affine: np.ndarray, phase: str, device: str, threads: int | None
+) -> Cost:
     import torch
 
     from s2ldm_core.package import ModelPackage
     from s2ldm_core.translator import Translator
 
+    if threads is not None:
+        torch.set_num_threads(threads)
     translator = Translator.load(package, device=device, judge_answers=False)
     # A few slices first: what is compiled, loaded or allocated once is no cost of a volume.
     translator.translate(Volume(hu=hu[:8], affine=affine), phase=phase)
     on_gpu = translator.device.type == "cuda"
     if on_gpu:
         torch.cuda.reset_peak_memory_stats(translator.device)
-    before, began = _peak_gib(), time.perf_counter()
+    before, began, worked = _peak_gib(), time.perf_counter(), time.process_time()
     translator.translate(Volume(hu=hu, affine=affine), phase=phase)
-    seconds = time.perf_counter() - began
+    seconds, processor_seconds = time.perf_counter() - began, time.process_time() - worked
     memory = torch.cuda.max_memory_allocated(translator.device) / 2**30 if on_gpu else _peak_gib() - before
     parameters = ModelPackage.load(package).build(device=torch.device("cpu")).count_parameters()
-    return Cost(parameters=parameters, seconds=round(seconds, 3), memory_gib=round(memory, 3))
+    return Cost(
+        parameters=parameters,
+        seconds=round(seconds, 3),
+        processor_seconds=round(processor_seconds, 3),
+        memory_gib=round(memory, 3),
+    )
 
 
 def _peak_gib() -> float:

@@ -13,10 +13,11 @@ def test_memory_is_measured_though_the_process_that_asks_is_larger(tmp_path: Pat
     package = write_tiny_package(tmp_path / "tiny")
     held = np.ones(2**28)  # 2 GiB
 
-    cost = cost_of(
-        package, Volume(hu=np.zeros((64, 192, 192), np.float32), affine=np.eye(4)), phase="arterial", device="cpu"
-    )
+    volume = Volume(hu=np.zeros((64, 192, 192), np.float32), affine=np.eye(4))
+    cost = cost_of(package, volume, phase="arterial", device="cpu", threads=1)
 
     assert held.nbytes == 2**31
     assert 0.005 < cost.memory_gib < 2
     assert cost.parameters > 0
+    assert cost.processor_seconds is not None
+    assert cost.processor_seconds > 0
