@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from s2ldm_core.handling import REGULAR_ONLY, StackHandling
 from s2ldm_core.problem import Problem
+from s2ldm_core.sampling import OWN, Sampling
 from s2ldm_core.translation import Translation
 
 
@@ -47,7 +48,7 @@ class Translate:
     slices: int = 0
     handling: StackHandling = REGULAR_ONLY
     seed: int = 0
-    steps: int | None = None
+    sampling: Sampling = OWN
     threads: int | None = None
     max_bytes: int | None = None
 

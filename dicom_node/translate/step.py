@@ -19,6 +19,7 @@ from dicom_node.privacy import place_of
 from dicom_node.translate.executors import EXECUTORS, Executor
 from dicom_node.translate.messages import Disposition, Failed, Load, Progress, Translate, Translated, disk_failure
 from s2ldm_core.problem import Problem
+from s2ldm_core.sampling import Sampling
 
 _PROGRESS_SECONDS = 1.0
 #: A worker that says nothing for so long hangs: it is ended, and the job tried again.
@@ -160,7 +161,7 @@ class TranslateStep:
                 model=job.model,
                 device=compute.device,
                 seed=route.seed,
-                steps=route.steps,
+                sampling=Sampling(steps=route.steps),
                 threads=compute.threads,
                 max_bytes=_bytes(compute.max_memory_gib),
             ),

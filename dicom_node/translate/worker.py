@@ -139,7 +139,7 @@ class Worker:
             volume,
             phase=request.phase,
             seed=request.seed,
-            steps=request.steps,
+            sampling=request.sampling,
             progress=lambda stage, fraction: self._send(Progress(stage=stage, fraction=float(fraction))),
         )
         seconds.update(result.translation.seconds)

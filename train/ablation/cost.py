@@ -53,17 +53,13 @@ class CostSheet:
         replace_text(self._path, json.dumps(plain, indent=1, sort_keys=True) + "\n")
 
 
-def cost_of(
-    package: Path, volume: Volume, *, phase: str, device: str = "auto", threads: int | None = None
-) -> Cost:
+def cost_of(package: Path, volume: Volume, *, phase: str, device: str = "auto", threads: int | None = None) -> Cost:
     """Translate ``volume`` once with ``package`` in a fresh process of so many threads (``None``: PyTorch's own number)."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(_measured, package, volume.hu, volume.affine, phase, device, threads).result()
 
 
-def _measured(
-    package: Path, hu: np.ndarray, affine: np.ndarray, phase: str, device: str, threads: int | None
-) -> Cost:
+def _measured(package: Path, hu: np.ndarray, affine: np.ndarray, phase: str, device: str, threads: int | None) -> Cost:
     import torch
 
     from s2ldm_core.package import ModelPackage

@@ -109,7 +109,7 @@ class Report:
             )
         if "samples" in kinds:
             notes.append(
-                "Mean of K: the mean of K samples drawn from noise; their standard deviation is the uncertainty."
+                "Mean of K: the mean of K samples; their standard deviation is the uncertainty."
             )
         return notes
 
