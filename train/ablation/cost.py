@@ -5,6 +5,7 @@ import resource
 import time
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from s2ldm_core.volume import Volume
 
 _FILE = "costs.json"
 _STATUS = Path("/proc/self/status")
+_CLEAR = Path("/proc/self/clear_refs")
 
 
 class Cost(BaseModel):
@@ -73,10 +75,11 @@ def _measured(package: Path, hu: np.ndarray, affine: np.ndarray, phase: str, dev
     on_gpu = translator.device.type == "cuda"
     if on_gpu:
         torch.cuda.reset_peak_memory_stats(translator.device)
-    before, began, worked = _peak_gib(), time.perf_counter(), time.process_time()
+    forget_peak()
+    before, began, worked = peak_gib(), time.perf_counter(), time.process_time()
     translator.translate(Volume(hu=hu, affine=affine), phase=phase)
     seconds, processor_seconds = time.perf_counter() - began, time.process_time() - worked
-    memory = torch.cuda.max_memory_allocated(translator.device) / 2**30 if on_gpu else _peak_gib() - before
+    memory = torch.cuda.max_memory_allocated(translator.device) / 2**30 if on_gpu else peak_gib() - before
     parameters = ModelPackage.load(package).build(device=torch.device("cpu")).count_parameters()
     return Cost(
         parameters=parameters,
@@ -86,7 +89,13 @@ def _measured(package: Path, hu: np.ndarray, affine: np.ndarray, phase: str, dev
     )
 
 
-def _peak_gib() -> float:
+def forget_peak() -> None:
+    """Have `peak_gib` count from what this process holds now, where the system can: Linux, by proc(5)."""
+    with suppress(OSError):
+        _CLEAR.write_text("5")
+
+
+def peak_gib() -> float:
     """The most memory that this process has held.
 
     Linux hands ``ru_maxrss`` on from the process that started this one, and it says nothing of what is smaller than that.

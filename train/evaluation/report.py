@@ -108,9 +108,7 @@ class Report:
                 "from it, so it bounds nothing; evaluate with --ceiling LABEL=RUN for the ceiling that stage 1 set."
             )
         if "samples" in kinds:
-            notes.append(
-                "Mean of K: the mean of K samples; their standard deviation is the uncertainty."
-            )
+            notes.append("Mean of K: the mean of K samples; their standard deviation is the uncertainty.")
         return notes
 
     def write(self, folder: Path) -> None:
