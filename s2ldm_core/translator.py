@@ -13,11 +13,12 @@ import torch
 from s2ldm_core.answers import Limits
 from s2ldm_core.change import Clock, Progress, Resampler, add_change
 from s2ldm_core.errors import TranslationError
+from s2ldm_core.memory import SMALLEST, in_tiles_that_fit
 from s2ldm_core.package import ModelPackage, PackageMetadata
 from s2ldm_core.sampling import OWN, Kind, Sampling
 from s2ldm_core.seconds import NAME, seconds_of
 from s2ldm_core.systems import Condition, How, System
-from s2ldm_core.tiling import TILE
+from s2ldm_core.tiling import TILE, Triple
 from s2ldm_core.translation import Translation, training_statement
 from s2ldm_core.volume import Volume
 
@@ -101,7 +102,8 @@ class Translator:
         HU (air, lung and dense bone keep their values exactly) and added. One step is deterministic (``seed`` has no effect);
         more steps sample from noise of ``seed``, and several draws (``sampling``) have a spread as well. ``values`` are what some systems
         can be asked for beside the phase, such as ``seconds`` after the start of the injection, which a ``phase`` such as ``35s`` asks for
-        alone. The same input, package, seed and device give the same voxels.
+        alone. The same input, package, seed and device give the same voxels; where memory does not suffice for the usual tiles,
+        smaller ones give them to rounding, where the system tiles exactly.
 
         Raises
         ------
@@ -115,14 +117,19 @@ class Translator:
         clock = Clock(progress)
         condition = self._condition(phase, values or {}).to(self.device)
 
+        tile = TILE
+
         def predict(unit: torch.Tensor, _: Resampler) -> torch.Tensor:
-            return self._system.answer(
-                unit.to(self.device, memory_format=torch.channels_last_3d),
-                condition,
-                settled,
-                seed=seed,
-                how=How(tile=TILE, on_progress=clock.on_progress),
-            )
+            nonlocal tile
+            there = unit.to(self.device, memory_format=torch.channels_last_3d)
+
+            def answer(tile: Triple) -> torch.Tensor:
+                how = How(tile=tile, on_progress=clock.on_progress)
+                return self._system.answer(there, condition, settled, seed=seed, how=how)
+
+            exact = self._system.traits.tiling == "exact"
+            change, tile = in_tiles_that_fit(answer, smallest=SMALLEST if exact else TILE)
+            return change
 
         found = add_change(volume, predict, metadata=meta, clock=clock, limits=self._limits(phase))
         return TranslationResult(
@@ -136,6 +143,8 @@ class Translator:
                 seed=seed,
                 steps=settled.steps or self.default_steps,
                 seconds=clock.seconds,
+                device=str(self.device),
+                tile=tile,
             ),
             spread=None if found.spread_hu is None else Spread(hu=found.spread_hu, kind=settled.kind or "noise"),
         )

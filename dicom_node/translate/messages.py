@@ -36,7 +36,8 @@ class Translate:
 
     ``sop_instance_uids`` are those of the slices that selection saw, in any order: what is read must be these. Empty:
     whatever is read. ``slices`` is how many they are, which is more where frames of one image are slices;
-    0: not known. ``handling`` is the route's, which selection went by. ``max_bytes`` as in `Load`.
+    0: not known. ``handling`` is the route's, which selection went by. ``max_bytes`` as in `Load`. ``else_cpu``: what does not fit into
+    the memory of ``device`` is translated on the processors.
     """
 
     paths: tuple[str, ...]
@@ -51,6 +52,7 @@ class Translate:
     sampling: Sampling = OWN
     threads: int | None = None
     max_bytes: int | None = None
+    else_cpu: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -164,6 +164,7 @@ class TranslateStep:
                 sampling=Sampling(steps=route.steps),
                 threads=compute.threads,
                 max_bytes=_bytes(compute.max_memory_gib),
+                else_cpu=compute.out_of_memory == "cpu",
             ),
             on_progress=watch.progress,
             should_stop=lambda: self._stopping.is_set() or lease.silent or lease.lost or watch.lost,
@@ -188,6 +189,8 @@ class TranslateStep:
             "weights_sha256": made.weights_sha256,
             "steps": made.steps,
             "seconds": made.seconds,
+            "device": made.device,
+            "tile": made.tile,
         }
         if not self._catalog.finish_translation(job, result_path=Path(answer.record_path), details=details):
             shutil.rmtree(folder, ignore_errors=True)  # cancelled meanwhile, or another node has it
