@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from s2ldm_core.intensity import ArrayT
+if TYPE_CHECKING:  # the configuration's commands load no arrays
+    from s2ldm_core.intensity import ArrayT
 
 Kind = Literal["noise", "dropout", "ensemble"]
 """What differs from draw to draw: the sampler's noise, the values that a network leaves out, or the package."""
@@ -34,7 +35,7 @@ FEWEST_STEPS = 2
 """Best for fidelity; in one step systems answer the same every time."""
 
 
-def mean_and_spread(draws: Iterable[ArrayT]) -> tuple[ArrayT, ArrayT]:
+def mean_and_spread(draws: "Iterable[ArrayT]") -> "tuple[ArrayT, ArrayT]":
     """Mean and standard deviation (n − 1) per voxel of arrays or tensors of floats, with one draw in memory at a time (Welford).
 
     Raises
