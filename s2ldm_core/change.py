@@ -14,6 +14,7 @@ from s2ldm_core.body import body_box, body_mask
 from s2ldm_core.errors import TranslationError
 from s2ldm_core.intensity import gate, unit_change_to_hu, window_to_unit
 from s2ldm_core.package import PackageMetadata
+from s2ldm_core.problem import Problem
 from s2ldm_core.resample import from_spacing, to_spacing
 from s2ldm_core.volume import Volume, canonical
 
@@ -52,6 +53,8 @@ class Changed(NamedTuple):
     volume: Volume
     spread_hu: np.ndarray | None
     """``(D, H, W)`` float32; ``None``: none was predicted."""
+    doubt: Problem | None
+    """Why the change lies outside the limits; ``None``: it lies within, or there are none."""
 
 
 def add_change(
@@ -68,7 +71,7 @@ def add_change(
 
     ``predict(unit, to_model)`` gets the body's box on the model's grid in window units ``(1, 1, D, H, W)``, and a function that brings any
     other HU array on the source's grid there too; it returns the change in window units, same shape, or change and spread
-    ``(1, 2, D, H, W)``. Within ``limits`` the change must lie on that grid.
+    ``(1, 2, D, H, W)``. Whether it lies within ``limits`` is judged on that grid.
     """
     clock = clock or Clock(None)
     window = metadata.window_hu
@@ -100,17 +103,16 @@ def add_change(
                 "Check the source series for damaged slices; if it is sound, report the model package.",
             )
         change_hu, *spread_hu = answer_hu.numpy()
+    doubt = None
     if limits:
         with clock.measure("check"):
-            problem = judge_answer(
+            doubt = judge_answer(
                 model_hu,
                 change_hu * gate(model_hu, window_hu=window),
                 body=body,
                 spacing_mm=metadata.spacing_mm,
                 limits=limits,
             )
-            if problem is not None:
-                raise TranslationError(problem.code, problem.sentence, problem.remedy)
     with clock.measure("add"):
         found = [turned.hu.copy(), *(np.zeros(turned.hu.shape, dtype=np.float32) for _ in spread_hu)]
         for start in range(0, len(source), slab := max(1, _SLAB_VOXELS // source[0].size)):
@@ -119,7 +121,7 @@ def add_change(
             for there, here in zip((change_hu, *spread_hu), found, strict=True):
                 here[box][part] += from_spacing(there, grid.part(part.start, part.stop), method="linear") * weight
         hu, *spread = (np.ascontiguousarray(undo.array(one)) for one in found)
-        return Changed(volume=volume.with_hu(hu), spread_hu=spread[0] if spread else None)
+        return Changed(volume=volume.with_hu(hu), spread_hu=spread[0] if spread else None, doubt=doubt)
 
 
 def _soft_edged(body: np.ndarray) -> torch.Tensor:

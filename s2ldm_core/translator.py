@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from s2ldm_core.answers import Limits
 from s2ldm_core.change import Clock, Progress, Resampler, add_change
 from s2ldm_core.errors import TranslationError
 from s2ldm_core.memory import SMALLEST, in_tiles_that_fit
 from s2ldm_core.package import ModelPackage, PackageMetadata
+from s2ldm_core.problem import Problem
 from s2ldm_core.sampling import OWN, Kind, Sampling
 from s2ldm_core.seconds import NAME, seconds_of
 from s2ldm_core.systems import Condition, How, System
@@ -44,18 +44,20 @@ class TranslationResult:
     """How it was made; ``seconds`` of ``crop``, ``resample``, ``encode``, ``step 1`` …, ``decode``, ``add``."""
     spread: Spread | None = None
     """``None``: of one draw."""
+    doubt: Problem | None = None
+    """Why the answer is refused where answers are; an ensemble's is not judged."""
 
 
 class Translator:
     """A model package, built and warm on a device."""
 
     def __init__(
-        self, *, package: ModelPackage, system: System, device: torch.device, judge_answers: bool = True
+        self, *, package: ModelPackage, system: System, device: torch.device, refuse_answers: bool = True
     ) -> None:
         self.package = package
         self.device = device
         self._system = system
-        self._judge_answers = judge_answers
+        self._refuse_answers = refuse_answers
 
     @classmethod
     def load(
@@ -64,11 +66,12 @@ class Translator:
         *,
         device: str = "auto",
         directories: Iterable[Path] = (),
-        judge_answers: bool = True,
+        refuse_answers: bool = True,
     ) -> Translator:
         """Load a package by name (bundled, or in ``directories``) or folder.
 
-        ``judge_answers=False`` gives also answers unlike all that training had, for whoever measures them.
+        ``refuse_answers=False`` gives also answers unlike all that training had, with their `TranslationResult.doubt`, for whoever measures
+        them.
 
         Raises
         ------
@@ -79,7 +82,7 @@ class Translator:
         """
         where = _device(device)
         package = ModelPackage.load(name_or_path, directories=directories)
-        return cls(package=package, system=package.build(device=where), device=where, judge_answers=judge_answers)
+        return cls(package=package, system=package.build(device=where), device=where, refuse_answers=refuse_answers)
 
     @property
     def metadata(self) -> PackageMetadata:
@@ -131,7 +134,10 @@ class Translator:
             change, tile = in_tiles_that_fit(answer, smallest=SMALLEST if exact else TILE)
             return change
 
-        found = add_change(volume, predict, metadata=meta, clock=clock, limits=self._limits(phase))
+        limits = (meta.answers or {}).get(phase)
+        found = add_change(volume, predict, metadata=meta, clock=clock, limits=limits)
+        if found.doubt is not None and self._refuse_answers:
+            raise TranslationError(found.doubt.code, found.doubt.sentence, found.doubt.remedy)
         return TranslationResult(
             volume=found.volume,
             translation=Translation(
@@ -147,6 +153,7 @@ class Translator:
                 tile=tile,
             ),
             spread=None if found.spread_hu is None else Spread(hu=found.spread_hu, kind=settled.kind or "noise"),
+            doubt=found.doubt,
         )
 
     def _condition(self, phase: str, values: Mapping[str, float]) -> Condition:
@@ -157,9 +164,6 @@ class Translator:
         return Condition(
             phase=torch.tensor([number]), values={name: torch.tensor([float(value)]) for name, value in values.items()}
         )
-
-    def _limits(self, phase: str) -> Limits | None:
-        return (self.metadata.answers or {}).get(phase) if self._judge_answers else None
 
     @property
     def default_steps(self) -> int:

@@ -69,7 +69,7 @@ def _measured(package: Path, hu: np.ndarray, affine: np.ndarray, phase: str, dev
 
     if threads is not None:
         torch.set_num_threads(threads)
-    translator = Translator.load(package, device=device, judge_answers=False)
+    translator = Translator.load(package, device=device, refuse_answers=False)
     # A few slices first: what is compiled, loaded or allocated once is no cost of a volume.
     translator.translate(Volume(hu=hu[:8], affine=affine), phase=phase)
     on_gpu = translator.device.type == "cuda"

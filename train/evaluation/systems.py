@@ -38,6 +38,8 @@ class Prediction:
     """``(D, H, W)`` HU."""
     deviation_hu: np.ndarray | None = None
     """Standard deviation of the samples whose mean ``hu`` is."""
+    refusal: str = ""
+    """Why a node refuses this answer; empty: it does not."""
 
 
 Answer = Callable[[EvaluationCase, Volume, str], Prediction]
@@ -99,7 +101,7 @@ def candidates(
             )
     table = [identity()]
     for label, package in packages.items():
-        translator = Translator.load(package.path, device=device, judge_answers=False)
+        translator = Translator.load(package.path, device=device, refuse_answers=False)
         system = package.build(device=translator.device)
         phases = package.metadata.phases
         table.append(
@@ -133,7 +135,7 @@ def ensemble(label: str, packages: Sequence[ModelPackage], *, device: str = "aut
     TranslationError
         ``ensemble_differs`` when they have no phase in common.
     """
-    members = Ensemble([Translator.load(package.path, device=device, judge_answers=False) for package in packages])
+    members = Ensemble([Translator.load(package.path, device=device, refuse_answers=False) for package in packages])
     identities = " + ".join(package.identity for package in packages)
     answer = _answer(members, Sampling(kind="ensemble"))
     return Candidate(label=label, kind="samples", answer=answer, identity=identities, phases=members.phases)
@@ -217,7 +219,11 @@ def _autoencoder(
 def _answer(model: Translator | Ensemble, sampling: Sampling = OWN) -> Answer:
     def answer(case: EvaluationCase, target: Volume, phase: str) -> Prediction:
         found = model.translate(case.source, phase=phase, sampling=sampling)
-        return Prediction(hu=found.volume.hu, deviation_hu=None if found.spread is None else found.spread.hu)
+        return Prediction(
+            hu=found.volume.hu,
+            deviation_hu=None if found.spread is None else found.spread.hu,
+            refusal="" if found.doubt is None else found.doubt.sentence,
+        )
 
     return answer
 

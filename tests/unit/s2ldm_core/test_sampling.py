@@ -67,7 +67,7 @@ def scan() -> Volume:
 
 
 def _translator(package: ModelPackage, system: System) -> Translator:
-    return Translator(package=package, system=system.eval(), device=torch.device("cpu"), judge_answers=False)
+    return Translator(package=package, system=system.eval(), device=torch.device("cpu"), refuse_answers=False)
 
 
 def test_mean_and_spread_are_numpys() -> None:
