@@ -16,6 +16,7 @@ from dicom_node.input_series import select_slices
 from dicom_node.phases import presented
 from dicom_node.translation import slices_differ, whole_hu
 from s2ldm_core.handling import Handling
+from s2ldm_core.sampling import Sampling
 from s2ldm_core.translation import Translation
 from s2ldm_core.volume import Volume
 
@@ -118,7 +119,7 @@ def translate_path(
             "Use a DICOM form for --output, where each slice says its own place.",
         )
     sources = [one.path for one in volume.slices if one.path is not None]
-    result = translator.translate(volume, phase=phase, seed=seed, steps=steps, progress=report)
+    result = translator.translate(volume, phase=phase, seed=seed, sampling=Sampling(steps=steps), progress=report)
     report("write", 0.0)
     if form == "nifti":
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -67,7 +67,9 @@ class TranslationRecord:
                 raise ValueError("another format")
             uids = tuple(values.pop("sop_instance_uids"))
             frames = tuple(values.pop("frames", ()))
-            record = cls(translation=Translation(**values), sop_instance_uids=uids, frames=frames)
+            tile = values.pop("tile", None)
+            made = Translation(**values, tile=None if tile is None else tuple(tile))
+            record = cls(translation=made, sop_instance_uids=uids, frames=frames)
             hu = np.load(path.with_name("hu.npy"), mmap_mode="r", allow_pickle=False)
             mask = path.with_name("padding.npy")
             padding = np.load(mask, mmap_mode="r", allow_pickle=False) if mask.exists() else None

@@ -71,7 +71,7 @@ def blended(
     multiple_of: Triple,
     on_tile: Callable[[float], None] | None = None,
 ) -> Tensor:
-    """Apply ``function(tile) -> tile`` over ``x`` ``(B, C, D, H, W)`` in tiles that overlap, faded into each other.
+    """Apply ``function(tile) -> tile`` of any channels over ``x`` ``(B, C, D, H, W)`` in tiles that overlap, faded into each other.
 
     For functions that no halo makes exact (instance norm, attention). ``tile`` is rounded up to ``multiple_of``, of which the sizes of
     ``x`` must be multiples. The result is the function's own where a single tile holds all of ``x``; an axis along which a tile is one
@@ -90,10 +90,13 @@ def blended(
         place = torch.arange(1, n + 1, device=x.device, dtype=torch.float32)
         fade = (torch.minimum(place, n + 1 - place) / max(1.0, _BLENDED * n)).clamp(max=1)
         weight = weight * fade.view([n if other == axis else 1 for other in range(3)])
-    total, weights = x.new_zeros(x.shape, dtype=torch.float32), torch.zeros(whole, device=x.device)
+    total, weights = x.new_zeros(0, dtype=torch.float32), torch.zeros(whole, device=x.device)
     for number, corner in enumerate(places):
         z, y, w = (slice(o, o + s) for o, s in zip(corner, size, strict=True))
-        total[..., z, y, w] += function(x[..., z, y, w]).float() * weight
+        result = function(x[..., z, y, w]).float()
+        if not number:
+            total = result.new_zeros((*result.shape[:2], *whole))
+        total[..., z, y, w] += result * weight
         weights[z, y, w] += weight
         if on_tile is not None:
             on_tile((number + 1) / len(places))

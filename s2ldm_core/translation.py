@@ -21,6 +21,10 @@ class Translation:
         Of the sampler.
     seconds
         Wall time of each part of the work, in its order.
+    device
+        Where it was computed, as PyTorch calls it; empty where nobody said.
+    tile
+        Voxels of the model's grid computed at a time; smaller than usual where memory did not suffice. ``None`` where nobody said.
     """
 
     phase: str
@@ -31,6 +35,8 @@ class Translation:
     seed: int
     steps: int
     seconds: Mapping[str, float] = field(default_factory=dict)
+    device: str = ""
+    tile: tuple[int, int, int] | None = None
 
     @property
     def model(self) -> str:

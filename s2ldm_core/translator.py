@@ -3,35 +3,35 @@
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
-from s2ldm_core.answers import Limits, judge_answer
-from s2ldm_core.body import body_box, body_mask
+from s2ldm_core.change import Clock, Progress, Resampler, add_change
 from s2ldm_core.errors import TranslationError
-from s2ldm_core.intensity import gate, unit_change_to_hu, window_to_unit
+from s2ldm_core.memory import SMALLEST, in_tiles_that_fit
 from s2ldm_core.package import ModelPackage, PackageMetadata
-from s2ldm_core.resample import from_spacing, to_spacing
+from s2ldm_core.problem import Problem
+from s2ldm_core.sampling import OWN, Kind, Sampling
 from s2ldm_core.seconds import NAME, seconds_of
 from s2ldm_core.systems import Condition, How, System
-from s2ldm_core.tiling import TILE
+from s2ldm_core.tiling import TILE, Triple
 from s2ldm_core.translation import Translation, training_statement
-from s2ldm_core.volume import Volume, canonical
+from s2ldm_core.volume import Volume
 
 _CUDA = re.compile(r"cuda(:\d{1,2})?")
 
-# The change comes back to the source's grid in pieces of so many voxels: a long series takes gigabytes as it is.
-_SLAB_VOXELS = 2**24
 
-Progress = Callable[[str, float], None]
-Resampler = Callable[[np.ndarray], torch.Tensor]
+@dataclass(frozen=True, kw_only=True)
+class Spread:
+    """How far draws lie apart."""
+
+    hu: np.ndarray
+    """``(D, H, W)`` float32 on the source's grid: standard deviation of the draws; 0 where the source keeps its HU."""
+    kind: Kind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,21 +39,25 @@ class TranslationResult:
     """What `Translator.translate` returns."""
 
     volume: Volume
-    """HU on the source's grid, with its slice records: source HU + predicted change."""
+    """HU on the source's grid, with its slice records: source HU + predicted change, the mean of the draws where there are several."""
     translation: Translation
     """How it was made; ``seconds`` of ``crop``, ``resample``, ``encode``, ``step 1`` …, ``decode``, ``add``."""
+    spread: Spread | None = None
+    """``None``: of one draw."""
+    doubt: Problem | None = None
+    """Why the answer is refused where answers are; an ensemble's is not judged."""
 
 
 class Translator:
     """A model package, built and warm on a device."""
 
     def __init__(
-        self, *, package: ModelPackage, system: System, device: torch.device, judge_answers: bool = True
+        self, *, package: ModelPackage, system: System, device: torch.device, refuse_answers: bool = True
     ) -> None:
         self.package = package
         self.device = device
         self._system = system
-        self._judge_answers = judge_answers
+        self._refuse_answers = refuse_answers
 
     @classmethod
     def load(
@@ -62,11 +66,12 @@ class Translator:
         *,
         device: str = "auto",
         directories: Iterable[Path] = (),
-        judge_answers: bool = True,
+        refuse_answers: bool = True,
     ) -> Translator:
         """Load a package by name (bundled, or in ``directories``) or folder.
 
-        ``judge_answers=False`` gives also answers unlike all that training had, for whoever measures them.
+        ``refuse_answers=False`` gives also answers unlike all that training had, with their `TranslationResult.doubt`, for whoever measures
+        them.
 
         Raises
         ------
@@ -77,7 +82,7 @@ class Translator:
         """
         where = _device(device)
         package = ModelPackage.load(name_or_path, directories=directories)
-        return cls(package=package, system=package.build(device=where), device=where, judge_answers=judge_answers)
+        return cls(package=package, system=package.build(device=where), device=where, refuse_answers=refuse_answers)
 
     @property
     def metadata(self) -> PackageMetadata:
@@ -91,38 +96,50 @@ class Translator:
         phase: str,
         values: Mapping[str, float] | None = None,
         seed: int = 0,
-        steps: int | None = None,
+        sampling: Sampling = OWN,
         progress: Progress | None = None,
     ) -> TranslationResult:
         """Synthesise ``phase`` of a non-contrast ``volume`` (HU).
 
         The change is predicted at the model's spacing inside the body's box, brought back to the source's grid, gated by the source's
         HU (air, lung and dense bone keep their values exactly) and added. One step is deterministic (``seed`` has no effect);
-        more steps sample from noise of ``seed``. ``values`` are what some systems can be asked for beside the phase, such as
-        ``seconds`` after the start of the injection, which a ``phase`` such as ``35s`` asks for alone. The same input, package, seed
-        and device give the same voxels.
+        more steps sample from noise of ``seed``, and several draws (``sampling``) have a spread as well. ``values`` are what some systems
+        can be asked for beside the phase, such as ``seconds`` after the start of the injection, which a ``phase`` such as ``35s`` asks for
+        alone. The same input, package, seed and device give the same voxels; where memory does not suffice for the usual tiles,
+        smaller ones give them to rounding, where the system tiles exactly.
 
         Raises
         ------
         TranslationError
-            ``unknown_phase``, ``seconds_unknown``, ``unknown_value``, ``too_few_slices``, ``not_finite``; ``answer_out_of_distribution``
-            where the package says what answers must lie within.
+            ``unknown_phase``, ``seconds_unknown``, ``unknown_value``, ``too_few_slices``, ``not_finite``; those of `settled`;
+            ``answer_out_of_distribution`` where the package says what answers must lie within.
         """
         meta = self.metadata
-        self._check(volume, phase, values or {}, steps)
+        self._check(volume, phase, values or {})
+        settled = self.settled(sampling)
         clock = Clock(progress)
         condition = self._condition(phase, values or {}).to(self.device)
-        generator = torch.Generator().manual_seed(seed)
+
+        tile = TILE
 
         def predict(unit: torch.Tensor, _: Resampler) -> torch.Tensor:
-            return self._system.predict_change(
-                unit.to(self.device, memory_format=torch.channels_last_3d),
-                condition,
-                How(steps=steps, generator=generator, tile=TILE, on_progress=clock.on_progress),
-            )
+            nonlocal tile
+            there = unit.to(self.device, memory_format=torch.channels_last_3d)
 
+            def answer(tile: Triple) -> torch.Tensor:
+                how = How(tile=tile, on_progress=clock.on_progress)
+                return self._system.answer(there, condition, settled, seed=seed, how=how)
+
+            exact = self._system.traits.tiling == "exact"
+            change, tile = in_tiles_that_fit(answer, smallest=SMALLEST if exact else TILE)
+            return change
+
+        limits = (meta.answers or {}).get(phase)
+        found = add_change(volume, predict, metadata=meta, clock=clock, limits=limits)
+        if found.doubt is not None and self._refuse_answers:
+            raise TranslationError(found.doubt.code, found.doubt.sentence, found.doubt.remedy)
         return TranslationResult(
-            volume=add_change(volume, predict, metadata=meta, clock=clock, limits=self._limits(phase)),
+            volume=found.volume,
             translation=Translation(
                 phase=phase,
                 model_name=meta.name,
@@ -130,9 +147,13 @@ class Translator:
                 weights_sha256=meta.weights_sha256,
                 training_statement=training_statement(meta.training_data),
                 seed=seed,
-                steps=steps or self.default_steps,
+                steps=settled.steps or self.default_steps,
                 seconds=clock.seconds,
+                device=str(self.device),
+                tile=tile,
             ),
+            spread=None if found.spread_hu is None else Spread(hu=found.spread_hu, kind=settled.kind or "noise"),
+            doubt=found.doubt,
         )
 
     def _condition(self, phase: str, values: Mapping[str, float]) -> Condition:
@@ -144,14 +165,47 @@ class Translator:
             phase=torch.tensor([number]), values={name: torch.tensor([float(value)]) for name, value in values.items()}
         )
 
-    def _limits(self, phase: str) -> Limits | None:
-        return (self.metadata.answers or {}).get(phase) if self._judge_answers else None
-
     @property
     def default_steps(self) -> int:
         return self._system.traits.steps
 
-    def _check(self, volume: Volume, phase: str, values: Mapping[str, float], steps: int | None) -> None:
+    def settled(self, sampling: Sampling) -> Sampling:
+        """``sampling`` with what it leaves to the system.
+
+        Raises
+        ------
+        TranslationError
+            ``bad_steps``, ``bad_samples``, ``cannot_sample``, ``one_step``, ``ensemble_of_one`` where it does not fit the system.
+        """
+        traits, name = self._system.traits, self.metadata.name
+        settled = traits.settled(sampling)
+        if settled.steps is not None and not 1 <= settled.steps <= 1000:
+            raise TranslationError(
+                "bad_steps", f"Sampling takes 1 to 1000 steps, not {settled.steps}.", "Set steps within that range."
+            )
+        if settled.samples < 1:
+            raise TranslationError(
+                "bad_samples", f"An answer has at least one sample, not {settled.samples}.", "Ask for one or more."
+            )
+        if not sampling.drawn:
+            return settled
+        if settled.kind == "ensemble":
+            raise TranslationError(
+                "ensemble_of_one", f"The model {name} alone is no ensemble.", "Join it with others: PACKAGE+PACKAGE."
+            )
+        if not traits.samples or settled.kind != traits.draws:
+            raise TranslationError(
+                "cannot_sample",
+                f"The model {name} has no {settled.kind} to draw samples from.",
+                f"Ask for {traits.draws}." if traits.samples else "Join it with others (PACKAGE+PACKAGE) for a spread.",
+            )
+        if settled.steps == 1:
+            raise TranslationError(
+                "one_step", f"In one step the model {name} answers the same every time.", "Ask for two steps or more."
+            )
+        return settled
+
+    def _check(self, volume: Volume, phase: str, values: Mapping[str, float]) -> None:
         meta = self.metadata
         heeded = self._system.traits.values
         if phase not in meta.phases and seconds_of(phase) is not None and NAME not in heeded:
@@ -172,10 +226,6 @@ class Translator:
                 f"The model {meta.name} cannot be asked for {', '.join(unknown)}.",
                 f"Ask for {', '.join(heeded)} beside the phase." if heeded else "Ask for a phase alone.",
             )
-        if steps is not None and not 1 <= steps <= 1000:
-            raise TranslationError(
-                "bad_steps", f"Sampling takes 1 to 1000 steps, not {steps}.", "Set steps within that range."
-            )
         if volume.shape[0] < meta.min_slices:
             raise TranslationError(
                 "too_few_slices",
@@ -186,101 +236,6 @@ class Translator:
             raise TranslationError(
                 "not_finite", "The source holds values that are not numbers.", "Check the source files."
             )
-
-
-def add_change(
-    volume: Volume,
-    predict: Callable[[torch.Tensor, Resampler], torch.Tensor],
-    *,
-    metadata: PackageMetadata,
-    clock: Clock | None = None,
-    limits: Limits | None = None,
-) -> Volume:
-    """``volume`` plus the change that ``predict`` gives on the model's grid.
-
-    The model's grid is regular and stands straight on the slices, also where the source's does not (`Volume.offsets`).
-
-    ``predict(unit, to_model)`` gets the body's box on the model's grid in window units ``(1, 1, D, H, W)``, and a function that brings any
-    other HU array on the source's grid there too; it returns the change in window units, same shape. Within ``limits`` the change must
-    lie on that grid.
-    """
-    clock = clock or Clock(None)
-    window = metadata.window_hu
-    with clock.measure("crop"):
-        turned, undo = canonical(volume)
-        box = body_box(turned.hu, turned.spacing_mm, padding=turned.padding)
-        source = turned.hu[box]
-        offsets = None if turned.offsets is None else turned.offsets.cropped(box)
-    with clock.measure("resample"):
-        model_hu, grid = to_spacing(source, turned.spacing_mm, metadata.spacing_mm, offsets=offsets)
-        unit = window_to_unit(torch.from_numpy(model_hu), window_hu=window)[None, None]
-
-    def to_model(hu: np.ndarray) -> torch.Tensor:
-        other, _ = canonical(volume.with_hu(hu))
-        there, _ = to_spacing(other.hu[box], turned.spacing_mm, metadata.spacing_mm, offsets=offsets)
-        return window_to_unit(torch.from_numpy(there), window_hu=window)[None, None]
-
-    change = predict(unit, to_model)
-    with clock.measure("add"):
-        change_hu = unit_change_to_hu(change[0, 0].float().cpu(), window_hu=window)
-        body = body_mask(model_hu, metadata.spacing_mm)
-        if not body.any():  # body_box fell back to the whole array as well
-            body[:] = True
-        change_hu *= _soft_edged(body)
-        if not bool(torch.isfinite(change_hu).all()):
-            raise TranslationError(
-                "not_finite",
-                "The model's answer holds values that are not numbers.",
-                "Check the source series for damaged slices; if it is sound, report the model package.",
-            )
-    if limits:
-        with clock.measure("check"):
-            problem = judge_answer(
-                model_hu,
-                change_hu.numpy() * gate(model_hu, window_hu=window),
-                body=body,
-                spacing_mm=metadata.spacing_mm,
-                limits=limits,
-            )
-            if problem is not None:
-                raise TranslationError(problem.code, problem.sentence, problem.remedy)
-    with clock.measure("add"):
-        result = turned.hu.copy()
-        changed = result[box]
-        for start in range(0, len(source), slab := max(1, _SLAB_VOXELS // source[0].size)):
-            part = slice(start, min(start + slab, len(source)))
-            back = from_spacing(change_hu.numpy(), grid.part(part.start, part.stop), method="linear")
-            changed[part] += back * gate(source[part], window_hu=window)
-        return volume.with_hu(np.ascontiguousarray(undo.array(result)))
-
-
-def _soft_edged(body: np.ndarray) -> torch.Tensor:
-    """Weight ``(D, H, W)``: 1 in the body, 0 on table and blankets, with a soft edge of a few millimetres."""
-    mask = torch.from_numpy(body)[None, None].float()
-    mask = F.max_pool3d(mask, (1, 5, 5), stride=1, padding=(0, 2, 2))
-    return F.avg_pool3d(mask, (1, 5, 5), stride=1, padding=(0, 2, 2), count_include_pad=False)[0, 0]
-
-
-class Clock:
-    """Wall seconds per step; network steps report themselves through ``on_progress``."""
-
-    def __init__(self, progress: Progress | None) -> None:
-        self.seconds: dict[str, float] = {}
-        self._progress = progress
-        self._last = time.perf_counter()
-
-    @contextmanager
-    def measure(self, name: str) -> Iterator[None]:
-        self._last = time.perf_counter()
-        yield
-        self.on_progress(name, 1.0)
-
-    def on_progress(self, name: str, fraction: float) -> None:
-        now = time.perf_counter()
-        self.seconds[name] = self.seconds.get(name, 0.0) + now - self._last
-        self._last = now
-        if self._progress is not None:
-            self._progress(name, fraction)
 
 
 def _device(name: str) -> torch.device:

@@ -39,3 +39,19 @@ TINY: dict[str, dict[str, Any]] = {
     },
 }
 """Smallest networks."""
+
+LATENT_CMDM: dict[str, Any] = {
+    "prior": {
+        "system": "s2ldm",
+        "network": {
+            "autoencoder": {"kind": "plain", "channels": (4, 4), "blocks": (1, 1), "latent": 2},
+            "diffusion": {"channels": (4,)},
+            "stages": ("autoencoder", "diffusion"),
+        },
+    },
+    "space": "latent",
+    "channels": (8,),
+    "steps": 2,
+    "paths": 2,
+}
+"""CMDM in latents, likewise."""

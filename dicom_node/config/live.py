@@ -8,7 +8,10 @@ from dicom_node.config.settings import Settings
 from dicom_node.errors import ConfigError
 
 #: Keys of a section that a running node takes up; of a section that is not named here it takes up all or nothing.
-_LIVE_KEYS = {"node": ("peers",), "compute": ("job_timeout_seconds", "max_attempts", "retry_seconds", "max_memory_gib")}
+_LIVE_KEYS = {
+    "node": ("peers",),
+    "compute": ("job_timeout_seconds", "max_attempts", "retry_seconds", "max_memory_gib", "out_of_memory"),
+}
 #: Keys of the other sections that it does not.
 _FIXED_KEYS = {"series": ("confirm_with",)}
 _FIXED_SECTIONS = ("web", "log")

@@ -84,6 +84,7 @@ class ComputeSettings(_ExecutorSections):
     executor: Annotated[str, kind_in(EXECUTORS)] = "local"
     threads: int | None = Field(default=None, ge=1)
     max_memory_gib: float | None = Field(default=None, gt=0)
+    out_of_memory: Literal["fail", "cpu"] = "fail"
     job_timeout_seconds: PositiveSeconds = 3600.0
     max_attempts: int = Field(default=3, ge=1)
     retry_seconds: PositiveSeconds = 30.0

@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from s2ldm_core.handling import REGULAR_ONLY, StackHandling
 from s2ldm_core.problem import Problem
+from s2ldm_core.sampling import OWN, Sampling
 from s2ldm_core.translation import Translation
 
 
@@ -35,7 +36,8 @@ class Translate:
 
     ``sop_instance_uids`` are those of the slices that selection saw, in any order: what is read must be these. Empty:
     whatever is read. ``slices`` is how many they are, which is more where frames of one image are slices;
-    0: not known. ``handling`` is the route's, which selection went by. ``max_bytes`` as in `Load`.
+    0: not known. ``handling`` is the route's, which selection went by. ``max_bytes`` as in `Load`. ``else_cpu``: what does not fit into
+    the memory of ``device`` is translated on the processors.
     """
 
     paths: tuple[str, ...]
@@ -47,9 +49,10 @@ class Translate:
     slices: int = 0
     handling: StackHandling = REGULAR_ONLY
     seed: int = 0
-    steps: int | None = None
+    sampling: Sampling = OWN
     threads: int | None = None
     max_bytes: int | None = None
+    else_cpu: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,7 @@ from dicom_node.privacy import place_of
 from dicom_node.translate.executors import EXECUTORS, Executor
 from dicom_node.translate.messages import Disposition, Failed, Load, Progress, Translate, Translated, disk_failure
 from s2ldm_core.problem import Problem
+from s2ldm_core.sampling import Sampling
 
 _PROGRESS_SECONDS = 1.0
 #: A worker that says nothing for so long hangs: it is ended, and the job tried again.
@@ -160,9 +161,10 @@ class TranslateStep:
                 model=job.model,
                 device=compute.device,
                 seed=route.seed,
-                steps=route.steps,
+                sampling=Sampling(steps=route.steps),
                 threads=compute.threads,
                 max_bytes=_bytes(compute.max_memory_gib),
+                else_cpu=compute.out_of_memory == "cpu",
             ),
             on_progress=watch.progress,
             should_stop=lambda: self._stopping.is_set() or lease.silent or lease.lost or watch.lost,
@@ -187,6 +189,8 @@ class TranslateStep:
             "weights_sha256": made.weights_sha256,
             "steps": made.steps,
             "seconds": made.seconds,
+            "device": made.device,
+            "tile": made.tile,
         }
         if not self._catalog.finish_translation(job, result_path=Path(answer.record_path), details=details):
             shutil.rmtree(folder, ignore_errors=True)  # cancelled meanwhile, or another node has it

@@ -39,8 +39,8 @@ from dicom_node.translation import TranslationRecord, slices_count_differs, slic
 from s2ldm_core.problem import Problem
 
 if TYPE_CHECKING:
-    from s2ldm_core.translator import Translator
-    from s2ldm_core.volume import SliceRecord
+    from s2ldm_core.translator import TranslationResult, Translator
+    from s2ldm_core.volume import SliceRecord, Volume
 
 #: Models held at once; routes rarely use more, and each takes memory.
 _MODELS_HELD = 2
@@ -135,13 +135,7 @@ class Worker:
         if problem := _lost(request, volume.slices):
             return Failed(problem=problem, disposition=Disposition.FAIL)
         seconds["read"] = time.perf_counter() - started
-        result = translator.translate(
-            volume,
-            phase=request.phase,
-            seed=request.seed,
-            steps=request.steps,
-            progress=lambda stage, fraction: self._send(Progress(stage=stage, fraction=float(fraction))),
-        )
+        result = self._result(request, translator, volume)
         seconds.update(result.translation.seconds)
         started = time.perf_counter()
         self._send(Progress(stage="write", fraction=0.0))
@@ -154,6 +148,26 @@ class Worker:
         seconds["write"] = time.perf_counter() - started
         rounded = {name: round(value, 3) for name, value in seconds.items()}
         return Translated(record_path=str(path), translation=replace(record.translation, seconds=rounded))
+
+    def _result(self, request: Translate, translator: Translator, volume: Volume) -> TranslationResult:
+        from s2ldm_core.memory import ran_out_of_memory
+
+        def made(by: Translator) -> TranslationResult:
+            return by.translate(
+                volume,
+                phase=request.phase,
+                seed=request.seed,
+                sampling=request.sampling,
+                progress=lambda stage, fraction: self._send(Progress(stage=stage, fraction=float(fraction))),
+            )
+
+        try:
+            return made(translator)
+        except (MemoryError, RuntimeError) as error:
+            if not (ran_out_of_memory(error) and request.else_cpu and request.device != "cpu"):
+                raise
+        release_memory()
+        return made(self._model(replace(request, device="cpu")))
 
 
 def _lost(request: Translate, slices: Sequence[SliceRecord]) -> Problem | None:
@@ -183,8 +197,10 @@ def release_memory() -> None:
 
 
 def _fault(error: Exception) -> Failed:
+    from s2ldm_core.memory import ran_out_of_memory
+
     name, place = type(error).__name__, place_of(error)
-    if isinstance(error, MemoryError) or name == "OutOfMemoryError":
+    if ran_out_of_memory(error):
         return Failed(
             problem=Problem(
                 "out_of_memory",

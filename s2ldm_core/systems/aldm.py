@@ -23,17 +23,17 @@ from s2ldm_core.networks.quantiser import VectorQuantiser
 from s2ldm_core.networks.spade import MultiSwitchableSpade, PhaseJudge
 from s2ldm_core.noise_schedule import NoiseSchedule
 from s2ldm_core.systems.aldm_config import ALDMConfig
-from s2ldm_core.systems.base import AT_ONCE, Alarm, How, Player, Stage, System, Traits, Turn
+from s2ldm_core.systems.base import Alarm, How, Player, Stage, Traits, Turn
 from s2ldm_core.systems.batch import Batch, Condition
 from s2ldm_core.systems.change_loss import voxel_error
 from s2ldm_core.systems.codebook import codebook_alarms
-from s2ldm_core.systems.latent_grid import decoded, decoded_difference, encoded, through_core
-from s2ldm_core.tiling import pad_to_multiple
+from s2ldm_core.systems.latent_grid import decoded, decoded_difference, through_core
+from s2ldm_core.systems.latent_system import LatentSystem
 
 _LATENT = "latent"
 
 
-class ALDM(System):
+class ALDM(LatentSystem):
     """One model for all phases. In one step, or with ``answer: spade``, the answer is MS-SPADE's."""
 
     name = "aldm"
@@ -42,12 +42,10 @@ class ALDM(System):
     ceiling = "autoencoder"
     stages = (Stage(name="autoencoder"), Stage(name="spade", cached=_LATENT), Stage(name="diffusion", cached=_LATENT))
     config: ALDMConfig
-    latent_mean: Tensor
-    latent_std: Tensor
 
     def __init__(self, config: ALDMConfig) -> None:
-        super().__init__(config)
         ae, phases = config.autoencoder, len(config.phases)
+        super().__init__(config, latent=ae.latent)
         self.schedule = NoiseSchedule("scaled_linear")
         self.encoder = Encoder(channels=ae.channels, blocks=ae.blocks, latent=ae.latent, detail_window=ae.detail_window)
         self.quantiser = VectorQuantiser(codes=ae.codes, channels=ae.latent, cosine=ae.cosine, decay=ae.decay)
@@ -66,8 +64,6 @@ class ALDM(System):
             blocks=config.diffusion.blocks,
             phases=phases,
         )
-        self.register_buffer("latent_mean", torch.zeros(ae.latent))
-        self.register_buffer("latent_std", torch.ones(ae.latent))
         z, y, x = (f * s for f, s in zip(FACTOR, self.denoiser.stride, strict=True))
         sampled = config.answer == "diffusion"
         self.traits = Traits(
@@ -110,7 +106,7 @@ class ALDM(System):
             return self._critic_loss(stage, batch, turn), {}
         if stage == "autoencoder":
             return self._autoencoder_loss(batch, turn)
-        z_n, z_c = self._latents(batch)
+        z_n, z_c = self.latents(batch)
         if stage == "spade":
             return self._spade_loss(z_n, z_c, batch.condition.phase, turn)
         with torch.no_grad():
@@ -127,7 +123,7 @@ class ALDM(System):
             return hinge(real=real, fake=fake)
         if self.judge is None:
             raise ValueError(f"stage {stage} has no discriminator")
-        phase, (_, z_c) = batch.condition.phase, self._latents(batch)
+        phase, (_, z_c) = batch.condition.phase, self.latents(batch)
         made_up = torch.full_like(phase, self.judge.made_up)
         return 0.5 * (self.judge.loss(z_c, phase) + self.judge.loss(turn.kept["latent"], made_up))
 
@@ -168,30 +164,18 @@ class ALDM(System):
         return total, parts
 
     @torch.no_grad()
-    def _latents(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Normalised latents of source and target."""
-        if batch.cached:
-            return batch.cached["source"], batch.cached["target"]
-        return self.encode(batch.source), self.encode(batch.target)
-
-    @torch.no_grad()
     def end_stage(self, stage: str, batches: Iterable[Batch]) -> None:
         """After stage 1: fix the latents' mean and standard deviation per channel, of native and enhanced images together."""
         if stage != "autoencoder" or self.config.released:
             return
-        latents = [self.encode(_both(b), normalise=False).float().movedim(1, 0).flatten(1) for b in batches]
-        flat = torch.cat(latents, dim=1)
-        self.latent_mean.copy_(flat.mean(dim=1))
-        self.latent_std.copy_(flat.std(dim=1).clamp_min(1e-3))
+        self.fix_latents([self.encode(_both(batch), normalise=False) for batch in batches])
 
-    def predict_change(self, source: Tensor, condition: Condition, how: How = AT_ONCE) -> Tensor:
+    def translated(self, z_n: Tensor, condition: Condition, how: How) -> Tensor:
         steps = self.traits.steps if how.steps is None else how.steps
-        x, undo = pad_to_multiple(source, self.traits.multiple_of)
-        z_n = encoded(self.encoder, self._latent_and_features, x, how=how)[0]
-        z_c = self.spade(z_n, condition.phase)
-        if self.config.answer == "diffusion" and steps > 1:
-            z_c = self._sampled(z_n, z_c, condition.phase, steps, how)
-        return self._change(z_c, z_n, x, how)[(..., *undo)]
+        first = self.spade(z_n, condition.phase)
+        if self.config.answer == "spade" or steps == 1:
+            return first
+        return self._sampled(z_n, first, condition.phase, steps, how)
 
     def _sampled(self, z_n: Tensor, first: Tensor, phase: Tensor, steps: int, how: How) -> Tensor:
         done = 0
@@ -214,41 +198,30 @@ class ALDM(System):
     def _denoised(self, z: Tensor, z_n: Tensor, first: Tensor, k: Tensor, phase: Tensor) -> Tensor:
         return self.denoiser(torch.cat([z, z_n, first], dim=1), t=self.schedule.time(k), phase=phase)
 
-    def _change(self, z_c: Tensor, z_n: Tensor, x: Tensor, how: How) -> Tensor:
-        """Normalised latents → change in window units."""
-        codes = self.quantiser(self._denormalise(z_c), update=False).latent
+    def change_of(self, z_c: Tensor, z_n: Tensor, features: Features, x: Tensor, how: How) -> Tensor:
+        codes = self.quantiser(self.denormalise(z_c), update=False).latent
         if self.config.autoencoder.difference:
-            own = self.quantiser(self._denormalise(z_n), update=False).latent
+            own = self.quantiser(self.denormalise(z_n), update=False).latent
             return decoded_difference(self.decoder, codes, own, how=how)
         return decoded(self.decoder, codes, Features(codes, codes), how=how) - x
 
     def view(self, stage: str, batch: Batch, how: How) -> Tensor | None:
         """While the autoencoder is trained the decoded true target, while MS-SPADE is, its own answer."""
-        x, undo = pad_to_multiple(batch.source, self.traits.multiple_of)
         if stage == "autoencoder":
-            target, _ = pad_to_multiple(batch.target, self.traits.multiple_of)
-            z_n, z_c = (encoded(self.encoder, self._latent_and_features, y, how=how)[0] for y in (x, target))
-            return self._change(z_c, z_n, x, how)[(..., *undo)]
+            return self.reconstruct_change(batch.source, batch.target, how)
         steps = 1 if stage == "spade" else how.steps
         return self.predict_change(
             batch.source, batch.condition, How(steps=steps, generator=how.generator, tile=how.tile)
         )
 
-    def cache(self, key: str, image: Tensor, how: How) -> Tensor:
-        """The normalised latent."""
-        return encoded(self.encoder, self._latent_and_features, image, how=how)[0]
-
     def encode(self, x: Tensor, *, normalise: bool = True) -> Tensor:
         """``(B, 1, D, H, W)``, clipped to the window → latent before quantisation."""
         z, _ = self.encoder(x.clamp(-1, 1))
-        return (z - _channels(self.latent_mean)) / _channels(self.latent_std) if normalise else z
+        return self.normalise(z) if normalise else z
 
-    def _latent_and_features(self, x: Tensor) -> tuple[Tensor, Features]:
+    def latent_and_features(self, x: Tensor) -> tuple[Tensor, Features]:
         z, features = self.encoder(x.clamp(-1, 1))
-        return (z - _channels(self.latent_mean)) / _channels(self.latent_std), features
-
-    def _denormalise(self, z: Tensor) -> Tensor:
-        return z * _channels(self.latent_std) + _channels(self.latent_mean)
+        return self.normalise(z), features
 
     def alarms(self, parts: Mapping[str, float], limits: Mapping[str, float]) -> tuple[dict[str, float], list[Alarm]]:
         return codebook_alarms(self.quantiser, limits)
@@ -257,7 +230,3 @@ class ALDM(System):
 def _both(batch: Batch) -> Tensor:
     """Native and enhanced images of a batch of pairs, ``(2 B, 1, D, H, W)``."""
     return torch.cat([batch.source, batch.target])
-
-
-def _channels(x: Tensor) -> Tensor:
-    return x[None, :, None, None, None]

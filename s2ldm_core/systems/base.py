@@ -6,13 +6,14 @@ not clipped: an arterial aorta may leave the window.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
+from s2ldm_core.sampling import FEWEST_STEPS, OWN, Kind, Sampling, mean_and_spread
 from s2ldm_core.systems.batch import Batch, Condition, Data
 from s2ldm_core.tiling import Triple, blended, pad_to_multiple
 
@@ -71,7 +72,7 @@ class Turn:
 
 @dataclass(frozen=True, kw_only=True)
 class How:
-    """How an answer is computed."""
+    """How one draw of an answer is computed."""
 
     steps: int | None = None
     """``None``: the system's own number. More than one: a sample, which follows ``generator`` where the system can sample."""
@@ -100,12 +101,21 @@ class Traits:
     """Tiles have the whole volume's numbers; they overlap and are blended; each is one slice."""
     samples: bool = False
     """Whether answers in more than one step spread with the generator."""
+    draws: Kind = "noise"
+    """What such answers are drawn from."""
     steps: int = 1
     """Steps of its own answer."""
     values: tuple[str, ...] = ()
     """Names of the condition's values that it heeds, such as ``seconds``."""
     window_hu: tuple[float, float] | None = None
     """HU window that its images must be in, where a loss has a threshold in HU; ``None``: any."""
+
+    def settled(self, sampling: Sampling) -> Sampling:
+        """``sampling`` with the kind and the steps that it leaves to the system, where draws are to differ."""
+        if not sampling.drawn:
+            return sampling
+        steps = max(self.steps, FEWEST_STEPS) if sampling.steps is None else sampling.steps
+        return replace(sampling, kind=sampling.kind or self.draws, steps=steps)
 
 
 class Alarm(NamedTuple):
@@ -162,22 +172,42 @@ class System(nn.Module, ABC):
         """What was measured since the last call, and what is wrong with it; ``limits`` are the keys of a run's ``watch``."""
         return {}, []
 
+    def answer(
+        self, source: Tensor, condition: Condition, sampling: Sampling = OWN, *, seed: int = 0, how: How = AT_ONCE
+    ) -> Tensor:
+        """Change ``(B, 1, D, H, W)`` of ``source`` as ``sampling`` says; of several draws mean and spread, ``(B, 2, D, H, W)``.
+
+        Draw k has a generator of ``seed`` + k. A system with `change` has mean and spread of each tile blended, as draws that are blended
+        before would cancel out where tiles overlap.
+        """
+
+        how = replace(how, steps=self.traits.settled(sampling).steps)
+
+        def draws(predict: Callable[[How], Tensor]) -> Tensor:
+            generators = (torch.Generator().manual_seed(seed + k) for k in range(sampling.samples))
+            each = (predict(replace(how, generator=generator)).float() for generator in generators)
+            return next(each) if sampling.samples == 1 else torch.cat(mean_and_spread(each), dim=1)
+
+        if sampling.samples == 1 or type(self).change is System.change:
+            return draws(lambda one: self.predict_change(source, condition, one))
+        return self._over_tiles(source, how, lambda part: draws(lambda one: self.change(part, condition, one)))
+
     def predict_change(self, source: Tensor, condition: Condition, how: How = AT_ONCE) -> Tensor:
         """Predicted CECT − NCCT ``(B, 1, D, H, W)`` of ``source``, of any size, in window units.
 
         Here: `change` in tiles, as ``traits.tiling`` says. Systems that tile exactly have their own.
         """
+        return self._over_tiles(source, how, lambda part: self.change(part, condition, how))
+
+    def _over_tiles(self, source: Tensor, how: How, function: Callable[[Tensor], Tensor]) -> Tensor:
         x, undo = pad_to_multiple(source, self.traits.multiple_of)
-        whole = (x.shape[2], x.shape[3], x.shape[4])
-        tile = (1, *whole[1:]) if self.traits.tiling == "slices" else how.tile or whole
-        answer = blended(
-            lambda part: self.change(part, condition, how),
-            x,
-            tile=tile,
-            multiple_of=self.traits.multiple_of,
-            on_tile=how.reporter("step 1"),
-        )
+        tile = self.tile((x.shape[2], x.shape[3], x.shape[4]), how)
+        answer = blended(function, x, tile=tile, multiple_of=self.traits.multiple_of, on_tile=how.reporter("step 1"))
         return answer[(..., *undo)]
+
+    def tile(self, whole: Triple, how: How) -> Triple:
+        """Size of the tiles of `change` in a volume of the size ``whole``."""
+        return (1, *whole[1:]) if self.traits.tiling == "slices" else how.tile or whole
 
     def phase_at(self, values: Mapping[str, float]) -> int:
         """Index of the phase that goes with an image asked for by ``values`` alone, such as seconds; heeded where phases are embedded."""

@@ -22,10 +22,10 @@ from s2ldm_core.networks.folded import FoldedDenoiser
 from s2ldm_core.networks.masked_autoencoder import MaskedAutoencoder, PatchEncoder
 from s2ldm_core.networks.representation_denoiser import RepresentationDenoiser
 from s2ldm_core.noise_schedule import NoiseSchedule
-from s2ldm_core.systems.base import AT_ONCE, How, Player, Stage, System, SystemConfig, Traits, Turn
+from s2ldm_core.systems.base import How, Player, Stage, System, SystemConfig, Traits, Turn
 from s2ldm_core.systems.batch import Batch, Condition
 from s2ldm_core.systems.change_loss import ChangeLossConfig, change_loss
-from s2ldm_core.tiling import Triple, blended, pad_to_multiple
+from s2ldm_core.tiling import Triple
 
 _EMBEDDING = 128
 
@@ -184,17 +184,9 @@ class CDM(System):
     def view(self, stage: str, batch: Batch, how: How) -> Tensor | None:
         return super().view(stage, batch, how) if stage == "translation" else None
 
-    def predict_change(self, source: Tensor, condition: Condition, how: How = AT_ONCE) -> Tensor:
-        """In tiles of a region whatever ``how.tile``: a y stands for as much as in training."""
-        x, undo = pad_to_multiple(source, self.traits.multiple_of)
-        answer = blended(
-            lambda part: self.change(part, condition, how),
-            x,
-            tile=self.config.region,
-            multiple_of=self.traits.multiple_of,
-            on_tile=how.reporter("step 1"),
-        )
-        return answer[(..., *undo)]
+    def tile(self, whole: Triple, how: How) -> Triple:
+        """A region whatever ``how.tile``: a y stands for as much as in training."""
+        return self.config.region
 
     def change(self, source: Tensor, condition: Condition, how: How) -> Tensor:
         steps = self.traits.steps if how.steps is None else how.steps

@@ -49,7 +49,9 @@ class Pix2pix(System):
         super().__init__(config)
         phases = len(config.phases)
         self.generator = Generator(config.generator, phases=phases)
-        self.traits = Traits(multiple_of=self.generator.multiple_of, tiling="blend", samples=config.dropout > 0)
+        self.traits = Traits(
+            multiple_of=self.generator.multiple_of, tiling="blend", samples=config.dropout > 0, draws="dropout"
+        )
         self.discriminator = config.discriminator.of_phases(phases, in_channels=2)
 
     def players(self, stage: str) -> tuple[Player, ...]:

@@ -73,7 +73,7 @@ class S2LDM(S2LDMNetworks):
         if stage == "autoencoder":
             return self._autoencoder_loss(batch, turn)
         if stage == "diffusion":
-            loss = self.diffusion_loss(*self._latents(batch), batch.condition.phase, turn)
+            loss = self.diffusion_loss(*self.latents(batch), batch.condition.phase, turn)
             return loss, {"diffusion": loss.detach()}
         return self._finetune_loss(batch, turn)
 
@@ -127,13 +127,6 @@ class S2LDM(S2LDMNetworks):
         turn.kept["image"] = image.detach()
         parts["adversarial"] = deceived(self.discriminator(image))
         return self.config.loss.adv * parts["adversarial"]
-
-    @torch.no_grad()
-    def _latents(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Normalised latents of source and target."""
-        if batch.cached:
-            return batch.cached["source"], batch.cached["target"]
-        return self.encode(batch.source)[0], self.encode(batch.target)[0]
 
     def diffusion_loss(self, z_n: Tensor, z_c: Tensor, phase: Tensor, turn: Turn) -> Tensor:
         """Eq. 4 under the configured reading; ``z_n``, ``z_c`` normalised."""
@@ -200,10 +193,7 @@ class S2LDM(S2LDMNetworks):
         """After stage 1: fix the latents' mean and standard deviation per channel."""
         if stage != "autoencoder":
             return
-        latents = [self.encode(batch.target, normalise=False)[0].float().movedim(1, 0).flatten(1) for batch in batches]
-        flat = torch.cat(latents, dim=1)
-        self.latent_mean.copy_(flat.mean(dim=1))
-        self.latent_std.copy_(flat.std(dim=1).clamp_min(1e-3))
+        self.fix_latents([self.encode(batch.target, normalise=False)[0] for batch in batches])
 
     def view(self, stage: str, batch: Batch, how: How) -> Tensor | None:
         """While the autoencoder is trained, the decoded true target: whether the contrast survives the latent."""

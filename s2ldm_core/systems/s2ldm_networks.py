@@ -6,23 +6,21 @@ from torch import Tensor
 from s2ldm_core.networks.autoencoder import FACTOR, Decoder, Encoder, Features
 from s2ldm_core.networks.denoiser import Denoiser
 from s2ldm_core.networks.quantiser import VectorQuantiser
-from s2ldm_core.systems.base import AT_ONCE, How, System, Traits
+from s2ldm_core.systems.base import How, Traits
 from s2ldm_core.systems.batch import Condition
-from s2ldm_core.systems.latent_grid import decoded, decoded_difference, encoded, through_core
+from s2ldm_core.systems.latent_grid import decoded, decoded_difference, through_core
+from s2ldm_core.systems.latent_system import LatentSystem
 from s2ldm_core.systems.s2ldm_config import S2LDMConfig
-from s2ldm_core.tiling import pad_to_multiple
 
 
-class S2LDMNetworks(System):
+class S2LDMNetworks(LatentSystem):
     """All tensors in window units, axis order (slices, rows, columns)."""
 
     config: S2LDMConfig
-    latent_mean: Tensor
-    latent_std: Tensor
 
     def __init__(self, config: S2LDMConfig) -> None:
-        super().__init__(config)
         ae = config.autoencoder
+        super().__init__(config, latent=ae.latent)
         self.process = config.diffusion.process()
         self.encoder = Encoder(
             channels=ae.channels,
@@ -44,17 +42,12 @@ class S2LDMNetworks(System):
             blocks=config.diffusion.blocks,
             phases=len(config.phases),
         )
-        # Fixed when stage 1 ends: the diffusion sees latents of mean 0 and standard deviation 1 per channel.
-        self.register_buffer("latent_mean", torch.zeros(ae.latent))
-        self.register_buffer("latent_std", torch.ones(ae.latent))
         z, y, x = (f * s for f, s in zip(FACTOR, self.denoiser.stride, strict=True))
         self.traits = Traits(multiple_of=(z, y, x), tiling="exact", samples=True, steps=config.diffusion.steps)
 
-    def predict_change(self, source: Tensor, condition: Condition, how: How = AT_ONCE) -> Tensor:
+    def translated(self, z_n: Tensor, condition: Condition, how: How) -> Tensor:
         """One step starts from ε = 0 (deterministic); more start from noise of ``how.generator``. S is all ones."""
         steps = self.traits.steps if how.steps is None else how.steps
-        x, undo = pad_to_multiple(source, self.traits.multiple_of)
-        z_n, features = encoded(self.encoder, self._latent_and_features, x, how=how)
         noise = torch.zeros_like(z_n) if steps == 1 else torch.randn(z_n.shape, generator=how.generator).to(z_n.device)
         done = 0
 
@@ -69,27 +62,13 @@ class S2LDMNetworks(System):
                 step=f"step {done}",
             )
 
-        z_c = self.process.sample(predict, z_n=z_n, noise=noise, steps=steps)
-        return self._run_decoder(z_c, z_n, features, x, how)[(..., *undo)]
+        return self.process.sample(predict, z_n=z_n, noise=noise, steps=steps)
 
-    def reconstruct_change(self, source: Tensor, target: Tensor, how: How = AT_ONCE) -> Tensor:
-        """D(Q(E(target)); source) − source: the autoencoder's own ceiling, which no denoiser can pass before fine-tuning."""
-        x, undo = pad_to_multiple(source, self.traits.multiple_of)
-        y, _ = pad_to_multiple(target, self.traits.multiple_of)
-        z_n, features = encoded(self.encoder, self._latent_and_features, x, how=how)
-        z_c, _ = encoded(self.encoder, self._latent_and_features, y, how=how)
-        return self._run_decoder(z_c, z_n, features, x, how)[(..., *undo)]
-
-    def cache(self, key: str, image: Tensor, how: How) -> Tensor:
-        """The normalised latent."""
-        return encoded(self.encoder, self._latent_and_features, image, how=how)[0]
-
-    def _latent_and_features(self, x: Tensor) -> tuple[Tensor, Features]:
+    def latent_and_features(self, x: Tensor) -> tuple[Tensor, Features]:
         z, _, features = self.encode(x)
         return z, features
 
-    def _run_decoder(self, z_c: Tensor, z_n: Tensor, features: Features, x: Tensor, how: How) -> Tensor:
-        """Normalised latents → change in window units."""
+    def change_of(self, z_c: Tensor, z_n: Tensor, features: Features, x: Tensor, how: How) -> Tensor:
         if self.config.autoencoder.difference:
             return decoded_difference(self.decoder, self.codes(z_c), self.codes(z_n), how=how)
         out = decoded(self.decoder, self.codes(z_c), features, how=how)
@@ -139,13 +118,3 @@ class S2LDMNetworks(System):
             return z_n + out
         # v = ε − z_c (flow) or a ε − b z_c (ddpm): z_n stands in for z_c.
         return out - (z_n if diffusion.schedule == "flow" else self.process.coefficients(t)[1] * z_n)
-
-    def normalise(self, z: Tensor) -> Tensor:
-        return (z - _per_channel(self.latent_mean)) / _per_channel(self.latent_std)
-
-    def denormalise(self, z: Tensor) -> Tensor:
-        return z * _per_channel(self.latent_std) + _per_channel(self.latent_mean)
-
-
-def _per_channel(x: Tensor) -> Tensor:
-    return x[None, :, None, None, None]

@@ -53,7 +53,14 @@ class Comparison:
                         sheet.add(evaluate_run(self.plan, run, cases=cases, on=on, device=self.device))
             if self._costless(run, costs):
                 case = phantoms.load(phantoms.names[0])
-                costs.add(run.digest, cost_of(run.package, case.source, phase=self.plan.phases[0], device=self.device))
+                cost = cost_of(
+                    run.package,
+                    case.source,
+                    phase=self.plan.phases[0],
+                    device=self.device,
+                    threads=self.plan.threads,
+                )
+                costs.add(run.digest, cost)
             on_scores(sheet, costs)
             done += 1
             on_run(done, len(every))

@@ -5,6 +5,7 @@ import resource
 import time
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from s2ldm_core.volume import Volume
 
 _FILE = "costs.json"
 _STATUS = Path("/proc/self/status")
+_CLEAR = Path("/proc/self/clear_refs")
 
 
 class Cost(BaseModel):
@@ -27,6 +29,8 @@ class Cost(BaseModel):
     """That ship."""
     seconds: float
     """Wall time of the translation, everything loaded before."""
+    processor_seconds: float | None = None
+    """Of all threads: unlike the wall time, hardly longer where others compute beside it. ``None``: an older version did not look."""
     memory_gib: float
     """What the process grew by meanwhile; on a GPU the most that was allocated there."""
 
@@ -51,33 +55,47 @@ class CostSheet:
         replace_text(self._path, json.dumps(plain, indent=1, sort_keys=True) + "\n")
 
 
-def cost_of(package: Path, volume: Volume, *, phase: str, device: str = "auto") -> Cost:
-    """Translate ``volume`` once with ``package`` in a fresh process."""
+def cost_of(package: Path, volume: Volume, *, phase: str, device: str = "auto", threads: int | None = None) -> Cost:
+    """Translate ``volume`` once with ``package`` in a fresh process of so many threads (``None``: PyTorch's own number)."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(_measured, package, volume.hu, volume.affine, phase, device).result()
+        return pool.submit(_measured, package, volume.hu, volume.affine, phase, device, threads).result()
 
 
-def _measured(package: Path, hu: np.ndarray, affine: np.ndarray, phase: str, device: str) -> Cost:
+def _measured(package: Path, hu: np.ndarray, affine: np.ndarray, phase: str, device: str, threads: int | None) -> Cost:
     import torch
 
     from s2ldm_core.package import ModelPackage
     from s2ldm_core.translator import Translator
 
-    translator = Translator.load(package, device=device, judge_answers=False)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    translator = Translator.load(package, device=device, refuse_answers=False)
     # A few slices first: what is compiled, loaded or allocated once is no cost of a volume.
     translator.translate(Volume(hu=hu[:8], affine=affine), phase=phase)
     on_gpu = translator.device.type == "cuda"
     if on_gpu:
         torch.cuda.reset_peak_memory_stats(translator.device)
-    before, began = _peak_gib(), time.perf_counter()
+    forget_peak()
+    before, began, worked = peak_gib(), time.perf_counter(), time.process_time()
     translator.translate(Volume(hu=hu, affine=affine), phase=phase)
-    seconds = time.perf_counter() - began
-    memory = torch.cuda.max_memory_allocated(translator.device) / 2**30 if on_gpu else _peak_gib() - before
+    seconds, processor_seconds = time.perf_counter() - began, time.process_time() - worked
+    memory = torch.cuda.max_memory_allocated(translator.device) / 2**30 if on_gpu else peak_gib() - before
     parameters = ModelPackage.load(package).build(device=torch.device("cpu")).count_parameters()
-    return Cost(parameters=parameters, seconds=round(seconds, 3), memory_gib=round(memory, 3))
+    return Cost(
+        parameters=parameters,
+        seconds=round(seconds, 3),
+        processor_seconds=round(processor_seconds, 3),
+        memory_gib=round(memory, 3),
+    )
 
 
-def _peak_gib() -> float:
+def forget_peak() -> None:
+    """Have `peak_gib` count from what this process holds now, where the system can: Linux, by proc(5)."""
+    with suppress(OSError):
+        _CLEAR.write_text("5")
+
+
+def peak_gib() -> float:
     """The most memory that this process has held.
 
     Linux hands ``ru_maxrss`` on from the process that started this one, and it says nothing of what is smaller than that.

@@ -122,9 +122,9 @@ def _cell(row: Mapping[str, Mean], metric: Metric) -> str:
 
 
 def _cost_table(costs: Mapping[str, Cost]) -> str:
-    lines = ["| | parameters, million | seconds | memory, GiB |", "|---|---|---|---|"]
-    lines += [
-        f"| {label} | {cost.parameters / 1e6:.2f} | {cost.seconds:.2f} | {cost.memory_gib:.2f} |"
-        for label, cost in costs.items()
-    ]
+    lines = ["| | parameters, million | seconds | memory, GiB | processor seconds |", "|---|---|---|---|---|"]
+    for label, cost in costs.items():
+        worked = "–" if cost.processor_seconds is None else f"{cost.processor_seconds:.2f}"
+        cells = (label, f"{cost.parameters / 1e6:.2f}", f"{cost.seconds:.2f}", f"{cost.memory_gib:.2f}", worked)
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"

@@ -27,6 +27,13 @@ class SplitName(StrEnum):
     TEST = "test"
 
 
+class SampleKind(StrEnum):
+    """What the samples of one package can differ in."""
+
+    NOISE = "noise"
+    DROPOUT = "dropout"
+
+
 def evaluate(
     packages: Annotated[
         list[str],
@@ -47,6 +54,10 @@ def evaluate(
         int, typer.Option(help="Samples for the uncertainty of systems that can sample; 0: none.", min=0)
     ] = 0,
     sample_steps: Annotated[int, typer.Option(help="Steps of each sample.", min=2, max=1000)] = 2,
+    sample_kind: Annotated[
+        SampleKind | None,
+        typer.Option(help="What samples differ in; a package that has none is refused.", show_default="what each has"),
+    ] = None,
     viewer_cases: Annotated[int, typer.Option(help="Cases shown in the report's slice viewer.", min=0)] = 2,
     output: Annotated[
         Path | None, typer.Option(help="Folder for report.html, report.md, cases.csv, organs.csv, summary.json.")
@@ -58,7 +69,8 @@ def evaluate(
     Example: s2ldm-train evaluate S2LDM=packages/demo "L1 U-Net=packages/unet" --ceiling S2LDM=runs/demo --output runs/evaluation
     """
     from s2ldm_core.package import ModelPackage
-    from train.evaluation import Evaluation, HeldOut, Report, Sampling, StoreCases, candidates, ensemble
+    from s2ldm_core.sampling import Sampling
+    from train.evaluation import Evaluation, HeldOut, Report, StoreCases, candidates, ensemble
 
     if samples == 1:
         raise TrainError("samples_too_few", "One sample has no standard deviation.", "Use --samples 2 or more, or 0.")
@@ -80,7 +92,11 @@ def evaluate(
             *candidates(
                 single,
                 ceilings={label: Path(run) for label, run in map(labelled, ceiling or [])},
-                sampling=Sampling(samples=samples, steps=sample_steps) if samples else None,
+                sampling=Sampling(
+                    samples=samples, steps=sample_steps, kind=None if sample_kind is None else sample_kind.value
+                )
+                if samples
+                else None,
                 device=device,
             ),
             *joined,

@@ -40,7 +40,7 @@ def plausibility(
             f"No label in {labels} names a known organ.",
             "Use TotalSegmentator's class names in labels.json.",
         )
-    text = table(examine(Translator.load(package, device=device, judge_answers=False), volume, wanted))
+    text = table(examine(Translator.load(package, device=device, refuse_answers=False), volume, wanted))
     typer.echo(text)
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)

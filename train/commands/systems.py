@@ -50,6 +50,7 @@ def _described(name: str) -> dict[str, Any]:
         "stages": stages,
         "tiling": traits.tiling,
         "samples": traits.samples,
+        "draws": traits.draws if traits.samples else None,
         "steps": traits.steps,
         "multiple_of": list(traits.multiple_of),
         "parameters": system.count_parameters(),

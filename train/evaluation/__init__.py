@@ -8,7 +8,7 @@
 from train.evaluation.cases import EvaluationCase, HeldOut, StoreCases
 from train.evaluation.evaluation import Evaluation
 from train.evaluation.report import Report
-from train.evaluation.systems import Candidate, Prediction, Sampling, candidates, ensemble, identity
+from train.evaluation.systems import Candidate, Prediction, candidates, ensemble, identity
 
 __all__ = [
     "Candidate",
@@ -17,7 +17,6 @@ __all__ = [
     "HeldOut",
     "Prediction",
     "Report",
-    "Sampling",
     "StoreCases",
     "candidates",
     "ensemble",

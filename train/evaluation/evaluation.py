@@ -105,6 +105,7 @@ class Evaluation:
                 calibration=None
                 if answer.deviation_hu is None
                 else calibrate(answer.deviation_hu, answer.hu - target.hu, where=reference.body),
+                refusal=answer.refusal,
             )
         power = reference.power
         return ScanRecord(

@@ -36,6 +36,8 @@ class SystemRecord(_Record):
     seconds: float
     """Wall time of the answer (all samples together where it is their mean)."""
     calibration: Calibration | None = None
+    refusal: str = ""
+    """Why a node refuses this answer; empty: it does not."""
 
 
 class ScanRecord(_Record):

@@ -108,9 +108,21 @@ class Report:
                 "from it, so it bounds nothing; evaluate with --ceiling LABEL=RUN for the ceiling that stage 1 set."
             )
         if "samples" in kinds:
-            notes.append(
-                "Mean of K: the mean of K samples drawn from noise; their standard deviation is the uncertainty."
-            )
+            notes.append("Mean of K: the mean of K samples; their standard deviation is the uncertainty.")
+        return [*notes, *self._refusals()]
+
+    def _refusals(self) -> list[str]:
+        """What a node would have refused, by system; such answers count in all tables."""
+        notes = []
+        for system in self.evaluation.systems:
+            answers = [(one, one.systems[system.label]) for one in self.records if system.label in one.systems]
+            refused = [(one, answer.refusal) for one, answer in answers if answer.refusal]
+            if refused:
+                scan, why = refused[0]
+                notes.append(
+                    f"{system.label}: a node would refuse {len(refused)} of {len(answers)} answers, such as {scan.phase} of {scan.case}. "
+                    f"{why} They count in every table; cases.csv names each."
+                )
         return notes
 
     def write(self, folder: Path) -> None:

@@ -13,16 +13,18 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from s2ldm_core.change import add_change
 from s2ldm_core.documents import read_document
+from s2ldm_core.ensemble import Ensemble
 from s2ldm_core.errors import DocumentError
 from s2ldm_core.package import ModelPackage, sha256_of
+from s2ldm_core.sampling import OWN, Sampling
 from s2ldm_core.systems import Batch, Condition, How, System, build_system
 from s2ldm_core.tiling import TILE
-from s2ldm_core.translator import Translator, add_change
+from s2ldm_core.translator import Translator
 from s2ldm_core.volume import Volume
 from train.errors import TrainError
 from train.evaluation.cases import EvaluationCase
-from train.evaluation.uncertainty import mean_and_deviation
 
 Kind = Literal["identity", "model", "samples", "ceiling", "autoencoder"]
 """``ceiling``: the stage-1 autoencoder; ``autoencoder``: one that end-to-end fine-tuning has changed, which bounds nothing."""
@@ -36,6 +38,8 @@ class Prediction:
     """``(D, H, W)`` HU."""
     deviation_hu: np.ndarray | None = None
     """Standard deviation of the samples whose mean ``hu`` is."""
+    refusal: str = ""
+    """Why a node refuses this answer; empty: it does not."""
 
 
 Answer = Callable[[EvaluationCase, Volume, str], Prediction]
@@ -53,15 +57,6 @@ class Candidate:
     """What makes its answers these and no others: package name, version, weights."""
     phases: tuple[str, ...] = ()
     """Phases it knows; empty: every one."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sampling:
-    """How systems that can sample are sampled."""
-
-    samples: int
-    steps: int = 2
-    """Two steps are best for fidelity; one would start from no noise and be the same every time."""
 
 
 def identity() -> Candidate:
@@ -86,6 +81,8 @@ def candidates(
         Label → package.
     ceilings
         Label of a package → folder of the run it comes from, which keeps the autoencoder as stage 1 left it.
+    sampling
+        How systems are sampled; those that cannot be are left out, unless it names a kind.
 
     Raises
     ------
@@ -104,21 +101,20 @@ def candidates(
             )
     table = [identity()]
     for label, package in packages.items():
-        translator = Translator.load(package.path, device=device, judge_answers=False)
+        translator = Translator.load(package.path, device=device, refuse_answers=False)
         system = package.build(device=translator.device)
         phases = package.metadata.phases
         table.append(
-            Candidate(
-                label=label, kind="model", answer=_translate(translator), identity=package.identity, phases=phases
-            )
+            Candidate(label=label, kind="model", answer=_answer(translator), identity=package.identity, phases=phases)
         )
-        if sampling is not None and system.traits.samples:
+        if sampling is not None and (system.traits.samples or sampling.kind is not None):
+            settled = translator.settled(sampling)
             table.append(
                 Candidate(
                     label=f"{label}, mean of {sampling.samples}",
                     kind="samples",
-                    answer=_sample(translator, sampling),
-                    identity=f"{package.identity}, {sampling.samples} samples of {sampling.steps} steps",
+                    answer=_answer(translator, settled),
+                    identity=f"{package.identity}, {settled.samples} samples of {settled.steps} steps",
                     phases=phases,
                 )
             )
@@ -132,26 +128,17 @@ def candidates(
 
 
 def ensemble(label: str, packages: Sequence[ModelPackage], *, device: str = "auto") -> Candidate:
-    """Mean of several packages' answers, and their standard deviation: trainings with other seeds, or other systems.
+    """Mean of several packages' answers, and their standard deviation.
 
     Raises
     ------
-    TrainError
+    TranslationError
         ``ensemble_differs`` when they have no phase in common.
     """
-    phases = tuple(phase for phase in packages[0].metadata.phases if all(phase in p.metadata.phases for p in packages))
-    if not phases:
-        raise TrainError(
-            "ensemble_differs", f"The packages of {label} have no phase in common.", "Join packages of the same phases."
-        )
-    members = [Translator.load(package.path, device=device, judge_answers=False) for package in packages]
-
-    def answer(case: EvaluationCase, target: Volume, phase: str) -> Prediction:
-        mean, deviation = mean_and_deviation(member.translate(case.source, phase=phase).volume.hu for member in members)
-        return Prediction(hu=mean, deviation_hu=deviation)
-
+    members = Ensemble([Translator.load(package.path, device=device, refuse_answers=False) for package in packages])
     identities = " + ".join(package.identity for package in packages)
-    return Candidate(label=label, kind="samples", answer=answer, identity=identities, phases=phases)
+    answer = _answer(members, Sampling(kind="ensemble"))
+    return Candidate(label=label, kind="samples", answer=answer, identity=identities, phases=members.phases)
 
 
 def stage_one(run: Path, like: System) -> System:
@@ -229,17 +216,14 @@ def _autoencoder(
     )
 
 
-def _translate(translator: Translator) -> Answer:
-    return lambda case, target, phase: Prediction(hu=translator.translate(case.source, phase=phase).volume.hu)
-
-
-def _sample(translator: Translator, sampling: Sampling) -> Answer:
+def _answer(model: Translator | Ensemble, sampling: Sampling = OWN) -> Answer:
     def answer(case: EvaluationCase, target: Volume, phase: str) -> Prediction:
-        mean, deviation = mean_and_deviation(
-            translator.translate(case.source, phase=phase, seed=seed, steps=sampling.steps).volume.hu
-            for seed in range(sampling.samples)
+        found = model.translate(case.source, phase=phase, sampling=sampling)
+        return Prediction(
+            hu=found.volume.hu,
+            deviation_hu=None if found.spread is None else found.spread.hu,
+            refusal="" if found.doubt is None else found.doubt.sentence,
         )
-        return Prediction(hu=mean, deviation_hu=deviation)
 
     return answer
 
@@ -256,6 +240,6 @@ def _reconstruct(package: ModelPackage, system: System, device: torch.device) ->
                 raise TypeError(f"{system.name} shows nothing in its ceiling stage {system.ceiling}")
             return change
 
-        return Prediction(hu=add_change(case.source, predict, metadata=package.metadata).hu)
+        return Prediction(hu=add_change(case.source, predict, metadata=package.metadata).volume.hu)
 
     return answer

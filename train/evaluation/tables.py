@@ -49,16 +49,20 @@ def tables(summary: PhaseSummary) -> list[Table]:
 
 
 def write_csv(path: Path, records: Sequence[ScanRecord]) -> None:
-    """One line per case, phase and system: every metric."""
+    """One line per case, phase and system: every metric, and why a node would refuse the answer."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["case", "patient", "phase", "system", "seconds", *(metric.key for metric in METRICS)])
+        writer.writerow(
+            ["case", "patient", "phase", "system", "seconds", *(metric.key for metric in METRICS), "refusal"]
+        )
         for record in records:
             for label, system in record.systems.items():
                 values = [
                     "" if (value := system.values.get(metric.key)) is None else f"{value:.6g}" for metric in METRICS
                 ]
-                writer.writerow([record.case, record.patient, record.phase, label, system.seconds, *values])
+                writer.writerow(
+                    [record.case, record.patient, record.phase, label, system.seconds, *values, system.refusal]
+                )
 
 
 def write_organ_csv(path: Path, records: Sequence[ScanRecord]) -> None:

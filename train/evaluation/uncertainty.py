@@ -1,4 +1,4 @@
-"""Uncertainty of systems that sample: mean and standard deviation of K samples, and whether the error grows with it."""
+"""Whether the error of a mean grows with the standard deviation of what it is the mean of."""
 
 import math
 from collections.abc import Iterable
@@ -11,30 +11,6 @@ EDGES_HU = (0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0
 
 _SMALLEST_BIN = 50
 _MOST_RANKED = 200_000
-
-
-def mean_and_deviation(samples: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation (n − 1) per voxel, float32, one sample in memory at a time (Welford).
-
-    Raises
-    ------
-    ValueError
-        Fewer than two samples.
-    """
-    mean = np.empty(0, dtype=np.float32)
-    squares = mean
-    count = 0
-    for sample in samples:
-        count += 1
-        if count == 1:
-            mean, squares = sample.astype(np.float32), np.zeros(sample.shape, dtype=np.float32)
-            continue
-        difference = sample - mean
-        mean += difference / np.float32(count)
-        squares += difference * (sample - mean)
-    if count < 2:
-        raise ValueError(f"a standard deviation needs two samples, not {count}")
-    return mean, np.sqrt(squares / np.float32(count - 1))
 
 
 @dataclass(frozen=True, kw_only=True)

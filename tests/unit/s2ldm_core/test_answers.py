@@ -104,5 +104,8 @@ def test_a_package_with_limits_refuses_and_one_without_does_not(tmp_path: Path, 
         with pytest.raises(TranslationError) as refusal:
             translator.translate(volume, phase="venous")
         assert refusal.value.code == "answer_out_of_distribution"
-        measured_all_the_same = Translator.load(folder, device="cpu", judge_answers=False)
-        assert np.array_equal(measured_all_the_same.translate(volume, phase="venous").volume.hu, answer)
+        measured_all_the_same = Translator.load(folder, device="cpu", refuse_answers=False)
+        result = measured_all_the_same.translate(volume, phase="venous")
+        assert np.array_equal(result.volume.hu, answer)
+        assert result.doubt == refusal.value.problem
+        assert measured_all_the_same.translate(volume, phase="arterial").doubt is None

@@ -9,6 +9,7 @@ import torch
 from s2ldm_core import Translator, Volume
 from s2ldm_core.errors import TranslationError
 from s2ldm_core.package import save_package
+from s2ldm_core.sampling import Sampling
 from s2ldm_core.systems import build_system
 
 CONFIG = {
@@ -66,7 +67,9 @@ def test_air_lung_and_dense_bone_keep_their_values_exactly_and_soft_tissue_chang
 
 
 def test_the_same_input_and_seed_give_the_same_voxels(translator: Any, volume: Any) -> None:
-    once, again, other = (translator.translate(volume, phase="venous", seed=s, steps=2).volume.hu for s in (4, 4, 5))
+    once, again, other = (
+        translator.translate(volume, phase="venous", seed=s, sampling=Sampling(steps=2)).volume.hu for s in (4, 4, 5)
+    )
     assert np.array_equal(once, again)
     assert not np.array_equal(once, other)
 
@@ -96,7 +99,8 @@ def test_the_answer_does_not_depend_on_how_the_array_is_stored(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code"), [({"phase": "oral"}, "unknown_phase"), ({"phase": "venous", "steps": 0}, "bad_steps")]
+    ("arguments", "code"),
+    [({"phase": "oral"}, "unknown_phase"), ({"phase": "venous", "sampling": Sampling(steps=0)}, "bad_steps")],
 )
 def test_wrong_requests_are_named(translator: Any, volume: Any, arguments: Any, code: str) -> None:
     with pytest.raises(TranslationError) as caught:

@@ -5,12 +5,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from pydicom import dcmread
 
 from dicom_node.translate.messages import Disposition, Failed, Load, Loaded, Progress, Translate, Translated
 from dicom_node.translate.worker import Worker
 from dicom_node.translation import TranslationRecord
-from s2ldm_core import answers
+from s2ldm_core import Translator, answers
+from s2ldm_core.memory import SMALLEST
+from s2ldm_core.systems.base import How
+from s2ldm_core.tiling import TILE
 from s2ldm_core.translation import training_statement
 from tests.tiny_model import limit_answers, write_tiny_package
 
@@ -183,3 +187,37 @@ def test_other_slices_than_selection_saw_fail_with_both_numbers(
     assert answer.disposition is Disposition.FAIL
     assert answer.problem.code == "slices_differ"
     assert answer.problem.sentence == "Selection saw 6 slices, the reader read 5."
+
+
+@pytest.mark.parametrize("else_cpu", [False, True])
+def test_what_a_gpu_cannot_hold_is_translated_on_the_processors_where_that_is_allowed(
+    worker: Worker,
+    package: Path,
+    write_ct_series: Any,
+    hu: np.ndarray,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    else_cpu: bool,
+) -> None:
+    """The GPU is one whose memory suffices for nothing: the model of that device says what PyTorch says then."""
+    full = Translator.load(package, device="cpu")
+    tiles = []
+
+    def answer(*_: Any, how: How, **__: Any) -> None:
+        tiles.append(how.tile)
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(full._system, "answer", answer)
+    asked = request(
+        write_ct_series(hu, spacing_mm=(3.0, 1.5, 1.5)), tmp_path / "work", package, device="cuda:0", else_cpu=else_cpu
+    )
+    worker._models[asked.model, "cuda:0"] = full
+    found = worker.answer(asked)
+    assert (tiles[0], tiles[-1]) == (TILE, SMALLEST)
+    if else_cpu:
+        assert isinstance(found, Translated)
+        assert (found.translation.device, found.translation.tile) == ("cpu", TILE)
+        assert TranslationRecord.load(Path(found.record_path))[0].translation.tile == TILE
+    else:
+        assert isinstance(found, Failed)
+        assert (found.problem.code, found.disposition) == ("out_of_memory", Disposition.RETRY)

@@ -149,4 +149,5 @@ def test_intervals_are_over_patients_and_left_out_where_they_say_nothing() -> No
     assert mean.half_width == pytest.approx(3.18245 * 12.9099 / 2, abs=1e-3)
     assert "| row | – | – | 26.00 ± 20.54 | – |" in found.markdown()
     assert "| row | 1.50 | 2.00 | 0.50 |" in found.markdown()
+    assert "memory, GiB | processor seconds |" in found.markdown()
     assert table([[1.0], [2.0], [3.0]]).means["phantoms"]["venous"]["row"]["psnr_db"].half_width is None

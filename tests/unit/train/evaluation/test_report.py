@@ -22,12 +22,15 @@ from train.evaluation.tables import tables
 from train.evaluation.viewer import Layout, byte_hu, picture, to_bytes
 
 
+def _refused_once(case: Any, target: Any, phase: Any) -> Any:
+    answer = _systems()[1].answer(case, target, phase)
+    return replace(answer, refusal="The answer is unlike all." if case.name == "cylinder-1" else "")
+
+
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("report")
-    hostile = Candidate(
-        label="a|b <script>alert(1)</script>", kind="model", answer=_systems()[1].answer, identity="x 1"
-    )
+    hostile = Candidate(label="a|b <script>alert(1)</script>", kind="model", answer=_refused_once, identity="x 1")
     evaluation = Evaluation(cases=Cylinders(2), systems=[*_systems(), hostile], viewer_cases=1)
     made = Report.of(evaluation, evaluation.run(folder))
     made.write(folder)
@@ -70,6 +73,17 @@ def test_the_csv_has_a_line_per_case_and_system_with_every_metric(report: Any) -
     assert float(identity["mae_body_hu"]) == pytest.approx(
         made.records[1].systems["identity"].values["mae_body_hu"], rel=1e-5
     )
+
+
+def test_what_a_node_would_refuse_is_told_and_counts(report: Any) -> None:
+    made, folder = report
+    rows = list(csv.DictReader((folder / "cases.csv").read_text(encoding="utf-8").splitlines()))
+    refused = [row for row in rows if row["refusal"]]
+    assert [(row["case"], row["system"][:3], row["refusal"]) for row in refused] == [
+        ("cylinder-1", "a|b", "The answer is unlike all.")
+    ]
+    assert float(refused[0]["mae_body_hu"]) > 0
+    assert "would refuse 1 of 2 answers, such as arterial of cylinder-1. The answer is unlike all." in made.markdown()
 
 
 def test_the_organ_csv_has_source_target_and_prediction(report: Any) -> None:

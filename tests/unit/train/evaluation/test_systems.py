@@ -13,13 +13,14 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from s2ldm_core.package import ModelPackage, save_package
+from s2ldm_core.sampling import Sampling
 from s2ldm_core.systems import build_system
 from s2ldm_core.translator import Translator
 from s2ldm_core.volume import Volume
 from tests.tiny_model import write_tiny_package
 from train.commands.evaluate import evaluate
 from train.errors import TrainError
-from train.evaluation import Sampling, candidates, ensemble
+from train.evaluation import candidates, ensemble
 from train.evaluation.cases import EvaluationCase
 from train.store import write_case
 
@@ -114,7 +115,10 @@ def test_only_systems_that_can_sample_have_an_uncertainty(packages: Any, scan: A
     answer = row.answer(*scan, "arterial")
     translator = Translator.load(packages["S2LDM"].path, device="cpu")
     drawn = np.stack(
-        [translator.translate(scan[0].source, phase="arterial", seed=seed, steps=2).volume.hu for seed in range(3)]
+        [
+            translator.translate(scan[0].source, phase="arterial", seed=seed, sampling=Sampling(steps=2)).volume.hu
+            for seed in range(3)
+        ]
     )
     np.testing.assert_allclose(answer.hu, drawn.mean(axis=0), atol=1e-3)
     np.testing.assert_allclose(answer.deviation_hu, drawn.std(axis=0, ddof=1), atol=1e-3)

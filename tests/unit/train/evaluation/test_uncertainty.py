@@ -1,23 +1,11 @@
-"""Uncertainty from samples: mean and deviation, and whether the error grows with it."""
+"""Whether the error grows with the standard deviation."""
 
 from typing import Any
 
 import numpy as np
 import pytest
 
-from train.evaluation.uncertainty import calibrate, mean_and_deviation, pooled
-
-
-def test_mean_and_deviation_are_numpys() -> None:
-    samples = np.random.default_rng(0).normal(50, 10, (5, 2, 3, 4)).astype(np.float32)
-    mean, deviation = mean_and_deviation(iter(samples))
-    np.testing.assert_allclose(mean, samples.mean(axis=0), rtol=1e-5)
-    np.testing.assert_allclose(deviation, samples.std(axis=0, ddof=1), rtol=1e-4)
-
-
-def test_one_sample_has_no_deviation() -> None:
-    with pytest.raises(ValueError, match="two samples"):
-        mean_and_deviation(iter([np.zeros((1, 2, 2))]))
+from train.evaluation.uncertainty import calibrate, pooled
 
 
 @pytest.fixture(scope="module")

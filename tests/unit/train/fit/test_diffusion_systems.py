@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from s2ldm_core.systems import system_class
 from s2ldm_core.translator import Translator
 from s2ldm_core.volume import Volume
-from tests.diffusion_systems import TINY
+from tests.diffusion_systems import LATENT_CMDM, TINY
 from tests.tiny_training import fit_config, write_pair
 from train.export import export
 from train.fit import Fit
@@ -30,17 +30,25 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _config(name: str, store: Path, output: Path) -> Any:
-    network = TINY[name]
+NETWORKS = [*TINY.items(), ("cmdm", LATENT_CMDM)]
+
+
+def _config(name: str, network: Any, store: Path, output: Path) -> Any:
     kind = system_class(name)
-    stages = tuple({"name": s.name, "steps": 2, "lr": 2e-3} for s in kind(kind.Config.model_validate(network)).stages)
+    cached = network is LATENT_CMDM  # the others encode crops as they come
+    stages = tuple(
+        {"name": s.name, "steps": 2, "lr": 2e-3, "latent_variants": int(cached and s.cached is not None)}
+        for s in kind(kind.Config.model_validate(network)).stages
+    )
     data = {"store": store, "crop": (8, 32, 32)}
     return fit_config(store, output, system=name, network=network, stages=stages, data=data, checkpoint_steps=1)
 
 
-@pytest.mark.parametrize("name", TINY)
-def test_it_is_fitted_resumed_bit_for_bit_exported_and_translates(name: str, store: Path, tmp_path: Path) -> None:
-    expected = Fit(_config(name, store, tmp_path / "whole"))
+@pytest.mark.parametrize(("name", "network"), NETWORKS, ids=[*TINY, "cmdm in latents"])
+def test_it_is_fitted_resumed_bit_for_bit_exported_and_translates(
+    name: str, network: Any, store: Path, tmp_path: Path
+) -> None:
+    expected = Fit(_config(name, network, store, tmp_path / "whole"))
     stages = expected.system.stages
     whole = expected.fit().state_dict()
     step = OptimiserStep.__call__
@@ -56,9 +64,9 @@ def test_it_is_fitted_resumed_bit_for_bit_exported_and_translates(name: str, sto
         patch.setattr(OptimiserStep, "__call__", dying)
         for _ in stages:  # killed in the middle of every stage
             with pytest.raises(_KilledError):
-                Fit(_config(name, store, tmp_path / "killed")).fit()
+                Fit(_config(name, network, store, tmp_path / "killed")).fit()
             death = next(deaths, (-1, -1))
-    run = Fit(_config(name, store, tmp_path / "killed"))
+    run = Fit(_config(name, network, store, tmp_path / "killed"))
     resumed = run.fit().state_dict()
     assert resumed.keys() == whole.keys()
     assert all(torch.equal(resumed[key], value) for key, value in whole.items())
