@@ -1,4 +1,4 @@
-"""Every system is served: one node, a route for each, the same series to all of them. And one that lies outside of the repository."""
+"""Every system is served: one node, a route for each and one for a time, the same series to all. And a system outside of the repository."""
 
 import os
 import subprocess
@@ -80,11 +80,11 @@ def _values(folder: Path) -> np.ndarray:
     return np.stack([one.pixel_array for one in sorted(files, key=lambda one: float(one.ImagePositionPatient[2]))])
 
 
-def test_every_system_of_the_registry_is_served_on_a_route(
+def test_every_system_of_the_registry_is_served_on_a_route_and_a_time_where_a_model_knows_it(
     start_node: NodeStarter, phantom_series: Path, tmp_path: Path
 ) -> None:
     assert set(SMALLEST) == set(system_names())
-    out = {name: tmp_path / "out" / name for name in SMALLEST}
+    out = {name: tmp_path / "out" / name for name in (*SMALLEST, "seconds")}
     for folder in out.values():
         folder.mkdir(parents=True)
     routes = {
@@ -96,6 +96,7 @@ def test_every_system_of_the_registry_is_served_on_a_route(
         }
         for name in SMALLEST
     }
+    routes["AT_35S"] = {**routes["TO_CCDM"], "phase": "35s", "destinations": ["seconds"]}
     node = start_node(
         {
             "series": {"quiet_seconds": 1.0, "min_slices": 8},
@@ -114,6 +115,9 @@ def test_every_system_of_the_registry_is_served_on_a_route(
     names = sorted(answers)
     for number, one in enumerate(names):  # each by its own model
         assert all(not np.array_equal(answers[one], answers[other]) for other in names[number + 1 :])
+    assert jobs["AT_35S"]["phase"] == "35s"
+    headers = [dcmread(path, stop_before_pixels=True) for path in out["seconds"].rglob("*.dcm")]
+    assert {one.SeriesDescription for one in headers} == {"SYNTHETIC 35 s after injection (ccdm 0)"}
 
 
 def test_a_system_outside_the_repository_is_trained_compared_packaged_and_served(
