@@ -1,4 +1,4 @@
-"""Every system is served: one node, a route for each and one for a time, the same series to all of them. And one that lies outside of the repository."""
+"""Every system is served: one node, a route for each and one for a time, the same series to all. And a system outside of the repository."""
 
 import os
 import subprocess
