@@ -28,6 +28,7 @@ from dicom_node.service.lease_sweep import LeaseSweep
 from dicom_node.service.lock import DataDirLock
 from dicom_node.service.loop import Step, StepLoop
 from dicom_node.service.models import model_identity, model_min_slices
+from dicom_node.service.moving import carry
 from dicom_node.service.notifying import Notifier
 from dicom_node.service.observe import Metrics
 from dicom_node.service.orphans import OrphanSweep
@@ -82,7 +83,7 @@ class Node:
             self._lead = ToldLead(self.catalog.lead())
             stack.callback(self._lead.close)
             self.metrics = Metrics(self.catalog, data_dir=settings.node.data_dir)
-            self._listener = ListenerProcesses(settings, observer=self.metrics)
+            self._listener = ListenerProcesses(settings, observer=self.metrics, carry=carry)
             self._translate = [TranslateStep(source, self.catalog) for _ in range(settings.compute.side_by_side)]
             self._deliver = DeliverStep(source, self.catalog)
             self._completion = CompletionStep(

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from dicom_node.deliver.destinations.destination import (
     Answer,
+    Carrier,
     Committer,
     Destination,
     DestinationSettings,
@@ -38,4 +39,4 @@ def _kind_of(values: Mapping[str, Any]) -> type[DestinationSettings]:
 
 DestinationSettings.kind_of = staticmethod(_kind_of)
 
-__all__ = ["DESTINATIONS", "Answer", "Committer", "Destination", "DestinationSettings", "ImageCounter"]
+__all__ = ["DESTINATIONS", "Answer", "Carrier", "Committer", "Destination", "DestinationSettings", "ImageCounter"]

@@ -88,6 +88,20 @@ class ImageCounter(Protocol):
         """
 
 
+class Carrier(Protocol):
+    """A destination that others have objects sent to (C-MOVE)."""
+
+    def carry(
+        self,
+        files: Sequence[Path],
+        *,
+        originator: tuple[str, int],
+        on_answer: Callable[[Answer], None],
+        should_stop: Callable[[], bool],
+    ) -> None:
+        """As `Destination.send`, in the name of ``originator``: AE title and Message ID of the request (PS3.7 9.1.1.1)."""
+
+
 class Committer(Protocol):
     """A destination that can be asked to take over the safekeeping of what it has (storage commitment)."""
 
@@ -126,6 +140,9 @@ class DestinationSettings(Section):
 
     #: Whether it is a `Committer`.
     commits: ClassVar[bool] = False
+
+    #: Whether it is a `Carrier`; it then has a ``called_ae_title``.
+    takes_moves: ClassVar[bool] = False
 
     #: Whether what goes there is copied out of the network of application entities (PS3.15 A.5.3.5).
     is_media: ClassVar[bool] = False
@@ -175,7 +192,7 @@ class DestinationSettings(Section):
 
     @property
     def called_ae_title(self) -> str:
-        """The AE title that it is called by, for the audit trail; empty where it has none."""
+        """The AE title that it is called by, for the audit trail and C-MOVE; empty where it has none."""
         return ""
 
     @property

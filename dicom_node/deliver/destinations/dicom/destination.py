@@ -24,6 +24,7 @@ class DicomSettings(DestinationSettings):
 
     counts_images: ClassVar[bool] = True
     commits: ClassVar[bool] = True
+    takes_moves: ClassVar[bool] = True
 
     type: Literal["dicom"] = "dicom"
     ae_title: AETitle
@@ -121,6 +122,26 @@ class DicomDestination:
 
         return send_files(
             files, self._settings, calling_ae=self._calling_ae, on_answer=on_answer, should_stop=should_stop
+        )
+
+    def carry(
+        self,
+        files: Sequence[Path],
+        *,
+        originator: tuple[str, int],
+        on_answer: Callable[[Answer], None],
+        should_stop: Callable[[], bool],
+    ) -> None:
+        """Sub-operations of a C-MOVE; see `dicom_node.deliver.destinations.Carrier`."""
+        from dicom_node.deliver.destinations.dicom.scu import send_files
+
+        send_files(
+            files,
+            self._settings,
+            calling_ae=self._calling_ae,
+            originator=originator,
+            on_answer=on_answer,
+            should_stop=should_stop,
         )
 
     def ask_to_commit(
