@@ -212,6 +212,30 @@ def test_movescu_has_series_sent_to_a_destination_and_nowhere_else(stand: Stand)
     assert (code, answer.NumberOfFailedSuboperations) == (0xA702, SLICES)
     assert set(identifier.FailedSOPInstanceUIDList) == set(second.files)
 
+    # Once it is there it gets them, and is told who asked (PS3.7 9.1.1.1.6, 9.1.1.1.7).
+    asked: list[tuple[str, int, str]] = []
+
+    def keep(event: evt.Event) -> int:
+        request = event.request
+        asked.append(
+            (
+                request.MoveOriginatorApplicationEntityTitle,
+                request.MoveOriginatorMessageID,
+                request.AffectedSOPInstanceUID,
+            )
+        )
+        return 0x0000
+
+    entity = AE("GONE")
+    entity.add_supported_context(SecondaryCaptureImageStorage)
+    port = stand.settings.destinations["gone"].port
+    server = entity.start_server((peers.HOST, port), block=False, evt_handlers=[(evt.EVT_C_STORE, keep)])
+    try:
+        assert move(stand, "GONE", keys_of(second))[0] == 0x0000
+    finally:
+        server.shutdown()
+    assert asked == [("VIEWER", 1, uid) for uid in second.files]
+
 
 @pytest.mark.dcmtk
 def test_only_peers_that_may_query_may_retrieve_and_keys_must_be_there(stand: Stand, tmp_path: Path) -> None:
