@@ -30,8 +30,7 @@ from dicom_node.receive.query import MOST_MATCHES
 from dicom_node.series.signals import SIGNALS
 from dicom_node.streaming import status
 
-_QUERY_RETRIEVE = (
-    StudyRootQueryRetrieveInformationModelMove,
+_ONLY_AS_SCP = (
     StudyRootQueryRetrieveInformationModelGet,
     PatientRootQueryRetrieveInformationModelFind,
     PatientRootQueryRetrieveInformationModelMove,
@@ -109,7 +108,8 @@ again; every other one is final.
 ### 2.5 Query (C-FIND)
 
 As SCU, of the Study Root at series level, with Study and Series Instance UID as unique keys and Number of Series Related
-Instances (0020,1209) as return key: to count what a source (`series.confirm_with`) or a destination (`verify: find`) holds.
+Instances (0020,1209) as return key: to count what a source (`series.confirm_with`) or a destination (`verify: find`) holds; at
+image level, to learn what a source has and did not send (`series.fetch_missing`).
 
 As SCP, for the node's own derived series and for peers of the list `node.peers` alone: Patient Root (patient, study, series,
 image) and Study Root (study, series, image), at most {most_matches} matches; not relational.
@@ -128,6 +128,9 @@ A response is sent after sub-operations (0xFF00) with their numbers. The last on
 none succeeded; 0xFE00 after C-CANCEL. It lists at most 1000 Failed SOP Instance UIDs. A sub-operation has a warning when the C-STORE was
 answered 0xBxxx, 0x0107, 0x0111 or 0x0116. Refused: 0x0124, 0xA701 (more than 65535 images), 0xA702 (too many at the same time, or the
 destination is paused), 0xA801, 0xA900 (level or unique keys).
+
+As SCU of the Study Root at image level, with `series.fetch_missing`: C-MOVE of images that a source has and that did not come, to the
+called AE title of their route.
 
 ### 2.7 Verification
 
@@ -219,7 +222,8 @@ def _services() -> str:
         (*_named(KeyObjectSelectionDocumentStorage), "SCU", plain),
         (*_named(StorageCommitmentPushModel), "SCU, SCP", plain),
         (*_named(StudyRootQueryRetrieveInformationModelFind), "SCU, SCP", plain),
-        *((*_named(one), "SCP", plain) for one in _QUERY_RETRIEVE),
+        (*_named(StudyRootQueryRetrieveInformationModelMove), "SCU, SCP", plain),
+        *((*_named(one), "SCP", plain) for one in _ONLY_AS_SCP),
         (*_named(Verification), "SCU, SCP", plain),
     ]
     return _table(("SOP class", "UID", "role", "transfer syntaxes"), rows)

@@ -21,7 +21,7 @@ from dicom_node.series import CompletionStep, Examiner, SelectStep
 from dicom_node.service.auditing import AuditStep, SyslogStep
 from dicom_node.service.committing import commitment_step
 from dicom_node.service.configuration import Configuration
-from dicom_node.service.confirming import image_count
+from dicom_node.service.confirming import image_count, missing_images
 from dicom_node.service.health import HealthCheck, disk_problem, run_checks
 from dicom_node.service.leading import Leading, ToldLead
 from dicom_node.service.lease_sweep import LeaseSweep
@@ -86,8 +86,9 @@ class Node:
             self._listener = ListenerProcesses(settings, observer=self.metrics, carry=carry)
             self._translate = [TranslateStep(source, self.catalog) for _ in range(settings.compute.side_by_side)]
             self._deliver = DeliverStep(source, self.catalog)
+            count, fetch = image_count(source), missing_images(source)
             self._completion = CompletionStep(
-                source, self.catalog, model_identity=model_identity, count=image_count(source)
+                source, self.catalog, model_identity=model_identity, count=count, fetch=fetch
             )
             self._examiner = Examiner()
             self._orphans = OrphanSweep(settings, self.catalog)

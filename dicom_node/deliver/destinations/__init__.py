@@ -14,6 +14,7 @@ from dicom_node.deliver.destinations.destination import (
     Destination,
     DestinationSettings,
     ImageCounter,
+    ImageFetcher,
 )
 from dicom_node.deliver.destinations.dicom import DicomSettings
 from dicom_node.deliver.destinations.folder import FolderSettings
@@ -39,4 +40,13 @@ def _kind_of(values: Mapping[str, Any]) -> type[DestinationSettings]:
 
 DestinationSettings.kind_of = staticmethod(_kind_of)
 
-__all__ = ["DESTINATIONS", "Answer", "Carrier", "Committer", "Destination", "DestinationSettings", "ImageCounter"]
+__all__ = [
+    "DESTINATIONS",
+    "Answer",
+    "Carrier",
+    "Committer",
+    "Destination",
+    "DestinationSettings",
+    "ImageCounter",
+    "ImageFetcher",
+]

@@ -1,7 +1,7 @@
 """What every kind of destination offers: its section of the configuration, sending, and a check."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
@@ -88,6 +88,21 @@ class ImageCounter(Protocol):
         """
 
 
+class ImageFetcher(Protocol):
+    """A destination that can be asked to send images of a series to the node (``series.fetch_missing``)."""
+
+    def fetch_missing(
+        self, *, move_to: str, study_instance_uid: str, series_instance_uid: str, held: Collection[str]
+    ) -> int:
+        """Have it send those that are not ``held`` to the AE title ``move_to``; how many it was asked for.
+
+        Raises
+        ------
+        DeliverError
+            It will not, or did not answer.
+        """
+
+
 class Carrier(Protocol):
     """A destination that others have objects sent to (C-MOVE)."""
 
@@ -137,6 +152,9 @@ class DestinationSettings(Section):
 
     #: Whether what `open` gives is an `ImageCounter`, too.
     counts_images: ClassVar[bool] = False
+
+    #: Whether it is an `ImageFetcher`.
+    fetches_images: ClassVar[bool] = False
 
     #: Whether it is a `Committer`.
     commits: ClassVar[bool] = False
