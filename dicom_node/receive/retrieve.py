@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -173,12 +173,11 @@ class RetrieveDesk:
                     found.patient_ids[held.study_instance_uid] = patient_id
         return found
 
-    def _held(self, studies: frozenset[str] | None) -> Iterator[HeldDerived]:
-        if studies is None:
-            yield from self._holdings.series()
-            return
-        for uid in sorted(studies):
-            yield from self._holdings.series(study_instance_uid=uid)
+    def _held(self, studies: frozenset[str] | None) -> list[HeldDerived]:
+        """One question to the catalog, however many studies are named."""
+        only = next(iter(studies)) if studies is not None and len(studies) == 1 else None
+        held = self._holdings.series(study_instance_uid=only)
+        return [one for one in held if studies is None or one.study_instance_uid in studies]
 
     def _enter(self, admission: Admission) -> bool:
         peer = admission.known
