@@ -19,13 +19,15 @@ PLAN ?= config/train/ablation.yaml
 
 BIN   := $(VENV)/bin
 STAMP := $(VENV)/.set-up
+# What makes and audits lists of parts has an environment of its own, so that it is no part of what it lists.
+AUDIT := build/audit
 DEBIAN_PACKAGES := orthanc orthanc-dicomweb orthanc-python nginx-light postgresql dcmtk dicom3tools chromium
 
 # Nagle's algorithm against delayed acknowledgement costs DCMTK and Orthanc 46 ms an image.
 export TCP_NODELAY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help set-up packages viewer demo stack test coverage lint reasons docs bench ablation table1 image image-cuda clean
+.PHONY: help set-up packages viewer demo stack test coverage lint reasons docs sbom audit bench ablation table1 image image-cuda clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -82,6 +84,17 @@ docs: $(STAMP)  ## Make docs/ one site, with a reference from the docstrings: bu
 	rm -rf build/docs && mkdir -p build/docs/source
 	git ls-files -- '*.md' '*.png' '*.jpg' '*.csv' '*.yaml' 'docs/*.py' | xargs cp --parents -t build/docs/source
 	$(BIN)/zensical build --strict
+
+sbom: $(STAMP) $(AUDIT)/.set-up  ## List every package of the virtual environment, with version and licence, as CycloneDX: build/sbom.cdx.json
+	$(AUDIT)/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-file build/sbom.cdx.json $(BIN)/python
+
+audit: $(AUDIT)/.set-up  ## Ask PyPI for known vulnerabilities of the pinned versions (fails where it cannot be asked)
+	$(AUDIT)/bin/pip-audit --strict --no-deps --disable-pip --progress-spinner off --requirement constraints.txt
+
+$(AUDIT)/.set-up: constraints.txt
+	$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt cyclonedx-bom pip-audit
+	@touch $@
 
 bench: $(STAMP) packages  ## Measure translation, receiving, turnaround and the console, peers beside us
 	$(BIN)/python -m bench.translate $(BENCH_ARGS)

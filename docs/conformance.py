@@ -8,21 +8,34 @@ from pydicom.datadict import dictionary_description, tag_for_keyword
 from pydicom.tag import Tag
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian, KeyObjectSelectionDocumentStorage
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+    PatientRootQueryRetrieveInformationModelFind,
+    PatientRootQueryRetrieveInformationModelGet,
+    PatientRootQueryRetrieveInformationModelMove,
     StorageCommitmentPushModel,
     StudyRootQueryRetrieveInformationModelFind,
+    StudyRootQueryRetrieveInformationModelGet,
+    StudyRootQueryRetrieveInformationModelMove,
     Verification,
 )
 
 from dicom_node import __version__
-from dicom_node.config import NodeSettings
+from dicom_node.config import NodeSettings, Peer
 from dicom_node.deliver.destinations.dicom import DicomSettings
 from dicom_node.deliver.destinations.dicom.status import verdict
 from dicom_node.derive import keywords
 from dicom_node.derive.equipment import IMPLEMENTATION_VERSION_NAME
 from dicom_node.derive.forms import DEFAULT_FORM, FORM_NAMES, output_form
 from dicom_node.derive.uids import IMPLEMENTATION_CLASS_UID
+from dicom_node.receive.query import MOST_MATCHES
 from dicom_node.series.signals import SIGNALS
 from dicom_node.streaming import status
+
+_ONLY_AS_SCP = (
+    StudyRootQueryRetrieveInformationModelGet,
+    PatientRootQueryRetrieveInformationModelFind,
+    PatientRootQueryRetrieveInformationModelMove,
+    PatientRootQueryRetrieveInformationModelGet,
+)
 
 PAGE = Path(__file__).resolve().parent / "conformance.md"
 
@@ -48,7 +61,7 @@ Media interchange: none. DICOMweb: as a user of STOW-RS (PS3.18 10.5), for desti
 | | |
 |---|---|
 | application context | 1.2.840.10008.3.1.1.1 |
-| called AE titles | every route of the configuration, for storage; `node.ae_title`, for Verification and Storage Commitment |
+| called AE titles | every route of the configuration; `node.ae_title`, for everything but storage |
 | accepted at the same time | {max_associations} in each listener process (`node.max_associations`); a peer's own limit by `node.peers` |
 | opened at the same time | {associations} to each destination (`destinations.*.associations`) |
 | asynchronous operations | one; not negotiated |
@@ -70,7 +83,7 @@ they came. Storage level: 2 (full).
 Translated are CT Image Storage and Enhanced CT Image Storage; [inputs.md](inputs.md) says which series, and
 [completion.md](completion.md) when a series is complete ({signals}).
 
-Statuses that are answered:
+Statuses that are answered, by every service:
 
 {statuses}
 
@@ -92,15 +105,34 @@ again; every other one is final.
   that has not, says that the series is complete. **The node keeps what it received by `retention` alone: no sender may
   delete its own copy on the node's word.**
 
-### 2.5 Query (Study Root, C-FIND)
+### 2.5 Query (C-FIND)
 
-As SCU, at series level, with Study and Series Instance UID as unique keys and Number of Series Related Instances (0020,1209)
-as return key: to count what a source (`series.confirm_with`) or a destination (`verify: find`) holds.
+As SCU, of the Study Root at series level, with Study and Series Instance UID as unique keys and Number of Series Related
+Instances (0020,1209) as return key: to count what a source (`series.confirm_with`) or a destination (`verify: find`) holds; at
+image level, to learn what a source has and did not send (`series.fetch_missing`).
 
-As SCP, for the node's own derived series and for peers of the list `node.peers` alone: study, series and image level, at
-most 1000 matches; not relational, no C-MOVE or C-GET.
+As SCP, for the node's own derived series and for peers of the list `node.peers` alone: Patient Root (patient, study, series,
+image) and Study Root (study, series, image), at most {most_matches} matches; not relational.
 
-### 2.6 Verification
+### 2.6 Retrieve (C-MOVE, C-GET)
+
+As SCP of the Patient Root and the Study Root, for the same series and peers, {max_retrievals} of a peer at the same time
+(`max_retrievals` in `node.peers`); not relational. A list of UIDs may be given at the level that is asked for.
+
+- **C-MOVE**: to the destinations of the configuration that are DICOM peers, by their AE title; to any other 0xA801. The C-STORE
+  requests have Move Originator Application Entity Title and Message ID.
+- **C-GET**: with role selection (PS3.7 D.3.3.4) for the SOP classes of derived objects, above. A context with Explicit VR
+  Little Endian is preferred, the data set then goes byte by byte as it is on disk; else it is encoded as Implicit VR Little Endian.
+
+A response is sent after sub-operations (0xFF00) with their numbers. The last one: 0x0000; 0xB000, some failed or had warnings; 0xA702,
+none succeeded; 0xFE00 after C-CANCEL. It lists at most 1000 Failed SOP Instance UIDs. A sub-operation has a warning when the C-STORE was
+answered 0xBxxx, 0x0107, 0x0111 or 0x0116. Refused: 0x0124, 0xA701 (more than 65535 images), 0xA702 (too many at the same time, or the
+destination is paused), 0xA801, 0xA900 (level or unique keys).
+
+As SCU of the Study Root at image level, with `series.fetch_missing`: C-MOVE of images that a source has and that did not come, to the
+called AE title of their route.
+
+### 2.7 Verification
 
 As SCP on every called AE title; as SCU on request (`destinations check`, the console).
 
@@ -164,6 +196,8 @@ def page() -> str:
         accepted=", ".join(f"0x{code:04X}" for code, one in judged.items() if one == "accepted"),
         passing=", ".join(f"0x{code:04X}" for code, one in judged.items() if one == "retriable"),
         commitment=destination.commitment_answer_seconds,
+        most_matches=MOST_MATCHES,
+        max_retrievals=Peer(ae_title="PEER").max_retrievals,
         copied=_table(
             ("module", "attributes"),
             (
@@ -188,6 +222,8 @@ def _services() -> str:
         (*_named(KeyObjectSelectionDocumentStorage), "SCU", plain),
         (*_named(StorageCommitmentPushModel), "SCU, SCP", plain),
         (*_named(StudyRootQueryRetrieveInformationModelFind), "SCU, SCP", plain),
+        (*_named(StudyRootQueryRetrieveInformationModelMove), "SCU, SCP", plain),
+        *((*_named(one), "SCP", plain) for one in _ONLY_AS_SCP),
         (*_named(Verification), "SCU, SCP", plain),
     ]
     return _table(("SOP class", "UID", "role", "transfer syntaxes"), rows)

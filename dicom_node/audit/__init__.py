@@ -1,1 +1,4 @@
-"""The audit trail (PS3.15 A.5): who sent, got, saw and changed what. No patient's data, but Study Instance UIDs."""
+"""The audit trail (PS3.15 A.5): who sent, got, saw and changed what.
+
+Of patients it has Study Instance UIDs and, where others ask for series or retrieve them, Patient IDs; no names.
+"""

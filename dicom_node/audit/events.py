@@ -1,10 +1,11 @@
 """What the node's own happenings are in terms of PS3.15 A.5.3."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 from dicom_node.audit import messages as m
-from dicom_node.audit.messages import Code, Event, Participant, Study
+from dicom_node.audit.messages import Code, Event, Participant, Query, Study
 
 #: Notes of `dicom_node.people.accounts` that are changes of who may do what.
 _CHANGES = frozenset({"user_added", "user_changed", "user_removed", "token_created", "token_revoked"})
@@ -66,6 +67,56 @@ def sent(
         why=problem or "",
         participants=(sender, receiver),
         study=study,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """Where what a peer retrieves goes: to another application entity, or (its own AE title and address) to itself."""
+
+    ae_title: str
+    address: str
+
+
+def retrieved(
+    node: str,
+    *,
+    way: Way,
+    calling_ae: str,
+    address: str,
+    study: Study,
+    at: datetime,
+    begins: bool,
+    outcome: m.Outcome = m.SUCCESS,
+) -> Event:
+    """Instances that a peer asked for begin to go where it said (A.5.3.3), or have gone, all or some (A.5.3.7)."""
+    sender = Participant(user_id=node, is_requestor=False, role=m.SOURCE, ae_title=node)
+    is_own = way.ae_title == calling_ae
+    receiver = Participant(
+        user_id=way.ae_title, is_requestor=is_own, role=m.DESTINATION, ae_title=way.ae_title, address=way.address
+    )
+    asker = Participant(user_id=calling_ae, is_requestor=True, ae_title=calling_ae, address=address)
+    return Event(
+        what=m.BEGIN_TRANSFERRING if begins else m.INSTANCES_TRANSFERRED,
+        at=at,
+        action="E" if begins else "C",
+        outcome=outcome,
+        participants=(sender, receiver) if is_own else (sender, receiver, asker),
+        study=study,
+    )
+
+
+def queried(node: str, *, calling_ae: str, address: str, query: Query, at: datetime, refused: bool) -> Event:
+    """A peer has asked what there is (A.5.3.10, Query)."""
+    asker = Participant(user_id=calling_ae, is_requestor=True, role=m.SOURCE, ae_title=calling_ae, address=address)
+    answerer = Participant(user_id=node, is_requestor=False, role=m.DESTINATION, ae_title=node)
+    return Event(
+        what=m.QUERY,
+        at=at,
+        action="E",
+        outcome=m.MINOR_FAILURE if refused else m.SUCCESS,
+        participants=(asker, answerer),
+        query=query,
     )
 
 

@@ -26,9 +26,11 @@ class Code:
 
 
 APPLICATION_ACTIVITY = Code("110100", "Application Activity")
+BEGIN_TRANSFERRING = Code("110102", "Begin Transferring DICOM Instances")
 INSTANCES_ACCESSED = Code("110103", "DICOM Instances Accessed")
 INSTANCES_TRANSFERRED = Code("110104", "DICOM Instances Transferred")
 EXPORT = Code("110106", "Export")
+QUERY = Code("110112", "Query")
 SECURITY_ALERT = Code("110113", "Security Alert")
 USER_AUTHENTICATION = Code("110114", "User Authentication")
 APPLICATION_START = Code("110120", "Application Start")
@@ -40,6 +42,8 @@ APPLICATION = Code("110150", "Application")
 DESTINATION, SOURCE = Code("110152", "Destination Role ID"), Code("110153", "Source Role ID")
 DESTINATION_MEDIA = Code("110154", "Destination Media")
 STUDY_UID, NODE_ID = Code("110180", "Study Instance UID"), Code("110182", "Node ID")
+SOP_CLASS_UID = Code("110181", "SOP Class UID")
+PATIENT_NUMBER = Code("2", "Patient Number", "RFC-3881")
 URI_MEDIA = Code("110037", "URI")
 
 
@@ -57,10 +61,23 @@ class Participant:
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """What was transferred or looked at; the number of instances by SOP class, where that is what it is about."""
+    """What was transferred or looked at; the number of instances by SOP class, where that is what it is about.
+
+    ``patient_id``: whose it is, where that is told; nothing else of the patient is.
+    """
 
     uid: str
     sop_classes: Mapping[str, int] = field(default_factory=dict)
+    patient_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Query:
+    """A query (A.5.3.10): of which SOP class, and its data set as it is encoded."""
+
+    sop_class_uid: str
+    data_set: bytes
+    transfer_syntax_uid: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +92,7 @@ class Event:
     outcome: Outcome = SUCCESS
     why: str = ""
     study: Study | None = None
+    query: Query | None = None
     alert: str = ""
 
 
@@ -99,10 +117,13 @@ def xml_of(event: Event, *, source: str) -> str:
     ET.SubElement(origin, "AuditSourceTypeCode", {"csd-code": "4"})  # application server process
     if event.study is not None:
         _study(root, event.study)
+        if event.study.patient_id is not None:
+            _object(root, event.study.patient_id, kind=PATIENT_NUMBER, role="1", type_code="1")  # person, patient
+    if event.query is not None:
+        _query(root, event.query)
     if event.alert:
         subject = _object(root, source, kind=NODE_ID, role="13")  # security resource
-        value = b64encode(event.alert.encode()).decode("ascii")
-        ET.SubElement(subject, "ParticipantObjectDetail", type="Alert Description", value=value)
+        _detail(subject, "Alert Description", event.alert)
     text = ET.tostring(root, encoding="unicode")
     # Of its own line breaks ElementTree leaves those of text as they are.
     return '<?xml version="1.0" encoding="UTF-8"?>' + text.replace("\r", "&#13;").replace("\n", "&#10;")
@@ -130,13 +151,34 @@ def _study(root: ET.Element, study: Study) -> None:
     ET.SubElement(contains, "StudyIDs", UID=study.uid)
 
 
-def _object(root: ET.Element, number: str, *, kind: Code, role: str) -> ET.Element:
-    """A system object; the schema wants a name, and a study's would be the patient's business."""
-    values = {"ParticipantObjectID": number, "ParticipantObjectTypeCode": "2", "ParticipantObjectTypeCodeRole": role}
+def _query(root: ET.Element, query: Query) -> None:
+    element = _object(root, query.sop_class_uid, kind=SOP_CLASS_UID, role="3", query=query.data_set)
+    _detail(element, "TransferSyntax", query.transfer_syntax_uid)
+
+
+def _object(
+    root: ET.Element, number: str, *, kind: Code, role: str, type_code: str = "2", query: bytes | None = None
+) -> ET.Element:
+    """An object, of the system unless ``type_code`` says otherwise.
+
+    The schema wants a name, or a query in its place; a study's name would be the patient's business.
+    """
+    values = {
+        "ParticipantObjectID": number,
+        "ParticipantObjectTypeCode": type_code,
+        "ParticipantObjectTypeCodeRole": role,
+    }
     element = ET.SubElement(root, "ParticipantObjectIdentification", values)
     _code(element, "ParticipantObjectIDTypeCode", kind)
-    ET.SubElement(element, "ParticipantObjectName").text = number
+    if query is None:
+        ET.SubElement(element, "ParticipantObjectName").text = number
+    else:
+        ET.SubElement(element, "ParticipantObjectQuery").text = b64encode(query).decode("ascii")
     return element
+
+
+def _detail(element: ET.Element, kind: str, value: str) -> None:
+    ET.SubElement(element, "ParticipantObjectDetail", type=kind, value=b64encode(value.encode()).decode("ascii"))
 
 
 def _code(parent: ET.Element, name: str, code: Code) -> None:

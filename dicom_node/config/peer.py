@@ -6,12 +6,14 @@ from dicom_node.section import AETitle, Port, Section
 
 
 class Peer(Section):
-    """A peer that may send; ``host`` null stands for any address, ``max_associations`` null for no limit of its own.
+    """A peer that may send and query; ``host`` null stands for any address, ``max_associations`` null for no limit of its own.
 
     ``port``: where the node calls it, to answer its requests for storage commitment; null: it is not called.
+    ``max_retrievals``: C-MOVE and C-GET of derived series at the same time; 0: it may not retrieve.
     """
 
     ae_title: AETitle
     host: str | None = None
     port: Port | None = None
     max_associations: int | None = Field(default=None, ge=1)
+    max_retrievals: int = Field(default=2, ge=0)

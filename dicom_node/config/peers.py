@@ -30,4 +30,4 @@ def allowed(settings: Settings, ae_title: str, host: str | None) -> dict[tuple[s
 
 
 def _plain(peer: Peer) -> dict[str, Any]:
-    return {name: value for name, value in peer.model_dump(mode="json").items() if value is not None}
+    return peer.model_dump(mode="json", exclude_defaults=True)

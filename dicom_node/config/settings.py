@@ -55,6 +55,7 @@ class SeriesSettings(Section):
     open_association_seconds: PositiveSeconds = 300.0
     confirm_with: str | None = None
     confirmed_seconds: PositiveSeconds = 2.0
+    fetch_missing: bool = False
     min_slices: int = Field(default=8, ge=2)
 
 
@@ -180,6 +181,12 @@ class Settings(Section):
         if confirm_with is not None and not self.destinations[confirm_with].counts_images:
             raise ValueError(
                 f"series.confirm_with names {confirm_with!r}, whose type cannot be asked for a number of images"
+            )
+        if self.series.fetch_missing and confirm_with is None:
+            raise ValueError("series.fetch_missing needs series.confirm_with: whom to fetch from")
+        if self.series.fetch_missing and confirm_with and not self.destinations[confirm_with].fetches_images:
+            raise ValueError(
+                f"series.confirm_with names {confirm_with!r}, whose type cannot send images here: fetch_missing must be false"
             )
         for name, destination in self.destinations.items():
             if (called := destination.called_at(self.node.port)) in self.routes:

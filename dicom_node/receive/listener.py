@@ -1,4 +1,4 @@
-"""The DICOM listener: C-ECHO, C-STORE, Storage Commitment and C-FIND for every route of the node."""
+"""The DICOM listener: C-ECHO, C-STORE, Storage Commitment, query and retrieve for every route of the node."""
 
 import errno
 import socket
@@ -12,15 +12,19 @@ import structlog
 from pynetdicom import AE
 from sqlalchemy.exc import SQLAlchemyError
 
+from dicom_node.audit.trail import AuditTrail
 from dicom_node.catalog import Catalog
 from dicom_node.config import LiveSettings, Settings
 from dicom_node.errors import CatalogError, ReceiveError
+from dicom_node.receive.access_record import AccessRecord
 from dicom_node.receive.admission import Gatekeeper
 from dicom_node.receive.commitment import CommitmentDesk
 from dicom_node.receive.gathered import Desk
+from dicom_node.receive.holdings import Holdings
 from dicom_node.receive.observer import ReceiveObserver
 from dicom_node.receive.query import QueryDesk
 from dicom_node.receive.reception import Reception
+from dicom_node.receive.retrieve import Carry, RetrieveDesk
 from dicom_node.receive.seats import Seats
 from dicom_node.receive.spool import Spool
 from dicom_node.receive.storage import StorageService
@@ -47,6 +51,8 @@ class Listener:
         None: the listener opens those of the settings, and is the only one.
     tag
         What the identifiers of this listener's associations begin with, and of no other's; None: it chooses.
+    carry
+        Sends to the destinations of C-MOVE; None: nothing is moved.
     """
 
     def __init__(
@@ -57,6 +63,7 @@ class Listener:
         observer: ReceiveObserver | None = None,
         ports: "Ports | None" = None,
         tag: str | None = None,
+        carry: Carry | None = None,
     ) -> None:
         node = settings.node
         self._ports = ports
@@ -83,7 +90,13 @@ class Listener:
         ae.dimse_timeout = node.dimse_timeout_seconds
         ae.network_timeout = node.idle_timeout_seconds
         seats = Seats(node.max_associations)
-        desks: list[Desk] = [CommitmentDesk(self._live, catalog), QueryDesk(catalog)]
+        holdings = Holdings(catalog)
+        record = AccessRecord(AuditTrail(node.data_dir / "audit", node=node.ae_title, now=catalog.now))
+        desks: list[Desk] = [
+            CommitmentDesk(self._live, catalog),
+            QueryDesk(holdings, record),
+            RetrieveDesk(self._live, holdings, record, carry=carry),
+        ]
         reception = Reception(self._gate, catalog, seats=seats, storage=storage, desks=desks, observer=observer)
         self._acceptor = Acceptor(ae, reception)
 

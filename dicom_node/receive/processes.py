@@ -7,8 +7,6 @@ and the node meet in the catalog only. One is enough for most: the disk, the dig
 work, run outside the interpreter lock, and rows of one process share a transaction, while those of two wait in turn.
 """
 
-import logging
-import signal
 import threading
 from contextlib import suppress
 from multiprocessing import get_context
@@ -18,33 +16,26 @@ from typing import Any
 from uuid import uuid4
 
 import structlog
-from pydicom.config import IGNORE
-from pydicom.config import settings as pydicom_settings
 
 from dicom_node.catalog import Catalog
 from dicom_node.config import Settings
 from dicom_node.errors import NodeError, ReceiveError
 from dicom_node.privacy import place_of
-from dicom_node.private import keep_private
-from dicom_node.receive.forwarding import Forwarder, end_after, replay
-from dicom_node.receive.listener import Listener, Ports, open_ports, prepare_spool
+from dicom_node.receive.forwarding import replay
+from dicom_node.receive.listener import Ports, open_ports, prepare_spool
 from dicom_node.receive.observer import ReceiveObserver
+from dicom_node.receive.process_main import READY, serve
+from dicom_node.receive.retrieve import Carry
 from dicom_node.receive.spool import Spool
-from dicom_node.service.observe import configure_logging
 
 _log = structlog.get_logger(__name__)
 
 _START_SECONDS = 60.0
 _RESTART_SECONDS = 1.0
-_TELL_SECONDS = 1.0
 #: So often a process is started that dies before it listens.
 _START_ATTEMPTS = 3
 #: So long the port may still be held by the listeners of a node that was killed a moment ago.
 _PORT_SECONDS = 10.0
-#: So long a listener whose node is gone may take to end.
-_ORPHAN_SECONDS = 5.0
-# What a process says once it listens.
-_READY = "ready"
 
 
 class ListenerProcesses:
@@ -60,11 +51,16 @@ class ListenerProcesses:
         ``node.max_associations`` holds for each.
     observer
         Told what happens, for metrics; called from one thread for each process.
+    carry
+        Sends to the destinations of C-MOVE; called in the processes, so a function of a module.
     """
 
-    def __init__(self, settings: Settings, *, observer: ReceiveObserver | None = None) -> None:
+    def __init__(
+        self, settings: Settings, *, observer: ReceiveObserver | None = None, carry: Carry | None = None
+    ) -> None:
         self._settings = settings
         self._observer = observer
+        self._carry = carry
         self._ports: Ports | None = None
         self._listeners: list[_ListenerProcess] = []
 
@@ -93,7 +89,9 @@ class ListenerProcesses:
             prepare_spool(spool, several_nodes=self._settings.several_nodes)
             spool.close()
             for _ in range(node.listener_processes):
-                self._listeners.append(_ListenerProcess(self._settings, self._ports, observer=self._observer))
+                self._listeners.append(
+                    _ListenerProcess(self._settings, self._ports, observer=self._observer, carry=self._carry)
+                )
             # All are started before the first is waited for: they spend their first second importing.
             for one in self._listeners:
                 one.spawn()
@@ -126,10 +124,13 @@ class ListenerProcesses:
 class _ListenerProcess:
     """One of the processes."""
 
-    def __init__(self, settings: Settings, ports: Ports, *, observer: ReceiveObserver | None) -> None:
+    def __init__(
+        self, settings: Settings, ports: Ports, *, observer: ReceiveObserver | None, carry: Carry | None
+    ) -> None:
         self._settings = settings
         self._ports = ports
         self._observer = observer
+        self._carry = carry
         self._tag = ""
         self._process: BaseProcess | None = None
         self._connection: Connection | None = None
@@ -153,7 +154,10 @@ class _ListenerProcess:
         ours, theirs = context.Pipe()
         self._tag = f"{uuid4().hex[:8]}-"
         process = context.Process(
-            target=_serve, args=(theirs, self._ports, self._settings, self._tag), name="s2ldm-listener", daemon=True
+            target=serve,
+            args=(theirs, self._ports, self._settings, self._tag, self._carry),
+            name="s2ldm-listener",
+            daemon=True,
         )
         process.start()
         theirs.close()
@@ -173,7 +177,7 @@ class _ListenerProcess:
         with suppress(EOFError, OSError):
             if connection is not None and connection.poll(_START_SECONDS):
                 answer = connection.recv()
-        if answer == _READY:
+        if answer == READY:
             self._listening.set()
         elif isinstance(answer, NodeError):
             raise answer
@@ -262,38 +266,3 @@ class _ListenerProcess:
             for association in catalog.open_associations():
                 if association.id.startswith(self._tag):
                     catalog.close_association(association.id, outcome="lost")
-
-
-def _serve(connection: Connection, ports: Ports, settings: Settings, tag: str) -> None:
-    """A process' main: listen until the parent says how much grace to give, or is gone."""
-    # Ctrl-C and a service manager's SIGTERM reach every process of the node; the parent decides what follows.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    keep_private()
-    forwarder = Forwarder(connection)
-    configure_logging(settings.log)
-    logging.getLogger().handlers[:] = [forwarder]
-    # An association request may hold a thousand UIDs, each of which would be validated several times over. Those that
-    # count are checked where they are read (`dicom_node.receive.identifiers`).
-    pydicom_settings.reading_validation_mode = IGNORE
-    try:
-        with Catalog(settings.catalog_location) as catalog:
-            listener = Listener(settings, catalog, observer=forwarder, ports=ports, tag=tag)
-            listener.start()
-            connection.send(_READY)
-            telling = threading.Thread(target=forwarder.run, name="events", daemon=True)
-            telling.start()
-            grace_seconds = 0.0
-            try:
-                while isinstance(message := connection.recv(), Settings):
-                    listener.take_up(message)
-                grace_seconds = float(message)
-            except (EOFError, OSError):
-                # The node is gone, and the next one waits for the port.
-                end_after(_ORPHAN_SECONDS)
-            listener.stop(grace_seconds=grace_seconds)
-        forwarder.finish()
-        telling.join(_TELL_SECONDS)
-    except NodeError as error:
-        with suppress(OSError):
-            connection.send(error)

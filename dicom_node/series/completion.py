@@ -19,6 +19,7 @@ from dicom_node.errors import CatalogError
 from dicom_node.privacy import place_of
 from dicom_node.series.background import Background
 from dicom_node.series.confirmation import Confirmation, Count
+from dicom_node.series.fetching import Fetch, Fetching
 from dicom_node.series.signals import SIGNALS, Signal
 from dicom_node.series.silence import Silence, heard_of
 from dicom_node.series.stack import Stack, look_at_stack
@@ -34,6 +35,8 @@ class CompletionStep:
         Gives the version and weights of a route's model, which are part of what makes a job the same job.
     count
         Asks the destination of ``series.confirm_with`` for the number of images of a series; None: nobody is asked.
+    fetch
+        Has it send what is missing, where ``series.fetch_missing`` says so.
     signals
         What may say that a series is complete, in the order in which they are asked.
     monotonic
@@ -47,6 +50,7 @@ class CompletionStep:
         *,
         model_identity: Callable[[str], str],
         count: Count | None = None,
+        fetch: Fetch | None = None,
         signals: Sequence[Signal] = SIGNALS,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -56,6 +60,7 @@ class CompletionStep:
         self._signals = signals
         self._silence = Silence(monotonic)
         self._confirmation = None if count is None else Confirmation(count, monotonic=monotonic)
+        self._fetching = None if fetch is None else Fetching(fetch, self._held, monotonic=monotonic)
         self._stacks: Background[Stack] = Background("stack")
         self._log = structlog.get_logger(step="completion")
 
@@ -75,6 +80,8 @@ class CompletionStep:
         self._stacks.keep(silent)
         if self._confirmation is not None:
             self._confirmation.keep(silent)
+        if self._fetching is not None:
+            self._fetching.keep(silent)
         worked = False
         for known in receiving:
             try:
@@ -89,9 +96,24 @@ class CompletionStep:
         """Complete a series if it is due."""
         evidence = self._look_closer(known)
         signal = next((one for one in self._signals if one.holds(evidence, self._settings.series)), None)
-        if signal is not None:
-            self._complete(evidence, signal)
-        return signal is not None
+        if signal is None or self._waits_for_more(evidence):
+            return False
+        self._complete(evidence, signal)
+        return True
+
+    def _waits_for_more(self, evidence: Evidence) -> bool:
+        """Whether a series that seems complete is not, and what is missing may come from where the rest is."""
+        if self._fetching is None or not self._settings.series.fetch_missing:
+            return False
+        there = evidence.counted
+        return (
+            there is not None
+            and there > evidence.series.instance_count
+            and self._fetching.is_waited_for(evidence.series)
+        )
+
+    def _held(self, series: SeriesRow) -> frozenset[str]:
+        return frozenset(one.sop_instance_uid for one in self._catalog.series_instances(series.key))
 
     def _set_aside(self, series: SeriesRow, error: Exception) -> None:
         # The message stays out of the log: it may quote what a sender has sent.

@@ -21,13 +21,14 @@ from dicom_node.series import CompletionStep, Examiner, SelectStep
 from dicom_node.service.auditing import AuditStep, SyslogStep
 from dicom_node.service.committing import commitment_step
 from dicom_node.service.configuration import Configuration
-from dicom_node.service.confirming import image_count
+from dicom_node.service.confirming import image_count, missing_images
 from dicom_node.service.health import HealthCheck, disk_problem, run_checks
 from dicom_node.service.leading import Leading, ToldLead
 from dicom_node.service.lease_sweep import LeaseSweep
 from dicom_node.service.lock import DataDirLock
 from dicom_node.service.loop import Step, StepLoop
 from dicom_node.service.models import model_identity, model_min_slices
+from dicom_node.service.moving import carry
 from dicom_node.service.notifying import Notifier
 from dicom_node.service.observe import Metrics
 from dicom_node.service.orphans import OrphanSweep
@@ -82,11 +83,12 @@ class Node:
             self._lead = ToldLead(self.catalog.lead())
             stack.callback(self._lead.close)
             self.metrics = Metrics(self.catalog, data_dir=settings.node.data_dir)
-            self._listener = ListenerProcesses(settings, observer=self.metrics)
+            self._listener = ListenerProcesses(settings, observer=self.metrics, carry=carry)
             self._translate = [TranslateStep(source, self.catalog) for _ in range(settings.compute.side_by_side)]
             self._deliver = DeliverStep(source, self.catalog)
+            count, fetch = image_count(source), missing_images(source)
             self._completion = CompletionStep(
-                source, self.catalog, model_identity=model_identity, count=image_count(source)
+                source, self.catalog, model_identity=model_identity, count=count, fetch=fetch
             )
             self._examiner = Examiner()
             self._orphans = OrphanSweep(settings, self.catalog)

@@ -1,10 +1,11 @@
-"""A lean acceptor of associations on pynetdicom: C-ECHO answered, C-STORE and Storage Commitment streamed to whoever implements `Service`.
+"""A lean acceptor of associations on pynetdicom: C-ECHO answered, the rest streamed to whoever implements `Service`, and back (C-GET).
 
 It knows nothing of the node: who may open an association, and what becomes of an object, is the service's to say.
 """
 
 from dicom_node.streaming.acceptor import Acceptor, Door, listen
 from dicom_node.streaming.command_set import Command
+from dicom_node.streaming.retrieval import Opened, Parcel, Progress, Retrieval
 from dicom_node.streaming.service import (
     FULL,
     Answer,
@@ -29,8 +30,12 @@ __all__ = [
     "Enter",
     "EventReport",
     "ExcessError",
+    "Opened",
+    "Parcel",
+    "Progress",
     "Refusal",
     "Request",
+    "Retrieval",
     "Service",
     "Session",
     "Sink",

@@ -93,12 +93,14 @@ class ReceivingAssociation(Association):
     def _requested(self, event: evt.Event) -> None:
         request = cast(A_ASSOCIATE, self.requestor.primitive)
         proposed = request.presentation_context_definition_list
-        self.acceptor.supported_contexts = supported_contexts(proposed)
+        roles = self.requestor.role_selection
+        pulled = {uid for uid, role in roles.items() if role.scp_role}
+        self.acceptor.supported_contexts = supported_contexts(proposed, pulled=pulled)
         asked = Request(
             called_ae=request.called_ae_title.strip(),
             calling_ae=request.calling_ae_title.strip(),
             peer=self.requestor.address,
-            stores=asks_to_store(proposed),
+            stores=asks_to_store(proposed, only_pulled={uid for uid in pulled if not roles[uid].scu_role}),
         )
         decision: Session | Refusal
         try:

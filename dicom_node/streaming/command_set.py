@@ -13,6 +13,8 @@ _REQUESTED_SOP_CLASS_UID = 0x0003
 _COMMAND_FIELD = 0x0100
 _MESSAGE_ID = 0x0110
 _MESSAGE_ID_BEING_RESPONDED_TO = 0x0120
+_MOVE_DESTINATION = 0x0600
+_PRIORITY = 0x0700
 _COMMAND_DATA_SET_TYPE = 0x0800
 _STATUS = 0x0900
 _ERROR_COMMENT = 0x0902
@@ -22,7 +24,9 @@ _EVENT_TYPE_ID = 0x1002
 _ACTION_TYPE_ID = 0x1008
 
 _C_STORE_RQ = 0x0001
+_C_GET_RQ = 0x0010
 _C_FIND_RQ = 0x0020
+_C_MOVE_RQ = 0x0021
 _C_ECHO_RQ = 0x0030
 _C_CANCEL_RQ = 0x0FFF
 _N_EVENT_REPORT_RQ = 0x0100
@@ -30,6 +34,7 @@ _N_ACTION_RQ = 0x0130
 # What is set in the field of the response to a request.
 _RESPONSE = 0x8000
 _NO_DATA_SET = 0x0101
+_A_DATA_SET = 0x0001
 _UID = re.compile(r"[0-9.]{1,64}")
 
 
@@ -49,6 +54,8 @@ class Command:
         Event Type ID of an N-EVENT-REPORT-RQ, Action Type ID of an N-ACTION-RQ (PS3.7 10.3.1, 10.3.4); else 0.
     status
         Of a response.
+    move_destination
+        Of a C-MOVE-RQ: the AE title that it is to go to (PS3.7 9.3.4.1).
     """
 
     field: int
@@ -58,6 +65,7 @@ class Command:
     sop_instance_uid: str
     type_id: int = 0
     status: int = 0
+    move_destination: str = ""
 
     @property
     def is_store_request(self) -> bool:
@@ -68,6 +76,26 @@ class Command:
     def is_find_request(self) -> bool:
         """Whether it is a C-FIND-RQ."""
         return self.field == _C_FIND_RQ
+
+    @property
+    def is_get_request(self) -> bool:
+        """Whether it is a C-GET-RQ."""
+        return self.field == _C_GET_RQ
+
+    @property
+    def is_move_request(self) -> bool:
+        """Whether it is a C-MOVE-RQ."""
+        return self.field == _C_MOVE_RQ
+
+    @property
+    def is_cancel_request(self) -> bool:
+        """Whether it is a C-CANCEL-RQ; its ``message_id`` is that of the request to cancel."""
+        return self.field == _C_CANCEL_RQ
+
+    @property
+    def answers_store(self) -> bool:
+        """Whether it is a C-STORE-RSP, to a sub-operation of C-GET."""
+        return self.field == _C_STORE_RQ | _RESPONSE
 
     @property
     def is_action_request(self) -> bool:
@@ -102,6 +130,7 @@ def decode_command(encoded: bytes) -> Command:
             sop_instance_uid=_uid(_first(elements, _AFFECTED_SOP_INSTANCE_UID, _REQUESTED_SOP_INSTANCE_UID)),
             type_id=_us(_first(elements, _EVENT_TYPE_ID, _ACTION_TYPE_ID, default=bytes(2))),
             status=_us(elements.get(_STATUS, bytes(2))),
+            move_destination=_uid(elements.get(_MOVE_DESTINATION, b"")),
         )
     except (KeyError, struct.error) as error:
         raise ValueError("not a command set") from error
@@ -121,6 +150,21 @@ def encode_response(request: Command, *, status: int, comment: str = "") -> byte
             _element(_STATUS, struct.pack("<H", status)),
             _element(_ERROR_COMMENT, _even(comment[:64], b" ")) if comment else b"",
             _named(_AFFECTED_SOP_INSTANCE_UID, request.sop_instance_uid),
+        )
+    )
+    return _element(0x0000, struct.pack("<L", len(body))) + body
+
+
+def encode_store_request(*, message_id: int, sop_class_uid: str, sop_instance_uid: str) -> bytes:
+    """Encode a C-STORE-RQ, of medium priority, as a sub-operation of C-GET (PS3.7 table 9.3-1)."""
+    body = b"".join(
+        (
+            _named(_AFFECTED_SOP_CLASS_UID, sop_class_uid),
+            _element(_COMMAND_FIELD, struct.pack("<H", _C_STORE_RQ)),
+            _element(_MESSAGE_ID, struct.pack("<H", message_id)),
+            _element(_PRIORITY, bytes(2)),
+            _element(_COMMAND_DATA_SET_TYPE, struct.pack("<H", _A_DATA_SET)),
+            _named(_AFFECTED_SOP_INSTANCE_UID, sop_instance_uid),
         )
     )
     return _element(0x0000, struct.pack("<L", len(body))) + body

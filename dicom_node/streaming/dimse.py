@@ -1,4 +1,4 @@
-"""DIMSE for an acceptor: C-STORE, Storage Commitment and queries streamed to a sink and answered, everything else left to pynetdicom."""
+"""DIMSE for an acceptor: C-STORE, Storage Commitment, query and retrieve streamed to a sink and answered, the rest left to pynetdicom."""
 
 import threading
 from collections.abc import Iterable
@@ -15,6 +15,7 @@ from dicom_node.streaming import status
 from dicom_node.streaming.command_set import Command, decode_command, encode_response
 from dicom_node.streaming.contexts import has_requests
 from dicom_node.streaming.reports import Reports
+from dicom_node.streaming.retrieving import Retrieving
 from dicom_node.streaming.service import Answer, ExcessError, Session, Sink
 from dicom_node.streaming.transport import SignallingQueue
 from dicom_node.streaming.upper_layer import Fragment, ReceivingUpperLayer
@@ -25,6 +26,7 @@ _log = structlog.get_logger(__name__)
 _IS_COMMAND = 0x01
 _IS_LAST = 0x02
 _FAULT = Answer(status.PROCESSING_FAILURE, "internal error")
+_BUSY = Answer(status.UNABLE_TO_PERFORM_SUB_OPERATIONS, "one retrieval of an association at a time")
 # A C-STORE-RQ has some 300 bytes.
 _COMMAND_LIMIT = 64 * 1024
 
@@ -58,6 +60,7 @@ class StreamingDIMSE(DIMSEServiceProvider):
         self._sink: Sink | None = None
         self._refusal = _FAULT
         self._reports = Reports()
+        self._retrieving = Retrieving(assoc)
 
     def receive_primitive(self, primitive: P_DATA) -> None:
         """Take the fragments of a P-DATA primitive."""
@@ -94,9 +97,14 @@ class StreamingDIMSE(DIMSEServiceProvider):
                 if control & _IS_LAST:
                     self._finish()
 
+    def proceed(self) -> bool:
+        """Do what is next of a retrieval, while data can be transferred; whether there was something to do."""
+        return self._retrieving.proceed()
+
     def discard(self) -> None:
-        """Forget a message that was cut off, and reports that were not answered."""
+        """Forget a message that was cut off, reports that were not answered, and a retrieval that is not at its end."""
         self._reports.end()
+        self._retrieving.end()
         if self._sink is not None:
             self._sink.discard()
             self._sink = None
@@ -123,6 +131,12 @@ class StreamingDIMSE(DIMSEServiceProvider):
         if not command.is_store_request:
             if command.has_data_set:
                 raise ValueError("data set of a service that is not offered")
+            if command.answers_store:
+                self._retrieving.stored(command)
+                return
+            if command.is_cancel_request:
+                self._retrieving.cancel(command)
+                return
             whole = P_DATA()
             whole.presentation_data_value_list.append((context_id, bytes([_IS_COMMAND | _IS_LAST]) + encoded))
             super().receive_primitive(whole)
@@ -142,6 +156,9 @@ class StreamingDIMSE(DIMSEServiceProvider):
     def _begin_request(self, command: Command, transfer_syntax_uid: str) -> None:
         if self.session is None:
             return
+        if self._retrieving.is_running and (command.is_move_request or command.is_get_request):
+            self._refusal = _BUSY
+            return
         try:
             self._sink = self.session.serve(command, transfer_syntax_uid=transfer_syntax_uid)
         except Exception as error:  # noqa: BLE001 - a fault of ours: the peer must learn that nothing came of it
@@ -160,6 +177,9 @@ class StreamingDIMSE(DIMSEServiceProvider):
             except Exception as error:  # noqa: BLE001 - a fault of ours: the peer must learn that we do not have the object
                 _log.exception("store_failed", error=type(error).__name__)
                 answer = _FAULT
+        if answer.retrieval is not None:
+            self._retrieving.begin(command, self._context_id, answer.retrieval)
+            return
         for code, match in answer.matches:
             self.send_msg(_match(command, code, match), self._context_id)
         encoded = encode_response(command, status=answer.status, comment=answer.comment)

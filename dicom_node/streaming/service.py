@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
 from dicom_node.streaming.command_set import Command
+from dicom_node.streaming.retrieval import Retrieval
 
 #: How an association ended; ``lost`` is without release or abort.
 End = Literal["released", "aborted", "lost"]
@@ -55,13 +56,15 @@ class Answer(NamedTuple):
     """Status and error comment of a response; the comment is for a failure or a warning (PS3.7 9.3.1.2).
 
     ``matches`` are sent before it: of a C-FIND-RSP each, its status and its data set as the context's transfer syntax has it
-    (PS3.4 C.4.1). ``then`` is sent after it, on the same association.
+    (PS3.4 C.4.1). ``then`` is sent after it, on the same association. ``retrieval`` takes its place: that tells what is
+    answered, and when.
     """
 
     status: int
     comment: str = ""
     then: EventReport | None = None
     matches: Sequence[tuple[int, bytes]] = ()
+    retrieval: Retrieval | None = None
 
 
 class ExcessError(Exception):
@@ -94,8 +97,8 @@ class Session(Protocol):
         """Where the data set that follows `command` goes."""
 
     def serve(self, command: Command, *, transfer_syntax_uid: str) -> Sink | None:
-        """Where the data set of a request of Storage Commitment (N-ACTION, N-EVENT-REPORT) or of a query (C-FIND) goes; None:
-        not served."""
+        """Where the data set of a request of Storage Commitment (N-ACTION, N-EVENT-REPORT), of a query (C-FIND) or of a retrieval
+        (C-MOVE, C-GET) goes; None: not served."""
 
     def end(self, how: End) -> None:
         """The association is over; told once."""

@@ -19,6 +19,7 @@ import select
 import socket
 import struct
 import threading
+from collections.abc import Iterable
 from typing import Any, cast
 
 import structlog
@@ -103,9 +104,31 @@ class ReceivingUpperLayer(DULServiceProvider):
         primitive.presentation_data_value_list.append((context_id, value))
         self.send_pdu(primitive)
 
+    def transmit(self, context_id: int, fragments: Iterable[bytes]) -> None:
+        """Send a message of several fragments, one after the other, as `answer` does; what is left of it goes with the connection."""
+        for value in fragments:
+            if self._kill_thread or not self._can_transfer:
+                return
+            length = len(value) + 1
+            header = _HEADER.pack(_P_DATA_TF, length + 4) + _ITEM.pack(length, context_id)
+            cast(ReceivingSocket, self.socket).send(header + value)
+            self._idle_timer.restart()
+
+    def stay(self) -> None:
+        """Take the peer for alive: it is we who are at work."""
+        self._idle_timer.restart()
+
+    def wake(self) -> None:
+        """Have the thread look what there is to do; from any thread."""
+        self._waker.wake()
+
     def refuse(self, why: str) -> None:
         """Let the state machine abort the association for invalid data from the peer (Evt19, PS3.8 9.2)."""
         _log.warning("invalid_pdu", peer=self.assoc.requestor.address, why=why)
+        self.break_off()
+
+    def break_off(self) -> None:
+        """Let the state machine abort the association, in the middle of a message if need be (AA-8, PS3.8 9.2)."""
         self.event_queue.put("Evt19")
 
     def kill_dul(self) -> None:
@@ -127,6 +150,8 @@ class ReceivingUpperLayer(DULServiceProvider):
             # Back in Sta1 the connection is closed, and an acceptor never opens another.
             while not self._kill_thread and not (opened and self.state_machine.current_state == "Sta1"):
                 if self._is_calm:
+                    if cast(Any, self.assoc.dimse).proceed():
+                        continue
                     if self._wait():
                         self._idle_timer.restart()
                         self._read_pdu_data()
@@ -158,10 +183,14 @@ class ReceivingUpperLayer(DULServiceProvider):
     @property
     def _is_calm(self) -> bool:
         """Whether data can be transferred and nothing else is to be done first."""
+        return self._can_transfer and not self.to_provider_queue.queue
+
+    @property
+    def _can_transfer(self) -> bool:
+        """Whether there is a connection, and nothing has happened to it."""
         return (
             self.state_machine.current_state == "Sta6"
             and not self.event_queue.queue
-            and not self.to_provider_queue.queue
             and self.socket is not None
             and self.socket.socket is not None
         )

@@ -5,7 +5,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ from dicom_node.config import parse_settings
 from dicom_node.errors import ConfigError, NodeError
 from dicom_node.states import Verdict
 from tests import peers
+from tests.certificates import Pem, make_pems
 
 pytestmark = pytest.mark.dcmtk
 
@@ -21,29 +22,9 @@ NodeStarter = Callable[..., peers.Peer]
 Writer = Callable[..., list[Path]]
 
 
-class Pem(NamedTuple):
-    """A certificate and its key."""
-
-    certificate: Path
-    key: Path
-
-
 @pytest.fixture(scope="module")
 def pems(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pem]:
-    """``node`` and ``peer`` signed by ``ca``, and a ``stranger`` that signed itself."""
-    folder = tmp_path_factory.mktemp("pem")
-    made = {}
-    for name in ("ca", "node", "peer", "stranger"):
-        pem = Pem(folder / f"{name}.pem", folder / f"{name}.key")
-        command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}"]
-        command += ["-keyout", str(pem.key), "-out", str(pem.certificate)]
-        if name != "ca":
-            command += ["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"]
-        if name in ("node", "peer"):
-            command += ["-CA", str(folder / "ca.pem"), "-CAkey", str(folder / "ca.key")]
-        subprocess.run(command, check=True, capture_output=True)
-        made[name] = pem
-    return made
+    return make_pems(tmp_path_factory.mktemp("pem"))
 
 
 def _node(start_node: NodeStarter, pems: dict[str, Pem], **tls: Any) -> tuple[peers.Peer, int]:

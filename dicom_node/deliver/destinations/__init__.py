@@ -9,10 +9,12 @@ from typing import Annotated, Any
 
 from dicom_node.deliver.destinations.destination import (
     Answer,
+    Carrier,
     Committer,
     Destination,
     DestinationSettings,
     ImageCounter,
+    ImageFetcher,
 )
 from dicom_node.deliver.destinations.dicom import DicomSettings
 from dicom_node.deliver.destinations.folder import FolderSettings
@@ -38,4 +40,13 @@ def _kind_of(values: Mapping[str, Any]) -> type[DestinationSettings]:
 
 DestinationSettings.kind_of = staticmethod(_kind_of)
 
-__all__ = ["DESTINATIONS", "Answer", "Committer", "Destination", "DestinationSettings", "ImageCounter"]
+__all__ = [
+    "DESTINATIONS",
+    "Answer",
+    "Carrier",
+    "Committer",
+    "Destination",
+    "DestinationSettings",
+    "ImageCounter",
+    "ImageFetcher",
+]

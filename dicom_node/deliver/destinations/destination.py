@@ -1,7 +1,7 @@
 """What every kind of destination offers: its section of the configuration, sending, and a check."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
@@ -88,6 +88,35 @@ class ImageCounter(Protocol):
         """
 
 
+class ImageFetcher(Protocol):
+    """A destination that can be asked to send images of a series to the node (``series.fetch_missing``)."""
+
+    def fetch_missing(
+        self, *, move_to: str, study_instance_uid: str, series_instance_uid: str, held: Collection[str]
+    ) -> int:
+        """Have it send those that are not ``held`` to the AE title ``move_to``; how many it was asked for.
+
+        Raises
+        ------
+        DeliverError
+            It will not, or did not answer.
+        """
+
+
+class Carrier(Protocol):
+    """A destination that others have objects sent to (C-MOVE)."""
+
+    def carry(
+        self,
+        files: Sequence[Path],
+        *,
+        originator: tuple[str, int],
+        on_answer: Callable[[Answer], None],
+        should_stop: Callable[[], bool],
+    ) -> None:
+        """As `Destination.send`, in the name of ``originator``: AE title and Message ID of the request (PS3.7 9.1.1.1)."""
+
+
 class Committer(Protocol):
     """A destination that can be asked to take over the safekeeping of what it has (storage commitment)."""
 
@@ -124,8 +153,14 @@ class DestinationSettings(Section):
     #: Whether what `open` gives is an `ImageCounter`, too.
     counts_images: ClassVar[bool] = False
 
+    #: Whether it is an `ImageFetcher`.
+    fetches_images: ClassVar[bool] = False
+
     #: Whether it is a `Committer`.
     commits: ClassVar[bool] = False
+
+    #: Whether it is a `Carrier`; it then has a ``called_ae_title``.
+    takes_moves: ClassVar[bool] = False
 
     #: Whether what goes there is copied out of the network of application entities (PS3.15 A.5.3.5).
     is_media: ClassVar[bool] = False
@@ -175,7 +210,7 @@ class DestinationSettings(Section):
 
     @property
     def called_ae_title(self) -> str:
-        """The AE title that it is called by, for the audit trail; empty where it has none."""
+        """The AE title that it is called by, for the audit trail and C-MOVE; empty where it has none."""
         return ""
 
     @property

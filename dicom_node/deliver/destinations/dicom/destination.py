@@ -1,6 +1,6 @@
 """A DICOM peer as a destination."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -23,7 +23,9 @@ class DicomSettings(DestinationSettings):
     """One peer that derived series go to, and how patient the node is with it."""
 
     counts_images: ClassVar[bool] = True
+    fetches_images: ClassVar[bool] = True
     commits: ClassVar[bool] = True
+    takes_moves: ClassVar[bool] = True
 
     type: Literal["dicom"] = "dicom"
     ae_title: AETitle
@@ -123,6 +125,26 @@ class DicomDestination:
             files, self._settings, calling_ae=self._calling_ae, on_answer=on_answer, should_stop=should_stop
         )
 
+    def carry(
+        self,
+        files: Sequence[Path],
+        *,
+        originator: tuple[str, int],
+        on_answer: Callable[[Answer], None],
+        should_stop: Callable[[], bool],
+    ) -> None:
+        """Sub-operations of a C-MOVE; see `dicom_node.deliver.destinations.Carrier`."""
+        from dicom_node.deliver.destinations.dicom.scu import send_files
+
+        send_files(
+            files,
+            self._settings,
+            calling_ae=self._calling_ae,
+            originator=originator,
+            on_answer=on_answer,
+            should_stop=should_stop,
+        )
+
     def ask_to_commit(
         self,
         request: "CommitmentRequest",
@@ -144,4 +166,19 @@ class DicomDestination:
             calling_ae=self._calling_ae,
             study_instance_uid=study_instance_uid,
             series_instance_uid=series_instance_uid,
+        )
+
+    def fetch_missing(
+        self, *, move_to: str, study_instance_uid: str, series_instance_uid: str, held: Collection[str]
+    ) -> int:
+        """C-FIND and C-MOVE; see `dicom_node.deliver.destinations.ImageFetcher`."""
+        from dicom_node.deliver.destinations.dicom.fetch import fetch_missing
+
+        return fetch_missing(
+            self._settings,
+            calling_ae=self._calling_ae,
+            move_to=move_to,
+            study_instance_uid=study_instance_uid,
+            series_instance_uid=series_instance_uid,
+            held=held,
         )

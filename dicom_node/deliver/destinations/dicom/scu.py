@@ -83,10 +83,13 @@ def send_files(
     destination: DicomSettings,
     *,
     calling_ae: str,
+    originator: tuple[str, int] | None = None,
     on_answer: Callable[[Answer], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> list[Answer]:
     """Store DICOM files at a destination over one association; see `dicom_node.deliver.destinations.Destination.send`.
+
+    ``originator``: AE title and Message ID of the C-MOVE that asked for it (PS3.7 9.1.1.1.6, 9.1.1.1.7).
 
     Raises
     ------
@@ -109,7 +112,7 @@ def send_files(
         for one in outgoing:
             if should_stop is not None and should_stop():
                 break
-            answer = _send(peer, one, destination)
+            answer = _send(peer, one, destination, originator or (None, None))
             sent.append(answer)
             report(answer)
             if answer.verdict is Verdict.RETRIABLE:
@@ -117,7 +120,12 @@ def send_files(
     return sent
 
 
-def _send(peer: Association, one: _Outgoing, destination: DicomSettings) -> Answer:
+def _send(
+    peer: Association,
+    one: _Outgoing,
+    destination: DicomSettings,
+    originator: tuple[str, int] | tuple[None, None],
+) -> Answer:
     def answer(status: int | None, judged: Verdict, comment: str = "") -> Answer:
         return Answer(
             path=one.path, sop_instance_uid=one.sop_instance_uid, status=status, verdict=judged, comment=comment
@@ -137,7 +145,12 @@ def _send(peer: Association, one: _Outgoing, destination: DicomSettings) -> Answ
         )
     if not peer.is_established:
         return answer(None, Verdict.RETRIABLE, f"{name_of(destination)} ended the association")
-    dataset = dcmread(one.path)
+    try:
+        dataset = dcmread(one.path)
+    except OSError as error:  # it was there when the association was asked for
+        return answer(
+            None, Verdict.PERMANENT, f"The file of object {one.sop_instance_uid} is gone ({type(error).__name__})"
+        )
     if not dataset.get("SOPInstanceUID") or not dataset.get("SOPClassUID"):
         return answer(
             None,
@@ -145,7 +158,7 @@ def _send(peer: Association, one: _Outgoing, destination: DicomSettings) -> Answ
             f"The data set of object {one.sop_instance_uid} has no SOP Instance or SOP Class UID",
         )
     try:
-        response = peer.send_c_store(dataset)
+        response = peer.send_c_store(dataset, originator_aet=originator[0], originator_id=originator[1])
     except RuntimeError:  # the association ended between the check and the request
         return answer(None, Verdict.RETRIABLE, f"{name_of(destination)} ended the association")
     except (ValueError, AttributeError) as error:  # it cannot be encoded for this peer

@@ -1,13 +1,24 @@
 """Audit messages, by the schema of PS3.15 A.5.1 and by what A.5.3 wants of each event."""
 
 from base64 import b64decode
+from dataclasses import replace
 from datetime import UTC, datetime
 from xml.etree import ElementTree as ET
 
 import pytest
 
-from dicom_node.audit.events import accessed, application, configuration_changed, of_people, received, sent
-from dicom_node.audit.messages import Event, Study, xml_of
+from dicom_node.audit.events import (
+    Way,
+    accessed,
+    application,
+    configuration_changed,
+    of_people,
+    queried,
+    received,
+    retrieved,
+    sent,
+)
+from dicom_node.audit.messages import MINOR_FAILURE, SUCCESS, Event, Query, Study, xml_of
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
 STUDY = Study(uid="1.2.3", sop_classes={"1.2.840.10008.5.1.4.1.1.2": 40})
@@ -32,12 +43,35 @@ def to(destination: str, *, leaves_network: bool = False, problem: str | None = 
     )
 
 
+def pulled(*, begins: bool) -> Event:
+    return retrieved(
+        "S2LDM",
+        way=Way(ae_title="ORTHANC", address="pacs.example"),
+        calling_ae="VIEWER",
+        address="10.0.0.8",
+        study=replace(STUDY, patient_id="P 1"),
+        at=AT,
+        begins=begins,
+        outcome=SUCCESS if begins else MINOR_FAILURE,
+    )
+
+
 EVENTS = {
     "start": application("S2LDM", started=True, at=AT),
     "stop": application("S2LDM", started=False, at=AT),
     "received": received("S2LDM", calling_ae="SCANNER", address="10.0.0.7", study=STUDY, at=AT),
     "sent": to("pacs"),
     "not sent": to("pacs", problem="peer_refused"),
+    "pull began": pulled(begins=True),
+    "pulled": pulled(begins=False),
+    "asked": queried(
+        "S2LDM",
+        calling_ae="VIEWER",
+        address="10.0.0.8",
+        query=Query(sop_class_uid="1.2.840.10008.5.1.4.1.2.2.1", data_set=b"\0\1", transfer_syntax_uid="1.2"),
+        at=AT,
+        refused=True,
+    ),
     "exported": to("out", leaves_network=True),
     "accessed": accessed("anna", address="10.0.0.9", study_uid="1.2.3", at=AT),
     "configuration": configuration_changed("S2LDM", who="anna", version=7, at=AT),
@@ -96,7 +130,8 @@ SCHEMA: dict[str, tuple[dict[str, object], list[tuple[str, int, int]]]] = {
         },
         [
             ("ParticipantObjectIDTypeCode", 1, 1),
-            ("ParticipantObjectName", 1, 1),
+            ("ParticipantObjectName", 0, 1),
+            ("ParticipantObjectQuery", 0, 1),
             ("ParticipantObjectDetail", 0, 99),
             ("ParticipantObjectDescription", 0, 99),
         ],
@@ -109,6 +144,7 @@ SCHEMA: dict[str, tuple[dict[str, object], list[tuple[str, int, int]]]] = {
     **dict.fromkeys(("EventID", "EventTypeCode", "RoleIDCode", "MediaType", "ParticipantObjectIDTypeCode"), CODED),
     "EventOutcomeDescription": ({}, []),
     "ParticipantObjectName": ({}, []),
+    "ParticipantObjectQuery": ({}, []),
 }
 
 
@@ -129,6 +165,11 @@ def faults(element: ET.Element) -> list[str]:
     for name, least, most in children:
         if not least <= names.count(name) <= most:
             found.append(f"{element.tag} has {names.count(name)} {name}")
+    if (
+        element.tag == "ParticipantObjectIdentification"
+        and sum(name.endswith(("Name", "Query")) for name in names) != 1
+    ):
+        found.append("an object has either a name or a query")
     return [*found, *(fault for child in element for fault in faults(child))]
 
 
@@ -170,6 +211,9 @@ def test_a_series_that_came_is_instances_transferred_from_its_sender_to_the_node
         ("stop", "110100", "110121", "E", "0"),
         ("sent", "110104", None, "C", "0"),
         ("not sent", "110104", None, "C", "8"),
+        ("pull began", "110102", None, "E", "0"),
+        ("pulled", "110104", None, "C", "4"),
+        ("asked", "110112", None, "E", "4"),
         ("exported", "110106", None, "R", "0"),
         ("accessed", "110103", None, "R", "0"),
         ("configuration", "110113", "110129", "E", "0"),
@@ -189,6 +233,25 @@ def test_an_event_has_its_codes(name: str, event_id: str, kind: str | None, acti
     assert root.find("EventIdentification/EventID").get("csd-code") == event_id
     assert kinds == ([] if kind is None else [kind])
     assert (found.get("EventActionCode"), found.get("EventOutcomeIndicator")) == (action, outcome)
+
+
+def test_a_transfer_that_somebody_asked_for_has_its_patient_and_a_query_its_keys() -> None:
+    """A.5.3.7 and A.5.3.10."""
+    root = ET.fromstring(xml_of(EVENTS["pulled"], source="S2LDM"))  # noqa: S314 (the node's own)
+    patient = root.findall("ParticipantObjectIdentification")[1]
+    assert patient.attrib == {
+        "ParticipantObjectID": "P 1",
+        "ParticipantObjectTypeCode": "1",
+        "ParticipantObjectTypeCodeRole": "1",
+    }
+    kind = patient.find("ParticipantObjectIDTypeCode")
+    assert kind is not None
+    assert (kind.get("csd-code"), kind.get("codeSystemName")) == ("2", "RFC-3881")
+    root = ET.fromstring(xml_of(EVENTS["asked"], source="S2LDM"))  # noqa: S314 (the node's own)
+    assert root.findtext("ParticipantObjectIdentification/ParticipantObjectQuery") == "AAE="
+    detail = root.find("ParticipantObjectIdentification/ParticipantObjectDetail")
+    assert detail is not None
+    assert detail.attrib == {"type": "TransferSyntax", "value": "MS4y"}
 
 
 def test_an_alert_says_what_was_changed_and_by_whom() -> None:

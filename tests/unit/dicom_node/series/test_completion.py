@@ -1,16 +1,17 @@
 """The completion and selection steps: from received instances to a job, and from a job to a decision."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from dicom_node.catalog import Catalog, JobState, SeriesState
+from dicom_node.catalog import Catalog, JobState, SeriesRow, SeriesState
 from dicom_node.config import Settings, parse_settings
 from dicom_node.series import CompletionStep, SelectStep
 from tests.catalog_jobs import Clock
 from tests.ct_series import body_hu
+from tests.peers import wait_until
 from tests.tiny_model import add_series
 
 Writer = Callable[..., list[Path]]
@@ -166,3 +167,63 @@ def test_other_images_under_a_known_uid_refuse_the_job_with_their_number(
     assert reason is not None
     assert reason.code == "conflicting_instances"
     assert "2 images" in reason.sentence
+
+
+def look_until(
+    step: CompletionStep, clock: Clock, condition: Callable[[], bool], *, every_seconds: float = 1.0
+) -> None:
+    """Look, the clock stepped each time; what is asked in threads is asked meanwhile."""
+
+    def look() -> bool:
+        clock.advance(every_seconds)
+        step.run_once()
+        return condition()
+
+    wait_until(look, seconds=20, what="the step to get there")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "there", "fetched"),
+    [(True, 5, [("CECT_VEN", 4)]), (False, 5, []), (True, 3, [])],
+    ids=["missing", "not wanted", "nothing missing"],
+)
+def test_what_an_archive_has_more_of_is_fetched_before_the_series_is_complete(
+    settings: Settings,
+    catalog: Catalog,
+    clock: Clock,
+    write_ct_series: Writer,
+    wanted: bool,
+    there: int,
+    fetched: list[tuple[str, int]],
+) -> None:
+    paths = write_ct_series(np.zeros((5, 8, 8)))
+    add_series(catalog, paths[:2] + paths[3:], route="CECT_VEN")
+    counted: list[str] = []
+    asked: list[tuple[str, int]] = []
+
+    def count(study: str, series: str) -> int:
+        counted.append(series)
+        return there
+
+    def fetch(series: SeriesRow, held: Collection[str]) -> int:
+        asked.append((series.route, len(held)))
+        add_series(catalog, paths[2:3], route=series.route)
+        return 1
+
+    limits = settings.series.model_copy(update={"fetch_missing": wanted})
+    step = CompletionStep(
+        settings.model_copy(update={"series": limits}),
+        catalog,
+        model_identity=lambda model: model,
+        count=count,
+        fetch=fetch,
+        monotonic=clock.monotonic,
+    )
+    # It is asked again only when the first answer, which is not what has come, is known.
+    look_until(step, clock, lambda: len(counted) == 2, every_seconds=0.05)
+    assert not catalog.list_jobs()
+    look_until(step, clock, lambda: bool(catalog.list_jobs()))
+
+    assert asked == fetched
+    (series,) = catalog.list_series()
+    assert series.instance_count == (5 if fetched else 4)

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -296,3 +297,22 @@ def test_silence_while_the_node_was_down_proves_nothing(
 def test_confirm_with_names_a_destination(name: str) -> None:
     with pytest.raises(ConfigError, match=r"series\.confirm_with"):
         parse_settings({"series": {"confirm_with": name}})
+
+
+@pytest.mark.parametrize(
+    ("series", "said"),
+    [
+        ({"fetch_missing": True}, r"series\.fetch_missing needs series\.confirm_with"),
+        ({"fetch_missing": True, "confirm_with": "web"}, r"'web', whose type cannot send images"),
+    ],
+)
+def test_what_is_missing_is_fetched_from_a_destination_that_can_send_it(series: dict[str, Any], said: str) -> None:
+    described = {
+        "destinations": {
+            "pacs": {"ae_title": "PACS", "host": "10.0.0.5", "port": 104},
+            "web": {"type": "stow", "url": "https://archive.example/dicom-web"},
+        },
+    }
+    with pytest.raises(ConfigError, match=said):
+        parse_settings({**described, "series": series})
+    parse_settings({**described, "series": {"fetch_missing": True, "confirm_with": "pacs"}})

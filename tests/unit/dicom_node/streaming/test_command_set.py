@@ -4,11 +4,19 @@ from io import BytesIO
 
 import pytest
 from pydicom.uid import CTImageStorage
-from pynetdicom.dimse_messages import C_ECHO_RQ, C_STORE_RQ, N_ACTION_RQ, N_EVENT_REPORT_RSP
-from pynetdicom.dimse_primitives import C_ECHO, C_STORE, N_ACTION, N_EVENT_REPORT
+from pynetdicom.dimse_messages import (
+    C_CANCEL_RQ,
+    C_ECHO_RQ,
+    C_MOVE_RQ,
+    C_STORE_RQ,
+    C_STORE_RSP,
+    N_ACTION_RQ,
+    N_EVENT_REPORT_RSP,
+)
+from pynetdicom.dimse_primitives import C_CANCEL, C_ECHO, C_MOVE, C_STORE, N_ACTION, N_EVENT_REPORT
 from pynetdicom.dsutils import decode, encode
 
-from dicom_node.streaming.command_set import decode_command, encode_response
+from dicom_node.streaming.command_set import decode_command, encode_response, encode_store_request
 
 
 def encoded_store_request(sop_instance_uid: str = "1.2.3.45") -> bytes:
@@ -76,6 +84,42 @@ def test_the_answer_to_an_event_report_is_told_by_its_message_and_status() -> No
     assert command.answers_event_report
     assert not command.is_other_request
     assert (command.message_id, command.status) == (77, 0x0213)
+
+
+def test_a_move_its_cancel_and_the_answer_to_a_sub_operation_are_told_apart() -> None:
+    move = C_MOVE()
+    move.MessageID, move.AffectedSOPClassUID, move.Priority = 5, "1.2.840.10008.5.1.4.1.2.2.2", 2
+    move.MoveDestination, move.Identifier = "ARCHIVE", BytesIO(b"keys")
+    cancel = C_CANCEL()
+    cancel.MessageIDBeingRespondedTo = 5
+    stored = C_STORE()
+    stored.MessageIDBeingRespondedTo, stored.Status = 9, 0xB007
+    decoded = []
+    for primitive, message in ((move, C_MOVE_RQ()), (cancel, C_CANCEL_RQ()), (stored, C_STORE_RSP())):
+        message.primitive_to_message(primitive)
+        encoded = encode(message.command_set, True, True)
+        assert encoded is not None
+        decoded.append(decode_command(encoded))
+    told = [
+        (one.is_move_request, one.is_cancel_request, one.answers_store, one.is_other_request, one.message_id)
+        for one in decoded
+    ]
+    assert told == [
+        (True, False, False, True, 5),
+        (False, True, False, False, 5),
+        (False, False, True, False, 9),
+    ]
+    assert (decoded[0].move_destination, decoded[0].is_get_request) == ("ARCHIVE", False)
+    assert decoded[2].status == 0xB007
+
+
+def test_a_store_request_of_ours_is_what_a_peer_reads() -> None:
+    encoded = encode_store_request(message_id=7, sop_class_uid=CTImageStorage, sop_instance_uid="1.2.3.4")
+    request = decode(BytesIO(encoded), True, True)
+    assert request.CommandGroupLength == len(encoded) - 12
+    assert (request.CommandField, request.MessageID, request.Priority) == (0x0001, 7, 0)
+    assert request.CommandDataSetType != 0x0101
+    assert (request.AffectedSOPClassUID, request.AffectedSOPInstanceUID) == (CTImageStorage, "1.2.3.4")
 
 
 @pytest.mark.parametrize("encoded", [b"", b"\x00" * 7, b"\x08\x00\x16\x00\x02\x00\x00\x001.", b"\0\0\0\1\xff\0\0\0x"])

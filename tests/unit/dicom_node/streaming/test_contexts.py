@@ -11,8 +11,13 @@ from pydicom.uid import (
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import (
     ModalityWorklistInformationFind,
+    PatientRootQueryRetrieveInformationModelFind,
+    PatientRootQueryRetrieveInformationModelGet,
+    PatientRootQueryRetrieveInformationModelMove,
     StorageCommitmentPushModel,
     StudyRootQueryRetrieveInformationModelFind,
+    StudyRootQueryRetrieveInformationModelGet,
+    StudyRootQueryRetrieveInformationModelMove,
     Verification,
 )
 
@@ -45,7 +50,7 @@ def test_private_retired_and_verification_classes_are_supported(uid: str) -> Non
     "uid",
     [
         ModalityWorklistInformationFind,
-        "1.2.840.10008.5.1.4.1.2.1.2",
+        "1.2.840.10008.5.1.4.1.2.3.2",  # Patient/Study Only, retired
         "1.2.840.10008.3.1.1.1",
     ],
 )
@@ -64,10 +69,31 @@ def test_storage_commitment_is_taken_from_who_asks_and_from_who_reports() -> Non
     assert not asks_to_store(proposed)
 
 
-def test_queries_of_the_study_root_are_taken() -> None:
-    proposed = [build_context(StudyRootQueryRetrieveInformationModelFind, [ImplicitVRLittleEndian])]
+@pytest.mark.parametrize(
+    "uid",
+    [
+        StudyRootQueryRetrieveInformationModelFind,
+        StudyRootQueryRetrieveInformationModelMove,
+        StudyRootQueryRetrieveInformationModelGet,
+        PatientRootQueryRetrieveInformationModelFind,
+        PatientRootQueryRetrieveInformationModelMove,
+        PatientRootQueryRetrieveInformationModelGet,
+    ],
+)
+def test_queries_and_retrievals_are_taken(uid: str) -> None:
+    proposed = [build_context(uid, [ImplicitVRLittleEndian])]
     assert [context.transfer_syntax for context in supported_contexts(proposed)] == [[ImplicitVRLittleEndian]]
     assert not asks_to_store(proposed)
+
+
+def test_a_class_that_the_peer_would_be_sent_is_taken_uncompressed_first_and_asks_for_no_storage() -> None:
+    proposed = [build_context(CTImageStorage, [JPEG2000Lossless, ImplicitVRLittleEndian, ExplicitVRLittleEndian])]
+    (context,) = supported_contexts(proposed, pulled={CTImageStorage})
+    assert context.transfer_syntax == [ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEG2000Lossless]
+    assert (context.scu_role, context.scp_role) == (True, True)
+    assert not asks_to_store(proposed, only_pulled={CTImageStorage})
+    (context,) = supported_contexts(proposed)
+    assert (context.scu_role, context.scp_role) == (None, None)
 
 
 def test_an_echo_does_not_ask_to_store() -> None:
