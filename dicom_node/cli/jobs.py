@@ -58,7 +58,7 @@ def list_jobs(
     """List jobs, newest first, each with its state and reason."""
     with open_catalog(config) as catalog:
         rows = catalog.list_jobs(state=state, limit=limit)
-        receiving = catalog.count_series().get("receiving", 0)
+        receiving = catalog.count_receiving()
         since = catalog.now() - _TURNED_AWAY_WITHIN
         turned_away = [peer for peer in catalog.rejected_peers() if peer.last_seen_at > since][:_TURNED_AWAY_SHOWN]
     if as_json:
