@@ -1,6 +1,7 @@
 """The web application: health, metrics, the JSON interface, and pages that need nothing from elsewhere."""
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Response
@@ -11,7 +12,7 @@ from dicom_node import __version__
 from dicom_node.audit.trail import AuditTrail
 from dicom_node.catalog import Catalog
 from dicom_node.config import SettingsSource
-from dicom_node.people.accounts import Accounts
+from dicom_node.people.accounts import SESSION_TIME, Accounts
 from dicom_node.people.oidc_settings import OidcSettings
 from dicom_node.service.configuration import Configuration
 from dicom_node.service.health import HealthCheck
@@ -63,6 +64,7 @@ def create_app(
     accounts = Accounts(
         catalog,
         issuer=None if provider is None else provider.issuer,
+        provided_time=SESSION_TIME if provider is None else timedelta(hours=provider.session_hours),
         tell=None if trail is None else trail.note,
     )
     packages = Packages(configuration, catalog)
