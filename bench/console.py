@@ -5,7 +5,7 @@
 The catalog is filled with done, failed and refused jobs, their deliveries and patients, and a node is started on it. Each
 page is asked for one after the other; the time is that of the whole answer at the client, on the same machine. Then
 DCMTK's storescu sends a series with no console open and with ``--consoles`` that renew themselves as the page does, in
-turns; the ratio of the rates is what they cost. What a renewal takes of the node's own processor time, measured while
+turns; the ratio of the rates is what they cost. What a renewal takes of the node's processor time, measured while
 nothing else happens, is told beside it: on a busy machine it is the steadier of the two.
 """
 
@@ -27,7 +27,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import psutil
 from sqlalchemy import create_engine, insert
 
 from bench.ingest import write_series
@@ -212,14 +211,12 @@ def _renewal(page: str, before: str = "") -> tuple[str, float]:
 
 
 def renewal_milliseconds(node: peers.Peer, *, count: int) -> float:
-    """Processor time that the node's own process takes for a renewal, while ``count`` consoles are open."""
-    process = psutil.Process(node.process.pid)
+    """Processor time of the node that a renewal takes, while ``count`` consoles are open and nothing else happens."""
 
     def taken() -> float:
-        before = process.cpu_times()
+        before = peers.processor_seconds(node)
         time.sleep(_WATCHED_SECONDS)
-        after = process.cpu_times()
-        return after.user + after.system - before.user - before.system
+        return peers.processor_seconds(node) - before
 
     idle = taken()
     with consoles(node, count) as renewed:

@@ -32,6 +32,7 @@ from dicom_node.web.pages_configuration import configuration_pages
 from dicom_node.web.pages_models import model_pages
 from dicom_node.web.pages_oidc import oidc_pages
 from dicom_node.web.pages_people import people_pages
+from dicom_node.web.pages_quarantine import quarantine_pages
 from dicom_node.web.problems import answer_problems
 
 if TYPE_CHECKING:
@@ -119,6 +120,7 @@ def create_app(
         app.include_router(router)
     app.include_router(series_pages(pages, parts))
     app.include_router(configuration_pages(pages, parts))
+    app.include_router(quarantine_pages(pages, parts))
     app.include_router(people_pages(pages, accounts))
     app.include_router(oidc_pages(pages, accounts, None if provider is None else _oidc(provider)))
     app.include_router(model_pages(pages, packages))

@@ -61,6 +61,7 @@ class Pages:
             auto_reload=False,
         )
         self._templates.filters["time"] = _time
+        self._templates.filters["day"] = _day
 
     def draw(self, template: str, **values: Any) -> str:
         """A part of a page that is the same for everybody."""
@@ -230,7 +231,12 @@ def _back(path: str) -> str:
 
 
 def _time(value: datetime | None) -> str:
-    return "" if value is None else value.strftime("%Y-%m-%d %H:%M:%S")
+    return "" if value is None else value.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _day(value: str) -> str:
+    """A date as people write it, of one as DICOM does (PS3.5 6.2, DA); what is none stays as it is."""
+    return f"{value[:4]}-{value[4:6]}-{value[6:]}" if len(value) == 8 and value.isdecimal() else value
 
 
 def add_static(app: FastAPI) -> None:

@@ -41,6 +41,8 @@ def today_values(
         "receiving": catalog.count_receiving(),
         "running": [(job, seconds_left(job, finished)) for job in newest(*_RUNNING)],
         "needing": newest(JobState.FAILED, JobState.REFUSED),
+        "quarantined": len(catalog.list_quarantine(limit=_NEEDING)),
+        "many": _NEEDING,
         "recent": catalog.list_jobs(limit=_NEEDING),
         "rejected": catalog.rejected_peers()[:_NEEDING],
         "checks": readiness(),
