@@ -1,13 +1,17 @@
 """What was done lately: how many series, and how long each took."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, Connection, select
 
 from dicom_node.catalog.database import Database
-from dicom_node.catalog.schema import jobs, series
-from dicom_node.states import JobState
+from dicom_node.catalog.rows import problem_of
+from dicom_node.catalog.schema import deliveries, jobs, series
+from dicom_node.states import DeliveryState, JobState
+from s2ldm_core.problem import Problem
 
 #: Looked at, newest first; more are not shown, and the look stays short however full the catalog is.
 _MOST = 1000
@@ -28,8 +32,21 @@ class FinishedJob:
     model_identity: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class DestinationNews:
+    """When a destination last took a series, and why it did not take the newest of those that wait for another attempt."""
+
+    last_done_at: datetime | None
+    waits_for: Problem | None
+
+
 class Activity(Database):
     """Looking back."""
+
+    def news_of_destinations(self, names: Iterable[str]) -> dict[str, DestinationNews]:
+        """How each destination did lately; one that never got anything is among them."""
+        with self.read() as connection:
+            return {name: _news(connection, name) for name in names}
 
     def finished_since(self, since: datetime) -> list[FinishedJob]:
         """The jobs done since then, of the last thousand jobs, newest first. Jobs done anew by hand are among them."""
@@ -59,6 +76,21 @@ class Activity(Database):
                 )
                 for finished, created, received, details, images, identity in connection.execute(query)
             ]
+
+
+def _news(connection: Connection, name: str) -> DestinationNews:
+    def newest(state: DeliveryState, *columns: ColumnElement[Any]) -> Any:
+        mine = (deliveries.c.destination == name, deliveries.c.state == state)
+        return connection.execute(select(*columns).where(*mine).order_by(deliveries.c.id.desc()).limit(1)).first()
+
+    done = newest(DeliveryState.DONE, deliveries.c.finished_at)
+    waiting = newest(
+        DeliveryState.PENDING, deliveries.c.reason_code, deliveries.c.reason_sentence, deliveries.c.reason_remedy
+    )
+    return DestinationNews(
+        last_done_at=None if done is None else done.finished_at,
+        waits_for=None if waiting is None else problem_of(waiting._mapping),
+    )
 
 
 def _total(details: object) -> float | None:

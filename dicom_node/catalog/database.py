@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
-from sqlalchemy import Connection, Table, func, insert, select
+from sqlalchemy import Connection, Table, insert, select
 from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -140,7 +140,7 @@ class Database:
         """Prove that the database answers and can be written; raises `CatalogError` (``catalog_unusable``)."""
         try:
             with self.write() as connection:
-                connection.execute(select(func.count()).select_from(schema.associations))
+                connection.execute(select(schema.associations.c.id).limit(1))
         except SQLAlchemyError as error:
             raise self._unwritable(error) from error
 

@@ -168,6 +168,12 @@ class SeriesTable(Database):
             rows = connection.execute(select(series.c.state, func.count()).group_by(series.c.state))
             return {state: number for state, number in rows}  # noqa: C416 (rows are not plain tuples)
 
+    def count_receiving(self) -> int:
+        """Number of series that are still coming."""
+        with self.read() as connection:
+            receiving = select(func.count()).select_from(series).where(series.c.state == SeriesState.RECEIVING)
+            return connection.scalar(receiving) or 0
+
     def conflict_count(self, series_key: int) -> int:
         """How many other images came under SOP Instance UIDs of the series, since it came without them."""
         with self.read() as connection:

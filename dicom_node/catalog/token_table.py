@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from sqlalchemy import delete, insert, or_, select, update
+from sqlalchemy import Connection, delete, insert, or_, select, update
 
 from dicom_node.catalog.database import Database
 from dicom_node.catalog.people_rows import TokenRow
@@ -60,3 +60,14 @@ class TokenTable(Database):
         with self.write() as connection:
             if not connection.execute(delete(tokens).where(tokens.c.name == name)).rowcount:
                 raise CatalogError("token_unknown", f"There is no token {name!r}.", "s2ldm-node tokens list names all.")
+
+
+def end_tokens_of(connection: Connection, maker: str, *, above: Role | None = None) -> list[str]:
+    """Have the tokens that somebody made, and those that were made with these, valid no more.
+
+    ``above``: only those of a higher role. Returns their names.
+    """
+    made = connection.execute(select(tokens.c.name, tokens.c.role).where(tokens.c.created_by == maker)).all()
+    ended = [name for name, role in made if above is None or not above.covers(Role(role))]
+    connection.execute(delete(tokens).where(tokens.c.name.in_(ended)))
+    return ended + [other for name in ended for other in end_tokens_of(connection, f"token {name}", above=above)]

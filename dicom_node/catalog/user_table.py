@@ -7,6 +7,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from dicom_node.catalog.database import Database
 from dicom_node.catalog.people_rows import UserRow
 from dicom_node.catalog.people_schema import sessions, users
+from dicom_node.catalog.token_table import end_tokens_of
 from dicom_node.errors import CatalogError
 from dicom_node.people.roles import Role
 
@@ -61,8 +62,15 @@ class UserTable(Database):
             )
             return _user(connection, name)
 
-    def change_user(self, name: str, *, role: Role | None = None, password_hash: str | None = None) -> UserRow:
+    def change_user(
+        self, name: str, *, role: Role | None = None, password_hash: str | None = None
+    ) -> tuple[UserRow, list[str]]:
         """Give a user another role or password, and end the user's sessions.
+
+        Returns
+        -------
+        tuple
+            The user, and which tokens that the user made are valid no more: those that may do more than the user.
 
         Raises
         ------
@@ -84,22 +92,29 @@ class UserTable(Database):
             if changed:
                 connection.execute(update(users).where(users.c.name == name).values(**changed))
             _end_sessions(connection, name)
-            return _user(connection, name)
+            return _user(connection, name), [] if role is None else end_tokens_of(connection, name, above=role)
 
-    def remove_user(self, name: str) -> None:
-        """Remove a user with the user's sessions; raises `CatalogError` (``user_unknown``, ``last_administrator``)."""
+    def remove_user(self, name: str) -> list[str]:
+        """Remove a user with the user's sessions and the tokens that the user made; the names of these.
+
+        Raises
+        ------
+        CatalogError
+            ``user_unknown`` or ``last_administrator``.
+        """
         with self.write() as connection:
             _keep_an_administrator(connection, _user(connection, name))
             _end_sessions(connection, name)
             connection.execute(delete(users).where(users.c.name == name))
+            return end_tokens_of(connection, name)
 
-    def put_provider_user(self, *, name: str, role: Role, subject: str) -> UserRow | None:
+    def put_provider_user(self, *, name: str, role: Role, subject: str) -> tuple[UserRow | None, list[str]]:
         """Add somebody who logs in with a provider, or give them another role, which ends their sessions.
 
         Returns
         -------
-        UserRow
-            As it was before; None if the user is new.
+        tuple
+            The user as it was before, None for a new one, and the tokens that are valid no more, as of `change_user`.
 
         Raises
         ------
@@ -114,19 +129,20 @@ class UserTable(Database):
                     f"There is another user {name} already.",
                     f"An administrator may remove that user: s2ldm-node users remove {name}.",
                 )
-            _remove_subject(connection, subject, but=name)
+            _, ended = _remove_subject(connection, subject, but=name)
             if row is None:
                 values = {"name": name, "role": role, "subject": subject, "password_hash": "", "created_at": self.now()}
                 connection.execute(insert(users).values(**values))
-                return None
+                return None, ended
             before = UserRow.model_validate(row)
             if before.role is not role:
                 connection.execute(update(users).where(users.c.name == name).values(role=role))
                 _end_sessions(connection, name)
-            return before
+                ended += end_tokens_of(connection, name, above=role)
+            return before, ended
 
-    def remove_provider_user(self, subject: str) -> list[str]:
-        """Remove somebody whom the provider gives no role any more, with their sessions; the names they had."""
+    def remove_provider_user(self, subject: str) -> tuple[list[str], list[str]]:
+        """Remove somebody whom the provider gives no role any more; the names they had, and those of their tokens."""
         with self.write() as connection:
             return _remove_subject(connection, subject)
 
@@ -199,10 +215,12 @@ def _end_sessions(connection: Connection, name: str) -> None:
     connection.execute(delete(sessions).where(sessions.c.user_id == theirs))
 
 
-def _remove_subject(connection: Connection, subject: str, *, but: str = "") -> list[str]:
+def _remove_subject(connection: Connection, subject: str, *, but: str = "") -> tuple[list[str], list[str]]:
     theirs = (users.c.subject == subject, users.c.name != but)
     names = list(connection.scalars(select(users.c.name).where(*theirs)))
+    ended: list[str] = []
     for name in names:
         _end_sessions(connection, name)
+        ended += end_tokens_of(connection, name)
     connection.execute(delete(users).where(*theirs))
-    return names
+    return names, ended

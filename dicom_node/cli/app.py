@@ -25,9 +25,10 @@ from dicom_node.cli import (
     translating,
     users,
 )
-from dicom_node.cli.output import stderr
+from dicom_node.cli.output import say, stderr
 from dicom_node.errors import ConfigError
 from dicom_node.privacy import silence_attribute_values
+from dicom_node.visible import visible
 from s2ldm_core.problem import ProblemError
 
 #: Exit codes: done, failed, wrong use.
@@ -61,7 +62,7 @@ app.add_typer(tokens.commands, name="tokens")
 
 def _show_version(asked: bool) -> None:
     if asked:
-        typer.echo(__version__)
+        say(__version__)
         raise typer.Exit
 
 
@@ -81,10 +82,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except ProblemError as error:
         console = stderr()
         first, *more = error.sentence.splitlines()
-        console.print(f"error: {first}", style="bold red", markup=False, highlight=False, soft_wrap=True)
+        console.print(visible(f"error: {first}"), style="bold red", markup=False, highlight=False, soft_wrap=True)
         for line in (*more, error.remedy):
             if line:
-                console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
+                console.print(visible(f"  {line}"), markup=False, highlight=False, soft_wrap=True)
         console.print(f"  ({error.code})", style="dim", markup=False, highlight=False)
         sys.exit(WRONG_USE if isinstance(error, ConfigError) else FAILED)
     sys.exit(DONE)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from dicom_node.cli.output import ConfigOption
+from dicom_node.cli.output import ConfigOption, say
 
 #: A file that is younger may be on its way to its row at this moment.
 _YOUNG_SECONDS = 60.0
@@ -36,7 +36,7 @@ def backup(
         back_up(load_settings(config).catalog_location, file)
     except OSError as error:
         raise NodeError("backup_unwritable", f"{file} cannot be written: {error.strerror or error}.") from error
-    typer.echo(f"{file}, {file.stat().st_size / 2**20:.1f} MiB")
+    say(f"{file}, {file.stat().st_size / 2**20:.1f} MiB")
 
 
 def restore(
@@ -56,10 +56,10 @@ def restore(
 
     settings = load_settings(config)
     if not DataDirLock.is_held(settings.node.data_dir) and (aside := set_damaged_aside(settings.catalog_location)):
-        typer.echo(f"The damaged catalog is now {aside}.")
+        say(f"The damaged catalog is now {aside}.")
     put_back(settings.catalog_location, file)
     with Catalog(settings.catalog_location) as catalog:
         recovery = SpoolRecovery(settings, catalog)
         recovery.prepare()
         found = recovery.run(sealed_before=time.time() - _YOUNG_SECONDS)
-    typer.echo(f"Restored. {found.recorded} images that it did not know of were found and recorded.")
+    say(f"Restored. {found.recorded} images that it did not know of were found and recorded.")

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from dicom_node.cli.output import ConfigOption, print_table
+from dicom_node.cli.output import ConfigOption, print_table, say
 from dicom_node.config import Settings, config_path, default_config_path, load_settings
 from dicom_node.errors import NodeError
 from dicom_node.service.destination_check import check_destination
@@ -34,7 +34,7 @@ def check(
 ) -> None:
     """Validate the configuration, reach the destinations, load the models; say what is wrong and where."""
     if defaults:
-        typer.echo(default_config_path().read_text(encoding="utf-8"), nl=False)
+        say(default_config_path().read_text(encoding="utf-8"), nl=False)
         return
     settings = load_settings(config)
     results = [("configuration", "ok", str(config_path(config).absolute()))]

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from dicom_node.cli.output import ConfigOption, JsonOption, print_json, print_table, time_text
+from dicom_node.cli.output import ConfigOption, JsonOption, print_json, print_table, say, time_text
 from dicom_node.config import Settings, config_path, load_settings, read_settings
 from dicom_node.config.book import ConfigBook
 from dicom_node.config.editing import location_of, value_of
@@ -31,14 +31,14 @@ def show(
     """Print the configuration file."""
     path = config_path(config)
     if not resolved and not as_json:
-        typer.echo(ConfigBook.of(path, load_settings(path)).shown(), nl=False)
+        say(ConfigBook.of(path, load_settings(path)).shown(), nl=False)
         return
     values = load_settings(path).model_dump(mode="json")
     if as_json:
         print_json(values)
     else:
-        typer.echo(f"# {path.absolute()}")
-        typer.echo(yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120), nl=False)
+        say(f"# {path.absolute()}")
+        say(yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120), nl=False)
 
 
 @commands.command(
@@ -74,7 +74,7 @@ def history(
         if as_json:
             print_json(one.shown().model_dump(mode="json") | {"difference": difference})
         else:
-            typer.echo(difference)
+            say(difference)
         return
     rows = versions.newest(limit=limit)
     if as_json:
@@ -84,7 +84,7 @@ def history(
             ("VERSION", "WHEN", "WHO", "WHY"), ((one.number, time_text(one.at), one.who, one.comment) for one in rows)
         )
     else:
-        typer.echo("There is no version yet: the node keeps one when it starts, and after every change.")
+        say("There is no version yet: the node keeps one when it starts, and after every change.")
 
 
 @commands.command("rollback", epilog="Example: s2ldm-node config rollback 11")
@@ -122,11 +122,9 @@ def who() -> str:
 
 def _say(version: Version, before: Settings, path: Path) -> None:
     after = read_settings(version.text, source=path.name)
-    typer.echo(f"{path.name} is version {version.number} now.")
+    say(f"{path.name} is version {version.number} now.")
     if after == before:
-        typer.echo(
-            "What is in force is the same as before: see the environment's S2LDM_ variables, which override the file."
-        )
+        say("What is in force is the same as before: see the environment's S2LDM_ variables, which override the file.")
     waiting = taken_up(before, after)[1]
     if waiting:
-        typer.echo(f"A running node takes this up when it is restarted: {', '.join(waiting)}.")
+        say(f"A running node takes this up when it is restarted: {', '.join(waiting)}.")

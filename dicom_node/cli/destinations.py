@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from dicom_node.cli.jobs import open_catalog
-from dicom_node.cli.output import ConfigOption, JsonOption, print_json, print_table
+from dicom_node.cli.output import ConfigOption, JsonOption, print_json, print_table, say
 from dicom_node.config import load_settings
 from dicom_node.errors import CatalogError, ConfigError, DeliverError
 from dicom_node.service.destination_check import check_destination
@@ -73,7 +73,7 @@ def check(
         except DeliverError as error:
             wrong.append(name)
             found = f"WRONG: {error.sentence} {error.remedy}".rstrip()
-        typer.echo(f"{name}: {found}")
+        say(f"{name}: {found}")
     if wrong:
         raise DeliverError(
             "destinations_wrong",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dicom_node.cli.configuration import who
-from dicom_node.cli.output import ConfigOption, JsonOption, plain_text, print_json, print_table, time_text
+from dicom_node.cli.output import ConfigOption, JsonOption, plain_text, print_json, print_table, say, time_text
 from dicom_node.config import load_settings
 from dicom_node.errors import CatalogError, ConfigError
 from dicom_node.states import JobState
@@ -58,7 +58,7 @@ def list_jobs(
     """List jobs, newest first, each with its state and reason."""
     with open_catalog(config) as catalog:
         rows = catalog.list_jobs(state=state, limit=limit)
-        receiving = catalog.count_series().get("receiving", 0)
+        receiving = catalog.count_receiving()
         since = catalog.now() - _TURNED_AWAY_WITHIN
         turned_away = [peer for peer in catalog.rejected_peers() if peer.last_seen_at > since][:_TURNED_AWAY_SHOWN]
     if as_json:
@@ -81,13 +81,13 @@ def list_jobs(
             ),
         )
     else:
-        typer.echo("There are no jobs." if state is None else f"No job is {state.value}.")
+        say("There are no jobs." if state is None else f"No job is {state.value}.")
     if len(rows) == limit:
-        typer.echo(f"Older jobs are shown with a --limit above {limit}.")
+        say(f"Older jobs are shown with a --limit above {limit}.")
     if receiving:
-        typer.echo(f"{receiving} series still being received: a job begins when nothing has come for a while.")
+        say(f"{receiving} series still being received: a job begins when nothing has come for a while.")
     for peer in turned_away:
-        typer.echo(
+        say(
             f"Turned away {peer.count} times, last {time_text(peer.last_seen_at)}: {peer.calling_ae} at {peer.peer} "
             f"calling {peer.called_ae}. {_reason(peer.reason)}"
         )
@@ -134,7 +134,7 @@ def retry_job(
     """
     with open_catalog(config) as catalog:
         job = catalog.retry_job(job_id, again=again, who=who())
-    typer.echo(f"job {job.id} is {job.state}")
+    say(f"job {job.id} is {job.state}")
 
 
 @commands.command("cancel", epilog="Example: s2ldm-node jobs cancel 12")
@@ -142,7 +142,7 @@ def cancel_job(job_id: JobArgument, config: ConfigOption = None) -> None:
     """Stop a job that has not ended."""
     with open_catalog(config) as catalog:
         job = catalog.cancel_job(job_id, who=who())
-    typer.echo(f"job {job.id} is {job.state}")
+    say(f"job {job.id} is {job.state}")
 
 
 @commands.command("redeliver", epilog="Example: s2ldm-node jobs redeliver 12 13 --to archive")
@@ -164,7 +164,7 @@ def redeliver_jobs(
     with open_catalog(config) as catalog:
         for job_id in job_ids:
             job = catalog.redeliver_job(job_id, destination=to, who=who())
-            typer.echo(f"job {job.id} is {job.state}")
+            say(f"job {job.id} is {job.state}")
 
 
 def open_catalog(config: "Path | None", *, make: bool = False) -> "Catalog":

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dicom_node.cli.output import ConfigOption, JsonOption, print_json, print_table
+from dicom_node.cli.output import ConfigOption, JsonOption, print_json, print_table, say
 from dicom_node.errors import ConfigError
 
 commands = typer.Typer(help="Model packages.", no_args_is_help=True)
@@ -38,7 +38,7 @@ def list_models(folder: FolderOption = None, config: ConfigOption = None, as_jso
         )
         return
     if not packages:
-        typer.echo("No model package is installed here; --folder looks in another folder.")
+        say("No model package is installed here; --folder looks in another folder.")
         return
     print_table(
         ("MODEL", "VERSION", "SYSTEM", "PHASES", "ROUTES", "INTENDED USE", "PATH"),
@@ -112,7 +112,7 @@ def add_model(
             )
     else:
         added = install_package(package, folder)
-    typer.echo(f"{added.metadata.name} {added.metadata.version} is here. A route uses it with:\n  model: {added.path}")
+    say(f"{added.metadata.name} {added.metadata.version} is here. A route uses it with:\n  model: {added.path}")
 
 
 def _of_bundle(bundle: Path, folder: Path, *, name: str, said: dict[str, Any]) -> Path:
@@ -149,7 +149,7 @@ def remove_model(
     settings = load_settings(config)
     with open_catalog(config, make=True) as catalog:
         Packages(settings, catalog).remove(name)
-    typer.echo(f"{name} is removed.")
+    say(f"{name} is removed.")
 
 
 @commands.command("show", epilog="Example: s2ldm-node models show demo")
@@ -168,4 +168,4 @@ def verify_model(model: ModelArgument) -> None:
 
     package = ModelPackage.load(model)
     package.build(device="cpu")
-    typer.echo(f"{package.metadata.name} {package.metadata.version}: checksums match and the network loads")
+    say(f"{package.metadata.name} {package.metadata.version}: checksums match and the network loads")

@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from dicom_node.visible import visible
+
 _PIPED_WIDTH = 240
 
 ConfigOption = Annotated[
@@ -34,6 +36,11 @@ def stderr() -> Console:
     return Console(stderr=True)
 
 
+def say(text: str = "", *, err: bool = False, nl: bool = True) -> None:
+    """A text on standard output, or on standard error."""
+    typer.echo(visible(text), err=err, nl=nl)
+
+
 def print_json(value: object) -> None:
     """JSON on standard output."""
     typer.echo(json.dumps(value, indent=2, default=str))
@@ -45,7 +52,7 @@ def print_table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> Non
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*("" if cell is None else str(cell) for cell in row))
+        table.add_row(*("" if cell is None else visible(str(cell)) for cell in row))
     stdout().print(table, markup=False, highlight=False)
 
 

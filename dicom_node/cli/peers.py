@@ -6,12 +6,13 @@ from typing import Annotated
 
 import typer
 
-from dicom_node.cli.output import ConfigOption, item_progress, stderr
+from dicom_node.cli.output import ConfigOption, item_progress, say, stderr
 from dicom_node.config import Settings, load_settings
 from dicom_node.deliver.destinations import Destination, DestinationSettings
 from dicom_node.deliver.destinations.dicom import DicomSettings
 from dicom_node.errors import ConfigError, NodeError
 from dicom_node.states import Verdict
+from dicom_node.visible import visible
 
 _ADDRESS = re.compile(r"(?P<ae_title>[^@]{1,16})@(?P<host>.+):(?P<port>\d{1,5})")
 
@@ -62,7 +63,7 @@ def _find_settings(name: str, settings: Settings, calling: str | None) -> Destin
 
 def echo(destination: DestinationArgument, config: ConfigOption = None, calling: CallingOption = None) -> None:
     """Verify that a destination answers: a DICOM peer with C-ECHO."""
-    typer.echo(find_destination(destination, load_settings(config), calling).check())
+    say(find_destination(destination, load_settings(config), calling).check())
 
 
 def send(
@@ -82,13 +83,15 @@ def send(
     with item_progress("Sending", total=len(dicom)) as advance:
         answers = peer.send(dicom, on_answer=lambda _answer: advance(), should_stop=lambda: False)
     accepted = sum(answer.verdict is Verdict.ACCEPTED for answer in answers)
-    typer.echo(f"{accepted} of {len(dicom)} files accepted by {peer.name}")
+    say(f"{accepted} of {len(dicom)} files accepted by {peer.name}")
     if len(files) > len(dicom):
-        typer.echo(f"{len(files) - len(dicom)} files are not DICOM and were passed over.")
+        say(f"{len(files) - len(dicom)} files are not DICOM and were passed over.")
     if accepted == len(dicom):
         return
     console = stderr()
     for answer in answers:
         if answer.verdict is not Verdict.ACCEPTED:
-            console.print(f"{answer.path.name}: {answer.comment}", markup=False, highlight=False, soft_wrap=True)
+            console.print(
+                visible(f"{answer.path.name}: {answer.comment}"), markup=False, highlight=False, soft_wrap=True
+            )
     raise NodeError("not_all_accepted", f"{len(dicom) - accepted} of {len(dicom)} files were not accepted.")

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from dicom_node.cli.jobs import open_catalog
-from dicom_node.cli.output import ConfigOption, JsonOption, print_json, print_table, time_text
+from dicom_node.cli.output import ConfigOption, JsonOption, print_json, print_table, say, time_text
 from dicom_node.config import load_settings
 
 commands = typer.Typer(help="Quarantine: received objects that cannot go on.", no_args_is_help=True)
@@ -38,7 +38,7 @@ def list_objects(
             ),
         )
     else:
-        typer.echo("There is nothing in quarantine.")
+        say("There is nothing in quarantine.")
 
 
 @commands.command("release", epilog="Example: s2ldm-node quarantine release 3 4")
@@ -53,4 +53,4 @@ def release_objects(
     with open_catalog(config) as catalog:
         for key in keys:
             outcome = release(catalog.get_quarantined(key), settings=settings, catalog=catalog)
-            typer.echo(f"object {key} is {'held already' if outcome.value == 'same' else 'taken in'}")
+            say(f"object {key} is {'held already' if outcome.value == 'same' else 'taken in'}")

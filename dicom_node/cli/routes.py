@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dicom_node.cli.configuration import CommentOption, change
-from dicom_node.cli.output import ConfigOption, JsonOption, plain_text, print_json, print_table
+from dicom_node.cli.output import ConfigOption, JsonOption, plain_text, print_json, print_table, say
 from dicom_node.config import Route, Settings, load_settings
 from dicom_node.config.editing import value_of
 from dicom_node.errors import ConfigError, NodeError
@@ -108,12 +108,12 @@ def try_routes(
         ((one.series_uid, len(one.files), one.title, _verdict(one), one.decision.reason) for one in trials),
     )
     for one in trials:
-        typer.echo(f"\n{one.title}, series {one.series_uid}: {_consequence(one)}")
+        say(f"\n{one.title}, series {one.series_uid}: {_consequence(one)}")
         print_table(("RULE", "ANSWER", "SEEN"), _asked(one))
     if not_dicom:
-        typer.echo(f"{not_dicom} files are not DICOM and were passed over.")
+        say(f"{not_dicom} files are not DICOM and were passed over.")
     if picture is not None:
-        typer.echo(f"{picture} shows them.")
+        say(f"{picture} shows them.")
 
 
 def _chosen(settings: Settings, title: str | None) -> dict[str, Route]:
@@ -197,4 +197,4 @@ def _draw(trials: "Sequence[Trial]", path: Path) -> None:
             "Name a file in a folder that can be written to.",
         ) from error
     if len(pictured) > MAX_SERIES:
-        typer.echo(f"{path} shows {MAX_SERIES} of {len(pictured)} series.", err=True)
+        say(f"{path} shows {MAX_SERIES} of {len(pictured)} series.", err=True)

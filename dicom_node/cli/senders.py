@@ -6,7 +6,7 @@ import typer
 
 from dicom_node.cli.configuration import CommentOption, change
 from dicom_node.cli.jobs import open_catalog
-from dicom_node.cli.output import ConfigOption, JsonOption, print_json, print_table, time_text
+from dicom_node.cli.output import ConfigOption, JsonOption, print_json, print_table, say, time_text
 from dicom_node.config import load_settings
 from dicom_node.config.peers import allowed
 
@@ -30,9 +30,9 @@ def list_peers(config: ConfigOption = None, as_json: JsonOption = False) -> None
     if settings.node.peers:
         print_table(("MAY SEND", "HOST"), ((one.ae_title, one.host or "any") for one in settings.node.peers))
     else:
-        typer.echo("Anybody may send: node.peers is empty.")
+        say("Anybody may send: node.peers is empty.")
     if turned_away:
-        typer.echo("\nTurned away:")
+        say("\nTurned away:")
         print_table(
             ("CALLING", "ADDRESS", "CALLED", "TIMES", "LAST", "WHY"),
             (

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from dicom_node.cli.jobs import open_catalog
-from dicom_node.cli.output import ConfigOption, JsonOption, plain_text, print_json, print_table, time_text
+from dicom_node.cli.output import ConfigOption, JsonOption, plain_text, print_json, print_table, say, time_text
 from dicom_node.states import JobState, SeriesState
 
 commands = typer.Typer(help="Series: what was received, each on one route.", no_args_is_help=True)
@@ -61,9 +61,9 @@ def list_series(
             ),
         )
         if len(rows) == limit:
-            typer.echo(f"Older series are shown with a --limit above {limit}.")
+            say(f"Older series are shown with a --limit above {limit}.")
     else:
-        typer.echo("No such series was received.")
+        say("No such series was received.")
 
 
 @commands.command("show", epilog="Example: s2ldm-node series show 12")
@@ -88,9 +88,9 @@ def show_series(
             }
         )
         return
-    typer.echo(f"series {row.series_instance_uid} of study {row.study_instance_uid}, on {row.route}: {row.state}")
+    say(f"series {row.series_instance_uid} of study {row.study_instance_uid}, on {row.route}: {row.state}")
     if subject is not None:
-        typer.echo(f"patient {plain_text(', '.join(filter(None, dict(subject).values())))}")
+        say(f"patient {plain_text(', '.join(filter(None, dict(subject).values())))}")
     print_table(("WHEN", "WHAT", ""), ((time_text(event.at), event.title, _facts(event)) for event in events))
 
 
@@ -106,7 +106,7 @@ def requeue_series(
 
     with open_catalog(config) as catalog:
         taken_in = requeue(key, route=on, settings=load_settings(config), catalog=catalog)
-    typer.echo(f"{taken_in} images taken in on {on}" if taken_in else f"{on} has every image of series {key} already")
+    say(f"{taken_in} images taken in on {on}" if taken_in else f"{on} has every image of series {key} already")
 
 
 def _facts(event: Any) -> str:

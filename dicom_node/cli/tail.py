@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dicom_node.cli.jobs import open_catalog
-from dicom_node.cli.output import ConfigOption, JsonOption, time_text
+from dicom_node.cli.output import ConfigOption, JsonOption, say, time_text
 
 if TYPE_CHECKING:
     from dicom_node.catalog import Catalog
@@ -34,7 +34,7 @@ def tail(
     with open_catalog(config) as catalog:
         while looks is None or done < looks:
             for change in changes(catalog, known, told=done > 0):
-                typer.echo(json.dumps(change) if as_json else _line(change))
+                say(json.dumps(change) if as_json else _line(change))
             done += 1
             if looks is None or done < looks:
                 try:

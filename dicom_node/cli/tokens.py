@@ -7,7 +7,7 @@ import typer
 from dicom_node.cli.accounts import accounts_of
 from dicom_node.cli.configuration import who
 from dicom_node.cli.jobs import open_catalog
-from dicom_node.cli.output import ConfigOption, JsonOption, print_json, print_table, time_text
+from dicom_node.cli.output import ConfigOption, JsonOption, print_json, print_table, say, time_text
 from dicom_node.people.roles import Role
 
 commands = typer.Typer(help="Tokens: how programs say who they are.", no_args_is_help=True)
@@ -31,7 +31,7 @@ def create(
     if as_json:
         print_json(row.model_dump(mode="json") | {"token": token})
     else:
-        typer.echo(token)
+        say(token)
 
 
 @commands.command("list", epilog="Example: s2ldm-node tokens list")
@@ -50,7 +50,7 @@ def list_tokens(config: ConfigOption = None, as_json: JsonOption = False) -> Non
             ),
         )
     else:
-        typer.echo("There are no tokens.")
+        say("There are no tokens.")
 
 
 @commands.command("revoke", epilog="Example: s2ldm-node tokens revoke dashboard")
@@ -58,4 +58,4 @@ def revoke(name: NameArgument, config: ConfigOption = None) -> None:
     """Have a token valid no more."""
     with open_catalog(config) as catalog:
         accounts_of(catalog, config).revoke_token(name, who=who())
-    typer.echo(f"{name} is valid no more.")
+    say(f"{name} is valid no more.")

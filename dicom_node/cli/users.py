@@ -8,7 +8,7 @@ import typer
 from dicom_node.cli.accounts import accounts_of
 from dicom_node.cli.configuration import who
 from dicom_node.cli.jobs import open_catalog
-from dicom_node.cli.output import ConfigOption, JsonOption, print_json, print_table, time_text
+from dicom_node.cli.output import ConfigOption, JsonOption, print_json, print_table, say, time_text
 from dicom_node.people.roles import Role
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def add(
     """Add a user. From the first one on, everybody logs in, at the node's own machine too."""
     with open_catalog(config, make=True) as catalog:
         user = accounts_of(catalog, config).add(name, _password(from_stdin), role=role, who=who())
-    typer.echo(f"{user.name} is {_with_article(user)}.")
+    say(f"{user.name} is {_with_article(user)}.")
 
 
 @commands.command("list", epilog="Example: s2ldm-node users list")
@@ -50,7 +50,7 @@ def list_users(config: ConfigOption = None, as_json: JsonOption = False) -> None
             ((one.name, one.role, time_text(one.created_at), time_text(one.last_login_at)) for one in rows),
         )
     else:
-        typer.echo("There are no users: whoever sits at the node's machine may do everything.")
+        say("There are no users: whoever sits at the node's machine may do everything.")
 
 
 @commands.command("change", epilog="Example: s2ldm-node users change anna --role administrator")
@@ -65,15 +65,15 @@ def change(
     with open_catalog(config) as catalog:
         new = _password(from_stdin) if password or from_stdin else None
         user = accounts_of(catalog, config).change(name, role=role, password=new, who=who())
-    typer.echo(f"{user.name} is {_with_article(user)}{'' if new is None else ' with a new password'}.")
+    say(f"{user.name} is {_with_article(user)}{'' if new is None else ' with a new password'}.")
 
 
 @commands.command("remove", epilog="Example: s2ldm-node users remove anna")
 def remove(name: NameArgument, config: ConfigOption = None) -> None:
-    """Remove a user and end the user's sessions."""
+    """Remove a user, end the user's sessions, and revoke the tokens that the user made on the console."""
     with open_catalog(config) as catalog:
         accounts_of(catalog, config).remove(name, who=who())
-    typer.echo(f"{name} may not log in any more.")
+    say(f"{name} may not log in any more.")
 
 
 def _password(from_stdin: bool) -> str:

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from dicom_node.section import Section
+from dicom_node.visible import visible
 
 Event = Literal["failed", "quarantine", "health"]
 EVENTS: tuple[Event, ...] = ("failed", "quarantine", "health")
@@ -28,7 +29,7 @@ class Notice:
 
     @property
     def text(self) -> str:
-        return "\n".join([f"{self.node}: {self.summary}", *self.lines])
+        return visible("\n".join([f"{self.node}: {self.summary}", *self.lines]))
 
 
 class NotifyTarget(Section):

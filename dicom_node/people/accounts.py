@@ -1,7 +1,7 @@
 """Logging in and out, and the users and tokens themselves."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 
 import structlog
@@ -29,6 +29,7 @@ class Accounts:
     """What the node knows of people and programs; used by commands, interface and pages alike. Thread-safe.
 
     ``issuer``: the provider whose people may come, too; None: there is none, and nobody is known who came with one before.
+    ``provided_time``: how long a log-in with it lasts at most, until the provider is asked again.
     ``audited``: log who came and what was changed; a command's output is for whoever runs it. ``tell``: told the same, whoever
     asked.
     """
@@ -38,10 +39,12 @@ class Accounts:
         catalog: Catalog,
         *,
         issuer: str | None = None,
+        provided_time: timedelta = SESSION_TIME,
         audited: bool = True,
         tell: Callable[[str, Mapping[str, object]], None] | None = None,
     ) -> None:
         self._issuer = issuer
+        self._provided_time = min(provided_time, SESSION_TIME)
         self._tell = tell
         self._catalog = catalog
         self._passwords = Passwords()
@@ -74,7 +77,7 @@ class Accounts:
         return user
 
     def change(self, name: str, *, role: Role | None = None, password: str | None = None, who: str) -> UserRow:
-        """Give a user another role or password, and end the user's sessions.
+        """Give a user another role or password, and end the user's sessions, and with them tokens that may do more.
 
         Raises
         ------
@@ -82,14 +85,22 @@ class Accounts:
             ``user_unknown``, ``user_from_provider``, ``last_administrator``, or as `Passwords.hash`.
         """
         hashed = None if password is None else self._passwords.hash(password)
-        user = self._catalog.change_user(name.lower(), role=role, password_hash=hashed)
+        user, ended = self._catalog.change_user(name.lower(), role=role, password_hash=hashed)
         self._note("user_changed", user=user.name, role=user.role, new_password=hashed is not None, who=who)
+        self._note_ended(ended, who=who)
         return user
 
     def remove(self, name: str, *, who: str) -> None:
-        """Remove a user and end the user's sessions; raises `NodeError` (``user_unknown``, ``last_administrator``)."""
-        self._catalog.remove_user(name.lower())
+        """Remove a user, end the user's sessions, and revoke the tokens that the user made.
+
+        Raises
+        ------
+        NodeError
+            ``user_unknown`` or ``last_administrator``.
+        """
+        ended = self._catalog.remove_user(name.lower())
         self._note("user_removed", user=name.lower(), who=who)
+        self._note_ended(ended, who=who)
 
     def log_in(self, name: str, password: str, *, address: str) -> tuple[str, UserRow]:
         """Open a session.
@@ -133,7 +144,7 @@ class Accounts:
         except NodeError:
             self.note_refused(person.name, address=address)
             raise
-        return self._open(person.name, address)
+        return self._open(person.name, address, lasts=self._provided_time)
 
     def note_refused(self, name: str, *, address: str) -> None:
         """Note that somebody was not let in with the provider."""
@@ -141,22 +152,25 @@ class Accounts:
 
     def _settle(self, person: Person) -> None:
         if person.role is None:
-            for name in self._catalog.remove_provider_user(person.subject):
+            names, ended = self._catalog.remove_provider_user(person.subject)
+            for name in names:
                 self._note("user_removed", user=name, who=_PROVIDER)
+            self._note_ended(ended, who=_PROVIDER)
             raise NodeError(
                 "oidc_no_role",
                 f"{person.name} has no role in this node.",
                 "Ask an administrator: web.oidc.roles says which groups have one.",
             )
-        before = self._catalog.put_provider_user(name=person.name, role=person.role, subject=person.subject)
+        before, ended = self._catalog.put_provider_user(name=person.name, role=person.role, subject=person.subject)
         if before is None:
             self._note("user_added", user=person.name, role=person.role, who=_PROVIDER)
         elif before.role is not person.role:
             self._note("user_changed", user=person.name, role=person.role, new_password=False, who=_PROVIDER)
+        self._note_ended(ended, who=_PROVIDER)
 
-    def _open(self, name: str, address: str) -> tuple[str, UserRow]:
+    def _open(self, name: str, address: str, *, lasts: timedelta = SESSION_TIME) -> tuple[str, UserRow]:
         key = new_session_key()
-        user = self._catalog.open_session(name, digest=digest_of(key), lasts=SESSION_TIME, idle=IDLE_TIME)
+        user = self._catalog.open_session(name, digest=digest_of(key), lasts=lasts, idle=IDLE_TIME)
         self._note("logged_in", user=name, address=address)
         return key, user
 
@@ -242,6 +256,10 @@ class Accounts:
                 "token_refused", "The token is not known, or has run out.", "Make one: s2ldm-node tokens create NAME."
             )
         return Identity(who=f"token {row.name}", role=row.role)
+
+    def _note_ended(self, tokens: Iterable[str], *, who: str) -> None:
+        for name in tokens:
+            self._note("token_revoked", token=name, who=who)
 
     def _note(self, event: str, **values: object) -> None:
         if self._log is not None:

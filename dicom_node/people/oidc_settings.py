@@ -71,6 +71,7 @@ class OidcSettings(Section):
     roles_claim: str = Field(default="groups", min_length=1)
     roles: OidcRoles
     ca: Annotated[Path, AfterValidator(_absolute)] | None = None
+    session_hours: float = Field(default=1.0, gt=0.0, le=12.0)
 
     @property
     def host(self) -> str:

@@ -50,7 +50,7 @@ def people_router(accounts: Accounts) -> APIRouter:
     def change(name: str, values: UserChange, who: Who) -> UserRow:
         return accounts.change(name, role=values.role, password=values.password, who=who)
 
-    @router.delete("/users/{name}", summary="Remove a user", status_code=204)
+    @router.delete("/users/{name}", summary="Remove a user, and the tokens that the user made", status_code=204)
     def remove(name: str, who: Who) -> None:
         accounts.remove(name, who=who)
 

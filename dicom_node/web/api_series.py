@@ -124,7 +124,7 @@ def picture_router(pictures: Pictures, catalog: Catalog, trail: AuditTrail | Non
         if trail is not None and trail.is_first_look(who, series):
             study = catalog.get_series(series).study_instance_uid
             trail.record(accessed(who, address=client_address(request), study_uid=study, at=trail.now()))
-        return Response(png, media_type="image/png", headers={"Cache-Control": "private, max-age=60"})
+        return Response(png, media_type="image/png")
 
     return router
 

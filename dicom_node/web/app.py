@@ -1,6 +1,7 @@
 """The web application: health, metrics, the JSON interface, and pages that need nothing from elsewhere."""
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Response
@@ -11,7 +12,7 @@ from dicom_node import __version__
 from dicom_node.audit.trail import AuditTrail
 from dicom_node.catalog import Catalog
 from dicom_node.config import SettingsSource
-from dicom_node.people.accounts import Accounts
+from dicom_node.people.accounts import SESSION_TIME, Accounts
 from dicom_node.people.oidc_settings import OidcSettings
 from dicom_node.service.configuration import Configuration
 from dicom_node.service.health import HealthCheck
@@ -31,6 +32,7 @@ from dicom_node.web.pages_configuration import configuration_pages
 from dicom_node.web.pages_models import model_pages
 from dicom_node.web.pages_oidc import oidc_pages
 from dicom_node.web.pages_people import people_pages
+from dicom_node.web.pages_quarantine import quarantine_pages
 from dicom_node.web.problems import answer_problems
 
 if TYPE_CHECKING:
@@ -63,6 +65,7 @@ def create_app(
     accounts = Accounts(
         catalog,
         issuer=None if provider is None else provider.issuer,
+        provided_time=SESSION_TIME if provider is None else timedelta(hours=provider.session_hours),
         tell=None if trail is None else trail.note,
     )
     packages = Packages(configuration, catalog)
@@ -117,6 +120,7 @@ def create_app(
         app.include_router(router)
     app.include_router(series_pages(pages, parts))
     app.include_router(configuration_pages(pages, parts))
+    app.include_router(quarantine_pages(pages, parts))
     app.include_router(people_pages(pages, accounts))
     app.include_router(oidc_pages(pages, accounts, None if provider is None else _oidc(provider)))
     app.include_router(model_pages(pages, packages))

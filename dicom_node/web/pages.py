@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
 from starlette.staticfiles import StaticFiles
 
 from dicom_node import __version__
@@ -22,6 +23,7 @@ from dicom_node.service.health import HealthCheck
 from dicom_node.service.pictures import Pictures
 from dicom_node.web.api_series import may_see_patients, redelivered
 from dicom_node.web.asking import Who, identity_of
+from dicom_node.web.board import RENEWED_SECONDS, Board, Shown
 from dicom_node.web.forms import one_of, read_form
 from dicom_node.web.operations import operations
 from dicom_node.web.timeline import story_of
@@ -56,8 +58,14 @@ class Pages:
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
+            auto_reload=False,
         )
         self._templates.filters["time"] = _time
+        self._templates.filters["day"] = _day
+
+    def draw(self, template: str, **values: Any) -> str:
+        """A part of a page that is the same for everybody."""
+        return self._templates.get_template(template).render(values)
 
     def show(self, request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
         """A page."""
@@ -97,16 +105,26 @@ def series_pages(pages: Pages, parts: Parts) -> APIRouter:
     router = APIRouter(include_in_schema=False)
     catalog = parts.catalog
 
-    def today_now() -> dict[str, Any]:
-        return today_values(catalog, readiness=parts.readiness, routes=parts.configuration.current.routes)
+    board = Board(
+        lambda: today_values(catalog, readiness=parts.readiness, routes=parts.configuration.current.routes),
+        lambda values, may_view: pages.draw("today_body.html", may_view=may_view, **values),
+    )
+
+    def show_board(request: Request, template: str, shown: Shown) -> HTMLResponse:
+        # Drawn by a template, which escaped what it was given.
+        html = Markup(shown.html)  # noqa: S704
+        return pages.show(request, template, shown=html, mark=shown.mark, every=RENEWED_SECONDS)
 
     @router.get("/")
     def today(request: Request) -> HTMLResponse:
-        return pages.show(request, "today.html", **today_now())
+        shown = board.shown(may_view=may_see_patients(identity_of(request)), anew=True)
+        return show_board(request, "today.html", shown)
 
     @router.get("/parts/today")
-    def today_part(request: Request) -> HTMLResponse:
-        return pages.show(request, "today_part.html", **today_now())
+    def today_part(request: Request, seen: Annotated[str, Query(max_length=64)] = "") -> Response:
+        shown = board.shown(may_view=may_see_patients(identity_of(request)))
+        # htmx leaves a page alone whose renewal brings no content, and with it where somebody is in it.
+        return Response(status_code=204) if seen == shown.mark else show_board(request, "today_part.html", shown)
 
     @router.get("/series")
     def series(
@@ -213,7 +231,12 @@ def _back(path: str) -> str:
 
 
 def _time(value: datetime | None) -> str:
-    return "" if value is None else value.strftime("%Y-%m-%d %H:%M:%S")
+    return "" if value is None else value.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _day(value: str) -> str:
+    """A date as people write it, of one as DICOM does (PS3.5 6.2, DA); what is none stays as it is."""
+    return f"{value[:4]}-{value[4:6]}-{value[6:]}" if len(value) == 8 and value.isdecimal() else value
 
 
 def add_static(app: FastAPI) -> None:

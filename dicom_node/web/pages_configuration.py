@@ -45,7 +45,8 @@ def configuration_pages(pages: Pages, parts: Parts) -> APIRouter:
     def destinations(request: Request) -> HTMLResponse:
         counts = parts.catalog.count_deliveries()
         settings = parts.configuration.current
-        return pages.show(request, "destinations.html", destinations=settings.destinations, counts=counts)
+        news = parts.catalog.news_of_destinations(settings.destinations)
+        return pages.show(request, "destinations.html", destinations=settings.destinations, counts=counts, news=news)
 
     @router.post("/destinations/{name}/check")
     def check(request: Request, name: str) -> HTMLResponse:

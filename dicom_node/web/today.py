@@ -30,16 +30,19 @@ def today_values(
     """The values of ``today_part.html``."""
     now = catalog.now()
     finished = catalog.finished_since(_hour(now) - timedelta(hours=_HOURS - 1))
-    running = [job for state in _RUNNING for job in catalog.list_jobs(state=state, limit=_NEEDING)]
+    counts = catalog.count_jobs()
+
+    def newest(*states: JobState) -> list[JobRow]:
+        held = (state for state in states if counts.get(state))
+        return [job for state in held for job in catalog.list_jobs(state=state, limit=_NEEDING)]
+
     return {
-        "counts": catalog.count_jobs(),
-        "receiving": catalog.count_series().get("receiving", 0),
-        "running": [(job, seconds_left(job, finished)) for job in running],
-        "needing": [
-            job
-            for state in (JobState.FAILED, JobState.REFUSED)
-            for job in catalog.list_jobs(state=state, limit=_NEEDING)
-        ],
+        "counts": counts,
+        "receiving": catalog.count_receiving(),
+        "running": [(job, seconds_left(job, finished)) for job in newest(*_RUNNING)],
+        "needing": newest(JobState.FAILED, JobState.REFUSED),
+        "quarantined": len(catalog.list_quarantine(limit=_NEEDING)),
+        "many": _NEEDING,
         "recent": catalog.list_jobs(limit=_NEEDING),
         "rejected": catalog.rejected_peers()[:_NEEDING],
         "checks": readiness(),
@@ -51,7 +54,10 @@ def today_values(
 def by_hour(finished: Sequence[FinishedJob], *, now: datetime) -> list[Hour]:
     """The last 24 hours, oldest first, the present one included."""
     hours = [_hour(now) - timedelta(hours=back) for back in reversed(range(_HOURS))]
-    took = {hour: [one.seconds / 60 for one in finished if _hour(one.finished_at) == hour] for hour in hours}
+    took: dict[datetime, list[float]] = {hour: [] for hour in hours}
+    for one in finished:
+        if (hour := _hour(one.finished_at)) in took:
+            took[hour].append(one.seconds / 60)
     return [
         Hour(begins=hour, done=len(took[hour]), minutes=median(took[hour]) if took[hour] else None) for hour in hours
     ]

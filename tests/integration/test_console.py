@@ -56,6 +56,20 @@ def page(console: Console) -> Iterator["Page"]:
         server.stop()
 
 
+def test_first_page_shows_a_change_within_three_seconds_and_leaves_the_keyboard_where_it_was(
+    page: "Page", console: Console
+) -> None:
+    page.goto("/")
+    link = page.get_by_role("link", name=str(console.job), exact=True)
+    link.focus()
+    console.catalog.cancel_job(console.job, who="anna")
+
+    expect(page.get_by_text("Cancelled by the administrator.")).to_be_visible(
+        timeout=3500
+    )  # 3 s, and the browser's own
+    expect(link).to_be_focused()
+
+
 def test_slider_goes_through_the_slices_of_the_source(page: "Page", console: Console) -> None:
     page.goto(f"/series/{console.series}")
     expect(page.get_by_text("3 of 5")).to_be_visible()

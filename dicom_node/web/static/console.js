@@ -72,3 +72,15 @@ for (const form of document.querySelectorAll("form[data-upload]")) {
     button.disabled = false;
   });
 }
+
+// The first page renews itself, while somebody sees it, and says so when it cannot.
+const stale = document.getElementById("stale");
+if (stale !== null) {
+  let renewed = new Date();
+  document.addEventListener("htmx:beforeRequest", (event) => { if (document.hidden) event.preventDefault(); });
+  document.addEventListener("htmx:afterRequest", (event) => {
+    stale.hidden = event.detail.successful;
+    if (event.detail.successful) renewed = new Date();
+    else stale.textContent = `The node does not answer. What stands here is as it was at ${renewed.toISOString().slice(0, 19).replace("T", " ")} UTC.`;
+  });
+}

@@ -1,6 +1,7 @@
 """``series``, ``quarantine`` and ``tail``: what came, what cannot go on, and what happens now."""
 
 import json
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
-from dicom_node.catalog import Catalog
+from dicom_node.catalog import Catalog, JobState, Subject
 from dicom_node.cli import main
 from dicom_node.cli.tail import changes
 from s2ldm_core.problem import Problem
@@ -93,3 +94,27 @@ def test_tail_tells_what_changed_since_it_began(config: Path) -> None:
 def test_tail_ends_after_its_looks(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("tail", "--config", config, "--looks", 2, "--seconds", 0.1, "--json") == 0
     assert capsys.readouterr().out == ""
+
+
+def test_nothing_that_came_over_the_network_commands_the_terminal(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evil = "\x1b]0;x\x07\x9b2J\r\u202eSCAN"
+    with Catalog(tmp_path / "var" / "catalog.sqlite") as catalog:
+        catalog.note_rejected_peer(calling_ae=evil, called_ae=evil, peer=evil, reason=Problem("x", evil, evil))
+        catalog.set_subject(1, Subject(**dict.fromkeys(Subject.model_fields, f"{evil} Müller")))
+        catalog.retry_job(1, who=evil)
+        claim = catalog.claim_job(JobState.SELECTING, JobState.SELECTING, "w")
+        rules = [{"rule": "kernel", "objects": True, "details": {"seen": [evil]}}]
+        catalog.refuse_job(claim, Problem("x", evil, evil), details={"seen": evil}, rules=rules)
+
+    for command in (
+        ["series", "show", 1],
+        ["jobs", "list"],
+        ["jobs", "show", 1],
+        ["peers", "list"],
+    ):
+        assert run(*command, "--config", config) == 0
+        told = capsys.readouterr()
+        assert "\\x1b]0;x\\x07" in told.out, command
+        assert not [one for one in told.out + told.err if one != "\n" and unicodedata.category(one).startswith("C")]

@@ -1,6 +1,7 @@
 """Users, sessions, tokens and passwords, without HTTP."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from dicom_node.catalog import Catalog
 from dicom_node.errors import NodeError
 from dicom_node.people import passwords
 from dicom_node.people.accounts import IDLE_TIME, SESSION_TIME, Accounts
+from dicom_node.people.oidc_person import Person
 from dicom_node.people.passwords import Passwords
 from dicom_node.people.roles import Role
 from dicom_node.people.throttle import Throttle, neighbourhood
@@ -138,6 +140,44 @@ def test_sessions_end_with_another_role_or_password_and_with_the_user(accounts: 
         assert accounts.of_session(key) is not None
         change()
         assert accounts.of_session(key) is None
+
+
+def test_log_in_with_a_provider_ends_earlier_so_that_the_provider_is_asked_anew(catalog: Catalog, clock: Clock) -> None:
+    accounts = Accounts(catalog, issuer="https://login.example", provided_time=timedelta(hours=1))
+    person = Person(name="sso.vera", subject="https://login.example 1", role=Role.VIEWER)
+    provided, _ = accounts.log_in_from_provider(person, address="10.0.0.1")
+    own, _ = accounts.log_in("otto", PASSWORD, address="10.0.0.1")
+    for _ in range(3):
+        clock.advance(19 * MINUTE)
+        assert accounts.of_session(provided) is not None
+    clock.advance(4 * MINUTE)
+
+    assert accounts.of_session(provided) is None
+    assert accounts.of_session(own) is None, "nobody was there"
+    again, _ = accounts.log_in("otto", PASSWORD, address="10.0.0.1")
+    clock.advance(29 * MINUTE)
+    assert accounts.of_session(again) is not None
+
+
+def test_tokens_of_whoever_loses_a_role_at_the_provider_end_with_it(catalog: Catalog) -> None:
+    accounts = Accounts(catalog, issuer="https://login.example")
+
+    def come(role: Role | None) -> None:
+        person = Person(name="sso.vera", subject="https://login.example 1", role=role)
+        with suppress(NodeError):
+            accounts.log_in_from_provider(person, address="10.0.0.1")
+
+    come(Role.ADMINISTRATOR)
+    for name, role, who in (
+        ("robot", Role.ADMINISTRATOR, "sso.vera"),
+        ("board", Role.VIEWER, "sso.vera"),
+        ("ours", Role.ADMINISTRATOR, "anna"),
+    ):
+        accounts.create_token(name, role=role, who=who)
+    come(Role.OPERATOR)
+    assert [one.name for one in accounts.tokens()] == ["board", "ours"]
+    come(None)
+    assert [one.name for one in accounts.tokens()] == ["ours"]
 
 
 def test_neither_key_nor_token_nor_password_stands_in_the_catalog(

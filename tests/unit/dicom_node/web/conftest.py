@@ -1,6 +1,7 @@
 """A console over a catalog with one series that was translated, and a configuration file that can be changed."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +50,20 @@ class Console:
 
 @pytest.fixture
 def console(tmp_path: Path) -> Iterator[Console]:
+    """A console of the test's own."""
+    with _opened(tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def sight(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
+    """A console that the tests of a module share, as none of them changes anything."""
+    with _opened(tmp_path_factory.mktemp("sight")) as opened:
+        yield opened
+
+
+@contextmanager
+def _opened(tmp_path: Path) -> Iterator[Console]:
     path = tmp_path / "node.yaml"
     path.write_text(TEXT.format(tmp_path / "var"), encoding="utf-8")
     configuration = Configuration(load_settings(path, environ={}), path)

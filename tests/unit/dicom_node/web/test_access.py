@@ -28,6 +28,7 @@ OPERATIONS = {
     "/api/jobs/{job}/cancel",
     "/api/jobs/{job}/redeliver",
     "/api/routes/{title}/test",
+    "/quarantine/{key}/release",
     "/api/quarantine/{key}/release",
     "/series/{series}/requeue",
     "/api/series/{series}/requeue",

@@ -112,9 +112,9 @@ def test_text_that_somebody_else_has_changed_is_not_overwritten(console: Console
     ],
 )
 def test_wrong_change_is_a_4xx_with_its_problem(
-    console: Console, method: str, path: str, body: object, status: int, code: str
+    sight: Console, method: str, path: str, body: object, status: int, code: str
 ) -> None:
-    answer = console.client.request(method, path, json=body)
+    answer = sight.client.request(method, path, json=body)
 
     assert (answer.status_code, answer.json()["problem"]["code"]) == (status, code)
 
@@ -208,8 +208,8 @@ def test_page_of_the_settings_shows_a_refused_edit_by_hand(console: Console) -> 
         "/docs",
     ],
 )
-def test_page_is_there(console: Console, path: str) -> None:
-    answer = console.client.get(path)
+def test_page_is_there(sight: Console, path: str) -> None:
+    answer = sight.client.get(path)
 
     assert answer.status_code == 200
     assert " style=" not in answer.text

@@ -25,29 +25,29 @@ def grey(hu: np.ndarray, center: float, width: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize("of", ["source", "derived"])
-def test_axial_picture_is_the_slice_in_its_window_from_the_head_down(console: Console, of: str) -> None:
-    shown = pixels(console, of=of, plane="axial", index=1, center=40, width=400)
+def test_axial_picture_is_the_slice_in_its_window_from_the_head_down(sight: Console, of: str) -> None:
+    shown = pixels(sight, of=of, plane="axial", index=1, center=40, width=400)
 
-    assert np.array_equal(shown, grey(getattr(console, of)[::-1][1], 40, 400))
+    assert np.array_equal(shown, grey(getattr(sight, of)[::-1][1], 40, 400))
 
 
 @pytest.mark.parametrize(("plane", "axis", "size"), [("coronal", 1, (10, 6)), ("sagittal", 2, (10, 8))])
 def test_other_planes_stand_upright_with_square_pixels(
-    console: Console, plane: str, axis: int, size: tuple[int, int]
+    sight: Console, plane: str, axis: int, size: tuple[int, int]
 ) -> None:
-    shown = pixels(console, plane=plane, index=2)
+    shown = pixels(sight, plane=plane, index=2)
 
     assert shown.shape == size
-    expected = Image.fromarray(grey(console.source[::-1].take(2, axis=axis), 40, 400))
+    expected = Image.fromarray(grey(sight.source[::-1].take(2, axis=axis), 40, 400))
     assert np.array_equal(shown, np.asarray(expected.resize(size[::-1], Image.Resampling.BILINEAR)))
 
 
-def test_change_is_the_difference_of_the_two(console: Console) -> None:
-    shown = pixels(console, of="change", index=0, width=8)
+def test_change_is_the_difference_of_the_two(sight: Console) -> None:
+    shown = pixels(sight, of="change", index=0, width=8)
 
     # The uppermost slice has 4 HU more everywhere: the whole of half the width.
     assert set(map(tuple, shown.reshape(-1, 3))) == {(255, 140, 0)}
-    assert not pixels(console, of="change", index=4, width=8).any()
+    assert not pixels(sight, of="change", index=4, width=8).any()
 
 
 @pytest.mark.parametrize(
@@ -60,14 +60,14 @@ def test_change_is_the_difference_of_the_two(console: Console) -> None:
         ({"center": "nan"}, 422),
     ],
 )
-def test_picture_that_is_none_is_refused(console: Console, asked: dict[str, object], status: int) -> None:
-    answer = console.client.get(f"/api/series/{console.series}/image.png", params=asked)
+def test_picture_that_is_none_is_refused(sight: Console, asked: dict[str, object], status: int) -> None:
+    answer = sight.client.get(f"/api/series/{sight.series}/image.png", params=asked)
 
     assert (answer.status_code, bool(answer.json()["problem"]["sentence"])) == (status, True)
 
 
-def test_volume_says_how_many_slices_each_plane_has(console: Console) -> None:
-    answer = console.client.get(f"/api/series/{console.series}/volume").json()
+def test_volume_says_how_many_slices_each_plane_has(sight: Console) -> None:
+    answer = sight.client.get(f"/api/series/{sight.series}/volume").json()
 
     assert answer == {
         "slices": {"axial": 5, "coronal": 8, "sagittal": 6},
@@ -76,8 +76,8 @@ def test_volume_says_how_many_slices_each_plane_has(console: Console) -> None:
     }
 
 
-def test_story_begins_with_the_sender_and_goes_to_the_delivery(console: Console) -> None:
-    events = console.client.get(f"/api/series/{console.series}/timeline").json()
+def test_story_begins_with_the_sender_and_goes_to_the_delivery(sight: Console) -> None:
+    events = sight.client.get(f"/api/series/{sight.series}/timeline").json()
 
     assert events[0]["kind"] == "received"
     assert events[0]["facts"] == {"from": "SCANNER", "address": "10.0.0.7", "called": "CECT_ART"}
@@ -89,16 +89,16 @@ def test_story_begins_with_the_sender_and_goes_to_the_delivery(console: Console)
 
 
 @pytest.mark.parametrize("query", ["1.2.3", "1.2", "25.9", "SCANN"])
-def test_series_is_found_by_a_part_of_what_names_it(console: Console, query: str) -> None:
-    assert len(console.client.get("/api/series", params={"query": query}).json()["items"]) == 1
+def test_series_is_found_by_a_part_of_what_names_it(sight: Console, query: str) -> None:
+    assert len(sight.client.get("/api/series", params={"query": query}).json()["items"]) == 1
 
 
 @pytest.mark.parametrize(
     "query",
     [{"query": "1_2"}, {"query": "%"}, {"route": "OTHER"}, {"job_state": "done"}, {"since": "2100-01-01T00:00:00Z"}],
 )
-def test_series_that_is_not_meant_is_not_found(console: Console, query: dict[str, str]) -> None:
-    assert console.client.get("/api/series", params=query).json()["items"] == []
+def test_series_that_is_not_meant_is_not_found(sight: Console, query: dict[str, str]) -> None:
+    assert sight.client.get("/api/series", params=query).json()["items"] == []
 
 
 SUBJECT = Subject(patient_id="P-17", patient_name="MÜLLER^Anna", accession_number="A99", study_date="20260102")
@@ -169,10 +169,8 @@ def test_series_is_taken_in_on_another_route_whole(console: Console, tmp_path: P
     ("series", "route", "status", "code"),
     [(1, "NOWHERE", 404, "route_unknown"), (1, "CECT_ART", 422, "same_route"), (99, "CECT_ART", 404, "series_unknown")],
 )
-def test_requeue_that_makes_no_sense_says_why(
-    console: Console, series: int, route: str, status: int, code: str
-) -> None:
-    answered = console.client.post(f"/api/series/{series}/requeue", json={"route": route})
+def test_requeue_that_makes_no_sense_says_why(sight: Console, series: int, route: str, status: int, code: str) -> None:
+    answered = sight.client.post(f"/api/series/{series}/requeue", json={"route": route})
 
     assert (answered.status_code, answered.json()["problem"]["code"]) == (status, code)
 
@@ -213,8 +211,8 @@ def test_every_failed_attempt_of_a_delivery_is_told(console: Console) -> None:
 @pytest.mark.parametrize(
     "path", ["/api/series/99", "/api/series/99/timeline", "/api/series/99/image.png", "/api/series/99/volume"]
 )
-def test_unknown_series_is_404_with_a_problem(console: Console, path: str) -> None:
-    answer = console.client.get(path)
+def test_unknown_series_is_404_with_a_problem(sight: Console, path: str) -> None:
+    answer = sight.client.get(path)
 
     assert (answer.status_code, answer.json()["problem"]["code"]) == (404, "series_unknown")
 
@@ -231,13 +229,13 @@ def test_unknown_series_is_404_with_a_problem(console: Console, path: str) -> No
         "/api/jobs?limit=-{}",
     ],
 )
-def test_number_of_any_size_is_refused_and_no_fault(console: Console, path: str, number: str) -> None:
-    assert console.client.get(path.format(number)).status_code == 422
+def test_number_of_any_size_is_refused_and_no_fault(sight: Console, path: str, number: str) -> None:
+    assert sight.client.get(path.format(number)).status_code == 422
 
 
 @pytest.mark.parametrize("since", ["2026-01-01T00:00:00", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
-def test_time_without_a_zone_or_out_of_range_is_refused(console: Console, since: str) -> None:
-    assert console.client.get("/api/series", params={"since": since}).status_code == 422
+def test_time_without_a_zone_or_out_of_range_is_refused(sight: Console, since: str) -> None:
+    assert sight.client.get("/api/series", params={"since": since}).status_code == 422
 
 
 def test_job_is_cancelled_and_retried(console: Console) -> None:
@@ -276,18 +274,18 @@ def test_derived_series_is_delivered_to_a_destination_that_it_was_not_for(consol
     assert states == {"pacs": ("done", 5), "other": ("pending", 5)}
 
 
-def test_destination_that_is_not_configured_gets_nothing(console: Console) -> None:
-    answer = console.client.post(f"/api/jobs/{console.job}/redeliver", json={"destination": "nowhere"})
+def test_destination_that_is_not_configured_gets_nothing(sight: Console) -> None:
+    answer = sight.client.post(f"/api/jobs/{sight.job}/redeliver", json={"destination": "nowhere"})
 
     assert (answer.status_code, answer.json()["problem"]["code"]) == (404, "destination_unknown")
 
 
-def test_page_of_a_series_tells_its_story_and_quotes_what_is_markup(console: Console) -> None:
-    page = console.client.get(f"/series/{console.series}").text
+def test_page_of_a_series_tells_its_story_and_quotes_what_is_markup(sight: Console) -> None:
+    page = sight.client.get(f"/series/{sight.series}").text
 
     assert "enough slices" in page
     assert "Delivery to pacs begins" in page
-    evil = console.client.get("/series", params={"query": '"><script>alert(1)</script>'}).text
+    evil = sight.client.get("/series", params={"query": '"><script>alert(1)</script>'}).text
     assert "<script>alert" not in evil
 
 
