@@ -134,7 +134,7 @@ def main() -> None:
                     peers.wait_until(partial(_is_ready, node), seconds=_READY_SECONDS, what="the node")
                     for repetition in range(options.repetitions):
                         source = folder / f"{name} {repetition}"
-                        _write(source, seed=len(runs), slices=options.slices, matrix=options.matrix)
+                        write_phantom(source, seed=len(runs), slices=options.slices, matrix=options.matrix)
                         peers.send(orthanc, [source], called_ae=orthanc.ae_title)
                         result = measure(node, orthanc, source, slices=options.slices)
                         runs.append({"count": name, "repetition": repetition, **result})
@@ -158,7 +158,8 @@ def _tiny(folder: Path) -> str:
     return str(write_tiny_package(folder))
 
 
-def _write(folder: Path, *, seed: int, slices: int, matrix: int) -> None:
+def write_phantom(folder: Path, *, seed: int, slices: int, matrix: int) -> None:
+    """A series of an abdomen, 30 cm along the body."""
     pixel_mm = 384.0 / matrix
     phantom = Phantom(
         seed, matrix=(matrix, matrix), slices=slices, spacing_mm=(300.0 / slices, pixel_mm, pixel_mm), region="abdomen"
