@@ -21,7 +21,6 @@ import math
 import os
 import platform
 import statistics
-import sys
 import tempfile
 import urllib.error
 from collections.abc import Sequence
@@ -269,4 +268,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
