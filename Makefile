@@ -14,6 +14,10 @@ TEST_ARGS  ?=
 # Test files run side by side in so many processes; 0: in one, for a debugger.
 TEST_WORKERS ?= 2
 BENCH_ARGS ?=
+# Where `make gpu-train` makes its phantoms, how many, and keys of its configuration that are to be others.
+GPU_STORE ?= runs/gpu
+GPU_CASES ?= 500
+GPU_SET ?=
 # Which ablation: config/train/ablation_gpu.yaml on a large GPU.
 PLAN ?= config/train/ablation.yaml
 
@@ -27,7 +31,7 @@ DEBIAN_PACKAGES := orthanc orthanc-dicomweb orthanc-python nginx-light postgresq
 export TCP_NODELAY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help set-up packages viewer demo stack test coverage lint reasons docs sbom audit bench ablation table1 image image-cuda clean
+.PHONY: gpu gpu-train help set-up packages viewer demo stack test coverage lint reasons docs sbom audit bench ablation table1 image image-cuda clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -101,6 +105,13 @@ bench: $(STAMP) packages  ## Measure translation, receiving, turnaround and the 
 	$(BIN)/python -m bench.ingest $(BENCH_ARGS)
 	$(BIN)/python -m bench.turnaround $(BENCH_ARGS)
 	$(BIN)/python -m bench.console $(BENCH_ARGS)
+
+gpu: $(STAMP)  ## Compare a GPU's answers with the processors', and measure it (BENCH_ARGS="--device cpu": rehearse)
+	$(BIN)/python -m bench.device $(BENCH_ARGS)
+
+gpu-train: $(STAMP)  ## Make 500 phantoms on all cores and train config/train/s2ldm_gpu.yaml on them for 25 minutes of one GPU (resumes)
+	$(BIN)/s2ldm-train phantom $(GPU_STORE) --count $(GPU_CASES) --workers $(shell nproc)
+	$(BIN)/s2ldm-train fit config/train/s2ldm_gpu.yaml --set data.store=$(GPU_STORE) $(foreach change,$(GPU_SET),--set $(change))
 
 ablation: $(STAMP)  ## Train and compare the paper's ablation, the readings, an L1 U-Net and our default (hours; resumes)
 	$(BIN)/s2ldm-train ablate $(PLAN) --output docs/results/$(basename $(notdir $(PLAN)))
