@@ -21,6 +21,8 @@ from s2ldm_core.translation import Translation
 
 RECORD_NAME = "translation.json"
 _FORMAT = 1
+_OF_THE_JOB = ("device", "tile")
+"""What derivation does not ask for: the job's details have it, and a node of the version before reads the record."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +46,8 @@ class TranslationRecord:
         else:
             (folder / "padding.npy").unlink(missing_ok=True)
         path = folder / RECORD_NAME
-        values = {"format": _FORMAT, **asdict(self.translation), "sop_instance_uids": self.sop_instance_uids}
+        facts = {key: value for key, value in asdict(self.translation).items() if key not in _OF_THE_JOB}
+        values = {"format": _FORMAT, **facts, "sop_instance_uids": self.sop_instance_uids}
         if self.frames:
             values["frames"] = self.frames
         with atomic_file(path, mode=FILE_MODE) as file:
@@ -67,9 +70,7 @@ class TranslationRecord:
                 raise ValueError("another format")
             uids = tuple(values.pop("sop_instance_uids"))
             frames = tuple(values.pop("frames", ()))
-            tile = values.pop("tile", None)
-            made = Translation(**values, tile=None if tile is None else tuple(tile))
-            record = cls(translation=made, sop_instance_uids=uids, frames=frames)
+            record = cls(translation=Translation(**values), sop_instance_uids=uids, frames=frames)
             hu = np.load(path.with_name("hu.npy"), mmap_mode="r", allow_pickle=False)
             mask = path.with_name("padding.npy")
             padding = np.load(mask, mmap_mode="r", allow_pickle=False) if mask.exists() else None

@@ -37,11 +37,11 @@ def _settings(orthanc: peers.Peer, package: str) -> dict[str, Any]:
     }
 
 
-def _end(node: peers.Peer) -> dict[str, Any]:
-    """The one job, once it has come to an end."""
+def _end(node: peers.Peer, route: str) -> dict[str, Any]:
+    """The route's one job, once it has come to an end."""
 
     def look() -> dict[str, Any] | None:
-        items = node.get_json("/api/jobs?limit=10")["items"]
+        items = [one for one in node.get_json("/api/jobs?limit=10")["items"] if one["route"] == route]
         return items[0] if items and items[0]["state"] in ("done", "refused", "failed") else None
 
     job: dict[str, Any] = peers.wait_until(look, seconds=SECONDS, what="the job to end")
@@ -118,28 +118,24 @@ def series(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("series", ["tilted", "irregular", "enhanced"], indirect=True)
-def test_it_comes_back_on_its_own_slices(
-    series: Path, orthanc: peers.Peer, start_node: NodeStarter, package: str
+@pytest.mark.parametrize(
+    ("series", "refused"),
+    [("tilted", "gantry_tilt"), ("irregular", "irregular_spacing"), ("enhanced", None)],
+    indirect=["series"],
+)
+def test_it_comes_back_on_its_own_slices_unless_the_route_does_not_resample(
+    series: Path, refused: str | None, orthanc: peers.Peer, start_node: NodeStarter, package: str
 ) -> None:
     node = start_node(_settings(orthanc, package))
+    if refused is not None:
+        peers.send(node, [series], called_ae="PLAIN")
+        job = _end(node, "PLAIN")
+        assert (job["state"], job["reason"]["code"]) == ("refused", refused)
+        assert _held(orthanc) == []
     peers.send(node, [series], called_ae="RESAMPLE")
-    job = _end(node)
+    job = _end(node, "RESAMPLE")
     assert job["state"] == "done", job["reason"]
     _hold(series, _held(orthanc))
-
-
-@pytest.mark.parametrize(
-    ("series", "code"), [("tilted", "gantry_tilt"), ("irregular", "irregular_spacing")], indirect=["series"]
-)
-def test_a_route_that_does_not_resample_refuses_it(
-    series: Path, code: str, orthanc: peers.Peer, start_node: NodeStarter, package: str
-) -> None:
-    node = start_node(_settings(orthanc, package))
-    peers.send(node, [series], called_ae="PLAIN")
-    job = _end(node)
-    assert (job["state"], job["reason"]["code"]) == ("refused", code)
-    assert _held(orthanc) == []
 
 
 @pytest.mark.real_data
@@ -149,6 +145,6 @@ def test_a_real_tilted_head_comes_back_on_its_own_slices(
     source = real_data / "series" / "ncct-head-ge-tilt"
     node = start_node(_settings(orthanc, package))
     peers.send(node, [source], called_ae="RESAMPLE", options=("-R",))
-    job = _end(node)
+    job = _end(node, "RESAMPLE")
     assert job["state"] == "done", job["reason"]
     _hold(source, _held(orthanc))

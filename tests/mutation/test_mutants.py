@@ -51,7 +51,7 @@ MUTANTS = {
     ),
     "l_sim_left_out": Mutant("systems/s2ldm.py", "loss = loss + weight.sim * (", "loss = loss + 0 * ("),
     "latents_shifted_twice": Mutant(
-        "systems/s2ldm_networks.py",
+        "systems/latent_system.py",
         "(z - _per_channel(self.latent_mean)) / _per_channel(self.latent_std)",
         "(z + _per_channel(self.latent_mean)) / _per_channel(self.latent_std)",
     ),

@@ -217,7 +217,6 @@ def test_what_a_gpu_cannot_hold_is_translated_on_the_processors_where_that_is_al
     if else_cpu:
         assert isinstance(found, Translated)
         assert (found.translation.device, found.translation.tile) == ("cpu", TILE)
-        assert TranslationRecord.load(Path(found.record_path))[0].translation.tile == TILE
     else:
         assert isinstance(found, Failed)
         assert (found.problem.code, found.disposition) == ("out_of_memory", Disposition.RETRY)
