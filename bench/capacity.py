@@ -22,7 +22,6 @@ import os
 import platform
 import statistics
 import tempfile
-import urllib.error
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
@@ -34,7 +33,7 @@ from pydicom import dcmread
 from pydicom.uid import generate_uid
 
 from bench.queueing import Arrival, Machines, Simulation, Step
-from bench.turnaround import measure, settings, write_phantom
+from bench.turnaround import is_ready, measure, settings, write_phantom
 from tests import peers
 
 _ROUTE = "CECT_ART"
@@ -181,14 +180,6 @@ def _simulated(steps: Sequence[Step], burst: Sequence[dict[str, Any]], *, cores:
     return Simulation(steps, [machine]).turnaround([Arrival(at=one["at"], slices=one["slices"]) for one in burst])
 
 
-def _is_ready(node: peers.Peer) -> bool:
-    try:
-        node.get("/readyz")
-    except urllib.error.HTTPError:
-        return False
-    return True
-
-
 def main() -> None:
     """Measure, check, answer; print and write the raw numbers."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -216,7 +207,7 @@ def main() -> None:
         with peers.orthanc(folder / "orthanc") as orthanc:
             asked = settings(orthanc, model=options.model, quiet_seconds=_QUIET_SECONDS, confirmed=False)
             with peers.node(folder / "node", asked) as node:
-                peers.wait_until(lambda: _is_ready(node), seconds=_SECONDS, what="the node")
+                peers.wait_until(lambda: is_ready(node), seconds=_SECONDS, what="the node")
                 runs = _measured(node, orthanc, folder, options)
                 burst = _burst(node, folder, options)
     steps, spread = fitted(runs, cores=cores)

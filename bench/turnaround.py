@@ -101,7 +101,8 @@ def _instances(orthanc: peers.Peer, series_uid: str) -> list[str]:
     return []
 
 
-def _is_ready(node: peers.Peer) -> bool:
+def is_ready(node: peers.Peer) -> bool:
+    """Whether the node says that it takes series."""
     try:
         node.get("/readyz")
     except urllib.error.HTTPError:
@@ -131,7 +132,7 @@ def main() -> None:
             with peers.orthanc(folder / f"orthanc {name}") as orthanc:
                 asked = settings(orthanc, model=model, quiet_seconds=options.quiet_seconds, confirmed=confirmed)
                 with peers.node(folder / f"node {name}", asked) as node:
-                    peers.wait_until(partial(_is_ready, node), seconds=_READY_SECONDS, what="the node")
+                    peers.wait_until(partial(is_ready, node), seconds=_READY_SECONDS, what="the node")
                     for repetition in range(options.repetitions):
                         source = folder / f"{name} {repetition}"
                         write_phantom(source, seed=len(runs), slices=options.slices, matrix=options.matrix)
