@@ -24,6 +24,7 @@ from dicom_node.derive.mark import place_of
 from s2ldm_core.io import read_volume
 from tests import peers
 from tests.peers import destination
+from tests.thorough import thorough
 from tests.tiny_model import write_tiny_package
 
 pytestmark = [pytest.mark.orthanc, pytest.mark.dcmtk]
@@ -219,6 +220,7 @@ def test_a_phantom_goes_the_whole_way(
     check_sent_again(phantom_series, node, orthanc)
 
 
+@thorough
 @pytest.mark.real_data
 @pytest.mark.dciodvfy
 def test_a_real_chest_goes_the_whole_way(

@@ -16,6 +16,7 @@ import torch
 import yaml
 from filelock import FileLock
 
+from tests.thorough import thorough
 from tests.tiny_training import CROP, NETWORK, PLAIN, fit_config, fit_until, write_pair
 from train.checkpoint import load_checkpoint
 from train.config import FitConfig
@@ -82,6 +83,7 @@ def test_a_killed_run_resumes_to_the_weights_of_an_uninterrupted_one(
     assert _same(resumed, expected)
 
 
+@thorough
 def test_a_killed_run_with_moved_anatomy_resumes_bit_for_bit(store: Any, tmp_path: Path) -> None:
     changes = {
         "network": PLAIN,
@@ -186,6 +188,7 @@ def test_a_batch_that_the_processes_cannot_share_is_refused(
         OptimiserStep(run.system, config=run.config, index=0, accelerator=run.accelerator, run=run.run)
 
 
+@thorough
 def test_crops_drawn_ahead_by_threads_change_no_bit_of_the_weights(store: Any, tmp_path: Path) -> None:
     weights = [
         Fit(fit_config(store, tmp_path / str(workers), data={"store": store, "crop": CROP, "workers": workers}))

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from s2ldm_core import extensions
+from tests.thorough import thorough
 from tests.tiny_training import CROP, PLAIN, fit_config, fit_until, write_pair
 from train import transforms
 from train.crops import CropSampler
@@ -90,6 +91,7 @@ def test_a_transform_that_changes_shapes_is_named(store: Path, tmp_path: Path) -
         _batch(fit_config(store, tmp_path, data=_data(store, {"name": "halving"})))
 
 
+@thorough
 def test_a_killed_run_with_a_transform_resumes_bit_for_bit(store: Path, tmp_path: Path) -> None:
     changes = {"network": PLAIN, "data": _data(store, {"name": "streaks", "options": {"hu": 10}})}
     expected = Fit(fit_config(store, tmp_path / "whole", steps=2, **changes)).fit().state_dict()
