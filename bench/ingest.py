@@ -23,7 +23,6 @@ import statistics
 import sys
 import tempfile
 import time
-import urllib.error
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
@@ -33,6 +32,7 @@ import numpy as np
 from pydicom import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
+from bench.turnaround import is_ready
 from tests import peers, postgres
 
 _ROUTE = "CECT_ART"
@@ -81,18 +81,10 @@ def our_node(model: str, *, database: Callable[[], str | None] = lambda: None) -
             "routes": {_ROUTE: {"phase": "arterial", "model": model, "destinations": []}},
         }
         with peers.node(folder, settings) as node:
-            peers.wait_until(lambda: _is_ready(node), seconds=_READY_SECONDS, what="the node to be ready")
+            peers.wait_until(lambda: is_ready(node), seconds=_READY_SECONDS, what="the node to be ready")
             yield node
 
     return run
-
-
-def _is_ready(node: peers.Peer) -> bool:
-    try:
-        node.get("/readyz")
-    except urllib.error.HTTPError:
-        return False
-    return True
 
 
 def measure(
