@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from s2ldm_core.calibration import Calibration
 from s2ldm_core.documents import Document, mistakes, read_document
 from s2ldm_core.errors import DocumentError, PackageError
 from s2ldm_core.seconds import NAME, seconds_of
@@ -24,9 +26,12 @@ from s2ldm_core.seconds import NAME, seconds_of
 if TYPE_CHECKING:
     import torch
 
+    from s2ldm_core.spread import SpreadNetwork
     from s2ldm_core.systems import System
 
 METADATA, NETWORK, WEIGHTS, CARD = "metadata.json", "network.yaml", "model.safetensors", "README.md"
+SPREAD = "spread.safetensors"
+"""Weights of the network that tells the uncertainty, in packages that have one."""
 BUNDLED = Path(__file__).parent / "packages"
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
 _SHA256 = r"^[0-9a-f]{64}$"
@@ -55,6 +60,8 @@ class PackageMetadata(BaseModel):
     """What the model is known not to do, a sentence each."""
     answers: dict[str, dict[str, dict[str, tuple[float, float]]]] | None = None
     """What its answers must lie within, phase → region → measure (`s2ldm_core.answers`); ``None``: nobody measured it."""
+    calibration: Calibration | None = None
+    """Of its uncertainty; ``None``: it has none."""
     weights_sha256: str = Field(pattern=_SHA256)
     network_sha256: str = Field(pattern=_SHA256)
     card_sha256: str | None = Field(None, pattern=_SHA256)
@@ -72,8 +79,8 @@ class PackageMetadata(BaseModel):
         return ", ".join((*self.phases, *(("seconds such as 35s",) if NAME in self.values else ())))
 
     def plain(self) -> dict[str, Any]:
-        """As it is written; packages made before there were any have no empty ``answers`` and ``values``."""
-        later = {key for key in ("answers", "values") if not getattr(self, key)}
+        """As it is written; packages made before there were any have no empty ``answers``, ``values`` and ``calibration``."""
+        later = {key for key in ("answers", "values", "calibration") if not getattr(self, key)}
         return self.model_dump(mode="json", exclude=later)
 
     def digest(self) -> str:
@@ -135,6 +142,7 @@ class ModelPackage:
             (NETWORK, meta.network_sha256),
             (WEIGHTS, meta.weights_sha256),
             (CARD, meta.card_sha256),
+            (SPREAD, None if meta.calibration is None else meta.calibration.weights_sha256),
         ):
             path = self.path / file
             if expected is not None:
@@ -170,6 +178,26 @@ class ModelPackage:
         system.strip()
         system.eval().requires_grad_(False).to(device)
         return system.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+
+    def build_spread(self, *, device: torch.device | str = "cpu") -> SpreadNetwork | None:
+        """The network that tells the uncertainty, in evaluation mode on ``device``; ``None``: the package has none. To be built after `build`,
+        which verifies."""
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        from s2ldm_core.spread import SpreadNetwork
+
+        calibration = self.metadata.calibration
+        if calibration is None:
+            return None
+        try:
+            network = SpreadNetwork(channels=calibration.channels, phases=len(self.metadata.phases))
+            network.load_state_dict(load_file(self.path / SPREAD))
+        except (SafetensorError, RuntimeError) as error:
+            raise PackageError(
+                "package_invalid", f"{self.path / SPREAD} does not fit: {_first(error)}", "Install the package again."
+            ) from error
+        return network.eval().requires_grad_(False).to(device)
 
 
 def save_package(
@@ -215,6 +243,34 @@ def save_package(
     complete = complete.model_copy(update={"metadata_sha256": complete.digest()})
     (folder / METADATA).write_text(json.dumps(complete.plain(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return ModelPackage(path=folder, metadata=complete)
+
+
+def with_spread(
+    package: ModelPackage, folder: Path, *, network: SpreadNetwork, calibration: Calibration, version: str
+) -> ModelPackage:
+    """Write ``package`` anew into ``folder`` with a network that tells its uncertainty; what it answers stays as it is.
+
+    ``calibration`` may have any checksum; the weights' own is put in its place.
+
+    Raises
+    ------
+    PackageError
+        ``package_exists``: there is something in ``folder``; ``package_changed``.
+    """
+    from safetensors.torch import save_file
+
+    package.verify()
+    if folder.exists() and any(folder.iterdir()):
+        raise PackageError("package_exists", f"{folder} is not empty.", "Name another folder.")
+    shutil.copytree(package.path, folder, dirs_exist_ok=True)
+    weights = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    save_file(weights, folder / SPREAD)
+    (folder / SPREAD).chmod(0o644)
+    told = calibration.model_copy(update={"weights_sha256": sha256_of(folder / SPREAD)})
+    metadata = package.metadata.model_copy(update={"calibration": told, "version": version})
+    metadata = metadata.model_copy(update={"metadata_sha256": metadata.digest()})
+    (folder / METADATA).write_text(json.dumps(metadata.plain(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return ModelPackage(path=folder, metadata=metadata)
 
 
 def list_packages(directories: Iterable[Path] = ()) -> list[ModelPackage]:

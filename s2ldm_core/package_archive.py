@@ -22,11 +22,11 @@ from safetensors import SafetensorError, safe_open
 
 from s2ldm_core.errors import PackageError
 from s2ldm_core.files import sync_folder
-from s2ldm_core.package import CARD, METADATA, NETWORK, WEIGHTS, ModelPackage
+from s2ldm_core.package import CARD, METADATA, NETWORK, SPREAD, WEIGHTS, ModelPackage
 
 LICENSES = "LICENSES"
 #: Most bytes of each file; with the weights', an archive needs no ZIP64.
-MOST_BYTES = {METADATA: 2**24, NETWORK: 2**16, WEIGHTS: 2**31 - 2**26, CARD: 2**20}
+MOST_BYTES = {METADATA: 2**24, NETWORK: 2**16, WEIGHTS: 2**31 - 2**26, CARD: 2**20, SPREAD: 2**24}
 _MOST_LICENCE_BYTES = 2**20
 _MOST_ENTRIES = 64
 #: Most bytes of an archive: those of its weights, which hardly compress, and a little.

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:  # the configuration's commands load no arrays
     from s2ldm_core.intensity import ArrayT
 
-Kind = Literal["noise", "dropout", "ensemble"]
-"""What differs from draw to draw: the sampler's noise, the values that a network leaves out, or the package."""
+Kind = Literal["noise", "dropout", "ensemble", "predicted"]
+"""What differs from draw to draw: the sampler's noise, the values that a network leaves out, or the package. ``predicted``: nothing is drawn;
+the answer is the system's own, beside the standard deviation of its error as the package has learned it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +27,7 @@ class Sampling:
     @property
     def drawn(self) -> bool:
         """Whether answers with another seed are to be others."""
-        return self.samples > 1 or self.kind is not None
+        return self.samples > 1 or self.kind not in (None, "predicted")
 
 
 OWN = Sampling()

@@ -17,6 +17,7 @@ from s2ldm_core.package import ModelPackage, PackageMetadata
 from s2ldm_core.problem import Problem
 from s2ldm_core.sampling import OWN, Kind, Sampling
 from s2ldm_core.seconds import NAME, seconds_of
+from s2ldm_core.spread import SpreadNetwork
 from s2ldm_core.systems import Condition, How, System
 from s2ldm_core.tiling import TILE, Triple
 from s2ldm_core.translation import Translation, training_statement
@@ -30,7 +31,8 @@ class Spread:
     """How far draws lie apart."""
 
     hu: np.ndarray
-    """``(D, H, W)`` float32 on the source's grid: standard deviation of the draws; 0 where the source keeps its HU."""
+    """``(D, H, W)`` float32 on the source's grid: standard deviation of the draws, or of the answer's error as predicted; 0 where the source
+    keeps its HU."""
     kind: Kind
 
 
@@ -52,11 +54,18 @@ class Translator:
     """A model package, built and warm on a device."""
 
     def __init__(
-        self, *, package: ModelPackage, system: System, device: torch.device, refuse_answers: bool = True
+        self,
+        *,
+        package: ModelPackage,
+        system: System,
+        device: torch.device,
+        refuse_answers: bool = True,
+        spread: SpreadNetwork | None = None,
     ) -> None:
         self.package = package
         self.device = device
         self._system = system
+        self._spread = spread
         self._refuse_answers = refuse_answers
 
     @classmethod
@@ -82,7 +91,8 @@ class Translator:
         """
         where = _device(device)
         package = ModelPackage.load(name_or_path, directories=directories)
-        return cls(package=package, system=package.build(device=where), device=where, refuse_answers=refuse_answers)
+        system, spread = package.build(device=where), package.build_spread(device=where)
+        return cls(package=package, system=system, device=where, refuse_answers=refuse_answers, spread=spread)
 
     @property
     def metadata(self) -> PackageMetadata:
@@ -128,7 +138,12 @@ class Translator:
 
             def answer(tile: Triple) -> torch.Tensor:
                 how = How(tile=tile, on_progress=clock.on_progress)
-                return self._system.answer(there, condition, settled, seed=seed, how=how)
+                change = self._system.answer(there, condition, settled, seed=seed, how=how)
+                if settled.kind != "predicted" or self._spread is None:
+                    return change
+                with clock.measure("spread"):
+                    spread = self._spread.predict(there, change, condition.phase, tile=tile)
+                return torch.cat([change.float(), spread], dim=1)
 
             exact = self._system.traits.tiling == "exact"
             change, tile = in_tiles_that_fit(answer, smallest=SMALLEST if exact else TILE)
@@ -175,7 +190,8 @@ class Translator:
         Raises
         ------
         TranslationError
-            ``bad_steps``, ``bad_samples``, ``cannot_sample``, ``one_step``, ``ensemble_of_one`` where it does not fit the system.
+            ``bad_steps``, ``bad_samples``, ``cannot_sample``, ``one_step``, ``ensemble_of_one``, ``uncertainty_unknown``,
+            ``uncertainty_of_draws`` where it does not fit the system or its package.
         """
         traits, name = self._system.traits, self.metadata.name
         settled = traits.settled(sampling)
@@ -187,6 +203,8 @@ class Translator:
             raise TranslationError(
                 "bad_samples", f"An answer has at least one sample, not {settled.samples}.", "Ask for one or more."
             )
+        if settled.kind == "predicted":
+            self._check_predicted(settled)
         if not sampling.drawn:
             return settled
         if settled.kind == "ensemble":
@@ -204,6 +222,22 @@ class Translator:
                 "one_step", f"In one step the model {name} answers the same every time.", "Ask for two steps or more."
             )
         return settled
+
+    def _check_predicted(self, settled: Sampling) -> None:
+        name = self.metadata.name
+        if self._spread is None:
+            raise TranslationError(
+                "uncertainty_unknown",
+                f"The model {name} does not know the uncertainty of its answers.",
+                "Use a package with a calibration (s2ldm-train spread makes one), or ask for none.",
+            )
+        if settled.samples > 1 or settled.steps not in (None, self.default_steps):
+            raise TranslationError(
+                "uncertainty_of_draws",
+                f"What the model {name} knows of its uncertainty holds for its own answer, not for {settled.samples} samples "
+                f"of {settled.steps or self.default_steps} steps.",
+                "Leave samples and steps to the model, or ask for no uncertainty.",
+            )
 
     def _check(self, volume: Volume, phase: str, values: Mapping[str, float]) -> None:
         meta = self.metadata

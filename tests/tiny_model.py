@@ -50,6 +50,29 @@ def write_tiny_package(
     return folder
 
 
+def with_spread(package: Path, folder: Path) -> Path:
+    """The package anew in ``folder``, with a small network that tells its uncertainty; returns ``folder``."""
+    from s2ldm_core.calibration import Calibration
+    from s2ldm_core.package import ModelPackage
+    from s2ldm_core.package import with_spread as write
+    from s2ldm_core.spread import SpreadNetwork
+
+    torch.manual_seed(1)
+    read = ModelPackage.load(package)
+    network = SpreadNetwork(channels=(4, 4), phases=len(read.metadata.phases))
+    for parameter in network.parameters():  # untrained it says the same of everything
+        torch.nn.init.normal_(parameter, std=0.2)
+    told = Calibration(
+        channels=(4, 4),
+        half_widths=(0.6, 1.3, 2.2),
+        coverage={phase: {"aorta": (0.5, 0.8, 0.95)} for phase in read.metadata.phases},
+        cases=1,
+        weights_sha256="0" * 64,
+    )
+    write(read, folder, network=network, calibration=told, version="0.0.2")
+    return folder
+
+
 def limit_answers(folder: Path, answers: Mapping[str, Any]) -> None:
     """Have the metadata of a package say what its answers must lie within."""
     from s2ldm_core.package import METADATA, PackageMetadata
