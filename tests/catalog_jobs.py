@@ -132,13 +132,27 @@ def job_in(catalog: Catalog, clock: Clock, state: JobState) -> int:
     return job_id
 
 
-def derive(catalog: Catalog, job_id: int, destinations: tuple[str, ...] = ("pacs",)) -> bool:
+def derive(
+    catalog: Catalog, job_id: int, destinations: tuple[str, ...] = ("pacs",), *, uncertainty: str | None = None
+) -> bool:
+    """Three images in the series 2.25.9; with ``uncertainty`` three more in the series of that UID."""
     derived = [
-        DerivedInstance(sop_instance_uid=f"2.25.{number}", sop_class_uid="1", path=Path(f"/d/{number}"))
+        DerivedInstance(
+            sop_instance_uid=f"{uid}.{number}" if uid == uncertainty else f"2.25.{number}",
+            sop_class_uid="1",
+            series_instance_uid=uid,
+            path=Path(f"/d/{uid}/{number}"),
+        )
+        for uid in ("2.25.9", uncertainty)
+        if uid is not None
         for number in range(3)
     ]
     return catalog.finish_derivation(
-        catalog.get_job(job_id), series_instance_uid="2.25.9", instances=derived, destinations=destinations
+        catalog.get_job(job_id),
+        series_instance_uid="2.25.9",
+        instances=derived,
+        destinations=destinations,
+        uncertainty_series_instance_uid=uncertainty,
     )
 
 

@@ -7,6 +7,7 @@ continues where the last committed transaction stands.
 from dicom_node.catalog.attempt_table import AttemptRow, InstanceAnswer
 from dicom_node.catalog.catalog import Catalog
 from dicom_node.catalog.commitment_rows import CommitmentRequestRow, HeldInstance
+from dicom_node.catalog.derived_rows import DerivedInstance, EarlierSeries, HeldDerived, ImageReference
 from dicom_node.catalog.evidence_table import Evidence
 from dicom_node.catalog.leases import Lease
 from dicom_node.catalog.people_rows import TokenRow, UserRow
@@ -14,9 +15,6 @@ from dicom_node.catalog.rows import (
     AssociationRow,
     DeliveryInstanceRow,
     DeliveryRow,
-    DerivedInstance,
-    EarlierSeries,
-    HeldDerived,
     InstanceRow,
     JobRow,
     NewInstance,
@@ -41,6 +39,7 @@ __all__ = [
     "Evidence",
     "HeldDerived",
     "HeldInstance",
+    "ImageReference",
     "InstanceAnswer",
     "InstanceRow",
     "JobRow",

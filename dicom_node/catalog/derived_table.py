@@ -2,10 +2,11 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import and_, delete, func, insert, literal, select, union_all, update
 
 from dicom_node.catalog.database import Database, insert_row, reason_values, unclaimed
-from dicom_node.catalog.rows import DerivedInstance, HeldDerived, JobRow
+from dicom_node.catalog.derived_rows import DerivedInstance, HeldDerived
+from dicom_node.catalog.rows import JobRow
 from dicom_node.catalog.schema import deliveries, delivery_instances, derived_instances, jobs, series
 from dicom_node.catalog.superseding import held_elsewhere, stand_in
 from dicom_node.states import DeliveryState, JobState
@@ -22,6 +23,7 @@ class DerivedTable(Database):
         instances: Sequence[DerivedInstance],
         destinations: Sequence[str],
         reachable: Collection[str] = (),
+        uncertainty_series_instance_uid: str | None = None,
     ) -> bool:
         """``deriving`` -> ``delivering`` with one pending delivery per destination (``done`` if there is none).
 
@@ -31,11 +33,13 @@ class DerivedTable(Database):
         Parameters
         ----------
         instances
-            Images in slice order, then notes.
+            Images in slice order, then those of the uncertainty, then notes.
         destinations
             Where the images go.
         reachable
             Other destinations that may get a note, because an earlier series went there.
+        uncertainty_series_instance_uid
+            Of the second derived series, if there is one.
 
         Returns
         -------
@@ -61,6 +65,7 @@ class DerivedTable(Database):
                             "sop_class_uid": one.sop_class_uid,
                             "path": one.path,
                             "ordinal": ordinal,
+                            "series_instance_uid": one.series_instance_uid,
                             "rejects_job": one.rejects_job,
                         }
                         for ordinal, one in enumerate(instances)
@@ -91,6 +96,7 @@ class DerivedTable(Database):
                 .values(
                     state=JobState.DELIVERING if members else JobState.DONE,
                     derived_series_instance_uid=series_instance_uid,
+                    uncertainty_series_instance_uid=uncertainty_series_instance_uid,
                     finished_at=None if members else now,
                     updated_at=now,
                     stage=None,
@@ -105,10 +111,15 @@ class DerivedTable(Database):
 
     def held_derived(self, *, study_instance_uid: str | None = None) -> list[HeldDerived]:
         """The derived series that stand, with their files on disk, study by study; of one study, or of all."""
+        uncertain = jobs.c.uncertainty_series_instance_uid
+        written = union_all(
+            select(jobs.c.id, jobs.c.derived_series_instance_uid.label("uid"), literal(0).label("place")),
+            select(jobs.c.id, uncertain, literal(1)).where(uncertain.is_not(None)),
+        ).subquery()
         images = (
-            derived_instances.c.job_id == jobs.c.id,
+            derived_instances.c.job_id == written.c.id,
+            derived_instances.c.series_instance_uid == written.c.uid,
             derived_instances.c.path.is_not(None),
-            derived_instances.c.rejects_job.is_(None),
         )
         first = select(derived_instances.c.path).where(*images).order_by(derived_instances.c.ordinal).limit(1)
         # Retention takes the files of a job at once, so one row tells, and the others of years of jobs are not looked at.
@@ -119,25 +130,45 @@ class DerivedTable(Database):
             select(
                 jobs.c.id.label("job_id"),
                 series.c.study_instance_uid,
-                jobs.c.derived_series_instance_uid.label("series_instance_uid"),
-                first.correlate(jobs).scalar_subquery().label("first"),
-                count.correlate(jobs).scalar_subquery().label("count"),
+                written.c.uid.label("series_instance_uid"),
+                first.correlate(written).scalar_subquery().label("first"),
+                count.correlate(written).scalar_subquery().label("count"),
             )
+            .join(written, written.c.id == jobs.c.id)
             .join(series, series.c.id == jobs.c.series_id)
             .where(
                 jobs.c.derived_series_instance_uid.is_not(None),
                 jobs.c.superseded_by.is_(None),
                 any_path.correlate(jobs).scalar_subquery().is_not(None),
             )
-            .order_by(series.c.study_instance_uid, jobs.c.id)
+            .order_by(series.c.study_instance_uid, jobs.c.id, written.c.place)
         )
         if study_instance_uid is not None:
             query = query.where(series.c.study_instance_uid == study_instance_uid)
         with self.read() as connection:
             return [HeldDerived(**row) for row in connection.execute(query).mappings() if row["first"] is not None]
 
+    def images_sent(self, delivery_id: int) -> dict[str, int]:
+        """By Series Instance UID, how many images a delivery sends."""
+        query = (
+            select(derived_instances.c.series_instance_uid, func.count())
+            .join(deliveries, deliveries.c.job_id == derived_instances.c.job_id)
+            .join(
+                delivery_instances,
+                and_(
+                    delivery_instances.c.delivery_id == deliveries.c.id,
+                    delivery_instances.c.sop_instance_uid == derived_instances.c.sop_instance_uid,
+                ),
+            )
+            .where(deliveries.c.id == delivery_id, derived_instances.c.rejects_job.is_(None))
+            .group_by(derived_instances.c.series_instance_uid)
+            .order_by(func.min(derived_instances.c.ordinal))
+        )
+        with self.read() as connection:
+            return {uid: int(count) for uid, count in connection.execute(query)}
+
     def derived_instances(self, job_id: int) -> list[DerivedInstance]:
-        """What the job wrote and still has on disk: images in slice order, then notes."""
+        """What the job wrote and still has on disk: images in slice order, then those of the uncertainty, then notes."""
         query = select(derived_instances).where(
             derived_instances.c.job_id == job_id, derived_instances.c.path.is_not(None)
         )
@@ -146,6 +177,7 @@ class DerivedTable(Database):
                 DerivedInstance(
                     sop_instance_uid=row.sop_instance_uid,
                     sop_class_uid=row.sop_class_uid,
+                    series_instance_uid=row.series_instance_uid or "",
                     path=row.path,
                     rejects_job=row.rejects_job,
                 )

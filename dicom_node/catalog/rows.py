@@ -44,43 +44,6 @@ class NewInstance:
     received_at: datetime | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class DerivedInstance:
-    """One written instance of a derived series; ``path`` is absolute.
-
-    ``rejects_job``: it is a note that rejects the derived series of that job, and no image.
-    """
-
-    sop_instance_uid: str
-    sop_class_uid: str
-    path: Path
-    rejects_job: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class HeldDerived:
-    """A derived series whose files are on disk, ``count`` images of which ``first`` is the first."""
-
-    job_id: int
-    study_instance_uid: str
-    series_instance_uid: str
-    first: Path
-    count: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class EarlierSeries:
-    """A derived series of the same source series on the same route, which some destinations still hold as valid.
-
-    ``instances``: SOP Instance UID and SOP Class UID of each of its images, in order; their files may be gone.
-    """
-
-    job_id: int
-    series_instance_uid: str
-    instances: tuple[tuple[str, str], ...]
-    destinations: tuple[str, ...]
-
-
 class Row(BaseModel):
     """A row by the names of its columns; ``reason_code``, ``reason_sentence`` and ``reason_remedy`` become ``reason``."""
 
@@ -187,6 +150,7 @@ class JobRow(Row):
     series_instance_uid: str | None
     study_instance_uid: str | None
     derived_series_instance_uid: str | None
+    uncertainty_series_instance_uid: str | None
     superseded_by: int | None
     supersedes: tuple[int, ...] = ()
     route: str
@@ -243,10 +207,11 @@ class DeliveryInstanceRow(Row):
 
 
 class DeliveryRow(Row):
-    """One derived series to one destination; while ``sending``, also the claim of the step that sends it.
+    """A job's derived series to one destination; while ``sending``, also the claim of the step that sends it.
 
-    ``instance_count`` and ``accepted_count`` are of images, ``note_count`` and ``accepted_note_count`` of the notes that
-    reject earlier derived series. A delivery that is ``done`` has a ``reason`` where the destination takes no such notes.
+    ``instance_count`` and ``accepted_count`` are of images, those of the uncertainty included, ``note_count`` and
+    ``accepted_note_count`` of the notes that reject earlier derived series. A delivery that is ``done`` has a
+    ``reason`` where the destination takes no such notes.
     """
 
     id: int

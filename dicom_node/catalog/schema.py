@@ -158,6 +158,8 @@ jobs = Table(
     Column("failed_in", String(16)),
     Column("result_path", PathText),
     Column("derived_series_instance_uid", _UID),
+    # Of the derived series that holds the uncertainty of that one, where the route asked for it.
+    Column("uncertainty_series_instance_uid", _UID),
     # The job of the same series and phase on the same route that stands in this one's place.
     Column("superseded_by", Integer),
     Column("details", JSONText, nullable=False, default=dict),
@@ -189,6 +191,8 @@ derived_instances = Table(
     Column("sop_class_uid", _UID, nullable=False),
     Column("path", PathText),
     Column("ordinal", Integer, nullable=False),
+    # Null for notes that were written before it was kept.
+    Column("series_instance_uid", _UID),
     # Of a rejection note: the job whose derived series it rejects; of an image null.
     Column("rejects_job", Integer),
 )

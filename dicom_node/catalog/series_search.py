@@ -51,7 +51,10 @@ class SeriesSearch(Database):
                     series.c.calling_ae.contains(query, autoescape=True),
                     series.c.id.in_(
                         select(jobs.c.series_id).where(
-                            jobs.c.derived_series_instance_uid.contains(query, autoescape=True)
+                            or_(
+                                jobs.c.derived_series_instance_uid.contains(query, autoescape=True),
+                                jobs.c.uncertainty_series_instance_uid.contains(query, autoescape=True),
+                            )
                         )
                     ),
                     *([series.c.id.in_(select(subjects.c.series_id).where(of_patient(query)))] if by_patient else ()),

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, or_, select, update
 
 from dicom_node.catalog.database import Database, reason_values, unclaimed
-from dicom_node.catalog.rows import EarlierSeries
+from dicom_node.catalog.derived_rows import EarlierSeries, ImageReference
 from dicom_node.catalog.schema import deliveries, delivery_instances, derived_instances, jobs
 from dicom_node.states import DeliveryState, JobState, Verdict
 from s2ldm_core.problem import Problem
@@ -42,7 +42,7 @@ class Superseding(Database):
                 EarlierSeries(
                     job_id=key,
                     series_instance_uid=uid,
-                    instances=_images(connection, key),
+                    images=_images(connection, key),
                     destinations=tuple(sorted(held[key])),
                 )
                 for key, uid in rows
@@ -118,10 +118,11 @@ def _others(connection: Connection, job_id: int) -> tuple[ColumnElement[bool], .
     return jobs.c.series_id == mine.series_id, jobs.c.phase == mine.phase, jobs.c.id != job_id
 
 
-def _images(connection: Connection, job_id: int) -> tuple[tuple[str, str], ...]:
+def _images(connection: Connection, job_id: int) -> tuple[ImageReference, ...]:
+    found = derived_instances.c
     query = (
-        select(derived_instances.c.sop_instance_uid, derived_instances.c.sop_class_uid)
-        .where(derived_instances.c.job_id == job_id, derived_instances.c.rejects_job.is_(None))
-        .order_by(derived_instances.c.ordinal)
+        select(found.series_instance_uid, found.sop_instance_uid, found.sop_class_uid)
+        .where(found.job_id == job_id, found.rejects_job.is_(None))
+        .order_by(found.ordinal)
     )
-    return tuple((uid, sop_class) for uid, sop_class in connection.execute(query))
+    return tuple(ImageReference(**row) for row in connection.execute(query).mappings())

@@ -34,6 +34,7 @@ _FIELDS = {
     "study_instance_uid": "study",
     "series_instance_uid": "source series",
     "derived_series_instance_uid": "derived series",
+    "uncertainty_series_instance_uid": "its uncertainty",
     "superseded_by": "superseded by",
     "supersedes": "supersedes",
     "instance_count": "images",

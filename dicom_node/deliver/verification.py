@@ -1,6 +1,6 @@
 """What a destination says that it has, after it has accepted everything: a delivery is done only then.
 
-``find``: it is asked how many images it has of the series. ``commitment``: it is asked to keep every image (storage commitment,
+``find``: it is asked how many images it has of each series. ``commitment``: it is asked to keep every image (storage commitment,
 PS3.4 annex J), and says so now or in a while, through the listener; until then the delivery rests in the catalog.
 """
 
@@ -122,7 +122,7 @@ class Verification:
         return False
 
     def look(self, delivery: DeliveryRow, settings: DestinationSettings, destination: Destination) -> Problem | None:
-        """Ask how many images are there.
+        """Ask how many images are there, of each series by itself.
 
         Returns
         -------
@@ -137,19 +137,20 @@ class Verification:
         if settings.verify != "find":
             return None
         job = self._catalog.get_job(delivery.job_id)
+        study = job.study_instance_uid or ""
+        counter = cast(ImageCounter, destination)
+        sent = self._catalog.images_sent(delivery.id)
         try:
-            found = cast(ImageCounter, destination).count_images(
-                study_instance_uid=job.study_instance_uid or "", series_instance_uid=delivery.series_instance_uid
-            )
+            found = {uid: counter.count_images(study_instance_uid=study, series_instance_uid=uid) for uid in sent}
         except DeliverError as error:
             return Problem(
                 "not_verified", f"Every image was accepted, but not verified: {error.sentence}", error.remedy
             )
-        if found < delivery.instance_count:
+        if any(found[uid] < count for uid, count in sent.items()):
             self._catalog.forget_answers(delivery)
             raise RetriableDeliverError(
                 "not_all_found",
-                f"{destination.name} accepted {delivery.instance_count} images and says that it has {found}.",
+                f"{destination.name} accepted {delivery.instance_count} images and says that it has {sum(found.values())}.",
                 "They are sent again; see the peer's log if this comes back.",
             )
         return None

@@ -20,5 +20,8 @@ def write_part10(dataset: Dataset, path: Path) -> DerivedInstance:
     with atomic_file(path, mode=FILE_MODE) as file:
         dataset.save_as(file, enforce_file_format=True)
     return DerivedInstance(
-        sop_instance_uid=str(dataset.SOPInstanceUID), sop_class_uid=str(dataset.SOPClassUID), path=path.absolute()
+        sop_instance_uid=str(dataset.SOPInstanceUID),
+        sop_class_uid=str(dataset.SOPClassUID),
+        series_instance_uid=str(dataset.SeriesInstanceUID),
+        path=path.absolute(),
     )

@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import ExplicitVRLittleEndian
 
-from dicom_node.catalog import DerivedInstance, EarlierSeries
+from dicom_node.catalog import DerivedInstance, EarlierSeries, ImageReference
 from dicom_node.derive import attributes, keywords, uids
 from dicom_node.derive.equipment import MANUFACTURER, set_own_equipment
 from dicom_node.derive.files import write_part10
@@ -59,14 +59,12 @@ def write_rejections(
 
 
 def rejection_note(source: Dataset, rejected: EarlierSeries, *, by: str, info: DerivationInfo, number: int) -> Dataset:
-    """One note (PS3.3 A.35.4), titled (113001, DCM, "Rejected for Quality Reasons") and naming every image.
+    """One note (PS3.3 A.35.4), titled (113001, DCM, "Rejected for Quality Reasons") and naming every image in its own series.
 
     ``number`` is its Instance Number.
     """
     study = str(source.StudyInstanceUID)
-    images = [
-        _reference(study, rejected.series_instance_uid, uid, sop_class_uid) for uid, sop_class_uid in rejected.instances
-    ]
+    images = [_reference(study, one) for one in rejected.images]
     device = ObserverContext(
         observer_type=codes.DCM.Device,
         observer_identifying_attributes=DeviceObserverIdentifyingAttributes(
@@ -101,11 +99,11 @@ def rejection_note(source: Dataset, rejected: EarlierSeries, *, by: str, info: D
     return note
 
 
-def _reference(study_uid: str, series_uid: str, sop_instance_uid: str, sop_class_uid: str) -> Dataset:
+def _reference(study_uid: str, referenced: ImageReference) -> Dataset:
     """An image as highdicom wants to be shown it: what a reference to it holds, and empty identifiers."""
     image = Dataset()
-    image.StudyInstanceUID, image.SeriesInstanceUID = study_uid, series_uid
-    image.SOPInstanceUID, image.SOPClassUID = sop_instance_uid, sop_class_uid
+    image.StudyInstanceUID, image.SeriesInstanceUID = study_uid, referenced.series_instance_uid
+    image.SOPInstanceUID, image.SOPClassUID = referenced.sop_instance_uid, referenced.sop_class_uid
     image.Rows = image.Columns = 1  # by which it is told from other composite objects
     for keyword in _TYPE_2:
         setattr(image, keyword, None)

@@ -50,7 +50,8 @@ class Holdings:
 
     def images(self, series: HeldDerived) -> Iterator[DerivedInstance]:
         """The images of one, in slice order."""
-        return (one for one in self._catalog.derived_instances(series.job_id) if one.rejects_job is None)
+        written = self._catalog.derived_instances(series.job_id)
+        return (one for one in written if one.series_instance_uid == series.series_instance_uid)
 
     def header(self, path: Path) -> Dataset | None:
         """A file's header; None where it is gone, as retention may have it at any time. Nobody writes to it again."""

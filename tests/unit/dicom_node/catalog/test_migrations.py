@@ -38,24 +38,35 @@ def test_tables_of_a_migrated_catalog_are_those_of_the_schema(location: Path) ->
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 
 
-def _rows(location: Path) -> dict[str, list[tuple[object, ...]]]:
+def _rows(location: Path, columns: dict[str, list[str]]) -> dict[str, list[tuple[object, ...]]]:
+    with sqlite3.connect(location) as raw:
+        return {
+            name: raw.execute(f"SELECT {', '.join(known)} FROM {name} ORDER BY 1, 2").fetchall()  # noqa: S608
+            for name, known in columns.items()
+        }
+
+
+def _columns(location: Path) -> dict[str, list[str]]:
     with sqlite3.connect(location) as raw:
         names = [name for (name,) in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        kept = [name for name in names if name in metadata.tables]
-        return {name: raw.execute(f"SELECT * FROM {name} ORDER BY 1, 2").fetchall() for name in kept}  # noqa: S608
+        return {
+            name: [column[1] for column in raw.execute(f"PRAGMA table_info({name})")]
+            for name in names
+            if name in metadata.tables
+        }
 
 
 def test_jobs_table_is_made_anew_without_losing_what_refers_to_it(tmp_path: Path) -> None:
     location = tmp_path / "catalog.sqlite"
     with sqlite3.connect(location) as raw:
         raw.executescript(BEFORE_PHASES.read_text())
-    before = _rows(location)
+    columns = _columns(location)
+    before = _rows(location, columns)
     told = ("jobs", "job_instances", "derived_instances", "deliveries", "delivery_instances", "quarantine")
     assert all(before[name] for name in told)
 
     with Catalog(location, clock=Clock()) as catalog:
-        after = _rows(location)
-        assert {name: after[name] for name in before} == before
+        assert _rows(location, columns) == before
         first, second = catalog.get_job(1), catalog.get_job(2)
         assert (first.superseded_by, second.supersedes) == (2, (1,))
         with catalog.read() as connection:
@@ -109,3 +120,14 @@ def test_conflicts_of_an_earlier_version_can_be_settled(location: Path) -> None:
     with Catalog(location) as catalog, catalog.read() as connection:
         found = connection.execute(conflicts.select()).mappings().all()
     assert [(row["series_id"], row["fresh"], row["confirmed"]) for row in found] == [(1, False, False)]
+
+
+def test_images_of_an_earlier_version_are_in_their_jobs_derived_series(tmp_path: Path) -> None:
+    location = tmp_path / "catalog.sqlite"
+    with sqlite3.connect(location) as raw:
+        raw.executescript(BEFORE_PHASES.read_text())
+    with Catalog(location, clock=Clock()) as catalog:
+        assert [one.series_instance_uid for one in catalog.derived_instances(1)] == ["2.25.9"] * 3
+        assert [one.series_instance_uid for one in catalog.derived_instances(2)] == ["2.25.2"] * 4 + [""]
+        (standing,) = catalog.held_derived()
+        assert (standing.series_instance_uid, standing.count) == ("2.25.2", 4)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dicom_node.catalog import Catalog, DeliveryState, DerivedInstance, JobState, Verdict
+from dicom_node.catalog import Catalog, DeliveryState, DerivedInstance, ImageReference, JobState, Verdict
 from dicom_node.catalog.retention import Expiry
 from dicom_node.errors import CatalogError
 from s2ldm_core.problem import Problem
@@ -32,11 +32,20 @@ def derive_again(
     deriving = catalog.claim_job(JobState.TRANSLATED, JobState.DERIVING, "w")
     assert deriving is not None
     made = [
-        DerivedInstance(sop_instance_uid=f"2.25.{job_id}.{number}", sop_class_uid="1", path=Path(f"/n/{number}"))
+        DerivedInstance(
+            sop_instance_uid=f"2.25.{job_id}.{number}",
+            sop_class_uid="1",
+            series_instance_uid=f"2.25.{job_id}",
+            path=Path(f"/n/{number}"),
+        )
         for number in range(4)
     ] + [
         DerivedInstance(
-            sop_instance_uid=f"2.25.{job_id}.9.{job}", sop_class_uid="ko", path=Path("/n/ko"), rejects_job=job
+            sop_instance_uid=f"2.25.{job_id}.9.{job}",
+            sop_class_uid="ko",
+            series_instance_uid=f"2.25.{job_id}.9",
+            path=Path("/n/ko"),
+            rejects_job=job,
         )
         for job in rejects
     ]
@@ -135,7 +144,10 @@ def test_the_earlier_series_is_told_with_its_images_and_who_holds_it(catalog: Ca
     (earlier,) = catalog.earlier_series(second)
 
     assert (earlier.job_id, earlier.series_instance_uid, earlier.destinations) == (first, "2.25.9", ("pacs",))
-    assert earlier.instances == (("2.25.0", "1"), ("2.25.1", "1"), ("2.25.2", "1"))
+    assert earlier.images == tuple(
+        ImageReference(series_instance_uid="2.25.9", sop_instance_uid=f"2.25.{number}", sop_class_uid="1")
+        for number in range(3)
+    )
 
 
 def test_nothing_is_owed_where_nothing_was_taken(catalog: Catalog, clock: Clock) -> None:

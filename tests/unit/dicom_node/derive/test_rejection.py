@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
-from pydicom.uid import SecondaryCaptureImageStorage
+from pydicom.uid import CTImageStorage, SecondaryCaptureImageStorage
 
-from dicom_node.catalog import EarlierSeries
+from dicom_node.catalog import EarlierSeries, ImageReference
 from dicom_node.derive.info import DerivationInfo
 from dicom_node.derive.rejection import write_rejections
 from s2ldm_core.translation import Translation
@@ -19,11 +19,23 @@ from s2ldm_core.translation import Translation
 EARLIER = EarlierSeries(
     job_id=7,
     series_instance_uid="2.25.100",
-    instances=tuple((f"2.25.100{number}", str(SecondaryCaptureImageStorage)) for number in range(3)),
+    images=tuple(
+        ImageReference(
+            series_instance_uid="2.25.100",
+            sop_instance_uid=f"2.25.100{number}",
+            sop_class_uid=str(SecondaryCaptureImageStorage),
+        )
+        for number in range(3)
+    ),
     destinations=("pacs",),
 )
 OLDER = EarlierSeries(
-    job_id=5, series_instance_uid="2.25.90", instances=(("2.25.901", "1.2.840.10008.5.1.4.1.1.2"),), destinations=()
+    job_id=5,
+    series_instance_uid="2.25.90",
+    images=(
+        ImageReference(series_instance_uid="2.25.90", sop_instance_uid="2.25.901", sop_class_uid=str(CTImageStorage)),
+    ),
+    destinations=(),
 )
 INFO = DerivationInfo(
     translation=Translation(

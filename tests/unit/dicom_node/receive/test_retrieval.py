@@ -77,7 +77,9 @@ def images(tmp_path: Path) -> list[DerivedInstance]:
     for uid in UIDS:
         path = tmp_path / uid
         path.write_bytes(b"image")
-        made.append(DerivedInstance(sop_instance_uid=uid, sop_class_uid=CTImageStorage, path=path))
+        made.append(
+            DerivedInstance(sop_instance_uid=uid, sop_class_uid=CTImageStorage, series_instance_uid="2.25.9", path=path)
+        )
     return made
 
 

@@ -119,7 +119,8 @@ def _translated(catalog: Catalog, folder: Path, source: np.ndarray, derived: np.
     catalog.finish_translation(claim, result_path=folder / "r", details={"seconds": {"translate": 1.5}})
     written = [_write(folder / f"d{index}.dcm", derived[index], index) for index in range(5)]
     instances = [
-        DerivedInstance(sop_instance_uid=uid, sop_class_uid=CTImageStorage, path=path) for uid, path in written
+        DerivedInstance(sop_instance_uid=uid, sop_class_uid=CTImageStorage, series_instance_uid="2.25.9", path=path)
+        for uid, path in written
     ]
     claim = catalog.claim_job(JobState.TRANSLATED, JobState.DERIVING, "w")
     catalog.finish_derivation(claim, series_instance_uid="2.25.9", instances=instances, destinations=["pacs"])

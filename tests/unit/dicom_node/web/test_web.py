@@ -83,7 +83,7 @@ def add_delivery(catalog: Catalog) -> int:
     catalog.claim_job(JobState.QUEUED, JobState.TRANSLATING, "w")
     catalog.finish_translation(catalog.get_job(job_id), result_path=Path("/r"), details={})
     catalog.claim_job(JobState.TRANSLATED, JobState.DERIVING, "w")
-    one = DerivedInstance(sop_instance_uid="2.25.1", sop_class_uid="1", path=Path("/d/1"))
+    one = DerivedInstance(sop_instance_uid="2.25.1", sop_class_uid="1", series_instance_uid="2.25.9", path=Path("/d/1"))
     catalog.finish_derivation(
         catalog.get_job(job_id), series_instance_uid="2.25.9", instances=[one], destinations=["pacs"]
     )
