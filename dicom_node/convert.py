@@ -1,7 +1,7 @@
 """Translating files without a network: what ``s2ldm-node translate INPUT OUTPUT`` does."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +14,7 @@ from dicom_node.derive.series import write_derived_series
 from dicom_node.errors import NodeError, TranslateError
 from dicom_node.input_series import select_slices
 from dicom_node.phases import presented
-from dicom_node.translation import slices_differ, whole_hu
+from dicom_node.translation import Uncertainty, slices_differ, whole_hu
 from s2ldm_core.handling import Handling
 from s2ldm_core.sampling import Sampling
 from s2ldm_core.translation import Translation
@@ -44,6 +44,7 @@ def translate_path(
     device: str = "auto",
     seed: int = 0,
     steps: int | None = None,
+    uncertainty: bool = False,
     series_uid: str | None = None,
     mark: Mark = Mark.CORNER,
     anatomy: Literal["torso", "any"] = "torso",
@@ -64,6 +65,9 @@ def translate_path(
     output_form
         One of ``OUTPUT_FORMS``; ``None`` means ``nifti`` when the output is named like a volume file or the input is
         one, else ``sc``. The DICOM forms need a DICOM input.
+    uncertainty
+        Write the standard deviation of the answer's error, too: as a series of its own in a folder ``uncertainty``, or for
+        ``nifti`` as a file beside the first, ``arterial-uncertainty.nii.gz`` beside ``arterial.nii.gz``.
     series_uid
         Which series to take when the folder holds several.
     mark
@@ -85,7 +89,7 @@ def translate_path(
 
     report = progress or (lambda _stage, _fraction: None)
     form = _form(input_path, output_path, output_form)
-    target = _target(output_path, form=form, phase=phase)
+    target = _target(output_path, form=form, phase=phase, uncertainty=uncertainty)
     volume_file = _is_volume_file(input_path)
     if form != "nifti" and volume_file:
         raise TranslateError(
@@ -119,13 +123,18 @@ def translate_path(
             "Use a DICOM form for --output, where each slice says its own place.",
         )
     sources = [one.path for one in volume.slices if one.path is not None]
-    result = translator.translate(volume, phase=phase, seed=seed, sampling=Sampling(steps=steps), progress=report)
+    sampling = Sampling(steps=steps, kind="predicted" if uncertainty else None)
+    result = translator.translate(volume, phase=phase, seed=seed, sampling=sampling, progress=report)
+    told = Uncertainty.of(result.spread, translator.metadata.calibration)
     report("write", 0.0)
     if form == "nifti":
         target.parent.mkdir(parents=True, exist_ok=True)
         write_volume(result.volume, target)
+        if told is not None:
+            write_volume(replace(result.volume, hu=told.hu), _beside(target))
         report("write", 1.0)
-        return Conversion(paths=(target,), series_instance_uid=None, translation=result.translation)
+        paths = (target,) if told is None else (target, _beside(target))
+        return Conversion(paths=paths, series_instance_uid=None, translation=result.translation)
     series = write_derived_series(
         sources,
         whole_hu(result.volume.hu),
@@ -139,6 +148,7 @@ def translate_path(
         ),
         folder=target,
         padding=result.volume.padding,
+        uncertainty=told,
         frames=[one.frame for one in volume.slices],
         progress=lambda fraction: report("write", fraction),
     )
@@ -178,12 +188,12 @@ def _form(input_path: Path, output_path: Path, output_form: str | None) -> str:
     return output_form
 
 
-def _target(output_path: Path, *, form: str, phase: str) -> Path:
+def _target(output_path: Path, *, form: str, phase: str, uncertainty: bool) -> Path:
     """Where to write, checked before any work is done."""
     if form == "nifti":
         named = output_path.name.lower().endswith(_VOLUME_SUFFIXES)
         target = output_path if named and not output_path.is_dir() else output_path / f"{phase}.nii.gz"
-        in_the_way = target.exists()
+        in_the_way = target.exists() or (uncertainty and _beside(target).exists())
     else:
         target = output_path
         in_the_way = target.exists() and (not target.is_dir() or any(target.iterdir()))
@@ -192,3 +202,9 @@ def _target(output_path: Path, *, form: str, phase: str) -> Path:
             "output_exists", f"{target} already holds something.", "Name another output, or empty that one."
         )
     return target
+
+
+def _beside(target: Path) -> Path:
+    """Where the uncertainty of a volume file goes."""
+    suffix = next(one for one in sorted(_VOLUME_SUFFIXES, key=len, reverse=True) if target.name.lower().endswith(one))
+    return target.with_name(f"{target.name[: -len(suffix)]}-uncertainty{target.name[-len(suffix) :]}")

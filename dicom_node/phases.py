@@ -70,6 +70,8 @@ PHASES: Mapping[str, Phase] = MappingProxyType(
 OTHER_PHASE = Phase()
 #: Series of a time, such as 35s, are numbered by it from here on.
 _SECONDS_OFFSET = 4000
+#: From a derived series' number to that of its uncertainty.
+UNCERTAINTY_OFFSET = 1
 
 
 def presented(phase: str) -> Phase:

@@ -56,7 +56,11 @@ class SpreadNetwork(nn.Module):
             input_scales=[_STEM, _STEM],
             output_scales=[_STEM],
             halo=(z, y + sy, x + sx),  # what lies between two voxels of the stem is told by both
-            tile=(2 * tile[0], tile[1], tile[2]),  # it is narrow: what takes the memory of a system's tile is twice as long and wide here
+            tile=(
+                2 * tile[0],
+                tile[1],
+                tile[2],
+            ),  # it is narrow: what takes the memory of a system's tile is twice as long and wide here
             align=self.core.stride,
         )
         return spread[(..., *undo)]

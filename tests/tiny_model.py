@@ -11,7 +11,7 @@ import torch
 from pydicom import dcmread
 
 from dicom_node.catalog import Catalog, JobState, NewInstance
-from dicom_node.translation import TranslationRecord
+from dicom_node.translation import TranslationRecord, Uncertainty
 from s2ldm_core.translation import Translation
 
 
@@ -122,7 +122,14 @@ def queue_job(
 
 
 def translated_job(
-    catalog: Catalog, paths: Sequence[Path], hu: np.ndarray, *, route: str, folder: Path, set_aside: Sequence[Path] = ()
+    catalog: Catalog,
+    paths: Sequence[Path],
+    hu: np.ndarray,
+    *,
+    route: str,
+    folder: Path,
+    set_aside: Sequence[Path] = (),
+    uncertainty: Uncertainty | None = None,
 ) -> int:
     """A job whose translation has just ended with ``hu``; returns its ID. ``set_aside``: received beside the slices."""
     aside = [str(dcmread(path, stop_before_pixels=True).SOPInstanceUID) for path in set_aside]
@@ -142,6 +149,6 @@ def translated_job(
         ),
         sop_instance_uids=tuple(str(dcmread(path, stop_before_pixels=True).SOPInstanceUID) for path in paths),
     )
-    path = record.save(folder / str(job_id), hu=hu, padding=None)
+    path = record.save(folder / str(job_id), hu=hu, padding=None, uncertainty=uncertainty)
     assert catalog.finish_translation(catalog.get_job(job_id), result_path=path, details={})
     return job_id

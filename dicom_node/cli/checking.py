@@ -5,14 +5,14 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Annotated
 
 import typer
 
 from dicom_node.cli.output import ConfigOption, print_table, say
-from dicom_node.config import Settings, config_path, default_config_path, load_settings
+from dicom_node.config import Route, Settings, config_path, default_config_path, load_settings
 from dicom_node.errors import NodeError
 from dicom_node.service.destination_check import check_destination
 from dicom_node.service.health import disk_problem
@@ -63,11 +63,11 @@ def _checks(settings: Settings, *, offline: bool) -> Iterator[Check]:
     yield "web.port", partial(_port, settings.web.host, settings.web.port, running=running)
     if settings.several_nodes:
         yield "node.database", partial(reach, settings.catalog_location)
-    models: dict[str, set[str]] = {}
+    models: dict[str, list[Route]] = {}
     for route in settings.routes.values():
-        models.setdefault(route.model, set()).add(route.phase)
-    for model, phases in models.items():
-        yield f"model {model}", partial(_model, model, phases=phases)
+        models.setdefault(route.model, []).append(route)
+    for model, routes in models.items():
+        yield f"model {model}", partial(_model, model, routes=routes)
     if not offline:
         for name in settings.destinations:
             yield f"destinations.{name}", partial(check_destination, name, settings)
@@ -122,16 +122,25 @@ def _port(host: str, port: int, *, running: bool) -> str:
     return f"{host}:{port}, free"
 
 
-def _model(model: str, *, phases: set[str]) -> str:
+def _model(model: str, *, routes: Sequence[Route]) -> str:
     from s2ldm_core.package import ModelPackage
 
     package = ModelPackage.load(model)
     known = package.metadata.offered
-    if unknown := sorted(phase for phase in phases if not package.metadata.offers(phase)):
+    if unknown := sorted({route.phase for route in routes if not package.metadata.offers(route.phase)}):
         raise NodeError(
             "phase_unknown",
             f"Routes ask {model} for the phase {', '.join(unknown)}; it knows {known}.",
             "Change the routes' phase or model.",
         )
+    calibrated = package.metadata.calibration is not None
+    if not calibrated and any(route.uncertainty for route in routes):
+        raise NodeError(
+            "uncertainty_unknown",
+            f"Routes ask {model} for the uncertainty of its answers, which it does not know.",
+            "Set the routes' uncertainty to false, or give them a model with a calibration.",
+        )
     package.build(device="cpu")
-    return f"{package.metadata.name} {package.metadata.version}, loads; phases: {known}"
+    package.build_spread(device="cpu")
+    also = "; knows its uncertainty" if calibrated else ""
+    return f"{package.metadata.name} {package.metadata.version}, loads; phases: {known}{also}"

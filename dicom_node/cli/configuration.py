@@ -107,9 +107,9 @@ def change(config: Path | None, changes: dict[tuple[str, ...], Any], *, comment:
 
 
 def _book(path: Path, settings: Settings) -> ConfigBook:
-    from dicom_node.service.models import check_phases
+    from dicom_node.service.models import check_models
 
-    return ConfigBook.of(path, settings, check=check_phases)
+    return ConfigBook.of(path, settings, check=check_models)
 
 
 def who() -> str:

@@ -19,7 +19,7 @@ def serve(config: ConfigOption = None) -> None:
     from dicom_node.config import config_path, load_settings
     from dicom_node.private import keep_private
     from dicom_node.service.database import await_database
-    from dicom_node.service.models import check_phases
+    from dicom_node.service.models import check_models
     from dicom_node.service.node import Node
     from dicom_node.service.observe import configure_logging
     from dicom_node.service.signals import hang_ups, stop_signals, wait_for
@@ -27,7 +27,7 @@ def serve(config: ConfigOption = None) -> None:
     keep_private()
     path = config_path(config)
     settings = load_settings(path)
-    check_phases(settings)
+    check_models(settings)
     configure_logging(settings.log)
     with stop_signals() as stop, hang_ups() as hung_up:
         if await_database(settings, stop):

@@ -72,6 +72,10 @@ def translate(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     seed: Annotated[int, typer.Option(min=0, help="The same input, model, seed and device give the same voxels.")] = 0,
     steps: Annotated[int | None, typer.Option(min=1, help="Sampling steps.", show_default="the model's own")] = None,
+    uncertainty: Annotated[
+        bool,
+        typer.Option("--uncertainty", help="Write the standard deviation of the error, too, where the model knows it."),
+    ] = False,
     mark: Annotated[
         Mark, typer.Option(help="corner: SYNTHETIC and the phase in the pixels of DICOM output, off the body.")
     ] = Mark.CORNER,
@@ -104,6 +108,7 @@ def translate(
             device=device,
             seed=seed,
             steps=steps,
+            uncertainty=uncertainty,
             series_uid=series,
             mark=mark,
             anatomy=anatomy.value,
@@ -112,7 +117,9 @@ def translate(
             irregular=irregular.value,
             progress=progress,
         )
-    written = done.paths[0] if len(done.paths) == 1 else f"{len(done.paths)} files in {output_path}"
+    folder = {path.parent for path in done.paths if output_path in path.parents}
+    several = f"{len(done.paths)} files in {output_path}" if folder else " and ".join(map(str, done.paths))
+    written = done.paths[0] if len(done.paths) == 1 else several
     console = stdout()
     console.print(
         f"{done.translation.phase}, {done.translation.model}: {written}", markup=False, highlight=False, soft_wrap=True

@@ -2,12 +2,12 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from dicom_node.config.selection import Select
 from dicom_node.derive.forms import DEFAULT_FORM, FORM_NAMES
 from dicom_node.derive.marks import Mark
-from dicom_node.phases import PHASES, presented
+from dicom_node.phases import PHASES, UNCERTAINTY_OFFSET, presented
 from dicom_node.section import Section, kind_in
 from s2ldm_core.handling import Handling, StackHandling
 from s2ldm_core.seconds import seconds_of
@@ -43,6 +43,7 @@ class Route(Section):
     series_number_offset: int = Field(default_factory=_series_number_offset, ge=1)
     window: Window | None = None
     mark: Mark = Mark.CORNER
+    uncertainty: bool = False
     min_slices: int | None = Field(default=None, ge=2)
     late: Literal["rerun", "ignore"] = "rerun"
     resend: Literal["ignore", "redeliver"] = "ignore"
@@ -54,10 +55,24 @@ class Route(Section):
     seed: int = Field(default=0, ge=0)
     steps: int | None = Field(default=None, ge=1)
 
+    @model_validator(mode="after")
+    def _uncertainty_of_its_own_answer(self) -> Self:
+        if self.uncertainty and self.steps is not None:
+            raise ValueError(
+                "uncertainty is known of the model's own number of steps alone: leave steps out, or set it to null"
+            )
+        return self
+
     @classmethod
     def gone(cls) -> Self:
         """For what comes on a route that has left the configuration: it is recorded all the same, and selection says why not."""
         return cls(phase="arterial", model="none")
+
+    @property
+    def series_number_offsets(self) -> frozenset[int]:
+        """What is added to the source's Series Number for each of its derived series."""
+        offset = self.series_number_offset
+        return frozenset({offset, offset + UNCERTAINTY_OFFSET} if self.uncertainty else {offset})
 
     @property
     def stack_handling(self) -> StackHandling:

@@ -219,11 +219,11 @@ class Settings(Section):
         return is_shared(self.node.database)
 
     def same_series_numbers(self) -> list[tuple[str, str]]:
-        """Pairs of routes whose derived series of one source get the same Series Number at a destination they share."""
+        """Pairs of routes of whose derived series of one source two get the same Series Number at a destination they share."""
         return [
             (first, second)
             for first, second in combinations(self.routes, 2)
-            if self.routes[first].series_number_offset == self.routes[second].series_number_offset
+            if not self.routes[first].series_number_offsets.isdisjoint(self.routes[second].series_number_offsets)
             and set(self.routes[first].destinations) & set(self.routes[second].destinations)
         ]
 

@@ -146,11 +146,12 @@ class Verification:
             return Problem(
                 "not_verified", f"Every image was accepted, but not verified: {error.sentence}", error.remedy
             )
-        if any(found[uid] < count for uid, count in sent.items()):
+        there = sum(min(found[uid], count) for uid, count in sent.items())
+        if there < delivery.instance_count:
             self._catalog.forget_answers(delivery)
             raise RetriableDeliverError(
                 "not_all_found",
-                f"{destination.name} accepted {delivery.instance_count} images and says that it has {sum(found.values())}.",
+                f"{destination.name} accepted {delivery.instance_count} images and says that it has {there}.",
                 "They are sent again; see the peer's log if this comes back.",
             )
         return None

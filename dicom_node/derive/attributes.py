@@ -18,7 +18,6 @@ from dicom_node.derive.marks import Mark
 from dicom_node.derive.pixels import StoredScale
 from dicom_node.derive.references import source_image
 from dicom_node.derive.verbatim import copy_decimals, copy_verbatim, set_empty_if_absent, text_of
-from dicom_node.phases import called
 
 #: Defined terms of Lossy Image Compression Method for sources that are lossy but do not say so.
 _LOSSY_METHODS = {
@@ -28,7 +27,6 @@ _LOSSY_METHODS = {
     JPEG2000: "ISO_15444_1",
 }
 
-IMAGE_COMMENTS = "Synthetic image. Not acquired. Not for primary diagnosis."
 _CODE_STRING = re.compile(r"[A-Z0-9_ ]{1,16}")
 
 
@@ -75,7 +73,7 @@ def complete_derivation(
     target.SyntheticData = "YES"  # PS3.3 C.12.1.1.16
     target.DerivationDescription = info.derivation(*_on_the_mark(info, mark))
     target.SourceImageSequence = [source_image(source)]
-    target.ImageComments = IMAGE_COMMENTS if mark is None else f"{IMAGE_COMMENTS} {mark.warning}".rstrip()
+    target.ImageComments = info.comments if mark is None else f"{info.comments} {mark.warning}".rstrip()
     target.BurnedInAnnotation = "NO" if mark is None else "YES"
     complete_lossy_history(target, source)
 
@@ -114,7 +112,7 @@ def complete_grey_scale(
     target.RescaleType = "HU"  # viewers show HU for Secondary Capture only when this is there
     target.WindowCenter = f"{centre:g}"
     target.WindowWidth = f"{width:g}"
-    target.WindowCenterWidthExplanation = f"SYNTHETIC {called(info.translation.phase).upper()}"[:64]
+    target.WindowCenterWidthExplanation = info.window_explanation
     if scale.padding is not None:
         target.add_new("PixelPaddingValue", "US", scale.padding)
 

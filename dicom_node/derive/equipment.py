@@ -8,7 +8,6 @@ from pydicom.sr.codedict import codes
 
 from dicom_node.derive.info import DerivationInfo
 from dicom_node.derive.verbatim import copy_verbatim, keep_encoding, text_of
-from dicom_node.phases import depicted
 
 MANUFACTURER = "S2LDM Node"
 IMPLEMENTATION_VERSION_NAME = "S2LDM_NODE"
@@ -55,9 +54,7 @@ def synthesizing_equipment(info: DerivationInfo) -> Dataset:
         manufacturer_model_name=info.translation.model[:64],
         software_versions=_software_versions(info),
         contribution_datetime=info.created_at.replace(microsecond=0),
-        contribution_description=(
-            f"Synthesis of the {depicted(info.translation.phase)}; weights sha256 {info.translation.weights_sha256}"
-        ),
+        contribution_description=info.contribution,
     )
 
 

@@ -35,6 +35,8 @@ class DerivationInfo:
         What is drawn into the pixels.
     replaces
         Series Instance UIDs of earlier derived series of the same source series, which this one stands in for.
+    replaces_uncertainty
+        Likewise of those that hold their uncertainty.
     software_version
         Version of this node.
     created_at
@@ -49,6 +51,7 @@ class DerivationInfo:
     window_hu: tuple[float, float] | None = None
     mark: Mark = Mark.CORNER
     replaces: tuple[str, ...] = ()
+    replaces_uncertainty: tuple[str, ...] = ()
     software_version: str = "0"
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
@@ -57,20 +60,41 @@ class DerivationInfo:
         return self.window_hu or presented(self.translation.phase).window_from(source_hu)
 
     @property
+    def word(self) -> str:
+        """What is said first wherever the series is named."""
+        return "SYNTHETIC"
+
+    @property
     def mark_text(self) -> str:
         """What the visible mark reads."""
-        return f"SYNTHETIC {self.translation.phase}"
+        return f"{self.word} {self.translation.phase}"
+
+    @property
+    def window_explanation(self) -> str:
+        """Window Center & Width Explanation (0028,1055), at most 64 characters."""
+        return f"{self.word} {called(self.translation.phase).upper()}"[:64]
+
+    @property
+    def comments(self) -> str:
+        """How Image Comments (0020,4000) begin."""
+        return "Synthetic image. Not acquired. Not for primary diagnosis."
+
+    @property
+    def contribution(self) -> str:
+        """What the model has contributed (0018,A003)."""
+        made = self.translation
+        return f"Synthesis of the {depicted(made.phase)}; weights sha256 {made.weights_sha256}"
 
     @property
     def description(self) -> str:
-        """Series Description (0008,103E): SYNTHETIC comes first, at most 64 characters (LO, PS3.5 6.2).
+        """Series Description (0008,103E): its `word` comes first, at most 64 characters (LO, PS3.5 6.2).
 
         One that replaces an earlier derived series says so at its end, whatever the text between.
         """
         text = self.series_description or f"{called(self.translation.phase)} ({self.translation.model})"
         ascii_text = text.encode("ascii", "replace").decode("ascii").replace("\\", "/")
         ending = _REPLACES if self.replaces else ""
-        return f"SYNTHETIC {ascii_text}"[: 64 - len(ending)].rstrip() + ending
+        return f"{self.word} {ascii_text}"[: 64 - len(ending)].rstrip() + ending
 
     def derivation(self, *remarks: str) -> str:
         """Derivation Description (0008,2111), at most 1024 characters (ST, PS3.5 6.2).
@@ -78,14 +102,23 @@ class DerivationInfo:
         What ``remarks`` say of this image comes before the statement on the training data, which may be long.
         """
         made = self.translation
-        text = (
-            f"Synthetic {depicted(made.phase)}, predicted from non-contrast CT; no contrast agent was given. "
+        model = (
             f"Model {made.model_name} version {made.model_version}, weights sha256 {made.weights_sha256}, "
             f"seed {made.seed}, steps {made.steps}."
         )
-        if self.replaces:
-            text = f"{text} Replaces the earlier derived series {', '.join(self.replaces[-_NAMED_SERIES:])}."
-        text = " ".join([text, *filter(None, remarks)])
-        if made.training_statement:
-            text = f"{text} Training data: {made.training_statement}"
+        earlier = ", ".join(self.replaces[-_NAMED_SERIES:])
+        replaced = f"Replaces the earlier derived series {earlier}." if earlier else ""
+        training = f"Training data: {made.training_statement}" if made.training_statement else ""
+        text = " ".join(filter(None, [self.shown, model, replaced, *remarks, self.measured, training]))
         return text.encode("ascii", "replace").decode("ascii")[:1024]
+
+    @property
+    def shown(self) -> str:
+        """What the images show, in a sentence."""
+        phase = depicted(self.translation.phase)
+        return f"Synthetic {phase}, predicted from non-contrast CT; no contrast agent was given."
+
+    @property
+    def measured(self) -> str:
+        """What is known of how good they are, in a sentence; may be empty."""
+        return ""

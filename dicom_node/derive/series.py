@@ -18,10 +18,12 @@ from dicom_node.derive.info import DerivationInfo
 from dicom_node.derive.mark import PlacedMark, place_mark
 from dicom_node.derive.marks import Mark
 from dicom_node.derive.pixels import plan_storage, source_padding_hu
+from dicom_node.derive.uncertainty import uncertainty_info, uncertainty_series
 from dicom_node.derive.verbatim import decimals_of, text_of
 from dicom_node.errors import DeriveError
 from dicom_node.private import FOLDER_MODE
 from dicom_node.source_header import incomplete, mend
+from dicom_node.translation import Uncertainty
 from s2ldm_core.files import sync_folder
 from s2ldm_core.io.frames import frame_headers, frame_number, slice_uid
 
@@ -31,10 +33,14 @@ _THINNEST_MM = 0.1
 
 @dataclass(frozen=True, kw_only=True)
 class DerivedSeries:
-    """A derived series on disk; ``instances`` in the order of the source slices, one for the multi-frame form."""
+    """A derived series on disk; ``instances`` in the order of the source slices, one for the multi-frame form.
+
+    Where its uncertainty is told, the instances of that series follow.
+    """
 
     series_instance_uid: str
     instances: tuple[DerivedInstance, ...]
+    uncertainty_series_instance_uid: str | None = None
 
 
 def write_derived_series(
@@ -44,11 +50,12 @@ def write_derived_series(
     info: DerivationInfo,
     folder: Path,
     padding: np.ndarray | None = None,
+    uncertainty: Uncertainty | None = None,
     source_digests: Sequence[str] | None = None,
     frames: Sequence[int | None] | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> DerivedSeries:
-    """Write the derived series of one source series.
+    """Write the derived series of one source series, and that of its uncertainty where there is one.
 
     Parameters
     ----------
@@ -58,9 +65,12 @@ def write_derived_series(
         ``(D, H, W)`` synthetic HU on the source's grid, integer or float; may be a memory map, one slice is in
         memory at a time.
     folder
-        Where the files go; made if absent. Each file appears in full or not at all.
+        Where the files go; made if absent. Each file appears in full or not at all. The uncertainty's go into a folder
+        ``uncertainty`` in it.
     padding
         ``(D, H, W)`` bool, true where the source has padding.
+    uncertainty
+        How far ``hu`` may be from the truth.
     source_digests
         SHA-256 (hex) of each source instance's content; taken from the files when not given. They go into the UIDs.
     frames
@@ -99,17 +109,36 @@ def write_derived_series(
         window_hu=info.window(attributes.source_window_hu(headers)),
         mark=None if info.mark is Mark.NONE else _placed_mark(hu, headers, info=info, padding=padding),
     )
+    report = progress or (lambda _: None)
+    if uncertainty is None:
+        return DerivedSeries(series_instance_uid=str(series_uid), instances=_written(series, folder, progress=report))
+    told = uncertainty_info(info, of_series=str(series_uid), calibration=uncertainty.calibration)
+    mark = None if info.mark is Mark.NONE else _placed_mark(hu, headers, info=told, padding=padding)
+    second = uncertainty_series(series, uncertainty, info=told, mark=mark)
+    instances = _written(series, folder, progress=lambda fraction: report(fraction / 2))
+    instances += _written(second, folder / "uncertainty", progress=lambda fraction: report(0.5 + fraction / 2))
+    return DerivedSeries(
+        series_instance_uid=str(series_uid),
+        instances=instances,
+        uncertainty_series_instance_uid=second.series_instance_uid,
+    )
+
+
+def _written(
+    series: SyntheticSeries, folder: Path, *, progress: Callable[[float], None]
+) -> tuple[DerivedInstance, ...]:
+    """Write one series in its form."""
     folder.mkdir(parents=True, exist_ok=True, mode=FOLDER_MODE)
-    written = output_form(info.output).write(series, folder, progress=progress or (lambda _: None))
+    written = output_form(series.info.output).write(series, folder, progress=progress)
     distinct = len({one.sop_instance_uid for one in written})
-    if distinct != len(written) or distinct not in (1, len(sources)):  # one of all slices, or one of each
+    if distinct != len(written) or distinct not in (1, len(series.headers)):  # one of all slices, or one of each
         raise DeriveError(
             "slices_differ",
-            f"{distinct} derived images were written of {len(sources)} source slices.",
+            f"{distinct} derived images were written of {len(series.headers)} source slices.",
             "Retry the job; if it fails again, report this with the log.",
         )
     sync_folder(folder)
-    return DerivedSeries(series_instance_uid=str(series_uid), instances=tuple(written))
+    return tuple(written)
 
 
 def _common_frame_of_reference(headers: Sequence[Dataset]) -> str:

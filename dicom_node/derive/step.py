@@ -17,7 +17,7 @@ from dicom_node.derive.series import DerivedSeries, write_derived_series
 from dicom_node.errors import CatalogAwayError, DeriveError
 from dicom_node.job_route import job_route
 from dicom_node.privacy import place_of
-from dicom_node.translation import TranslationRecord, slices_differ
+from dicom_node.translation import TranslationRecord, load_uncertainty, slices_differ
 from s2ldm_core.problem import Problem, ProblemError
 
 #: One slice takes milliseconds to write; a file system silent for so long hangs.
@@ -79,7 +79,11 @@ class DeriveStep:
         folder = self._settings.derived_dir / job.claim_name
         earlier = self._catalog.earlier_series(job.id)
         info = derivation_info(record, route, job=job, created_at=self._now())
-        info = replace(info, replaces=tuple(one.series_instance_uid for one in earlier))
+        info = replace(
+            info,
+            replaces=tuple(one.series_instance_uid for one in earlier),
+            replaces_uncertainty=tuple(uid for one in earlier if (uid := one.uncertainty_series_instance_uid)),
+        )
         try:
             series = write_derived_series(
                 [path for path, _ in sources],
@@ -87,6 +91,7 @@ class DeriveStep:
                 info=info,
                 folder=folder,
                 padding=padding,
+                uncertainty=load_uncertainty(job.result_path),
                 source_digests=[row.digest for _, row in sources],
                 frames=record.frames or None,
                 progress=lambda _: lease.beat(),
@@ -119,6 +124,7 @@ class DeriveStep:
             job,
             series_instance_uid=series.series_instance_uid,
             instances=series.instances,
+            uncertainty_series_instance_uid=series.uncertainty_series_instance_uid,
             destinations=route.destinations,
             reachable=self._settings.destinations,
         )

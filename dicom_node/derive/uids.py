@@ -60,6 +60,11 @@ def series_instance_uid(sources: Iterable[tuple[str, str]], *, info: DerivationI
     )
 
 
+def uncertainty_series_instance_uid(derived_series_instance_uid: str, weights_sha256: str) -> UID:
+    """Series Instance UID of the uncertainty of a derived series, as the network of these weights tells it."""
+    return uid_from("uncertainty-series", derived_series_instance_uid, weights_sha256)
+
+
 def sop_instance_uid(derived_series_instance_uid: str, source_sop_instance_uid: str) -> UID:
     """SOP Instance UID of the derived slice that stands on one source slice."""
     return uid_from("instance", derived_series_instance_uid, source_sop_instance_uid)

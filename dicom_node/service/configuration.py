@@ -10,7 +10,7 @@ from dicom_node.config.book import BY_HAND, ConfigBook
 from dicom_node.config.live import taken_up
 from dicom_node.config.versions import digest_of
 from dicom_node.errors import ConfigError
-from dicom_node.service.models import check_phases
+from dicom_node.service.models import check_models
 from s2ldm_core.problem import Problem
 
 
@@ -26,7 +26,7 @@ class Configuration:
     """
 
     def __init__(self, settings: Settings, path: Path | None = None) -> None:
-        self.book = None if path is None else ConfigBook.of(path, settings, check=check_phases)
+        self.book = None if path is None else ConfigBook.of(path, settings, check=check_models)
         self.problem: Problem | None = None
         self.waiting: tuple[str, ...] = ()
         self._started = settings

@@ -25,15 +25,15 @@ def model_min_slices(model: str) -> int:
         return 0
 
 
-def check_phases(settings: Settings) -> None:
-    """Raise where a route asks a model for a phase that it does not have: none of its series could be translated.
+def check_models(settings: Settings) -> None:
+    """Raise where a route asks a model for what it does not have: none of its series could be translated.
 
     A package that is missing may come later, and its jobs say so until then.
 
     Raises
     ------
     ConfigError
-        ``phase_unknown``.
+        ``phase_unknown`` or ``uncertainty_unknown``.
     """
     for title, route in settings.routes.items():
         try:
@@ -45,4 +45,10 @@ def check_phases(settings: Settings) -> None:
                 "phase_unknown",
                 f"routes.{title} asks the model {route.model} for the phase {route.phase}; it knows {metadata.offered}.",
                 "Change the route's phase or model.",
+            )
+        if route.uncertainty and metadata.calibration is None:
+            raise ConfigError(
+                "uncertainty_unknown",
+                f"routes.{title} asks the model {route.model} for the uncertainty of its answers, which it does not know.",
+                "Set the route's uncertainty to false, or give it a model with a calibration.",
             )

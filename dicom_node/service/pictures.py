@@ -1,4 +1,4 @@
-"""Volumes to look at: of a source series, and of the derived one, as the files hold them."""
+"""Volumes to look at: of a source series, of the derived one and of its uncertainty, as the files hold them."""
 
 import hashlib
 import shutil
@@ -24,8 +24,8 @@ from s2ldm_core.files import atomic_path
 from s2ldm_core.geometry import SeriesGeometry
 from s2ldm_core.io.pixels import read_slices
 
-#: Volumes that are kept at the same time; the one not looked at for longest goes first.
-_MOST_VOLUMES = 6
+#: Volumes that are kept at the same time, as many as one page shows; the one not looked at for longest goes first.
+_MOST_VOLUMES = 9
 #: A volume of more voxels is not shown: 2 GiB of disk.
 _MOST_VOXELS = 2**30
 PLANES = ("axial", "coronal", "sagittal")
@@ -101,7 +101,7 @@ class Pictures:
     def job_shown(self, series_key: int) -> JobRow | None:
         """The job of a series whose derived series is shown: the newest that has one."""
         jobs = self._catalog.jobs_of_series([series_key])[series_key]
-        return next((job for job in jobs if job.derived_series_instance_uid and self._derived_files(job)), None)
+        return next((job for job in jobs if (uid := job.derived_series_instance_uid) and self._files(job, uid)), None)
 
     def source(self, series_key: int) -> Look:
         """The source series as a volume.
@@ -137,17 +137,38 @@ class Pictures:
         job = self.job_shown(series_key)
         if job is None:
             raise NodeError("picture_no_derived", "The series has no derived series on this node's disk.")
-        files = self._derived_files(job)
+        return self._on_the_grid(series_key, self._files(job, job.derived_series_instance_uid))
+
+    def uncertainty(self, series_key: int) -> Look:
+        """The uncertainty of that series as a volume; errors as in `derived`, and ``picture_no_uncertainty``."""
+        job = self.job_shown(series_key)
+        if job is None or not self.tells_uncertainty(job):
+            raise NodeError(
+                "picture_no_uncertainty",
+                "The derived series has no uncertainty on this node's disk.",
+                "Set the route's uncertainty to true and do the job anew.",
+            )
+        return self._on_the_grid(series_key, self._files(job, job.uncertainty_series_instance_uid))
+
+    def tells_uncertainty(self, job: JobRow) -> bool:
+        """Whether the uncertainty of a job's derived series can be shown."""
+        uid = job.uncertainty_series_instance_uid
+        return uid is not None and bool(self._files(job, uid))
+
+    def _on_the_grid(self, series_key: int, files: list[Path]) -> Look:
+        """Images of a derived series as a volume on the grid of their source."""
         with self._lock:
             self.source(series_key)
             sources = [one.path for one in self._catalog.series_instances(series_key) if one.path is not None]
             geometry = self._geometries[_name("source", sources)]
             return self._look(_name("derived", files), lambda: (geometry, _derived_slices(files)))
 
-    def _derived_files(self, job: JobRow) -> list[Path]:
+    def _files(self, job: JobRow, series_instance_uid: str | None) -> list[Path]:
+        """Of one of the job's derived series, in slice order."""
         if job.state in (JobState.SELECTING, JobState.QUEUED, JobState.TRANSLATING, JobState.TRANSLATED):
             return []
-        return [one.path for one in self._catalog.derived_instances(job.id) if one.rejects_job is None]
+        written = self._catalog.derived_instances(job.id)
+        return [one.path for one in written if one.series_instance_uid == series_instance_uid]
 
     def _look(self, name: str, make: Callable[[], tuple[SeriesGeometry, Iterator[np.ndarray]]]) -> Look:
         if name in self._kept:

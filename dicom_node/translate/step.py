@@ -161,7 +161,7 @@ class TranslateStep:
                 model=job.model,
                 device=compute.device,
                 seed=route.seed,
-                sampling=Sampling(steps=route.steps),
+                sampling=Sampling(steps=route.steps, kind="predicted" if route.uncertainty else None),
                 threads=compute.threads,
                 max_bytes=_bytes(compute.max_memory_gib),
                 else_cpu=compute.out_of_memory == "cpu",

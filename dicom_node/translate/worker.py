@@ -35,7 +35,7 @@ from dicom_node.translate.messages import (
     Translated,
     disk_failure,
 )
-from dicom_node.translation import TranslationRecord, slices_count_differs, slices_differ
+from dicom_node.translation import TranslationRecord, Uncertainty, slices_count_differs, slices_differ
 from s2ldm_core.problem import Problem
 
 if TYPE_CHECKING:
@@ -144,7 +144,12 @@ class Worker:
             sop_instance_uids=tuple(one.sop_instance_uid or "" for one in result.volume.slices),
             frames=tuple(one.frame for one in volume.slices) if any(one.frame for one in volume.slices) else (),
         )
-        path = record.save(Path(request.folder), hu=result.volume.hu, padding=result.volume.padding)
+        path = record.save(
+            Path(request.folder),
+            hu=result.volume.hu,
+            padding=result.volume.padding,
+            uncertainty=Uncertainty.of(result.spread, translator.metadata.calibration),
+        )
         seconds["write"] = time.perf_counter() - started
         rounded = {name: round(value, 3) for name, value in seconds.items()}
         return Translated(record_path=str(path), translation=replace(record.translation, seconds=rounded))

@@ -118,11 +118,12 @@ class Event(BaseModel):
 
 
 class VolumeAnswer(BaseModel):
-    """What can be seen of a series: slices by plane, and whether there is a derived series to compare with."""
+    """What can be seen of a series: slices by plane, and whether there is a derived series to compare with, and its uncertainty."""
 
     slices: dict[str, int]
     spacing_mm: Annotated[list[float], Field(min_length=3, max_length=3)]
     derived: bool
+    uncertainty: bool
 
 
 class ConfigAnswer(BaseModel):

@@ -95,8 +95,12 @@ def picture_router(pictures: Pictures, catalog: Catalog, trail: AuditTrail | Non
     def volume(series: Number) -> VolumeAnswer:
         look = pictures.source(series)
         sizes = {plane: look.size(plane) for plane in PLANES}
+        job = pictures.job_shown(series)
         return VolumeAnswer(
-            slices=sizes, spacing_mm=list(look.spacing_mm), derived=pictures.job_shown(series) is not None
+            slices=sizes,
+            spacing_mm=list(look.spacing_mm),
+            derived=job is not None,
+            uncertainty=job is not None and pictures.tells_uncertainty(job),
         )
 
     @router.get("/{series}/image.png", summary="One slice as a picture", response_class=Response)
@@ -104,22 +108,19 @@ def picture_router(pictures: Pictures, catalog: Catalog, trail: AuditTrail | Non
         request: Request,
         who: Who,
         series: Number,
-        of: Literal["source", "derived", "change"] = "source",
+        of: Literal["source", "derived", "change", "uncertainty"] = "source",
         plane: Plane = "axial",
         index: Annotated[int, Query(ge=0, le=100_000)] = 0,
         center: Hu = 40,
         width: Width = 400,
     ) -> Response:
-        source = pictures.source(series) if of != "derived" else None
-        derived = pictures.derived(series) if of != "source" else None
-        if source is not None and derived is not None:
-            before, aspect = source.slice(plane, index)
-            after, _ = derived.slice(plane, index)
+        if of == "change":
+            before, aspect = pictures.source(series).slice(plane, index)
+            after, _ = pictures.derived(series).slice(plane, index)
             png = draw_change(after.astype("int32") - before, width=width, aspect=aspect)
         else:
-            look = source or derived
-            assert look is not None  # noqa: S101 (one of the two is asked for)
-            hu, aspect = look.slice(plane, index)
+            look = {"source": pictures.source, "derived": pictures.derived, "uncertainty": pictures.uncertainty}[of]
+            hu, aspect = look(series).slice(plane, index)
             png = draw(hu, center=center, width=width, aspect=aspect)
         if trail is not None and trail.is_first_look(who, series):
             study = catalog.get_series(series).study_instance_uid

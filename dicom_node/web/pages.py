@@ -161,6 +161,7 @@ def series_pages(pages: Pages, parts: Parts) -> APIRouter:
     def one_series(request: Request, series: Number) -> HTMLResponse:
         row = catalog.get_series(series)
         jobs = catalog.jobs_of_series([series])[series]
+        shown = parts.pictures.job_shown(series)
         return pages.show(
             request,
             "series.html",
@@ -170,7 +171,8 @@ def series_pages(pages: Pages, parts: Parts) -> APIRouter:
             events=story_of(catalog, series),
             destinations=sorted(parts.configuration.current.destinations),
             routes=sorted(set(parts.configuration.current.routes) - {row.route}),
-            shown=parts.pictures.job_shown(series),
+            shown=shown,
+            uncertain=shown is not None and parts.pictures.tells_uncertainty(shown),
             beside=[
                 (other, job)
                 for other in catalog.on_other_routes(row)[:_BESIDE]

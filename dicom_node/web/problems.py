@@ -50,9 +50,11 @@ _STATUS = {
     "config_history": 409,
     "config_not_from_a_file": 409,
     "phase_unknown": 422,
+    "uncertainty_unknown": 422,
     "picture_index": 422,
     "picture_source_gone": 404,
     "picture_no_derived": 404,
+    "picture_no_uncertainty": 404,
 }
 
 

@@ -48,7 +48,13 @@ def _reception(series: SeriesRow) -> Iterator[Event]:
 
 
 def _job(job: JobRow) -> Iterator[Event]:
-    asked = {"phase": job.phase, "model": job.model_identity, "images": job.instance_count}
+    uncertain = (job.route_settings or {}).get("uncertainty")
+    asked = {
+        "phase": job.phase,
+        "model": job.model_identity,
+        "images": job.instance_count,
+        "uncertainty": "asked for" if uncertain else None,
+    }
     yield _event(job.created_at, "job", f"Job {job.id} opened", asked)
     if job.started_at is not None:
         seen = {one["rule"]: "objects" if one["objects"] else _short(one["details"]) for one in job.rules or ()}

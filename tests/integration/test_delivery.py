@@ -4,6 +4,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from dicom_node.deliver.destinations.dicom.scu import echo, send_files
 from dicom_node.deliver.step import DeliverStep
 from dicom_node.derive.step import DeriveStep
 from dicom_node.errors import ConfigError
+from dicom_node.translation import Uncertainty
+from s2ldm_core.calibration import Calibration
 from tests.peers import Peer
 from tests.peers import destination as destination_of
 from tests.tiny_model import translated_job
@@ -38,7 +41,7 @@ def deliver(tmp_path: Path, write_ct_series: Any, hu: np.ndarray) -> Iterator[Ca
     """Derive a series and deliver it to a peer; gives the catalog and the job's ID."""
     with ExitStack() as cleanup:
 
-        def run(peer: Peer, **keys: Any) -> tuple[Catalog, int]:
+        def run(peer: Peer, *, uncertainty: Uncertainty | None = None, **keys: Any) -> tuple[Catalog, int]:
             settings = parse_settings(
                 {
                     "node": {"data_dir": str(tmp_path / "data")},
@@ -48,7 +51,9 @@ def deliver(tmp_path: Path, write_ct_series: Any, hu: np.ndarray) -> Iterator[Ca
             )
             catalog = cleanup.enter_context(Catalog(settings.catalog_location))
             paths = write_ct_series(hu * 0, PatientID="P1", StudyDate="20240101")
-            job_id = translated_job(catalog, paths, hu, route="CECT_ART", folder=settings.work_dir)
+            job_id = translated_job(
+                catalog, paths, hu, route="CECT_ART", folder=settings.work_dir, uncertainty=uncertainty
+            )
             assert DeriveStep(settings, catalog).run_once()
             assert DeliverStep(settings, catalog).run_once()
             return catalog, job_id
@@ -75,6 +80,62 @@ def test_orthanc_gets_every_instance_and_serves_it_unchanged(
     assert np.array_equal([one.pixel_array + float(one.RescaleIntercept) for one in found], hu)
     written = {one.sop_instance_uid: dcmread(one.path) for one in catalog.derived_instances(job_id)}
     assert all(one == written[one.SOPInstanceUID] for one in found)
+
+
+@pytest.mark.orthanc
+def test_the_uncertainty_is_sent_after_the_synthetic_series_and_both_are_counted(
+    orthanc: Peer, deliver: Callable[..., tuple[Catalog, int]], hu: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, int] = {}
+    truly = DicomDestination.count_images
+
+    def counted(self: DicomDestination, **series: str) -> int:
+        asked[series["series_instance_uid"]] = truly(self, **series)
+        return asked[series["series_instance_uid"]]
+
+    monkeypatch.setattr(DicomDestination, "count_images", counted)
+    told = Calibration(channels=(4,), half_widths=(0.7, 1.3, 2.0), coverage={}, cases=3, weights_sha256="cd" * 32)
+    spread = np.abs(hu) / 20
+    catalog, job_id = deliver(orthanc, uncertainty=Uncertainty(hu=spread, calibration=told), verify="find")
+
+    job = catalog.get_job(job_id)
+    assert (job.state, job.reason) == (JobState.DONE, None)
+    assert asked == {job.derived_series_instance_uid: SLICES, job.uncertainty_series_instance_uid: SLICES}
+    came = [
+        one["ID"] for one in orthanc.get_json("/changes?limit=100")["Changes"] if one["ChangeType"] == "NewInstance"
+    ]
+    held = [dcmread(BytesIO(orthanc.get(f"/instances/{name}/file"))) for name in came]
+    assert [one.SeriesInstanceUID for one in held] == [
+        *[job.derived_series_instance_uid] * SLICES,
+        *[job.uncertainty_series_instance_uid] * SLICES,
+    ]
+    for images, expected in ((held[:SLICES], hu), (held[SLICES:], np.rint(spread))):
+        images.sort(key=lambda one: one.ImagePositionPatient[2])
+        assert np.array_equal([one.pixel_array + float(one.RescaleIntercept) for one in images], expected)
+    assert len({(one.StudyInstanceUID, one.FrameOfReferenceUID) for one in held}) == 1
+
+
+@pytest.mark.dcmtk
+@pytest.mark.orthanc
+def test_an_archive_that_lacks_images_of_the_uncertainty_alone_gets_all_again(
+    orthanc: Peer, deliver: Callable[..., tuple[Catalog, int]], hu: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    truly = DicomDestination.count_images
+    asked: list[str] = []
+
+    def lacking(self: DicomDestination, **series: str) -> int:
+        asked.append(series["series_instance_uid"])
+        return truly(self, **series) + (1 if len(asked) == 1 else -1)  # as many as were sent, all in all
+
+    monkeypatch.setattr(DicomDestination, "count_images", lacking)
+    told = Calibration(channels=(4,), half_widths=(0.7, 1.3, 2.0), coverage={}, cases=3, weights_sha256="cd" * 32)
+    catalog, job_id = deliver(
+        orthanc, uncertainty=Uncertainty(hu=np.abs(hu), calibration=told), verify="find", retry_seconds=0.01
+    )
+    (delivery,) = catalog.list_deliveries(job_id=job_id)
+    assert (delivery.state, delivery.accepted_count) == ("pending", 0)
+    assert delivery.reason is not None
+    assert delivery.reason.code == "not_all_found"
 
 
 @pytest.mark.dcmtk

@@ -15,7 +15,9 @@ from dicom_node.derive.info import DerivationInfo
 from dicom_node.derive.mark import place_mark
 from dicom_node.derive.marks import Mark
 from dicom_node.derive.series import write_derived_series
+from dicom_node.translation import Uncertainty
 from s2ldm_core.body import body_mask
+from s2ldm_core.calibration import Calibration
 from s2ldm_core.io import read_volume
 from s2ldm_core.translation import Translation
 
@@ -92,6 +94,31 @@ def test_dciodvfy_has_nothing_against_a_visible_mark(write_ct_series: Any, tmp_p
     series = write_derived_series(sources, read_volume(sources).hu, info=info(output), folder=tmp_path / "out")
     assert {dcmread(one.path).BurnedInAnnotation for one in series.instances} == {"YES"}
     for one in series.instances:
+        assert unexpected(dciodvfy(one.path)) == set()
+
+
+@pytest.mark.dciodvfy
+@pytest.mark.parametrize("output", FORM_NAMES)
+def test_dciodvfy_has_nothing_against_the_uncertainty(write_ct_series: Any, tmp_path: Path, output: str) -> None:
+    sources = write_ct_series(np.full((2, 96, 96), -1000.0, dtype=np.float32), **COMPLETE)
+    told = Calibration(
+        channels=(4,),
+        half_widths=(0.7, 1.3, 2.0),
+        coverage={"venous": {"aorta": (0.5, 0.8, 0.95)}},
+        cases=3,
+        weights_sha256="cd" * 32,
+    )
+    spread = np.full((2, 96, 96), 12.3, dtype=np.float32)
+    series = write_derived_series(
+        sources,
+        read_volume(sources).hu,
+        info=info(output),
+        folder=tmp_path / "out",
+        uncertainty=Uncertainty(hu=spread, calibration=told),
+    )
+    second = [one for one in series.instances if one.series_instance_uid == series.uncertainty_series_instance_uid]
+    assert {dcmread(one.path).ImageType[3] for one in second} == {"UNCERTAINTY"}
+    for one in second:
         assert unexpected(dciodvfy(one.path)) == set()
 
 

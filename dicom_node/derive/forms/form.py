@@ -24,7 +24,7 @@ class SyntheticSeries:
     headers
         Of the source slices; ``headers[k]`` is of ``hu[k]``.
     hu
-        ``(D, H, W)`` synthetic HU; may be a memory map.
+        ``(D, H, W)`` synthetic HU, or their uncertainty in HU; may be a memory map.
     padding
         ``(D, H, W)`` bool, true where the source has padding.
     scale

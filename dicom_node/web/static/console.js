@@ -1,5 +1,5 @@
 "use strict";
-// The viewer of a series: the same slice of source, synthetic series and change, side by side.
+// The viewer of a series: the same slice of source, synthetic series, change and uncertainty, side by side.
 for (const viewer of document.querySelectorAll(".viewer")) {
   const series = viewer.dataset.series;
   const plane = viewer.querySelector("[name=plane]");
@@ -15,7 +15,7 @@ for (const viewer of document.querySelectorAll(".viewer")) {
     shown.textContent = `${Number(slider.value) + 1} of ${slices[plane.value]}`;
     for (const image of images) {
       const of = image.dataset.of;
-      const window = of === "change" ? [0, 200] : [center, width];
+      const window = { change: [0, 200], uncertainty: [50, 100] }[of] || [center, width];
       const asked = new URLSearchParams({ of, plane: plane.value, index: slider.value, center: window[0], width: window[1] });
       image.src = `/api/series/${image.dataset.series || series}/image.png?${asked}`;
     }

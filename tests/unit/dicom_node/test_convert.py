@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import SimpleITK
 from pydicom import dcmread
 
 from dicom_node.convert import translate_path
@@ -14,7 +15,7 @@ from dicom_node.phases import PHASES
 from s2ldm_core.errors import S2LDMError
 from s2ldm_core.io import read_volume, write_volume
 from tests.ct_series import body_hu
-from tests.tiny_model import write_tiny_package
+from tests.tiny_model import with_spread, write_tiny_package
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +89,41 @@ def test_nifti_input_gives_nifti_on_the_same_grid(series: Path, package: str, tm
     assert done.paths == (tmp_path / "out.nii.gz",)
     assert back.shape == volume.shape
     assert np.allclose(back.affine, volume.affine, atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def told(package: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A package that knows its uncertainty."""
+    return str(with_spread(Path(package), tmp_path_factory.mktemp("told")))
+
+
+def test_uncertainty_is_a_series_of_its_own_in_a_folder_of_its_own(series: Path, told: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = translate_path(series, out, phase="venous", model=told, device="cpu", anatomy="any", uncertainty=True)
+    beside = [path for path in done.paths if path.parent == out / "uncertainty"]
+    assert len(beside) == len(done.paths) - len(beside) == len(list(series.iterdir()))
+    headers = [dcmread(path) for path in beside]
+    assert {one.SeriesDescription for one in headers} == {"SYNTHETIC UNCERTAINTY venous (tiny 0.0.2)"}
+    assert {one.SeriesInstanceUID for one in headers}.isdisjoint({done.series_instance_uid})
+
+
+def test_uncertainty_is_a_file_beside_the_volume(series: Path, told: str, tmp_path: Path) -> None:
+    out = tmp_path / "arterial.nii.gz"
+    done = translate_path(series, out, phase="arterial", model=told, device="cpu", anatomy="any", uncertainty=True)
+    assert done.paths == (out, tmp_path / "arterial-uncertainty.nii.gz")
+    answer, spread = (SimpleITK.ReadImage(str(path)) for path in done.paths)
+    assert np.allclose(spread.TransformIndexToPhysicalPoint((1, 2, 3)), answer.TransformIndexToPhysicalPoint((1, 2, 3)))
+    values = SimpleITK.GetArrayFromImage(spread)
+    assert values.shape == SimpleITK.GetArrayFromImage(answer).shape
+    assert 0 == values[:, :4].max() < values.max() < 1000, "air keeps the source's HU"
+
+
+def test_an_uncertainty_in_the_way_is_not_written_over(series: Path, told: str, tmp_path: Path) -> None:
+    (tmp_path / "a-uncertainty.nii.gz").write_text("precious")
+    with pytest.raises(NodeError) as caught:
+        translate_path(series, tmp_path / "a.nii.gz", phase="arterial", model=told, anatomy="any", uncertainty=True)
+    assert caught.value.code == "output_exists"
+    assert (tmp_path / "a-uncertainty.nii.gz").read_text() == "precious"
 
 
 def test_nifti_input_cannot_become_dicom(series: Path, package: str, tmp_path: Path) -> None:

@@ -42,6 +42,27 @@ def test_job_keeps_its_route_when_the_configuration_changes(began: tuple[Catalog
     assert (route.phase, route.seed, route.min_slices) == ("arterial", 5, 8)
 
 
+def test_job_keeps_whether_it_tells_its_uncertainty(tmp_path: Path) -> None:
+    kept = settings(uncertainty=True).kept_route("CECT_ART")
+    assert kept is not None
+    assert kept["uncertainty"] is True
+    del kept["uncertainty"]  # as jobs of the version before have kept theirs
+    with Catalog(tmp_path / "catalog.sqlite", clock=Clock()) as catalog:
+        catalog.add_instances([instance(1)])
+        (series,) = catalog.list_series()
+        job_id = catalog.complete_series(
+            series.key,
+            signal="released",
+            phase="arterial",
+            model="demo",
+            route_settings=kept,
+            seen_at=series.last_received_at,
+        )
+        route = job_route(catalog.get_job(job_id), settings(uncertainty=True))
+    assert route is not None
+    assert not route.uncertainty
+
+
 def test_job_keeps_its_route_when_that_has_left_the_configuration(began: tuple[Catalog, int]) -> None:
     catalog, job_id = began
 

@@ -92,28 +92,36 @@ def test_what_replaces_both_is_told_of_both_with_the_series_of_each_image(
     )
 
 
-def test_a_note_is_an_image_of_neither(catalog: Catalog, clock: Clock) -> None:
-    key = job_in(catalog, clock, JobState.DERIVING)
+def test_a_note_is_an_image_of_neither(catalog: Catalog, clock: Clock, job: int) -> None:
+    assert deliver(catalog, clock)
+    catalog.add_instance(instance(3))
+    later = complete(catalog, clock)
+    assert later is not None
+    assert catalog.accept_job(catalog.get_job(later), details={})
+    translating = catalog.claim_job(JobState.QUEUED, JobState.TRANSLATING, "w")
+    assert catalog.finish_translation(translating, result_path=Path("/r"), details={})
     written = [
         DerivedInstance(
             sop_instance_uid=f"{series}.1",
             sop_class_uid="1",
             series_instance_uid=series,
             path=Path(f"/d/{series}"),
-            rejects_job=7 if series == "2.25.30" else None,
+            rejects_job=job if series == "2.25.50" else None,
         )
-        for series in ("2.25.9", UNCERTAINTY, "2.25.30")
+        for series in ("2.25.30", "2.25.40", "2.25.50")
     ]
     assert catalog.finish_derivation(
-        catalog.get_job(key),
-        series_instance_uid="2.25.9",
+        catalog.claim_job(JobState.TRANSLATED, JobState.DERIVING, "w"),
+        series_instance_uid="2.25.30",
         instances=written,
         destinations=["pacs"],
-        uncertainty_series_instance_uid=UNCERTAINTY,
+        uncertainty_series_instance_uid="2.25.40",
     )
-    assert [(one.series_instance_uid, one.count) for one in catalog.held_derived()] == [("2.25.9", 1), (UNCERTAINTY, 1)]
-    (delivery,) = catalog.list_deliveries(job_id=key)
-    assert catalog.images_sent(delivery.id) == {"2.25.9": 1, UNCERTAINTY: 1}
+    (delivery,) = catalog.list_deliveries(job_id=later)
+    assert (delivery.instance_count, delivery.note_count) == (2, 1)
+    assert catalog.images_sent(delivery.id) == {"2.25.30": 1, "2.25.40": 1}
+    held = catalog.held_derived()
+    assert [(one.series_instance_uid, one.count) for one in held] == [("2.25.30", 1), ("2.25.40", 1)]
 
 
 def test_both_are_sent_again_and_to_another_destination(catalog: Catalog, clock: Clock, job: int) -> None:

@@ -17,7 +17,7 @@ from dicom_node.cli import main
 from dicom_node.service.lock import DataDirLock
 from s2ldm_core.phantom import Phantom
 from s2ldm_core.problem import Problem
-from tests.tiny_model import add_series, write_tiny_package
+from tests.tiny_model import add_series, with_spread, write_tiny_package
 
 Writer = Callable[..., list[Path]]
 COMMANDS = (
@@ -325,6 +325,25 @@ def test_check_warns_of_routes_with_the_same_series_number(tmp_path: Path, capsy
     assert run("check", "--offline", "--config", tmp_path / "node.yaml") == 0
 
     assert "CECT_ART and RESEARCH give their derived series the same Series Number" in capsys.readouterr().out
+
+
+def test_check_says_whether_a_model_knows_its_uncertainty(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    package = write_tiny_package(tmp_path / "tiny")
+    told = with_spread(package, tmp_path / "told")
+    found = []
+    for model in (package, told):
+        document = {
+            "node": {"data_dir": str(tmp_path), "min_free_mib": 1, "host": "127.0.0.1", "port": free_port()},
+            "web": {"port": free_port()},
+            "routes": {"CECT_ART": {"phase": "arterial", "model": str(model), "uncertainty": True}},
+        }
+        (tmp_path / "node.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
+        found.append((run("check", "--offline", "--config", tmp_path / "node.yaml"), capsys.readouterr().out))
+
+    (refused, why), (taken, known) = found
+    assert (refused, taken) == (1, 0)
+    assert "the uncertainty of its answers, which it does not know" in why
+    assert "knows its uncertainty" in known
 
 
 def test_check_defaults_prints_the_whole_default_configuration(capsys: pytest.CaptureFixture[str]) -> None:

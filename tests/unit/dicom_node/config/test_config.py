@@ -65,6 +65,30 @@ def test_same_series_number_matters_at_a_shared_destination_only(destination: st
     assert settings.same_series_numbers() == found
 
 
+@pytest.mark.parametrize(("uncertainty", "found"), [(True, [("AT_35", "AT_36")]), (False, [])])
+def test_series_number_of_an_uncertainty_is_one_that_another_route_may_have(
+    uncertainty: bool, found: list[Any]
+) -> None:
+    to_pacs = {"destinations": ["pacs"]}
+    settings = parse_settings(
+        {
+            "routes": {
+                "AT_35": {"phase": "35s", "uncertainty": uncertainty, **to_pacs},
+                "AT_36": {"phase": "36s", **to_pacs},
+            },
+            "destinations": {"pacs": {"ae_title": "PEER", "host": "10.0.0.5", "port": 104}},
+        }
+    )
+
+    assert settings.same_series_numbers() == found
+
+
+def test_uncertainty_is_known_of_the_models_own_number_of_steps_alone() -> None:
+    assert parse_settings({"routes": {"A": {"phase": "venous", "uncertainty": True}}}).routes["A"].uncertainty
+    with pytest.raises(ConfigError, match=r"routes\.A: .*leave steps out"):
+        parse_settings({"routes": {"A": {"phase": "venous", "uncertainty": True, "steps": 4}}})
+
+
 def test_key_that_stands_twice_is_an_error_with_both_lines(tmp_path: Path) -> None:
     path = tmp_path / "node.yaml"
     path.write_text("routes: {A: {phase: arterial}}\nnode: {port: 1}\nroutes: {B: {phase: venous}}\n", encoding="utf-8")

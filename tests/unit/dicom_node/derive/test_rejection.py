@@ -3,6 +3,7 @@
 import re
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -113,3 +114,25 @@ def test_a_source_without_identifiers_gives_a_note_with_empty_ones(write_ct_seri
     path = write_ct_series(np.zeros((2, 4, 4), dtype=np.float32), PatientName=None, PatientID=None)[0]
     (note,) = notes(path, tmp_path / "out", EARLIER)
     assert (note.PatientName, note.PatientID, note.StudyID) == ("", "", "")
+
+
+@pytest.mark.dciodvfy
+def test_a_note_names_the_images_of_the_uncertainty_in_their_own_series(source: Path, tmp_path: Path) -> None:
+    its_own = ImageReference(
+        series_instance_uid="2.25.110",
+        sop_instance_uid="2.25.1109",
+        sop_class_uid=str(SecondaryCaptureImageStorage),
+    )
+    (note,) = notes(source, tmp_path / "out", replace(EARLIER, images=(*EARLIER.images, its_own)))
+
+    (study,) = note.CurrentRequestedProcedureEvidenceSequence
+    assert {
+        series.SeriesInstanceUID: {one.ReferencedSOPInstanceUID for one in series.ReferencedSOPSequence}
+        for series in study.ReferencedSeriesSequence
+    } == {"2.25.100": {"2.25.1000", "2.25.1001", "2.25.1002"}, "2.25.110": {"2.25.1109"}}
+    named = [one.ReferencedSOPSequence[0] for one in note.ContentSequence if "ReferencedSOPSequence" in one]
+    assert "2.25.1109" in {one.ReferencedSOPInstanceUID for one in named}
+    path = str(tmp_path / "out" / "rejection-7.dcm")
+    done = subprocess.run(["/usr/bin/dciodvfy", path], capture_output=True, text=True, timeout=60, check=False)
+    said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+    assert [line for line in said if not SAYS.fullmatch(line)] == []

@@ -13,6 +13,8 @@ from dicom_node.catalog import Catalog, JobRow, JobState
 from dicom_node.config import Settings, parse_settings
 from dicom_node.derive.step import DeriveStep
 from dicom_node.errors import CatalogAwayError, CatalogError
+from dicom_node.translation import Uncertainty
+from s2ldm_core.calibration import Calibration
 from tests.peers import wait_until
 from tests.tiny_model import translated_job
 
@@ -68,6 +70,38 @@ def test_job_becomes_a_derived_series_with_one_delivery_per_destination(
     assert {one.destination: one.instance_count for one in catalog.list_deliveries(job_id=job_id)} == {
         "pacs": 2,
         "archive": 2,
+    }
+
+
+def test_job_that_tells_its_uncertainty_becomes_two_series(
+    settings: Settings, catalog: Any, sources: list[Path], hu: np.ndarray
+) -> None:
+    told = Calibration(channels=(4,), half_widths=(0.7, 1.3, 2.0), coverage={}, cases=3, weights_sha256="cd" * 32)
+    job_id = translated_job(
+        catalog,
+        sources,
+        hu,
+        route="CECT_ART",
+        folder=settings.work_dir,
+        uncertainty=Uncertainty(hu=hu / 2 + 0.1, calibration=told),
+    )
+    assert DeriveStep(settings, catalog).run_once()
+    job = catalog.get_job(job_id)
+    assert job.reason is None
+    written = catalog.derived_instances(job_id)
+    assert [one.series_instance_uid for one in written] == [
+        *[job.derived_series_instance_uid] * 2,
+        *[job.uncertainty_series_instance_uid] * 2,
+    ]
+    second = [dcmread(one.path) for one in written[2:]]
+    assert {one.SeriesInstanceUID for one in second} == {job.uncertainty_series_instance_uid}
+    assert np.array_equal([one.pixel_array + float(one.RescaleIntercept) for one in second], np.rint(hu / 2 + 0.1))
+    assert {(one.SeriesNumber, one.SeriesDescription) for one in second} == {
+        (54, "SYNTHETIC UNCERTAINTY late arterial")
+    }
+    assert {one.destination: one.instance_count for one in catalog.list_deliveries(job_id=job_id)} == {
+        "pacs": 4,
+        "archive": 4,
     }
 
 

@@ -6,30 +6,42 @@ import pytest
 
 from dicom_node.config import Settings, parse_settings
 from dicom_node.errors import ConfigError
-from dicom_node.service.models import check_phases
-from tests.tiny_model import write_tiny_package
+from dicom_node.service.models import check_models
+from tests.tiny_model import with_spread, write_tiny_package
 
 
-def settings(model: Path, phase: str) -> Settings:
-    return parse_settings({"routes": {"CECT": {"phase": phase, "model": str(model)}}})
+def settings(model: Path, phase: str, **route: object) -> Settings:
+    return parse_settings({"routes": {"CECT": {"phase": phase, "model": str(model), **route}}})
 
 
 def test_phase_that_the_model_lacks_is_refused(tmp_path: Path) -> None:
     package = write_tiny_package(tmp_path / "tiny")
-    check_phases(settings(package, "arterial"))
+    check_models(settings(package, "arterial"))
 
     with pytest.raises(ConfigError) as raised:
-        check_phases(settings(package, "delayed"))
+        check_models(settings(package, "delayed"))
 
     assert raised.value.code == "phase_unknown"
     assert "routes.CECT" in raised.value.sentence
 
 
 def test_model_that_is_missing_may_come_later(tmp_path: Path) -> None:
-    check_phases(settings(tmp_path / "none", "delayed"))
+    check_models(settings(tmp_path / "none", "delayed"))
 
 
 def test_a_route_may_ask_for_seconds_where_the_model_heeds_them(tmp_path: Path) -> None:
-    check_phases(settings(write_tiny_package(tmp_path / "seconds", seconds=True), "35s"))
+    check_models(settings(write_tiny_package(tmp_path / "seconds", seconds=True), "35s"))
     with pytest.raises(ConfigError, match=r"asks the model .* for the phase 35s; it knows arterial, venous"):
-        check_phases(settings(write_tiny_package(tmp_path / "plain"), "35s"))
+        check_models(settings(write_tiny_package(tmp_path / "plain"), "35s"))
+
+
+def test_uncertainty_that_the_model_does_not_know_is_refused(tmp_path: Path) -> None:
+    package = write_tiny_package(tmp_path / "tiny")
+    check_models(settings(with_spread(package, tmp_path / "told"), "arterial", uncertainty=True))
+    check_models(settings(package, "arterial", uncertainty=False))
+    check_models(settings(tmp_path / "none", "arterial", uncertainty=True))
+
+    with pytest.raises(ConfigError, match=r"routes\.CECT asks the model .* for the uncertainty") as raised:
+        check_models(settings(package, "arterial", uncertainty=True))
+
+    assert raised.value.code == "uncertainty_unknown"

@@ -10,13 +10,15 @@ from pydicom import dcmread
 
 from dicom_node.translate.messages import Disposition, Failed, Load, Loaded, Progress, Translate, Translated
 from dicom_node.translate.worker import Worker
-from dicom_node.translation import TranslationRecord
+from dicom_node.translation import TranslationRecord, load_uncertainty
 from s2ldm_core import Translator, answers
+from s2ldm_core.io import read_volume
 from s2ldm_core.memory import SMALLEST
+from s2ldm_core.sampling import Sampling
 from s2ldm_core.systems.base import How
 from s2ldm_core.tiling import TILE
 from s2ldm_core.translation import training_statement
-from tests.tiny_model import limit_answers, write_tiny_package
+from tests.tiny_model import limit_answers, with_spread, write_tiny_package
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +94,42 @@ def test_padding_goes_with_the_result(
     _, _, padding = TranslationRecord.load(Path(answer.record_path))
     assert padding is not None
     assert np.array_equal(padding, hu == -2000.0)
+
+
+def test_uncertainty_that_is_asked_for_stands_beside_the_same_answer(
+    worker: Worker, package: Path, write_ct_series: Any, hu: np.ndarray, tmp_path: Path
+) -> None:
+    told = with_spread(package, tmp_path / "told")
+    paths = write_ct_series(hu, spacing_mm=(3.0, 1.5, 1.5))
+    plain = worker.answer(request(paths, tmp_path / "plain", told))
+    asked = worker.answer(request(paths, tmp_path / "asked", told, sampling=Sampling(kind="predicted")))
+    assert isinstance(plain, Translated)
+    assert isinstance(asked, Translated)
+    spread = (
+        Translator.load(told)
+        .translate(read_volume(paths), phase="arterial", sampling=Sampling(kind="predicted"))
+        .spread
+    )
+    assert spread is not None
+
+    assert load_uncertainty(Path(plain.record_path)) is None
+    found = load_uncertainty(Path(asked.record_path))
+    assert found is not None
+    assert found.hu.max() > 0
+    np.testing.assert_array_equal(found.hu, np.rint(spread.hu))
+    assert found.calibration.cases == 1
+    answers = [TranslationRecord.load(Path(one.record_path))[1] for one in (plain, asked)]
+    np.testing.assert_array_equal(*answers)
+
+
+def test_uncertainty_that_the_model_does_not_know_fails_for_good(
+    worker: Worker, package: Path, write_ct_series: Any, hu: np.ndarray, tmp_path: Path
+) -> None:
+    answer = worker.answer(
+        request(write_ct_series(hu), tmp_path / "work", package, sampling=Sampling(kind="predicted"))
+    )
+    assert isinstance(answer, Failed)
+    assert (answer.problem.code, answer.disposition) == ("uncertainty_unknown", Disposition.FAIL)
 
 
 def test_an_answer_unlike_all_that_training_had_refuses_the_series(

@@ -42,6 +42,7 @@ class Console:
     job: int
     source: np.ndarray
     derived: np.ndarray
+    uncertainty: np.ndarray | None
 
     def from_elsewhere(self, *, host: str = HERE, address: str = "127.0.0.1", **headers: str) -> TestClient:
         """Somebody else's requests."""
@@ -62,15 +63,23 @@ def sight(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
         yield opened
 
 
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
+    """Likewise, of a series whose uncertainty was asked for."""
+    with _opened(tmp_path_factory.mktemp("told"), uncertain=True) as opened:
+        yield opened
+
+
 @contextmanager
-def _opened(tmp_path: Path) -> Iterator[Console]:
+def _opened(tmp_path: Path, *, uncertain: bool = False) -> Iterator[Console]:
     path = tmp_path / "node.yaml"
     path.write_text(TEXT.format(tmp_path / "var"), encoding="utf-8")
     configuration = Configuration(load_settings(path, environ={}), path)
     with Catalog(tmp_path / "var" / "catalog.sqlite") as catalog:
         source = np.random.default_rng(0).integers(-200, 300, (5, 8, 6))
         derived = source + np.arange(5)[:, None, None]
-        series, job = _translated(catalog, tmp_path, source, derived)
+        uncertainty = np.random.default_rng(1).integers(0, 90, (5, 8, 6)) if uncertain else None
+        series, job = _translated(catalog, tmp_path, source, derived, uncertainty)
         metrics = Metrics(catalog, data_dir=tmp_path)
         app = create_app(configuration, catalog, readiness=list, metrics=metrics.exposition)
         configuration.run_once()
@@ -84,10 +93,13 @@ def _opened(tmp_path: Path) -> Iterator[Console]:
             job=job,
             source=source,
             derived=derived,
+            uncertainty=uncertainty,
         )
 
 
-def _translated(catalog: Catalog, folder: Path, source: np.ndarray, derived: np.ndarray) -> tuple[int, int]:
+def _translated(
+    catalog: Catalog, folder: Path, source: np.ndarray, derived: np.ndarray, uncertainty: np.ndarray | None
+) -> tuple[int, int]:
     # Received in an order that is not that of the stack.
     sources = {index: _write(folder / f"s{index}.dcm", source[index], index) for index in (3, 0, 4, 1, 2)}
     for index, (uid, path) in sources.items():
@@ -117,13 +129,20 @@ def _translated(catalog: Catalog, folder: Path, source: np.ndarray, derived: np.
     )
     claim = catalog.claim_job(JobState.QUEUED, JobState.TRANSLATING, "w")
     catalog.finish_translation(claim, result_path=folder / "r", details={"seconds": {"translate": 1.5}})
-    written = [_write(folder / f"d{index}.dcm", derived[index], index) for index in range(5)]
     instances = [
-        DerivedInstance(sop_instance_uid=uid, sop_class_uid=CTImageStorage, series_instance_uid="2.25.9", path=path)
-        for uid, path in written
+        DerivedInstance(sop_instance_uid=uid, sop_class_uid=CTImageStorage, series_instance_uid=series_uid, path=path)
+        for series_uid, hu in (("2.25.9", derived), ("2.25.10", uncertainty))
+        if hu is not None
+        for uid, path in (_write(folder / f"d{series_uid}-{index}.dcm", hu[index], index) for index in range(5))
     ]
     claim = catalog.claim_job(JobState.TRANSLATED, JobState.DERIVING, "w")
-    catalog.finish_derivation(claim, series_instance_uid="2.25.9", instances=instances, destinations=["pacs"])
+    catalog.finish_derivation(
+        claim,
+        series_instance_uid="2.25.9",
+        instances=instances,
+        destinations=["pacs"],
+        uncertainty_series_instance_uid=None if uncertainty is None else "2.25.10",
+    )
     return series.key, job
 
 

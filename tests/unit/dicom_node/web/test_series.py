@@ -50,6 +50,21 @@ def test_change_is_the_difference_of_the_two(sight: Console) -> None:
     assert not pixels(sight, of="change", index=4, width=8).any()
 
 
+def test_uncertainty_is_shown_where_there_is_one_and_is_no_part_of_the_derived_series(told: Console) -> None:
+    assert told.uncertainty is not None
+    shown = pixels(told, of="uncertainty", index=1, center=50, width=100)
+    assert np.array_equal(shown, grey(told.uncertainty[::-1][1], 50, 100))
+    assert np.array_equal(pixels(told, of="derived", index=1), grey(told.derived[::-1][1], 40, 400))
+    assert told.client.get(f"/api/series/{told.series}/volume").json()["uncertainty"] is True
+    assert '<img data-of="uncertainty"' in told.client.get(f"/series/{told.series}").text
+
+
+def test_uncertainty_that_nobody_asked_for_is_not_found(sight: Console) -> None:
+    answer = sight.client.get(f"/api/series/{sight.series}/image.png", params={"of": "uncertainty"})
+    assert (answer.status_code, answer.json()["problem"]["code"]) == (404, "picture_no_uncertainty")
+    assert "uncertainty" not in sight.client.get(f"/series/{sight.series}").text.partition("<h2>Jobs")[0]
+
+
 @pytest.mark.parametrize(
     ("asked", "status"),
     [
@@ -73,6 +88,7 @@ def test_volume_says_how_many_slices_each_plane_has(sight: Console) -> None:
         "slices": {"axial": 5, "coronal": 8, "sagittal": 6},
         "spacing_mm": [2.0, 1.0, 1.0],
         "derived": True,
+        "uncertainty": False,
     }
 
 
