@@ -151,12 +151,16 @@ audit messages by PS3.15 A.5, to a file and to syslog: [operations.md](operation
 [derived-object.md](derived-object.md) says how each value comes about. Contrast/Bolus attributes are never written.
 Synthetic Data (0008,001C) is `YES`, Image Type `DERIVED\\SECONDARY\\…`, Modality `CT`, Conversion Type `SYN`.
 
+With `uncertainty: true` a route makes a second series of the same SOP class in the same study and frame of reference: the
+standard deviation of the error of the first, in HU, with `UNCERTAINTY` as fourth value of Image Type and a Series Description
+that begins with SYNTHETIC UNCERTAINTY.
+
 Copied from the source slice as they are:
 
 {copied}
 
-Series of an earlier run that are replaced are rejected by a Key Object Selection document titled (113001, DCM,
-"Rejected for Quality Reasons").
+Series of an earlier run that are replaced, with their uncertainty, are rejected by a Key Object Selection document titled
+(113001, DCM, "Rejected for Quality Reasons").
 """
 
 

@@ -14,11 +14,14 @@ from dicom_node.catalog.retention import Expiry
 from dicom_node.config import Settings, parse_settings
 from dicom_node.derive.step import DeriveStep
 from dicom_node.receive import Listener
+from dicom_node.translation import Uncertainty
+from s2ldm_core.calibration import Calibration
 from tests import peers
 from tests.catalog_jobs import gone
 from tests.tiny_model import translated_job
 
 FINDSCU = "/usr/bin/findscu"
+GETSCU = "/usr/bin/getscu"
 SLICES = 3
 
 Find = Callable[..., list[Dataset]]
@@ -111,6 +114,43 @@ def test_series_and_images_are_found_below_their_study(find: Find, catalog: Cata
     assert sorted(one.InstanceNumber for one in images) == [1, 2, 3]
     catalog.remove_derived(Expiry(done=catalog.now()), gone)
     assert find("QueryRetrieveLevel=STUDY", "StudyInstanceUID") == []
+
+
+@pytest.mark.dcmtk
+def test_the_uncertainty_is_found_and_got_as_a_series_of_its_own(
+    find: Find, settings: Settings, catalog: Catalog, write_ct_series: Any, tmp_path: Path
+) -> None:
+    hu = np.zeros((SLICES, 8, 8), dtype=np.float32)
+    paths = write_ct_series(hu, folder="told", PatientID="P3", StudyInstanceUID="1.2.3.3", SeriesNumber=2)
+    calibration = Calibration(
+        channels=(4,), half_widths=(0.7, 1.3, 2.0), coverage={}, cases=3, weights_sha256="cd" * 32
+    )
+    told = Uncertainty(hu=hu + 7, calibration=calibration)
+    key = translated_job(catalog, paths, hu, route="CECT_ART", folder=settings.work_dir, uncertainty=told)
+    assert DeriveStep(settings, catalog).run_once()
+    job = catalog.get_job(key)
+
+    study = ("StudyInstanceUID=1.2.3.3",)
+    (whole,) = find("QueryRetrieveLevel=STUDY", *study, "NumberOfStudyRelatedSeries", "NumberOfStudyRelatedInstances")
+    assert (whole.NumberOfStudyRelatedSeries, whole.NumberOfStudyRelatedInstances) == (2, 2 * SLICES)
+    said = ("SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "NumberOfSeriesRelatedInstances")
+    found = find("QueryRetrieveLevel=SERIES", *study, *said)
+    assert [(one.SeriesInstanceUID, one.SeriesNumber, one.NumberOfSeriesRelatedInstances) for one in found] == [
+        (job.derived_series_instance_uid, 1002, SLICES),
+        (job.uncertainty_series_instance_uid, 1003, SLICES),
+    ]
+    assert found[1].SeriesDescription.startswith("SYNTHETIC UNCERTAINTY")
+
+    got = tmp_path / "got"
+    got.mkdir()
+    command = [GETSCU, "-S", "+B", "-od", str(got), "-aet", "VIEWER", "-aec", "S2LDM"]
+    for one in ("QueryRetrieveLevel=SERIES", *study, f"SeriesInstanceUID={job.uncertainty_series_instance_uid}"):
+        command += ["-k", one]
+    subprocess.run([*command, peers.HOST, str(settings.node.port)], timeout=30, check=True, capture_output=True)
+    written = {one.sop_instance_uid for one in catalog.derived_instances(key)[SLICES:]}
+    headers = [dcmread(path) for path in got.iterdir()]
+    assert {one.SOPInstanceUID for one in headers} == written
+    assert {one.SeriesInstanceUID for one in headers} == {job.uncertainty_series_instance_uid}
 
 
 @pytest.mark.dcmtk

@@ -9,14 +9,17 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
-from dicom_node.catalog import Catalog, JobRow, JobState
+from dicom_node.catalog import Catalog, JobRow, JobState, Verdict
 from dicom_node.config import Settings, parse_settings
 from dicom_node.derive.step import DeriveStep
 from dicom_node.errors import CatalogAwayError, CatalogError
 from dicom_node.translation import Uncertainty
 from s2ldm_core.calibration import Calibration
+from tests.catalog_jobs import answer
 from tests.peers import wait_until
 from tests.tiny_model import translated_job
+
+CALIBRATION = Calibration(channels=(4,), half_widths=(0.7, 1.3, 2.0), coverage={}, cases=3, weights_sha256="cd" * 32)
 
 
 @pytest.fixture
@@ -76,14 +79,13 @@ def test_job_becomes_a_derived_series_with_one_delivery_per_destination(
 def test_job_that_tells_its_uncertainty_becomes_two_series(
     settings: Settings, catalog: Any, sources: list[Path], hu: np.ndarray
 ) -> None:
-    told = Calibration(channels=(4,), half_widths=(0.7, 1.3, 2.0), coverage={}, cases=3, weights_sha256="cd" * 32)
     job_id = translated_job(
         catalog,
         sources,
         hu,
         route="CECT_ART",
         folder=settings.work_dir,
-        uncertainty=Uncertainty(hu=hu / 2 + 0.1, calibration=told),
+        uncertainty=Uncertainty(hu=hu / 2 + 0.1, calibration=CALIBRATION),
     )
     assert DeriveStep(settings, catalog).run_once()
     job = catalog.get_job(job_id)
@@ -103,6 +105,38 @@ def test_job_that_tells_its_uncertainty_becomes_two_series(
         "pacs": 4,
         "archive": 4,
     }
+
+
+def test_both_series_replace_those_of_an_earlier_job_and_one_note_rejects_both(
+    settings: Settings, catalog: Any, write_ct_series: Any
+) -> None:
+    hu = np.zeros((3, 5, 4), dtype=np.float32)
+    paths = write_ct_series(hu, SeriesNumber=3)
+    jobs = []
+    for count in (2, 3):  # the third slice came late
+        told = Uncertainty(hu=hu[:count] + 1, calibration=CALIBRATION)
+        options = {"route": "CECT_ART", "folder": settings.work_dir, "uncertainty": told}
+        key = translated_job(catalog, paths[:count], hu[:count], **options)
+        assert DeriveStep(settings, catalog).run_once()
+        jobs.append(catalog.get_job(key))
+        sending = catalog.claim_delivery(catalog.now())
+        for one in catalog.delivery_instances(sending.id):
+            answer(catalog, sending, one.sop_instance_uid, Verdict.ACCEPTED)
+        assert catalog.finish_delivery(sending)
+
+    earlier, later = jobs
+    earlier_uids = {earlier.derived_series_instance_uid, earlier.uncertainty_series_instance_uid}
+    *images, note = [dcmread(one.path) for one in catalog.derived_instances(later.id)]
+    first, second = images[0], images[3]
+    for one, replaced in (
+        (first, earlier.derived_series_instance_uid),
+        (second, earlier.uncertainty_series_instance_uid),
+    ):
+        assert one.SeriesDescription.endswith("(replaces earlier)")
+        assert f"Replaces the earlier derived series {replaced}." in one.DerivationDescription
+    (study,) = note.CurrentRequestedProcedureEvidenceSequence
+    assert {one.SeriesInstanceUID for one in study.ReferencedSeriesSequence} == earlier_uids
+    assert {len(one.ReferencedSOPSequence) for one in study.ReferencedSeriesSequence} == {2}
 
 
 def test_catalog_that_is_away_fails_no_job(

@@ -120,7 +120,12 @@ def _translated(
         )
     (series,) = catalog.list_series()
     job = catalog.complete_series(
-        series.key, signal="released", phase="arterial", model="demo", seen_at=series.last_received_at
+        series.key,
+        signal="released",
+        phase="arterial",
+        model="demo",
+        route_settings=None if uncertainty is None else {"phase": "arterial", "uncertainty": True},
+        seen_at=series.last_received_at,
     )
     assert job is not None
     rules = [{"rule": "enough_slices", "objects": False, "details": {"slices": 5}}]

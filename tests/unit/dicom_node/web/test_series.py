@@ -59,6 +59,15 @@ def test_uncertainty_is_shown_where_there_is_one_and_is_no_part_of_the_derived_s
     assert '<img data-of="uncertainty"' in told.client.get(f"/series/{told.series}").text
 
 
+def test_story_tells_that_the_uncertainty_was_asked_for_and_how_many_images_both_have(told: Console) -> None:
+    events = told.client.get(f"/api/series/{told.series}/timeline").json()
+    opened = next(one for one in events if one["kind"] == "job")
+    sent = next(one for one in events if one["kind"] == "delivery")
+    assert opened["facts"]["uncertainty"] == "asked for"
+    assert sent["facts"]["images"] == 10
+    assert told.client.get("/api/jobs").json()["items"][0]["uncertainty_series_instance_uid"] == "2.25.10"
+
+
 def test_uncertainty_that_nobody_asked_for_is_not_found(sight: Console) -> None:
     answer = sight.client.get(f"/api/series/{sight.series}/image.png", params={"of": "uncertainty"})
     assert (answer.status_code, answer.json()["problem"]["code"]) == (404, "picture_no_uncertainty")
