@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import SimpleITK
+from PIL import Image
 from pydicom import Dataset, dcmread
 from pydicom.uid import SecondaryCaptureImageStorage
 
@@ -25,7 +26,7 @@ from s2ldm_core.io import read_volume
 from tests import peers
 from tests.peers import destination
 from tests.thorough import thorough
-from tests.tiny_model import write_tiny_package
+from tests.tiny_model import with_spread, write_tiny_package
 
 pytestmark = [pytest.mark.orthanc, pytest.mark.dcmtk]
 
@@ -203,11 +204,43 @@ def tiny_package(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(write_tiny_package(tmp_path_factory.mktemp("models") / "tiny"))
 
 
+def check_uncertainty(
+    source: Path, node: peers.Peer, orthanc: peers.Peer, folder: Path, *, job: dict[str, Any], derived: list[Path]
+) -> None:
+    """The second derived series that Orthanc holds, and the node's own picture of it."""
+    told = fetch(orthanc, folder, job["uncertainty_series_instance_uid"])
+    check_derived(source, told, phase="venous")
+    check_grid(source, folder)
+    slices, synthetic = by_position(told), by_position(derived)
+    (number,) = {one.SeriesNumber for one in slices.values()}
+    assert {number - one.SeriesNumber for one in synthetic.values()} == {1}
+    assert {tuple(one.ImageType[3:]) for one in slices.values()} == {("UNCERTAINTY",)}
+    assert {one.SeriesDescription.partition(" venous")[0] for one in slices.values()} == {"SYNTHETIC UNCERTAINTY"}
+    highest = 0
+    for place, one in slices.items():
+        assert synthetic[place].SeriesInstanceUID in one.DerivationDescription
+        values = one.pixel_array + float(one.RescaleIntercept)
+        if box := place_of(one.DerivationDescription):
+            values[box] = 0
+        assert values.min() >= 0
+        highest = max(highest, values.max())
+    assert highest > 0
+    series = next(one["key"] for one in node.get_json("/api/series")["items"] if one["route"] == job["route"])
+    png = node.get(f"/api/series/{series}/image.png?of=uncertainty&index=6&center=50&width=100")
+    picture = np.asarray(Image.open(BytesIO(png)))
+    middle = slices[sorted(slices, key=lambda place: -place[2])[6]]
+    hu = middle.pixel_array + float(middle.RescaleIntercept)
+    np.testing.assert_allclose(picture, 255 * np.clip(hu / 100, 0, 1), atol=0.51)
+
+
 def test_a_phantom_goes_the_whole_way(
     phantom_series: Path, orthanc: peers.Peer, start_node: NodeStarter, tiny_package: str, tmp_path: Path
 ) -> None:
-    """With an untrained model: everything but the picture itself."""
-    node = start_node(settings(destination(orthanc), model=tiny_package))
+    """With an untrained model: everything but the picture itself. One route tells its uncertainty."""
+    package = str(with_spread(Path(tiny_package), tmp_path / "told"))
+    configured = settings({**destination(orthanc), "verify": "find"}, model=package)
+    configured["routes"]["CECT_VEN"]["uncertainty"] = True
+    node = start_node(configured)
     results = run_both_routes(phantom_series, node, orthanc, tmp_path / "out")
     assert set(results) == set(ROUTES)
     for title, (job, derived) in results.items():
@@ -217,6 +250,9 @@ def test_a_phantom_goes_the_whole_way(
         assert job["completion_signal"] == "released"
     art, ven = (job["derived_series_instance_uid"] for job, _ in results.values())
     assert art != ven
+    told, derived = results["CECT_VEN"]
+    assert results["CECT_ART"][0]["uncertainty_series_instance_uid"] is None
+    check_uncertainty(phantom_series, node, orthanc, tmp_path / "told series", job=told, derived=derived)
     check_sent_again(phantom_series, node, orthanc)
 
 
