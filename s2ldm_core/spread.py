@@ -5,6 +5,7 @@ leaves open, whatever system the model is. The error is that of the enhancement:
 either image's noise where the data tell it apart. The likelihood is the normal one (Nix & Weigend 1994; Kendall & Gal 2017, eq. 5).
 """
 
+import math
 from typing import Final
 
 import torch
@@ -43,6 +44,12 @@ class SpreadNetwork(nn.Module):
         log = (self.core(seen, t=None, phase=phase).float() + _START).clamp(*_LOG_RANGE)
         return F.interpolate(log, scale_factor=tuple(map(float, _STEM)), mode="trilinear").exp()
 
+    def scale_by(self, factor: float) -> None:
+        """Multiply what it says by ``factor``, in place."""
+        if self.core.out.bias is None:
+            raise ValueError("the network has no bias to be scaled by")
+        self.core.out.bias.data += math.log(factor)
+
     def predict(self, source: Tensor, change: Tensor, phase: Tensor, *, tile: Triple | None = None) -> Tensor:
         """As `forward`, of volumes of any size, in tiles with an exact halo where ``tile`` gives their size."""
         (source, undo), (change, _) = (pad_to_multiple(one.float(), self.multiple_of) for one in (source, change))
@@ -56,7 +63,11 @@ class SpreadNetwork(nn.Module):
             input_scales=[_STEM, _STEM],
             output_scales=[_STEM],
             halo=(z, y + sy, x + sx),  # what lies between two voxels of the stem is told by both
-            tile=(2 * tile[0], tile[1], tile[2]),  # it is narrow: what takes the memory of a system's tile is twice as long and wide here
+            tile=(
+                2 * tile[0],
+                tile[1],
+                tile[2],
+            ),  # it is narrow: what takes the memory of a system's tile is twice as long and wide here
             align=self.core.stride,
         )
         return spread[(..., *undo)]
