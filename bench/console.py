@@ -1,6 +1,6 @@
 """How long the console's pages take with a full catalog, and what open consoles cost receiving.
 
-    python bench/console.py [--series 100000] [--requests 40] [--consoles 10] [--json console.json]
+    python bench/console.py [--series 100000] [--requests 40] [--consoles 10] [--repetitions 30] [--json console.json]
 
 The catalog is filled with done, failed and refused jobs, their deliveries and patients, and a node is started on it. Each
 page is asked for one after the other; the time is that of the whole answer at the client, on the same machine. Then
@@ -22,7 +22,7 @@ import threading
 import time
 import urllib.error
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -241,7 +241,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=40, help="of every page")
     parser.add_argument("--consoles", type=int, default=10)
     parser.add_argument("--images", type=int, default=300)
-    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--repetitions", type=int, default=30)
     parser.add_argument("--json", type=Path, default=Path("console.json"))
     options = parser.parse_args()
     if not shutil.which(peers.STORESCU):
@@ -256,9 +256,11 @@ def main() -> None:
             rates: dict[str, list[float]] = {"none": [], "open": []}
             images_per_second(node, folder / "warm up", images=20)
             for repetition in range(options.repetitions):
-                rates["none"].append(images_per_second(node, folder / f"{repetition} none", images=options.images))
-                with consoles(node, options.consoles):
-                    rates["open"].append(images_per_second(node, folder / f"{repetition} open", images=options.images))
+                order = ("none", "open") if repetition % 2 else ("open", "none")  # what comes second is no better off
+                for which in order:
+                    with consoles(node, options.consoles) if which == "open" else nullcontext():
+                        place = folder / f"{repetition} {which}"
+                        rates[which].append(images_per_second(node, place, images=options.images))
     print(f"{options.series} series in the catalog; milliseconds of {options.requests} answers\n")
     print(f"{'page':<40}{'median':>10}{'95 %':>10}{'longest':>10}")
     for name, found in times.items():

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from http import HTTPStatus
 from importlib import resources
 from typing import Annotated, Any
 
@@ -84,7 +85,9 @@ class Pages:
 
     def problem(self, request: Request, problem: Problem, status: int) -> HTMLResponse:
         """A page that says what is wrong."""
-        return self.show(request, "problem.html", status=status, problem=problem)
+        return self.show(
+            request, "problem.html", status=status, problem=problem, missing=status == HTTPStatus.NOT_FOUND
+        )
 
 
 async def form_of(request: Request) -> dict[str, list[str]]:

@@ -37,6 +37,7 @@ def quarantine_pages(pages: Pages, parts: Parts) -> APIRouter:
         return pages.show(
             request,
             "quarantine.html",
+            days=parts.configuration.current.retention.quarantine_days,
             status=status,
             rows=rows[:_SHOWN],
             more=len(rows) > _SHOWN,

@@ -106,13 +106,23 @@ def answer_problems(
             return answer(
                 request, Problem("wrong_request", f"The request is wrong: {error.detail}.", "See /docs."), 422
             )
-        name = HTTPStatus(error.status_code).phrase
-        problem = Problem("http_error", f"{name}: {error.detail}" if error.detail != name else f"{name}.", "See /docs.")
-        response = answer(request, problem, error.status_code)
+        response = answer(request, _of_framework(error), error.status_code)
         response.headers.update(error.headers or {})
         return response
 
     return known
+
+
+def _of_framework(error: HTTPException) -> Problem:
+    """What the framework refuses before anything of ours is asked: an address or a method that there is not."""
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        return Problem(
+            "address_unknown", "There is nothing at this address.", "Begin at /; what there is stands at /docs."
+        )
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        return Problem("method_wrong", "This address is not asked in this way.", "See /docs for how it is.")
+    name = HTTPStatus(error.status_code).phrase
+    return Problem("http_error", f"{name}: {error.detail}" if error.detail != name else f"{name}.", "See /docs.")
 
 
 def _answer(problem: Problem, status: int) -> JSONResponse:

@@ -93,6 +93,7 @@ def test_object_in_quarantine_is_named_shown_and_taken_in_again(console: Console
     quarantine(tmp_path / "gone.dcm")
     assert "2 received objects in quarantine" in console.client.get("/").text
     page = console.client.get("/quarantine").text
+    assert "kept for 90 days" in page
     assert page.count("It came with other content.") == 2
     assert f'href="/series/{console.series}"' in page
 

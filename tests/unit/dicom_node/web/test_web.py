@@ -17,6 +17,7 @@ from dicom_node.web.app import create_app
 from dicom_node.web.server import WebServer
 from s2ldm_core.problem import Problem
 from tests.catalog_jobs import answer
+from tests.unit.dicom_node.web.conftest import Console
 
 
 class Health:
@@ -318,3 +319,19 @@ def test_server_says_which_port_is_taken(client: TestClient) -> None:
             server.start()
 
     assert raised.value.code == "cannot_serve"
+
+
+def test_address_that_is_not_there_says_so_as_page_and_as_problem(console: Console) -> None:
+    page = console.client.get("/nowhere", headers={"accept": "text/html"})
+    answer = console.client.get("/api/nowhere")
+    wrong = console.client.delete("/api/jobs")
+
+    assert (page.status_code, answer.status_code, wrong.status_code) == (404, 404, 405)
+    assert "<h1>Not here</h1>" in page.text
+    assert "There is nothing at this address." in page.text
+    assert answer.json()["problem"]["code"] == "address_unknown"
+    assert wrong.json()["problem"]["code"] == "method_wrong"
+
+
+def test_account_of_a_node_without_users_says_who_may_do_what(console: Console) -> None:
+    assert "whoever sits at this machine is an administrator" in console.client.get("/account").text
