@@ -18,6 +18,9 @@ def spread(
     answers: Annotated[
         Path, typer.Option(help="Folder that keeps what the package answers, so that nothing is answered twice.")
     ],
+    also: Annotated[
+        list[Path] | None, typer.Option(help="A further pair store to measure on; may be repeated.")
+    ] = None,
     version: Annotated[str, typer.Option(help="Version of the new package.")] = "1.0.0",
     minutes: Annotated[float, typer.Option(help="Of training; on a CPU processor time a thread.", min=0.01)] = 20.0,
     seed: Annotated[int, typer.Option(help="Of weights and crops.", min=0)] = 0,
@@ -38,6 +41,7 @@ def spread(
             fit=fit,
             calibrate=calibrate,
             held_out=held_out,
+            also=also or (),
             answers=answers,
             version=version,
             minutes=minutes,

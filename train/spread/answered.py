@@ -52,7 +52,9 @@ def answer_cases(
         for number, phase in enumerate(package.metadata.phases):
             if phase not in case.changes:
                 continue
-            path = folder / package.metadata.weights_sha256[:12] / f"{case.name}-{phase}.npy"
+            path = (
+                folder / package.metadata.weights_sha256[:12] / f"{case.name}-{store.digest_of(case)[:12]}-{phase}.npy"
+            )
             if not path.is_file():
                 system = system or package.build(device=device)
                 arrays = _answer(system, package, case, phase=phase, number=number, device=device)

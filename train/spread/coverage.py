@@ -86,8 +86,10 @@ def told_by(network: SpreadNetwork, *, phases: tuple[str, ...], window_hu: tuple
     @torch.inference_mode()
     def spread_of(one: Answered) -> np.ndarray:
         phase = torch.tensor([phases.index(one.phase)], device=device)
-        seen = (torch.from_numpy(np.asarray(a, np.float32))[None, None].to(device) for a in (one.source, one.change))
-        found = network.predict(*seen, phase, tile=TILE)
+        source, change = (
+            torch.from_numpy(np.asarray(a, np.float32))[None, None].to(device) for a in (one.source, one.change)
+        )
+        found = network.predict(source, change, phase, tile=TILE)
         return unit_change_to_hu(found, window_hu=window_hu)[0, 0].cpu().numpy()
 
     return spread_of

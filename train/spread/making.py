@@ -1,6 +1,6 @@
 """A package with a spread network, calibrated and measured, from one without."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,12 +20,23 @@ CHANNELS = (8, 16, 32)
 
 
 @dataclass(frozen=True, kw_only=True)
+class Measured:
+    """How often intervals held on the cases of a store."""
+
+    coverage: Coverage
+    the_same: Coverage
+    """With one width everywhere."""
+    half_widths: tuple[float, float, float]
+    half_widths_of_the_same: tuple[float, float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Told:
-    """The package, and how often its intervals held on the held-out cases, beside those of one width everywhere."""
+    """The package, and how often its intervals held."""
 
     package: ModelPackage
-    coverage: Coverage
-    the_same: dict[str, dict[str, tuple[float, ...]]]
+    measured: dict[str, Measured]
+    """Name of the store → what was measured on it: the held-out one, whose figures the package has, then further ones."""
 
 
 def add_spread(
@@ -35,6 +46,7 @@ def add_spread(
     fit: Path,
     calibrate: Path,
     held_out: Path,
+    also: Sequence[Path] = (),
     answers: Path,
     version: str,
     minutes: float,
@@ -42,7 +54,8 @@ def add_spread(
     device: str = "cpu",
     say: Callable[[str], None],
 ) -> Told:
-    """Train on the answers to the cases of the store ``fit``, scale on those of ``calibrate``, measure on those of ``held_out``.
+    """Train on the answers to the cases of the store ``fit``, scale on those of ``calibrate``, measure on those of ``held_out``, and on
+    those of the stores ``also``, which the package says nothing of.
 
     None of them may have been in the package's own training. ``answers`` is a folder for what it answers.
 
@@ -55,18 +68,18 @@ def add_spread(
         raise TrainError(
             "output_exists", f"{output} already holds a package.", "Name another folder or remove that one."
         )
-    stores = {name: PairStore(path) for name, path in (("fit", fit), ("calibrate", calibrate), ("held", held_out))}
-    for name in ("fit", "calibrate"):
-        refuse_held_out(stores[name])
-    _refuse_overlap(stores)
+    stores = {path: PairStore(path) for path in (fit, calibrate, held_out, *also)}
+    for path in (fit, calibrate):
+        refuse_held_out(stores[path])
+    _refuse_overlap(stores.values())
     meta = package.metadata
 
-    def answered(name: str) -> list[Answered]:
+    def answered(path: Path) -> list[Answered]:
         return answer_cases(
-            package, stores[name], answers / name, device=device, on_case=lambda case: say(f"answered: {case}")
+            package, stores[path], answers, device=device, on_case=lambda case: say(f"answered: {case}")
         )
 
-    first = answered("fit")
+    first = answered(fit)
     network = train_spread(
         first,
         phases=meta.phases,
@@ -78,7 +91,7 @@ def add_spread(
         on_progress=lambda done, loss: say(f"trained: {done:.0%}, loss {loss:.3f}"),
     )
     say_spread = told_by(network, phases=meta.phases, window_hu=meta.window_hu)
-    second = answered("calibrate")
+    second = answered(calibrate)
     raw = measured(second, say_spread)
     if not raw.counts:
         raise TrainError(
@@ -89,55 +102,58 @@ def add_spread(
     with torch.no_grad():
         network.scale_by(raw.ratio)
     half_widths = measured(second, say_spread).half_widths()
-    third = answered("held")
-    coverage = measured(third, say_spread)
     control = the_same(second)
+    of_the_same = measured(second, control).half_widths()
+    found = {}
+    for path in (held_out, *also):
+        cases = answered(path)
+        found[path.name] = Measured(
+            coverage=measured(cases, say_spread),
+            the_same=measured(cases, control),
+            half_widths=half_widths,
+            half_widths_of_the_same=of_the_same,
+        )
     calibration = Calibration(
         channels=CHANNELS,
         half_widths=half_widths,
-        coverage=coverage.within(half_widths),  # type: ignore[arg-type]
-        cases=len(stores["held"]),
+        coverage=found[held_out.name].coverage.within(half_widths),
+        cases=len(stores[held_out]),
         weights_sha256="0" * 64,
     )
     made = with_spread(
         package, output, network=network, calibration=calibration, version=version, model_card=model_card
     )
-    return Told(
-        package=made,
-        coverage=coverage,
-        the_same=measured(third, control).within(measured(second, control).half_widths()),
-    )
+    return Told(package=made, measured=found)
 
 
 def markdown(told: Told) -> str:
-    """A table a phase: the tissues down, what held at each level beside what one width everywhere holds, and the errors in HU."""
-    calibration = told.package.metadata.calibration
-    if calibration is None:
-        raise ValueError("the package tells no uncertainty")
-    squares = told.coverage.root_mean_squares()
+    """A table a store and phase: the tissues down, what held at each level beside what one width everywhere holds, and the errors in HU."""
     parts = []
-    for phase, tissues in calibration.coverage.items():
-        head = (
-            "| tissue | " + " | ".join(f"{q:.0%} (one width)" for q in LEVELS) + " | RMS error, HU | RMS spread, HU |"
-        )
-        rows = [
-            f"| {name.replace('_', ' ')} | "
-            + " | ".join(f"{a:.2f} ({b:.2f})" for a, b in zip(held, told.the_same[phase][name], strict=True))
-            + " | {:.1f} | {:.1f} |".format(*squares[phase][name])
-            for name, held in sorted(tissues.items())
-        ]
-        parts.append("\n".join([f"{phase}\n", head, "|---|---|---|---|---|---|", *rows]))
+    for store, found in told.measured.items():
+        squares, same = found.coverage.root_mean_squares(), found.the_same.within(found.half_widths_of_the_same)
+        for phase, tissues in found.coverage.within(found.half_widths).items():
+            head = "| tissue | " + " | ".join(f"{q:.0%} (one width)" for q in LEVELS)
+            rows = [
+                f"| {name.replace('_', ' ')} | "
+                + " | ".join(f"{a:.2f} ({b:.2f})" for a, b in zip(held, same[phase][name], strict=True))
+                + " | {:.1f} | {:.1f} |".format(*squares[phase][name])
+                for name, held in sorted(tissues.items())
+            ]
+            parts.append(
+                f"{store}, {phase}\n\n{head} | RMS error, HU | RMS spread, HU |\n|---|---|---|---|---|---|\n"
+                + "\n".join(rows)
+            )
     return "\n\n".join(parts) + "\n"
 
 
-def _refuse_overlap(stores: dict[str, PairStore]) -> None:
-    seen: dict[str, str] = {}
-    for name, store in stores.items():
+def _refuse_overlap(stores: Iterable[PairStore]) -> None:
+    seen: dict[str, Path] = {}
+    for store in stores:
         for case in store.names:
             if case in seen:
                 raise TrainError(
                     "stores_overlap",
-                    f"The case {case} is in the stores for {seen[case]} and {name}.",
-                    "Keep the three apart: on cases that it was trained on a network is too sure.",
+                    f"The case {case} is in {seen[case]} and in {store.folder}.",
+                    "Keep the stores apart: on cases that it was trained on a network is too sure.",
                 )
-            seen[case] = name
+            seen[case] = store.folder

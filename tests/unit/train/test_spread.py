@@ -132,13 +132,13 @@ def test_the_whole_way_from_a_package_without_to_one_with(tmp_path: Path) -> Non
     write_tiny_package(tmp_path / "tiny")
     stores = {
         name: str(write_store(tmp_path / name, seeds))
-        for name, seeds in (("fit", [1, 2]), ("calibrate", [3]), ("held", [100_000]))
+        for name, seeds in (("fit", [1, 2]), ("calibrate", [3]), ("held", [100_000]), ("also", [4]))
     }
     arguments = ["spread", str(tmp_path / "tiny"), str(tmp_path / "told"), "--fit", stores["fit"], "--calibrate"]
     arguments += [stores["calibrate"], "--held-out", stores["held"], "--answers", str(tmp_path / "answers")]
-    ended = CliRunner().invoke(app, [*arguments, "--minutes", "0.05", "--version", "2.0"])
+    ended = CliRunner().invoke(app, [*arguments, "--also", stores["also"], "--minutes", "0.05", "--version", "2.0"])
     assert ended.exit_code == 0, ended.output
-    assert "| liver |" in ended.output
+    assert [name in ended.output for name in ("held, venous", "also, venous", "| liver |")] == [True] * 3
     made = ModelPackage.load(tmp_path / "told")
     made.verify()
     told = made.metadata.calibration
@@ -147,7 +147,7 @@ def test_the_whole_way_from_a_package_without_to_one_with(tmp_path: Path) -> Non
     assert set(told.coverage) == set(PHASES)
     assert all(abs(told.coverage[phase]["liver"][1] - 0.8) < 0.2 for phase in PHASES)
     assert (made.path / "README.md").read_text().count("| arterial | liver |") == 1
-    assert len(list((tmp_path / "answers").rglob("*.npy"))) == 8
+    assert len(list((tmp_path / "answers").rglob("*.npy"))) == 10
 
 
 def test_a_case_in_two_stores_is_refused(tmp_path: Path) -> None:
