@@ -180,8 +180,9 @@ class ModelPackage:
         return system.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
     def build_spread(self, *, device: torch.device | str = "cpu") -> SpreadNetwork | None:
-        """The network that tells the uncertainty, in evaluation mode on ``device``; ``None``: the package has none. To be built after `build`,
-        which verifies."""
+        """The network that tells the uncertainty, in evaluation mode on ``device``; ``None``: the package has none.
+
+        To be built after `build`, which verifies."""
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
@@ -237,16 +238,29 @@ def save_package(
         )
     except ValidationError as error:
         raise PackageError("package_invalid", f"The metadata for {folder} are not valid: {_first(error)}") from error
+    return _finished(folder, complete, model_card)
+
+
+def _finished(
+    folder: Path, metadata: PackageMetadata, model_card: Callable[[PackageMetadata], str] | None
+) -> ModelPackage:
+    """Write card and metadata, whose two checksums are made here."""
     if model_card is not None:
-        (folder / CARD).write_text(model_card(complete), encoding="utf-8")
-        complete = complete.model_copy(update={"card_sha256": sha256_of(folder / CARD)})
-    complete = complete.model_copy(update={"metadata_sha256": complete.digest()})
-    (folder / METADATA).write_text(json.dumps(complete.plain(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    return ModelPackage(path=folder, metadata=complete)
+        (folder / CARD).write_text(model_card(metadata), encoding="utf-8")
+        metadata = metadata.model_copy(update={"card_sha256": sha256_of(folder / CARD)})
+    metadata = metadata.model_copy(update={"metadata_sha256": metadata.digest()})
+    (folder / METADATA).write_text(json.dumps(metadata.plain(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return ModelPackage(path=folder, metadata=metadata)
 
 
 def with_spread(
-    package: ModelPackage, folder: Path, *, network: SpreadNetwork, calibration: Calibration, version: str
+    package: ModelPackage,
+    folder: Path,
+    *,
+    network: SpreadNetwork,
+    calibration: Calibration,
+    version: str,
+    model_card: Callable[[PackageMetadata], str] | None = None,
 ) -> ModelPackage:
     """Write ``package`` anew into ``folder`` with a network that tells its uncertainty; what it answers stays as it is.
 
@@ -267,10 +281,7 @@ def with_spread(
     save_file(weights, folder / SPREAD)
     (folder / SPREAD).chmod(0o644)
     told = calibration.model_copy(update={"weights_sha256": sha256_of(folder / SPREAD)})
-    metadata = package.metadata.model_copy(update={"calibration": told, "version": version})
-    metadata = metadata.model_copy(update={"metadata_sha256": metadata.digest()})
-    (folder / METADATA).write_text(json.dumps(metadata.plain(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    return ModelPackage(path=folder, metadata=metadata)
+    return _finished(folder, package.metadata.model_copy(update={"calibration": told, "version": version}), model_card)
 
 
 def list_packages(directories: Iterable[Path] = ()) -> list[ModelPackage]:

@@ -8,8 +8,8 @@ if TYPE_CHECKING:  # the configuration's commands load no arrays
     from s2ldm_core.intensity import ArrayT
 
 Kind = Literal["noise", "dropout", "ensemble", "predicted"]
-"""What differs from draw to draw: the sampler's noise, the values that a network leaves out, or the package. ``predicted``: nothing is drawn;
-the answer is the system's own, beside the standard deviation of its error as the package has learned it."""
+"""What differs from draw to draw: the sampler's noise, the values that a network leaves out, or the package. ``predicted``: nothing is
+drawn; the answer is the system's own, beside the standard deviation of its error as the package has learned it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ leaves open, whatever system the model is. The error is that of the enhancement:
 either image's noise where the data tell it apart. The likelihood is the normal one (Nix & Weigend 1994; Kendall & Gal 2017, eq. 5).
 """
 
+import math
 from typing import Final
 
 import torch
@@ -42,6 +43,12 @@ class SpreadNetwork(nn.Module):
         seen = _paired(torch.cat([source, change], dim=1))
         log = (self.core(seen, t=None, phase=phase).float() + _START).clamp(*_LOG_RANGE)
         return F.interpolate(log, scale_factor=tuple(map(float, _STEM)), mode="trilinear").exp()
+
+    def scale_by(self, factor: float) -> None:
+        """Multiply what it says by ``factor``, in place."""
+        if self.core.out.bias is None:
+            raise ValueError("the network has no bias to be scaled by")
+        self.core.out.bias.data += math.log(factor)
 
     def predict(self, source: Tensor, change: Tensor, phase: Tensor, *, tile: Triple | None = None) -> Tensor:
         """As `forward`, of volumes of any size, in tiles with an exact halo where ``tile`` gives their size."""

@@ -31,8 +31,8 @@ class Spread:
     """How far draws lie apart."""
 
     hu: np.ndarray
-    """``(D, H, W)`` float32 on the source's grid: standard deviation of the draws, or of the answer's error as predicted; 0 where the source
-    keeps its HU."""
+    """``(D, H, W)`` float32 on the source's grid: standard deviation of the draws, or of the answer's error as predicted; 0 where the
+    source keeps its HU."""
     kind: Kind
 
 

@@ -14,6 +14,7 @@ from train.commands.plan import plan
 from train.commands.plausibility import plausibility
 from train.commands.prepare import prepare
 from train.commands.reader_study import reader_study
+from train.commands.spread import spread
 from train.commands.systems import systems
 from train.commands.table1 import table1
 
@@ -23,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Train, evaluate and package the models of the node.",
 )
-for command in (prepare, phantom, plan, fit, evaluate, plausibility, export, average, ablate, table1, systems):
+for command in (prepare, phantom, plan, fit, evaluate, plausibility, export, average, spread, ablate, table1, systems):
     app.command()(command)
 app.add_typer(reader_study, name="reader-study")
 

@@ -167,7 +167,7 @@ class CropSampler:
         if labels is None or all(ORGANS.get(name) == value for name, value in organs.items()):
             return labels
         if number not in self._numbers:
-            self._numbers[number] = _shared_numbers(organs)
+            self._numbers[number] = shared_numbers(organs)
         return self._numbers[number][labels]
 
     def _seen(self, rng: np.random.Generator, crop: Triple) -> Triple:
@@ -201,7 +201,7 @@ class CropSampler:
         return self._places[number]
 
 
-def _shared_numbers(organs: Mapping[str, int]) -> np.ndarray:
+def shared_numbers(organs: Mapping[str, int]) -> np.ndarray:
     """``(256,)`` uint8: label of a case → the phantom's of the same name; other names get numbers that the phantom does not use."""
     free = iter(sorted(set(range(1, 256)) - set(ORGANS.values())))
     table = np.zeros(256, np.uint8)

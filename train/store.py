@@ -96,8 +96,15 @@ class PairStore:
         """SHA-256 over what every case's ``case.json`` says, its arrays' checksums among it: which data a run has seen."""
         total = hashlib.sha256()
         for case in self._cases:
-            total.update(case.name.encode() + b"\0" + (self.folder / case.name / _CASE).read_bytes() + b"\0")
+            total.update(case.name.encode() + b"\0" + self._record(case) + b"\0")
         return total.hexdigest()
+
+    def digest_of(self, case: Case) -> str:
+        """SHA-256 over what the ``case.json`` of one of the cases says."""
+        return hashlib.sha256(self._record(case)).hexdigest()
+
+    def _record(self, case: Case) -> bytes:
+        return (self.folder / case.name / _CASE).read_bytes()
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:

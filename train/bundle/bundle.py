@@ -17,7 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from s2ldm_core.package import CARD, METADATA, NETWORK, WEIGHTS, ModelPackage
+from s2ldm_core.package import CARD, METADATA, NETWORK, SPREAD, WEIGHTS, ModelPackage
 from train.card import model_card
 from train.errors import TrainError
 
@@ -49,7 +49,7 @@ def make_bundle(
     system = package.build()
     for name in ("configs", "docs", "scripts", _PACKAGE):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    for file in (METADATA, NETWORK, WEIGHTS, CARD):
+    for file in (METADATA, NETWORK, WEIGHTS, CARD, SPREAD):
         if (package.path / file).is_file():
             shutil.copy(package.path / file, folder / _PACKAGE / file)
     torch.save(system.state_dict(), folder / "models" / "model.pt")

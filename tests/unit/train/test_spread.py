@@ -1,0 +1,168 @@
+"""Teaching a package its uncertainty: what is wrong by more is said to be, and intervals hold as often as they say."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from s2ldm_core.package import ModelPackage
+from s2ldm_core.phantom import ORGANS
+from s2ldm_core.spread import SpreadNetwork
+from s2ldm_core.tissue_groups import GROUPS
+from tests.tiny_model import write_tiny_package
+from train.cli import app
+from train.errors import TrainError
+from train.spread import add_spread
+from train.spread.answered import NO_TISSUE, Answered
+from train.spread.coverage import measured, the_same, told_by
+from train.spread.training import normal_loss, train_spread
+from train.store import write_case
+
+PHASES = ("arterial", "venous")
+WINDOW = (-200.0, 500.0)
+NUMBERS = {name: number for number, name in enumerate(GROUPS)}
+
+
+def answered(seed: int, *, phase: str = "arterial", sure: float = 5.0, unsure: float = 30.0) -> Answered:
+    """Liver at the left, whose error has a deviation of ``sure`` HU, and a brighter spleen at the right, of ``unsure`` HU."""
+    rng = np.random.default_rng(seed)
+    shape = (24, 96, 96)
+    right = np.zeros(shape, bool)
+    right[..., 48:] = True
+    error = rng.normal(0, 1, shape) * np.where(right, unsure, sure)
+    error[:, :4] = np.nan
+    return Answered(
+        name=f"case {seed}",
+        phase=phase,
+        source=np.where(right, 0.2, -0.3).astype(np.float16),
+        change=np.full(shape, 0.1, np.float16),
+        error_hu=error.astype(np.float16),
+        tissue=np.where(right, NUMBERS["spleen"], NUMBERS["liver"]).astype(np.uint8),
+    )
+
+
+def test_the_network_tells_what_is_wrong_by_more_from_what_is_wrong_by_less() -> None:
+    cases = [answered(seed) for seed in range(2)]
+    network = train_spread(
+        cases,
+        phases=PHASES,
+        channels=(8, 8),
+        window_hu=WINDOW,
+        budget=lambda step: step / 50,
+        on_progress=lambda done, loss: None,
+    )
+    spread = told_by(network, phases=PHASES, window_hu=WINDOW)(answered(9))
+    left, right = (float(np.median(spread[..., part])) for part in (slice(8, 40), slice(56, 88)))
+    assert right > 1.3 * left
+
+
+def test_the_loss_is_least_at_the_errors_own_deviation() -> None:
+    error = torch.from_numpy(np.random.default_rng(0).normal(0, 0.1, (1, 1, 20, 20, 20)))
+    error[..., 0] = torch.nan
+    tried = {s: float(normal_loss(error, torch.full_like(error, s))) for s in (0.05, 0.09, 0.1, 0.11, 0.2)}
+    assert min(tried, key=lambda s: tried[s]) == 0.1
+    assert np.isfinite(list(tried.values())).all()
+
+
+def test_intervals_hold_as_often_as_they_say() -> None:
+    cases = [answered(seed, phase=phase) for seed, phase in enumerate(PHASES)]
+    found = measured(cases, lambda one: np.where(one.tissue == NUMBERS["liver"], 5.0, 30.0))
+    assert found.half_widths() == pytest.approx((0.674, 1.282, 1.960), abs=0.02)  # of a normal distribution
+    assert found.ratio == pytest.approx(1, abs=0.01)
+    held = found.within(found.half_widths())
+    assert held["venous"]["liver"] == pytest.approx((0.5, 0.8, 0.95), abs=0.01)
+    error, spread = found.root_mean_squares()["arterial"]["spleen"]
+    assert error == pytest.approx(30, rel=0.01)
+    assert spread == pytest.approx(30, rel=0.01)
+
+
+def test_one_width_everywhere_holds_too_often_in_one_tissue_and_too_seldom_in_the_other() -> None:
+    cases = [answered(seed) for seed in range(2)]
+    found = measured(cases, the_same(cases))
+    held = found.within(found.half_widths())["arterial"]
+    assert held["liver"][1] > 0.95
+    assert held["spleen"][1] < 0.65
+
+
+def test_scaling_multiplies_what_it_says() -> None:
+    torch.manual_seed(0)
+    network = SpreadNetwork(channels=(4, 4), phases=2).eval()
+    x, phase = torch.randn(1, 1, 4, 8, 8), torch.tensor([0])
+    with torch.no_grad():
+        before = network(x, x, phase)
+        network.scale_by(1.7)
+        assert torch.allclose(network(x, x, phase), 1.7 * before)
+
+
+def test_few_voxels_are_not_told() -> None:
+    one = answered(0)
+    one.tissue[:] = NO_TISSUE
+    one.tissue[0, 10, :40] = NUMBERS["artery"]
+    assert not measured([one], the_same([one])).counts
+
+
+def write_store(folder: Path, seeds: list[int]) -> Path:
+    for seed in seeds:
+        rng = np.random.default_rng(seed)
+        y, x = np.mgrid[:64, :64]
+        native = np.full((16, 64, 64), -1000.0)
+        native[:, (y - 32) ** 2 + (x - 32) ** 2 < 900] = -60.0
+        inside = (y - 32) ** 2 + (x - 32) ** 2 < 400
+        native[:, inside] = 50.0
+        labels = np.zeros(native.shape, np.uint8)
+        labels[:, inside] = ORGANS["liver"]
+        write_case(
+            folder,
+            f"phantom-{seed:06d}",
+            spacing_mm=(3, 1.5, 1.5),
+            native=native,
+            noise=rng.normal(0, 5, native.shape),
+            changes={phase: np.where(native == 50, 60.0 + 5 * i, 0.0) for i, phase in enumerate(PHASES)},
+            labels=labels,
+            organs={"liver": ORGANS["liver"]},
+            split="train",
+            about={"seed": seed},
+        )
+    return folder
+
+
+def test_the_whole_way_from_a_package_without_to_one_with(tmp_path: Path) -> None:
+    write_tiny_package(tmp_path / "tiny")
+    stores = {
+        name: str(write_store(tmp_path / name, seeds))
+        for name, seeds in (("fit", [1, 2]), ("calibrate", [3]), ("held", [100_000]), ("also", [4]))
+    }
+    arguments = ["spread", str(tmp_path / "tiny"), str(tmp_path / "told"), "--fit", stores["fit"], "--calibrate"]
+    arguments += [stores["calibrate"], "--held-out", stores["held"], "--answers", str(tmp_path / "answers")]
+    ended = CliRunner().invoke(app, [*arguments, "--also", stores["also"], "--minutes", "0.05", "--version", "2.0"])
+    assert ended.exit_code == 0, ended.output
+    assert [name in ended.output for name in ("held, venous", "also, venous", "| liver |")] == [True] * 3
+    made = ModelPackage.load(tmp_path / "told")
+    made.verify()
+    told = made.metadata.calibration
+    assert told is not None
+    assert made.metadata.version == "2.0"
+    assert set(told.coverage) == set(PHASES)
+    assert all(abs(told.coverage[phase]["liver"][1] - 0.8) < 0.2 for phase in PHASES)
+    assert (made.path / "README.md").read_text().count("| arterial | liver |") == 1
+    assert len(list((tmp_path / "answers").rglob("*.npy"))) == 10
+
+
+def test_a_case_in_two_stores_is_refused(tmp_path: Path) -> None:
+    package = ModelPackage.load(write_tiny_package(tmp_path / "tiny"))
+    one, two = write_store(tmp_path / "one", [1]), write_store(tmp_path / "two", [1, 2])
+    with pytest.raises(TrainError) as caught:
+        add_spread(
+            package,
+            tmp_path / "told",
+            fit=one,
+            calibrate=two,
+            held_out=one,
+            answers=tmp_path / "answers",
+            version="2.0",
+            minutes=0.01,
+            say=lambda _: None,
+        )
+    assert caught.value.code == "stores_overlap"

@@ -1,0 +1,159 @@
+"""A package with a spread network, calibrated and measured, from one without."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from s2ldm_core.calibration import LEVELS, Calibration
+from s2ldm_core.package import METADATA, ModelPackage, with_spread
+from train.card import model_card
+from train.errors import TrainError
+from train.fit.provenance import refuse_held_out
+from train.spread.answered import Answered, answer_cases
+from train.spread.coverage import Coverage, measured, the_same, told_by
+from train.spread.training import of_minutes, train_spread
+from train.store import PairStore
+
+CHANNELS = (8, 16, 32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """How often intervals held on the cases of a store."""
+
+    coverage: Coverage
+    the_same: Coverage
+    """With one width everywhere."""
+    half_widths: tuple[float, float, float]
+    half_widths_of_the_same: tuple[float, float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """The package, and how often its intervals held."""
+
+    package: ModelPackage
+    measured: dict[str, Measured]
+    """Name of the store → what was measured on it: the held-out one, whose figures the package has, then further ones."""
+
+
+def add_spread(
+    package: ModelPackage,
+    output: Path,
+    *,
+    fit: Path,
+    calibrate: Path,
+    held_out: Path,
+    also: Sequence[Path] = (),
+    answers: Path,
+    version: str,
+    minutes: float,
+    seed: int = 0,
+    device: str = "cpu",
+    say: Callable[[str], None],
+) -> Told:
+    """Train on the answers to the cases of the store ``fit``, scale on those of ``calibrate``, measure on those of ``held_out``, and on
+    those of the stores ``also``, which the package says nothing of.
+
+    None of them may have been in the package's own training. ``answers`` is a folder for what it answers.
+
+    Raises
+    ------
+    TrainError
+        ``output_exists``, ``stores_overlap``, ``no_tissues``, ``loss_not_finite``; those of the stores.
+    """
+    if (output / METADATA).exists():
+        raise TrainError(
+            "output_exists", f"{output} already holds a package.", "Name another folder or remove that one."
+        )
+    stores = {path: PairStore(path) for path in (fit, calibrate, held_out, *also)}
+    for path in (fit, calibrate):
+        refuse_held_out(stores[path])
+    _refuse_overlap(stores.values())
+    meta = package.metadata
+
+    def answered(path: Path) -> list[Answered]:
+        return answer_cases(
+            package, stores[path], answers, device=device, on_case=lambda case: say(f"answered: {case}")
+        )
+
+    first = answered(fit)
+    network = train_spread(
+        first,
+        phases=meta.phases,
+        channels=CHANNELS,
+        window_hu=meta.window_hu,
+        budget=of_minutes(minutes, device=device),
+        seed=seed,
+        device=device,
+        on_progress=lambda done, loss: say(f"trained: {done:.0%}, loss {loss:.3f}"),
+    )
+    say_spread = told_by(network, phases=meta.phases, window_hu=meta.window_hu)
+    second = answered(calibrate)
+    raw = measured(second, say_spread)
+    if not raw.counts:
+        raise TrainError(
+            "no_tissues",
+            f"No tissue of the cases in {calibrate} is known by name.",
+            "Calibrate on cases with labels, such as those of s2ldm-train phantom.",
+        )
+    with torch.no_grad():
+        network.scale_by(raw.ratio)
+    half_widths = measured(second, say_spread).half_widths()
+    control = the_same(second)
+    of_the_same = measured(second, control).half_widths()
+    found = {}
+    for path in (held_out, *also):
+        cases = answered(path)
+        found[path.name] = Measured(
+            coverage=measured(cases, say_spread),
+            the_same=measured(cases, control),
+            half_widths=half_widths,
+            half_widths_of_the_same=of_the_same,
+        )
+    calibration = Calibration(
+        channels=CHANNELS,
+        half_widths=half_widths,
+        coverage=found[held_out.name].coverage.within(half_widths),
+        cases=len(stores[held_out]),
+        weights_sha256="0" * 64,
+    )
+    made = with_spread(
+        package, output, network=network, calibration=calibration, version=version, model_card=model_card
+    )
+    return Told(package=made, measured=found)
+
+
+def markdown(told: Told) -> str:
+    """A table a store and phase: the tissues down, what held at each level beside what one width everywhere holds, and the errors in HU."""
+    parts = []
+    for store, found in told.measured.items():
+        squares, same = found.coverage.root_mean_squares(), found.the_same.within(found.half_widths_of_the_same)
+        for phase, tissues in found.coverage.within(found.half_widths).items():
+            head = "| tissue | " + " | ".join(f"{q:.0%} (one width)" for q in LEVELS)
+            rows = [
+                f"| {name.replace('_', ' ')} | "
+                + " | ".join(f"{a:.2f} ({b:.2f})" for a, b in zip(held, same[phase][name], strict=True))
+                + " | {:.1f} | {:.1f} |".format(*squares[phase][name])
+                for name, held in sorted(tissues.items())
+            ]
+            parts.append(
+                f"{store}, {phase}\n\n{head} | RMS error, HU | RMS spread, HU |\n|---|---|---|---|---|---|\n"
+                + "\n".join(rows)
+            )
+    return "\n\n".join(parts) + "\n"
+
+
+def _refuse_overlap(stores: Iterable[PairStore]) -> None:
+    seen: dict[str, Path] = {}
+    for store in stores:
+        for case in store.names:
+            if case in seen:
+                raise TrainError(
+                    "stores_overlap",
+                    f"The case {case} is in {seen[case]} and in {store.folder}.",
+                    "Keep the stores apart: on cases that it was trained on a network is too sure.",
+                )
+            seen[case] = store.folder
