@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import and_, delete, func, insert, literal, select, union_all, update
+from sqlalchemy import and_, case, delete, func, insert, literal, select, union_all, update
 
 from dicom_node.catalog.database import Database, insert_row, reason_values, unclaimed
 from dicom_node.catalog.derived_rows import DerivedInstance, HeldDerived
@@ -111,14 +111,13 @@ class DerivedTable(Database):
 
     def held_derived(self, *, study_instance_uid: str | None = None) -> list[HeldDerived]:
         """The derived series that stand, with their files on disk, study by study; of one study, or of all."""
-        uncertain = jobs.c.uncertainty_series_instance_uid
-        written = union_all(
-            select(jobs.c.id, jobs.c.derived_series_instance_uid.label("uid"), literal(0).label("place")),
-            select(jobs.c.id, uncertain, literal(1)).where(uncertain.is_not(None)),
-        ).subquery()
+        either = union_all(select(literal(0).label("place")), select(literal(1))).subquery()
+        uid = case(
+            (either.c.place == 0, jobs.c.derived_series_instance_uid), else_=jobs.c.uncertainty_series_instance_uid
+        )
         images = (
-            derived_instances.c.job_id == written.c.id,
-            derived_instances.c.series_instance_uid == written.c.uid,
+            derived_instances.c.job_id == jobs.c.id,
+            derived_instances.c.series_instance_uid == uid,
             derived_instances.c.path.is_not(None),
         )
         first = select(derived_instances.c.path).where(*images).order_by(derived_instances.c.ordinal).limit(1)
@@ -130,18 +129,17 @@ class DerivedTable(Database):
             select(
                 jobs.c.id.label("job_id"),
                 series.c.study_instance_uid,
-                written.c.uid.label("series_instance_uid"),
-                first.correlate(written).scalar_subquery().label("first"),
-                count.correlate(written).scalar_subquery().label("count"),
+                uid.label("series_instance_uid"),
+                first.correlate(jobs, either).scalar_subquery().label("first"),
+                count.correlate(jobs, either).scalar_subquery().label("count"),
             )
-            .join(written, written.c.id == jobs.c.id)
             .join(series, series.c.id == jobs.c.series_id)
+            .join(either, uid.is_not(None))
             .where(
-                jobs.c.derived_series_instance_uid.is_not(None),
                 jobs.c.superseded_by.is_(None),
                 any_path.correlate(jobs).scalar_subquery().is_not(None),
             )
-            .order_by(series.c.study_instance_uid, jobs.c.id, written.c.place)
+            .order_by(series.c.study_instance_uid, jobs.c.id, either.c.place)
         )
         if study_instance_uid is not None:
             query = query.where(series.c.study_instance_uid == study_instance_uid)
