@@ -67,6 +67,7 @@ class ClientTls(Section):
 
 def _loaded(context: ssl.SSLContext, *, certificate: Path | None, key: Path | None, ca: Path | None) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION  # RFC 9325 3.5; TLS 1.3 has none
     file = certificate
     try:
         if certificate is not None:
