@@ -12,6 +12,7 @@ from pynetdicom.transport import AddressInformation, AssociationServer, RequestH
 
 from dicom_node.streaming.association import ReceivingAssociation
 from dicom_node.streaming.service import Service
+from dicom_node.streaming.shared_places import SharedPlaces
 from dicom_node.streaming.transport import ReceivingSocket
 from dicom_node.streaming.waiting import IN_ALL, Places, WaitingRoom
 
@@ -48,10 +49,13 @@ class Acceptor:
         Our AE title, limits and timeouts. Which called titles are answered is the service's to say.
     service
         Admits associations and takes what they store.
+    places
+        Those of several processes together; None: there are as many as the AE has associations, for this one alone.
     """
 
-    def __init__(self, ae: AE, service: Service) -> None:
+    def __init__(self, ae: AE, service: Service, *, places: SharedPlaces | None = None) -> None:
         self._ae = ae
+        self._shared = places
         self._service = service
         self._servers: list[_Server] = []
         self._threads: list[threading.Thread] = []
@@ -63,7 +67,7 @@ class Acceptor:
 
     def start(self, *doors: Door) -> None:
         """Accept associations from each of ``doors``; they share the places."""
-        waiting, places = WaitingRoom(), Places(self._ae.maximum_associations)
+        waiting, places = WaitingRoom(), self._shared or Places(self._ae.maximum_associations)
         # pynetdicom counts connections, silent ones included, and refuses associations beyond; the places are what counts.
         self._ae.maximum_associations += IN_ALL + _ACCEPTED_AT_ONCE
         for door in doors:
@@ -115,7 +119,9 @@ class _Connection(RequestHandler):
 class _Server(AssociationServer):
     """Accepts connections; each becomes a thread of its own at once, so accepting needs no threads."""
 
-    def __init__(self, ae: AE, door: Door, *, service: Service, waiting: WaitingRoom, places: Places) -> None:
+    def __init__(
+        self, ae: AE, door: Door, *, service: Service, waiting: WaitingRoom, places: Places | SharedPlaces
+    ) -> None:
         self.service = service
         self.waiting, self.places = waiting, places
         self._port, self._tls = door

@@ -15,6 +15,7 @@ from pynetdicom.pdu_primitives import A_ASSOCIATE
 from dicom_node.streaming.contexts import asks_to_store, supported_contexts
 from dicom_node.streaming.dimse import StreamingDIMSE
 from dicom_node.streaming.service import End, Refusal, Request, Service, Session
+from dicom_node.streaming.shared_places import SharedPlaces
 from dicom_node.streaming.transport import ReceivingSocket
 from dicom_node.streaming.upper_layer import IDLE_SECONDS, ReceivingUpperLayer
 from dicom_node.streaming.waiting import Places, WaitingRoom
@@ -45,7 +46,7 @@ class ReceivingAssociation(Association):
         Set whenever a message, a primitive from the peer or the end of the upper layer waits to be handled.
     """
 
-    def __init__(self, ae: AE, *, service: Service, waiting: WaitingRoom, places: Places) -> None:
+    def __init__(self, ae: AE, *, service: Service, waiting: WaitingRoom, places: Places | SharedPlaces) -> None:
         self._waiting, self._places = waiting, places
         self.activity = threading.Event()
         self._connection_lost = False
