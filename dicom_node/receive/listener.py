@@ -30,6 +30,7 @@ from dicom_node.receive.spool import Spool
 from dicom_node.receive.storage import StorageService
 from dicom_node.streaming import Acceptor, Door, listen
 from dicom_node.streaming.shared_places import SharedPlaces
+from dicom_node.tls import FreshContext
 
 _log = structlog.get_logger(__name__)
 
@@ -131,7 +132,7 @@ class Listener:
         if self._ports is None:
             prepare_spool(self._spool, several_nodes=self._settings.several_nodes)
         ports = self._ports or open_ports(self._settings)
-        encrypted = [] if ports.tls is None else [Door(ports.tls, node.tls.context())]
+        encrypted = [] if ports.tls is None else [Door(ports.tls, FreshContext(node.tls))]
         self._acceptor.start(Door(ports.plain), *encrypted)
         self._renewal.start()
         _log.info(

@@ -4,6 +4,7 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
 import structlog
@@ -36,8 +37,8 @@ class Door(NamedTuple):
 
     port: socket.socket
     """Listens already, and may be shared with other processes."""
-    tls: ssl.SSLContext | None = None
-    """``None``: in the clear."""
+    tls: Callable[[], ssl.SSLContext] | None = None
+    """Gives the context of the next connection; ``None``: in the clear."""
 
 
 class Acceptor:
@@ -141,7 +142,7 @@ class _Server(AssociationServer):
         """The next connection. TLS shakes hands with the first read, in the association's own thread: a silent peer holds up nobody."""
         connection, address = super().get_request()
         if self._tls is not None:
-            connection = self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+            connection = self._tls().wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
         return connection, address
 
     def server_activate(self) -> None:

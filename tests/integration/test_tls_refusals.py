@@ -23,7 +23,7 @@ from dicom_node.service.observe import Metrics
 from tests import peers
 from tests.certificates import Pem, make_dated, make_pems
 
-SECONDS = 10.0
+SECONDS = 30.0
 NOW = datetime.now(UTC)
 DAY = timedelta(days=1)
 
@@ -106,7 +106,7 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
     }
     node = {"host": peers.HOST, "port": peers.free_port(), "data_dir": str(folder / "var"), "min_free_mib": 0}
     settings = parse_settings(
-        {"node": {**node, "tls": tls, "acse_timeout_seconds": 1.0, "peers": [{"ae_title": "KNOWN"}]}}
+        {"node": {**node, "tls": tls, "acse_timeout_seconds": 4.0, "peers": [{"ae_title": "KNOWN"}]}}
     )
     with Catalog(settings.catalog_location) as catalog:
         metrics = Metrics(catalog, data_dir=settings.node.data_dir)
@@ -246,6 +246,11 @@ def test_who_says_nothing_or_leaves_after_the_handshake_is_not_listed(door: Door
     """A load balancer's health check does so every few seconds."""
     before = door.refused()
     socket.create_connection((peers.HOST, door.port), SECONDS).close()
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        context = door.context()
+        context.maximum_version = version
+        with socket.create_connection((peers.HOST, door.port), SECONDS) as connection:
+            context.wrap_socket(connection, server_hostname=peers.HOST).close()
     with (
         socket.create_connection((peers.HOST, door.port), SECONDS) as connection,
         door.context().wrap_socket(connection, server_hostname=peers.HOST) as secured,
@@ -255,6 +260,40 @@ def test_who_says_nothing_or_leaves_after_the_handshake_is_not_listed(door: Door
     with socket.create_connection((peers.HOST, door.port), SECONDS) as silent:
         _hang_up(silent)  # the last of them, so the others are over, too
     assert door.refused() == before
+
+
+def test_a_renewed_certificate_is_shown_to_the_next_peer_and_a_broken_one_never(door: Door) -> None:
+    """Peers go on all the time: a port that had to be opened again would turn them away."""
+    own = door.settings.node.tls
+    assert own.certificate is not None
+    assert own.key is not None
+    before = own.certificate.read_bytes(), own.key.read_bytes()
+    renewed = make_dated(own.certificate.parent, "renewed", signed_by=door.pems["ca"], begins=NOW - DAY, ends=NOW + DAY)
+
+    def shown() -> str:
+        with (
+            socket.create_connection((peers.HOST, door.port), SECONDS) as connection,
+            door.context().wrap_socket(connection, server_hostname=peers.HOST) as secured,
+        ):
+            found = secured.getpeercert()
+        assert found is not None
+        return dict(part[0] for part in found["subject"])["commonName"]  # type: ignore[arg-type, misc]
+
+    assert shown() == "node"
+    try:
+        with structlog.testing.capture_logs() as log:
+            own.certificate.write_bytes(renewed.certificate.read_bytes()[:100])
+            assert shown() == "node"
+            assert shown() == "node"
+            assert [one["event"] for one in log] == ["certificate_not_taken_up"], "said once"
+            own.key.write_bytes(renewed.key.read_bytes())
+            own.certificate.write_bytes(renewed.certificate.read_bytes())
+            assert shown() == "renewed"
+        assert door.echo(door.context())
+    finally:
+        own.certificate.write_bytes(before[0])
+        own.key.write_bytes(before[1])
+    assert shown() == "node"
 
 
 @contextmanager
