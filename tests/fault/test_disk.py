@@ -236,7 +236,7 @@ def test_a_delivery_in_whose_middle_the_disk_is_full_is_done_later(
     assert DeriveStep(settings, catalog).run_once()
     wanted = {row.sop_instance_uid for row in catalog.derived_instances(job_id)}
     step = DeliverStep(settings, catalog, breaker=CircuitBreaker(threshold=10**6))
-    peer = _FillingPeer(settings.destinations["pacs"].port)  # type: ignore[attr-defined]
+    peer = _FillingPeer(settings.destinations["pacs"].port)
     peer.disk = disk
     with closing(peer):
         with suppress(CatalogAwayError):

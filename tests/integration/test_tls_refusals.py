@@ -82,7 +82,7 @@ class Door(NamedTuple):
         entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = SECONDS
         entity.add_requested_context(Verification)
         kept = _Kept(context)
-        association = entity.associate(peers.HOST, self.port, ae_title=called, tls_args=(kept, peers.HOST))  # type: ignore[arg-type]
+        association = entity.associate(peers.HOST, self.port, ae_title=called, tls_args=(kept, peers.HOST))
         if not association.is_established:
             kept.close()
             return False
@@ -277,7 +277,7 @@ def test_a_renewed_certificate_is_shown_to_the_next_peer_and_a_broken_one_never(
         ):
             found = secured.getpeercert()
         assert found is not None
-        return dict(part[0] for part in found["subject"])["commonName"]  # type: ignore[arg-type, misc]
+        return dict(part[0] for part in found["subject"])["commonName"]
 
     assert shown() == "node"
     try:
