@@ -4,10 +4,13 @@ import ssl
 from pathlib import Path
 from typing import Literal, Self
 
+import structlog
 from pydantic import Field, model_validator
 
 from dicom_node.errors import ConfigError
 from dicom_node.section import Port, Section
+
+_log = structlog.get_logger(__name__)
 
 
 class ServerTls(Section):
@@ -34,7 +37,49 @@ class ServerTls(Section):
         wanted = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.verify_mode = wanted[self.peer_certificate]
+        # Who leaves after the handshake is to look like that, and not like one whose handshake broke: nobody resumes an
+        # association's session, so no tickets are written to who has left, and how an association ends its PDUs say (PS3.8 9.2).
+        context.num_tickets = 0
+        context.options |= ssl.OP_IGNORE_UNEXPECTED_EOF
         return _loaded(context, certificate=self.certificate, key=self.key, ca=self.ca)
+
+
+class FreshContext:
+    """The context of the node's port, made anew when one of its files has changed. For one thread at a time.
+
+    Files that cannot be used, as while they are being written, leave the context that there is; that is said once.
+    """
+
+    def __init__(self, settings: ServerTls) -> None:
+        self._settings = settings
+        self._of = self._stamps()
+        self._context = settings.context()
+
+    def __call__(self) -> ssl.SSLContext:
+        """For the next connection."""
+        now = self._stamps()
+        if now != self._of:
+            self._of = now
+            try:
+                self._context = self._settings.context()
+            except ConfigError as error:
+                _log.error("certificate_not_taken_up", reason=error.code, why=error.sentence)
+            else:
+                _log.info("certificate_taken_up")
+        return self._context
+
+    def _stamps(self) -> list[tuple[int, int, int] | None]:
+        """What tells a file from the one that it takes the place of."""
+        files = (self._settings.certificate, self._settings.key, self._settings.ca)
+        return [None if file is None else _stamp(file) for file in files]
+
+
+def _stamp(file: Path) -> tuple[int, int, int] | None:
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 class ClientTls(Section):
@@ -67,6 +112,7 @@ class ClientTls(Section):
 
 def _loaded(context: ssl.SSLContext, *, certificate: Path | None, key: Path | None, ca: Path | None) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION  # RFC 9325 3.5; TLS 1.3 has none
     file = certificate
     try:
         if certificate is not None:

@@ -62,7 +62,7 @@ Media interchange: none. DICOMweb: as a user of STOW-RS (PS3.18 10.5), for desti
 |---|---|
 | application context | 1.2.840.10008.3.1.1.1 |
 | called AE titles | every route of the configuration; `node.ae_title`, for everything but storage |
-| accepted at the same time | {max_associations} in each listener process (`node.max_associations`); a peer's own limit by `node.peers` |
+| accepted at the same time | {max_associations} in all (`node.max_associations`); a peer's own limit by `node.peers` |
 | opened at the same time | {associations} to each destination (`destinations.*.associations`) |
 | asynchronous operations | one; not negotiated |
 | maximum PDU | {max_pdu} bytes (`node.max_pdu_bytes`) |

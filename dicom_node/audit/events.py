@@ -28,11 +28,26 @@ def application(node: str, *, started: bool, at: datetime) -> Event:
     )
 
 
-def received(node: str, *, calling_ae: str, address: str, study: Study, at: datetime) -> Event:
-    """A series has come whole (A.5.3.7, DICOM Instances Transferred)."""
+def received(node: str, *, calling_ae: str, address: str, study: Study, at: datetime, begins: bool = False) -> Event:
+    """A series has come whole (A.5.3.7, DICOM Instances Transferred), or the first of it came (A.5.3.3, Begin Transferring)."""
     sender = Participant(user_id=calling_ae, is_requestor=True, role=m.SOURCE, ae_title=calling_ae, address=address)
     receiver = Participant(user_id=node, is_requestor=False, role=m.DESTINATION, ae_title=node)
-    return Event(what=m.INSTANCES_TRANSFERRED, at=at, action="C", participants=(sender, receiver), study=study)
+    return Event(
+        what=m.BEGIN_TRANSFERRING if begins else m.INSTANCES_TRANSFERRED,
+        at=at,
+        action="E" if begins else "C",
+        participants=(sender, receiver),
+        study=study,
+    )
+
+
+def sending(node: str, *, destination: str, ae_title: str, address: str, study: Study, at: datetime) -> Event:
+    """A derived series begins to go to an application entity (A.5.3.3, Begin Transferring)."""
+    sender = Participant(user_id=node, is_requestor=True, role=m.SOURCE, ae_title=node)
+    receiver = Participant(
+        user_id=destination, is_requestor=False, role=m.DESTINATION, ae_title=ae_title, address=address
+    )
+    return Event(what=m.BEGIN_TRANSFERRING, at=at, action="E", participants=(sender, receiver), study=study)
 
 
 def sent(
@@ -120,14 +135,14 @@ def queried(node: str, *, calling_ae: str, address: str, query: Query, at: datet
     )
 
 
-def accessed(who: str, *, address: str, study_uid: str, at: datetime) -> Event:
+def accessed(who: str, *, address: str, study: Study, at: datetime) -> Event:
     """Somebody looked at pictures (A.5.3.6, DICOM Instances Accessed)."""
     return Event(
         what=m.INSTANCES_ACCESSED,
         at=at,
         action="R",
         participants=(Participant(user_id=who, is_requestor=True, address=address),),
-        study=Study(uid=study_uid),
+        study=study,
     )
 
 

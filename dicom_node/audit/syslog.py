@@ -1,4 +1,4 @@
-"""Sending the trail to a syslog server: over TCP with octet counting (RFC 6587 3.4.1), or UDP (RFC 5426).
+"""Sending the trail to a syslog server: with octet counting over TLS (RFC 5425, PS3.15 A.6) or TCP (RFC 6587 3.4.1), or UDP (RFC 5426).
 
 The files are the truth, and what has been sent of them is remembered: a server that is away gets everything later.
 """
@@ -6,7 +6,9 @@ The files are the truth, and what has been sent of them is remembered: a server 
 import fcntl
 import json
 import os
+import select
 import socket
+import ssl
 import struct
 import termios
 import time
@@ -16,6 +18,7 @@ from pathlib import Path
 
 from dicom_node.audit.settings import AuditSettings
 from dicom_node.audit.trail import days
+from dicom_node.tls import ClientTls
 from s2ldm_core.files import replace_text
 
 _STATE = "sent.json"
@@ -23,6 +26,8 @@ _TIMEOUT_SECONDS = 5.0
 _POLL_SECONDS = 0.02
 #: So long a server may take to end its side.
 _END_SECONDS = 2.0
+#: So long a server may take to refuse the node's certificate.
+_VERDICT_SECONDS = 0.5
 #: Messages of a connection; then it is noted that they were sent.
 _AT_ONCE = 100
 _MOST_A_RUN = 5000
@@ -41,12 +46,14 @@ class Syslog:
         Raises
         ------
         OSError
-            It cannot be reached, or has not taken all; what it has may come again.
+            It cannot be reached, or has not taken all; what it has may come again. `ssl.SSLError` among them.
+        ConfigError
+            ``tls_unusable``: with the files of ``audit.tls`` no TLS can be spoken.
         """
         sent = 0
         for name, offset, batch in self._unsent():
             with _connect(settings) as connection:
-                _send(connection, batch, counted=settings.transport == "tcp")
+                _send(connection, batch, counted=settings.transport != "udp")
             self._note(name, offset)
             sent += len(batch)
             if sent >= _MOST_A_RUN:
@@ -91,13 +98,35 @@ class Syslog:
 
 def _connect(settings: AuditSettings) -> socket.socket:
     host, port = settings.address
-    if settings.transport == "tcp":
-        return socket.create_connection((host, port), timeout=_TIMEOUT_SECONDS)
+    if settings.transport != "udp":
+        connection = socket.create_connection((host, port), timeout=_TIMEOUT_SECONDS)
+        return connection if settings.secured is None else _secure(connection, settings.secured, host=host)
     family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
     connection = socket.socket(family, kind, protocol)
     connection.settimeout(_TIMEOUT_SECONDS)
     connection.connect(address)
     return connection
+
+
+def _secure(connection: socket.socket, tls: ClientTls, *, host: str) -> ssl.SSLSocket:
+    try:
+        secured = tls.context().wrap_socket(connection, server_hostname=tls.server_name or host)
+        connection = secured
+        _hear_out(secured)
+    except BaseException:
+        connection.close()
+        raise
+    return secured
+
+
+def _hear_out(connection: ssl.SSLSocket) -> None:
+    """With TLS 1.3 a server says after the handshake whether it takes the node's certificate (RFC 8446 4.4.2.4): with an alert, or
+    mostly a session ticket. What is sent before that runs into a connection that is reset."""
+    select.select([connection], [], [], _VERDICT_SECONDS)
+    connection.setblocking(False)
+    with suppress(ssl.SSLWantReadError):
+        connection.recv(1)
+    connection.settimeout(_TIMEOUT_SECONDS)
 
 
 def _send(connection: socket.socket, batch: list[bytes], *, counted: bool) -> None:
@@ -106,6 +135,11 @@ def _send(connection: socket.socket, batch: list[bytes], *, counted: bool) -> No
             connection.send(message)
         return
     connection.sendall(b"".join(b"%d %b" % (len(message), message) for message in batch))
+    if isinstance(connection, ssl.SSLSocket):
+        # RFC 5425 4.4. One that closes without a word, or is slow, has to acknowledge all the same.
+        connection.settimeout(_END_SECONDS)
+        with suppress(TimeoutError, ssl.SSLEOFError):
+            connection.unwrap()
     # Sent is not received: wait until the other machine has acknowledged every byte, and for its side's end. One that closes
     # with something unread resets the connection; one that leaves it open has acknowledged, and no more can be known.
     deadline = time.monotonic() + _TIMEOUT_SECONDS
@@ -113,8 +147,10 @@ def _send(connection: socket.socket, batch: list[bytes], *, counted: bool) -> No
         if time.monotonic() > deadline:
             raise TimeoutError("the syslog server does not take what is sent")
         time.sleep(_POLL_SECONDS)
-    connection.shutdown(socket.SHUT_WR)
+    if isinstance(connection, ssl.SSLSocket):
+        return
     connection.settimeout(_END_SECONDS)
+    connection.shutdown(socket.SHUT_WR)
     with suppress(TimeoutError):
         while connection.recv(4096):
             pass

@@ -88,10 +88,8 @@ def list_jobs(
     if receiving:
         say(f"{receiving} series still being received: a job begins when nothing has come for a while.")
     for peer in turned_away:
-        say(
-            f"Turned away {peer.count} times, last {time_text(peer.last_seen_at)}: {peer.calling_ae} at {peer.peer} "
-            f"calling {peer.called_ae}. {_reason(peer.reason)}"
-        )
+        who = f"{peer.calling_ae} at {peer.peer} calling {peer.called_ae}" if peer.called_ae else peer.peer
+        say(f"Turned away {peer.count} times, last {time_text(peer.last_seen_at)}: {who}. {_reason(peer.reason)}")
 
 
 @commands.command("show", epilog="Example: s2ldm-node jobs show 12")

@@ -28,7 +28,7 @@ class DeliverStep:
     """Takes due deliveries and sends what their destination has not accepted yet.
 
     Safe to run from several threads at once; they share the circuit breaker. ``clock`` gives the current time,
-    timezone-aware.
+    timezone-aware. ``on_begin`` is told the ID of a delivery before its first try.
     """
 
     def __init__(
@@ -38,11 +38,13 @@ class DeliverStep:
         *,
         breaker: CircuitBreaker | None = None,
         clock: Callable[[], datetime] | None = None,
+        on_begin: Callable[[int], None] = lambda delivery_id: None,
     ) -> None:
         self._source = settings
         self._catalog = catalog
         self._breaker = breaker or CircuitBreaker()
         self._now = clock or catalog.now
+        self._on_begin = on_begin
         self._verification = Verification(catalog, now=self._now)
         self._stopping = threading.Event()
         self._claiming = threading.Lock()
@@ -125,6 +127,8 @@ class DeliverStep:
         waiting = [one for one in self._catalog.delivery_instances(delivery.id) if not one.accepted]
         images = [one for one in waiting if one.rejects_job is None]
         notes = [one for one in waiting if one.rejects_job is not None]
+        if images and delivery.attempts == 0:
+            self._on_begin(delivery.id)
         # What rejects an earlier series goes last, so that the reader is never left without one.
         if not self._send_images(delivery, destination, images, lease):
             self._catalog.release(delivery)

@@ -12,6 +12,7 @@ from dicom_node.config import Peer, SettingsSource
 from dicom_node.errors import ReceiveError, RetriableDeliverError
 from dicom_node.receive.admission import is_peer
 from dicom_node.receive.safekeeping import report_on
+from dicom_node.tls import ClientTls
 from s2ldm_core.problem import Problem, ProblemError
 
 _log = structlog.get_logger(step="commit")
@@ -22,11 +23,12 @@ _PATIENCE_SECONDS = 300.0
 
 
 class PeerPlace(NamedTuple):
-    """Where a sender takes reports."""
+    """Where a sender takes reports, over TLS or (``tls`` None) in the clear."""
 
     ae_title: str
     host: str
     port: int
+    tls: ClientTls | None = None
 
 
 #: Tells a sender, from the AE title that it called; raises `ProblemError`, `RetriableDeliverError` for what may pass.
@@ -103,7 +105,7 @@ def place_of_peer(peers: Sequence[Peer], *, calling_ae: str, address: str) -> Pe
     known = next((one for one in named if is_peer(one, calling_ae, address)), named[0] if named else None)
     if known is None or known.port is None:
         return None
-    return PeerPlace(known.ae_title, known.host or address, known.port)
+    return PeerPlace(known.ae_title, known.host or address, known.port, known.tls)
 
 
 def counts(report: CommitmentReport) -> dict[str, str | int]:

@@ -29,6 +29,8 @@ from dicom_node.receive.seats import Seats
 from dicom_node.receive.spool import Spool
 from dicom_node.receive.storage import StorageService
 from dicom_node.streaming import Acceptor, Door, listen
+from dicom_node.streaming.shared_places import SharedPlaces
+from dicom_node.tls import FreshContext
 
 _log = structlog.get_logger(__name__)
 
@@ -53,6 +55,8 @@ class Listener:
         What the identifiers of this listener's associations begin with, and of no other's; None: it chooses.
     carry
         Sends to the destinations of C-MOVE; None: nothing is moved.
+    places
+        Those of all listeners of the node; None: ``node.max_associations`` are this one's.
     """
 
     def __init__(
@@ -64,6 +68,7 @@ class Listener:
         ports: "Ports | None" = None,
         tag: str | None = None,
         carry: Carry | None = None,
+        places: SharedPlaces | None = None,
     ) -> None:
         node = settings.node
         self._ports = ports
@@ -98,7 +103,7 @@ class Listener:
             RetrieveDesk(self._live, holdings, record, carry=carry),
         ]
         reception = Reception(self._gate, catalog, seats=seats, storage=storage, desks=desks, observer=observer)
-        self._acceptor = Acceptor(ae, reception)
+        self._acceptor = Acceptor(ae, reception, places=places)
 
     @property
     def is_listening(self) -> bool:
@@ -127,7 +132,7 @@ class Listener:
         if self._ports is None:
             prepare_spool(self._spool, several_nodes=self._settings.several_nodes)
         ports = self._ports or open_ports(self._settings)
-        encrypted = [] if ports.tls is None else [Door(ports.tls, node.tls.context())]
+        encrypted = [] if ports.tls is None else [Door(ports.tls, FreshContext(node.tls))]
         self._acceptor.start(Door(ports.plain), *encrypted)
         self._renewal.start()
         _log.info(

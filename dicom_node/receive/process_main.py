@@ -17,6 +17,7 @@ from dicom_node.receive.forwarding import Forwarder, end_after
 from dicom_node.receive.listener import Listener, Ports
 from dicom_node.receive.retrieve import Carry
 from dicom_node.service.observe import configure_logging
+from dicom_node.streaming.shared_places import SharedPlaces
 
 #: What it says once it listens.
 READY = "ready"
@@ -25,7 +26,9 @@ _TELL_SECONDS = 1.0
 _ORPHAN_SECONDS = 5.0
 
 
-def serve(connection: Connection, ports: Ports, settings: Settings, tag: str, carry: Carry | None) -> None:
+def serve(
+    connection: Connection, ports: Ports, settings: Settings, tag: str, carry: Carry | None, places: SharedPlaces | None
+) -> None:
     """Listen until the parent says how much grace to give, or is gone."""
     # Ctrl-C and a service manager's SIGTERM reach every process of the node; the parent decides what follows.
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -39,7 +42,7 @@ def serve(connection: Connection, ports: Ports, settings: Settings, tag: str, ca
     pydicom_settings.reading_validation_mode = IGNORE
     try:
         with Catalog(settings.catalog_location) as catalog:
-            listener = Listener(settings, catalog, observer=forwarder, ports=ports, tag=tag, carry=carry)
+            listener = Listener(settings, catalog, observer=forwarder, ports=ports, tag=tag, carry=carry, places=places)
             listener.start()
             connection.send(READY)
             telling = threading.Thread(target=forwarder.run, name="events", daemon=True)

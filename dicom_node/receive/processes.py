@@ -27,6 +27,7 @@ from dicom_node.receive.observer import ReceiveObserver
 from dicom_node.receive.process_main import READY, serve
 from dicom_node.receive.retrieve import Carry
 from dicom_node.receive.spool import Spool
+from dicom_node.streaming.shared_places import SharedPlaces
 
 _log = structlog.get_logger(__name__)
 
@@ -48,7 +49,7 @@ class ListenerProcesses:
     ----------
     settings
         The node's settings when it starts; each of the ``node.listener_processes`` opens the catalog that they name.
-        ``node.max_associations`` holds for each.
+        ``node.max_associations`` holds for all together.
     observer
         Told what happens, for metrics; called from one thread for each process.
     carry
@@ -62,6 +63,7 @@ class ListenerProcesses:
         self._observer = observer
         self._carry = carry
         self._ports: Ports | None = None
+        self._places: SharedPlaces | None = None
         self._listeners: list[_ListenerProcess] = []
 
     @property
@@ -88,9 +90,13 @@ class ListenerProcesses:
             spool = Spool(node.data_dir, min_free_bytes=0)
             prepare_spool(spool, several_nodes=self._settings.several_nodes)
             spool.close()
+            if node.listener_processes > 1:
+                self._places = SharedPlaces(node.max_associations)
             for _ in range(node.listener_processes):
                 self._listeners.append(
-                    _ListenerProcess(self._settings, self._ports, observer=self._observer, carry=self._carry)
+                    _ListenerProcess(
+                        self._settings, self._ports, observer=self._observer, carry=self._carry, places=self._places
+                    )
                 )
             # All are started before the first is waited for: they spend their first second importing.
             for one in self._listeners:
@@ -117,20 +123,29 @@ class ListenerProcesses:
             one.ask_to_stop(grace_seconds)
         for one in self._listeners:
             one.join(3 * grace_seconds + 5.0)
+        if self._places is not None:
+            self._places.close()
         self._listeners = []
-        self._ports = None
+        self._ports = self._places = None
 
 
 class _ListenerProcess:
     """One of the processes."""
 
     def __init__(
-        self, settings: Settings, ports: Ports, *, observer: ReceiveObserver | None, carry: Carry | None
+        self,
+        settings: Settings,
+        ports: Ports,
+        *,
+        observer: ReceiveObserver | None,
+        carry: Carry | None,
+        places: SharedPlaces | None,
     ) -> None:
         self._settings = settings
         self._ports = ports
         self._observer = observer
         self._carry = carry
+        self._places = places
         self._tag = ""
         self._process: BaseProcess | None = None
         self._connection: Connection | None = None
@@ -155,7 +170,7 @@ class _ListenerProcess:
         self._tag = f"{uuid4().hex[:8]}-"
         process = context.Process(
             target=serve,
-            args=(theirs, self._ports, self._settings, self._tag, self._carry),
+            args=(theirs, self._ports, self._settings, self._tag, self._carry, self._places),
             name="s2ldm-listener",
             daemon=True,
         )

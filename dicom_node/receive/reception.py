@@ -1,5 +1,6 @@
 """What the node answers to associations: who is let in, and where the objects of each go."""
 
+import ssl
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -16,6 +17,8 @@ from dicom_node.receive.seats import Seats
 from dicom_node.receive.storage import StorageService
 from dicom_node.receive.stored_object import RefusedObject, StoredObject, catalog_unavailable
 from dicom_node.streaming import Command, End, Enter, Refusal, Request, Sink
+from dicom_node.tls_faults import BrokenHandshake, tls_problem
+from s2ldm_core.problem import Problem
 
 _log = structlog.get_logger(__name__)
 
@@ -63,12 +66,7 @@ class Reception:
         if isinstance(decision, Admission):
             decision = self._seats.take(decision, peers=self._gate.peers, enter=enter) or decision
         if isinstance(decision, Rejection):
-            reason = decision.reason
-            with suppress(CatalogError, SQLAlchemyError):  # cannot be written at present; the log has it
-                self._catalog.note_rejected_peer(**who, reason=reason)
-            _log.warning("association_rejected", **who, reason=reason.code)
-            if self._observer is not None:
-                self._observer.rejected(reason=reason.code)
+            self._note("association_rejected", reason=decision.reason, **who)
             return decision.answer
         if self._observer is not None:
             self._observer.associations(opened=1)
@@ -83,6 +81,21 @@ class Reception:
         if decision.route is not None and request.stores:
             association.record()
         return association
+
+    def not_secured(self, peer: str, *, error: ssl.SSLError | None, first_byte: int) -> None:
+        """Record a connection whose TLS came to nothing; nobody has said yet who calls whom."""
+        broken = BrokenHandshake(error=error, first_byte=first_byte)
+        reason = tls_problem(broken, who=f"The peer at {peer}")
+        self._note("handshake_failed", called_ae="", calling_ae="", peer=peer, reason=reason)
+
+    def _note(self, event: str, *, called_ae: str, calling_ae: str, peer: str, reason: Problem) -> None:
+        """Tell the list of those that were turned away, the log and the metrics."""
+        who = {"called_ae": called_ae, "calling_ae": calling_ae, "peer": peer}
+        with suppress(CatalogError, SQLAlchemyError):  # cannot be written at present; the log has it
+            self._catalog.note_rejected_peer(**who, reason=reason)
+        _log.warning(event, **who, reason=reason.code)
+        if self._observer is not None:
+            self._observer.rejected(reason=reason.code)
 
 
 class AdmittedAssociation:

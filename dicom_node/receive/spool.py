@@ -10,6 +10,8 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from uuid import uuid4
 
+import structlog
+
 from dicom_node.errors import ReceiveError
 from dicom_node.private import FOLDER_MODE
 from dicom_node.receive.direct_file import BufferPool, DirectFile
@@ -22,6 +24,9 @@ _PART = ".part"
 _SYNCHRONISERS = 8
 # How long one look at the free space is good for; what arrives meanwhile is little beside the reserve.
 _FREE_SECONDS = 0.5
+
+
+_log = structlog.get_logger(__name__)
 
 
 class SpoolFile:
@@ -112,10 +117,14 @@ class SpoolFile:
         self._close()
 
     def discard(self) -> None:
-        """Remove the file."""
+        """Remove the file. One that the disk does not let go is left to the sweep of orphans; the peer is answered all the same."""
         self._close()
-        self._part.unlink(missing_ok=True)
-        self.path.unlink(missing_ok=True)
+        for path in (self._part, self.path):
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                if path.exists():
+                    _log.warning("file_not_removed", reason=error.strerror or type(error).__name__)
 
     def _write(self, data: bytes | memoryview) -> None:
         if self._file is None or self._error is not None:

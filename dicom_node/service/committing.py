@@ -21,5 +21,5 @@ def commitment_step(source: SettingsSource, catalog: Catalog) -> CommitmentStep:
 def _tell(place: PeerPlace, report: CommitmentReport, calling_ae: str) -> None:
     from dicom_node.deliver.destinations.dicom.commitment import send_report
 
-    peer = DicomSettings(ae_title=place.ae_title, host=place.host, port=place.port)
+    peer = DicomSettings(ae_title=place.ae_title, host=place.host, port=place.port, tls=place.tls)
     send_report(peer, report, calling_ae=calling_ae)

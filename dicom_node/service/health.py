@@ -1,5 +1,6 @@
 """Whether the node can do its work: one answer per part, for ``/readyz`` and ``check``."""
 
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,8 +32,10 @@ def run_checks(checks: dict[str, Callable[[], str | None]]) -> list[HealthCheck]
 
 
 def disk_problem(folder: str, *, min_free_mib: int) -> str | None:
-    """What is wrong with the disk that holds ``folder``; None if there is room."""
+    """What is wrong with the disk that holds ``folder``; None if there is room, of which some must be, and it can be written."""
+    if os.statvfs(folder).f_flag & os.ST_RDONLY:
+        return "data_dir is on a disk that is mounted read-only"
     free_mib = shutil.disk_usage(folder).free // 2**20
-    if free_mib < min_free_mib:
-        return f"{free_mib} MiB are free in data_dir; the node needs {min_free_mib} MiB to receive"
+    if free_mib < max(min_free_mib, 1):
+        return f"{free_mib} MiB are free in data_dir; the node needs {max(min_free_mib, 1)} MiB to receive"
     return None

@@ -18,7 +18,7 @@ from dicom_node.derive.step import DeriveStep
 from dicom_node.private import make_private
 from dicom_node.receive import ListenerProcesses
 from dicom_node.series import CompletionStep, Examiner, SelectStep
-from dicom_node.service.auditing import AuditStep, SyslogStep
+from dicom_node.service.auditing import AuditStep, Outgoing, SyslogStep
 from dicom_node.service.committing import commitment_step
 from dicom_node.service.configuration import Configuration
 from dicom_node.service.confirming import image_count, missing_images
@@ -85,15 +85,16 @@ class Node:
             self.metrics = Metrics(self.catalog, data_dir=settings.node.data_dir)
             self._listener = ListenerProcesses(settings, observer=self.metrics, carry=carry)
             self._translate = [TranslateStep(source, self.catalog) for _ in range(settings.compute.side_by_side)]
-            self._deliver = DeliverStep(source, self.catalog)
+            node = settings.node
+            self._trail = AuditTrail(node.data_dir / "audit", node=node.ae_title, now=self.catalog.now)
+            outgoing = Outgoing(source, self.catalog, self._trail)
+            self._deliver = DeliverStep(source, self.catalog, on_begin=outgoing.began)
             count, fetch = image_count(source), missing_images(source)
             self._completion = CompletionStep(
                 source, self.catalog, model_identity=model_identity, count=count, fetch=fetch
             )
             self._examiner = Examiner()
             self._orphans = OrphanSweep(settings, self.catalog)
-            node = settings.node
-            self._trail = AuditTrail(node.data_dir / "audit", node=node.ae_title, now=self.catalog.now)
             self._loops = self._make_loops()
             self.configuration.on_change(self._take_up)
             self._timers = Timers(on_work=self.wake)

@@ -4,6 +4,7 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
 import structlog
@@ -12,6 +13,7 @@ from pynetdicom.transport import AddressInformation, AssociationServer, RequestH
 
 from dicom_node.streaming.association import ReceivingAssociation
 from dicom_node.streaming.service import Service
+from dicom_node.streaming.shared_places import SharedPlaces
 from dicom_node.streaming.transport import ReceivingSocket
 from dicom_node.streaming.waiting import IN_ALL, Places, WaitingRoom
 
@@ -35,8 +37,8 @@ class Door(NamedTuple):
 
     port: socket.socket
     """Listens already, and may be shared with other processes."""
-    tls: ssl.SSLContext | None = None
-    """``None``: in the clear."""
+    tls: Callable[[], ssl.SSLContext] | None = None
+    """Gives the context of the next connection; ``None``: in the clear."""
 
 
 class Acceptor:
@@ -48,10 +50,13 @@ class Acceptor:
         Our AE title, limits and timeouts. Which called titles are answered is the service's to say.
     service
         Admits associations and takes what they store.
+    places
+        Those of several processes together; None: there are as many as the AE has associations, for this one alone.
     """
 
-    def __init__(self, ae: AE, service: Service) -> None:
+    def __init__(self, ae: AE, service: Service, *, places: SharedPlaces | None = None) -> None:
         self._ae = ae
+        self._shared = places
         self._service = service
         self._servers: list[_Server] = []
         self._threads: list[threading.Thread] = []
@@ -63,7 +68,7 @@ class Acceptor:
 
     def start(self, *doors: Door) -> None:
         """Accept associations from each of ``doors``; they share the places."""
-        waiting, places = WaitingRoom(), Places(self._ae.maximum_associations)
+        waiting, places = WaitingRoom(), self._shared or Places(self._ae.maximum_associations)
         # pynetdicom counts connections, silent ones included, and refuses associations beyond; the places are what counts.
         self._ae.maximum_associations += IN_ALL + _ACCEPTED_AT_ONCE
         for door in doors:
@@ -115,7 +120,9 @@ class _Connection(RequestHandler):
 class _Server(AssociationServer):
     """Accepts connections; each becomes a thread of its own at once, so accepting needs no threads."""
 
-    def __init__(self, ae: AE, door: Door, *, service: Service, waiting: WaitingRoom, places: Places) -> None:
+    def __init__(
+        self, ae: AE, door: Door, *, service: Service, waiting: WaitingRoom, places: Places | SharedPlaces
+    ) -> None:
         self.service = service
         self.waiting, self.places = waiting, places
         self._port, self._tls = door
@@ -135,7 +142,7 @@ class _Server(AssociationServer):
         """The next connection. TLS shakes hands with the first read, in the association's own thread: a silent peer holds up nobody."""
         connection, address = super().get_request()
         if self._tls is not None:
-            connection = self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+            connection = self._tls().wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
         return connection, address
 
     def server_activate(self) -> None:

@@ -15,6 +15,8 @@ from pynetdicom.pdu_primitives import A_ASSOCIATE
 from dicom_node.streaming.contexts import asks_to_store, supported_contexts
 from dicom_node.streaming.dimse import StreamingDIMSE
 from dicom_node.streaming.service import End, Refusal, Request, Service, Session
+from dicom_node.streaming.shared_places import SharedPlaces
+from dicom_node.streaming.transport import ReceivingSocket
 from dicom_node.streaming.upper_layer import IDLE_SECONDS, ReceivingUpperLayer
 from dicom_node.streaming.waiting import Places, WaitingRoom
 
@@ -44,7 +46,7 @@ class ReceivingAssociation(Association):
         Set whenever a message, a primitive from the peer or the end of the upper layer waits to be handled.
     """
 
-    def __init__(self, ae: AE, *, service: Service, waiting: WaitingRoom, places: Places) -> None:
+    def __init__(self, ae: AE, *, service: Service, waiting: WaitingRoom, places: Places | SharedPlaces) -> None:
         self._waiting, self._places = waiting, places
         self.activity = threading.Event()
         self._connection_lost = False
@@ -71,8 +73,8 @@ class ReceivingAssociation(Association):
             self._waiting.leave(self)
             if self.dul.peek_next_pdu() is not None:
                 super().run_reactor()
-            elif self.dul.socket is not None and self.dul.socket.socket is not None:
-                self.dul.socket.socket.close()
+            else:
+                self._close_unheard()
         finally:
             self._waiting.leave(self)
             self._places.give(self)
@@ -88,7 +90,23 @@ class ReceivingAssociation(Association):
         connection = self.dul.socket.socket if self.dul.socket is not None else None
         if connection is not None:
             with suppress(OSError):  # gone already
-                connection.shutdown(socket.SHUT_RDWR)
+                # Not an SSLSocket's own, which takes OpenSSL's state away from the thread that reads.
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
+
+    def _close_unheard(self) -> None:
+        """Close a connection on which nothing was asked for, and tell of one whose TLS came to nothing."""
+        connection = cast(ReceivingSocket | None, self.dul.socket)
+        if connection is None:
+            return
+        if connection.socket is not None:
+            connection.socket.close()
+        if connection.broken_handshake is None:
+            return
+        error, first_byte = connection.broken_handshake
+        try:
+            self._service.not_secured(self.requestor.address, error=error, first_byte=first_byte)
+        except Exception as fault:  # noqa: BLE001 - a fault of ours, which must not stay in this thread's way
+            _log.exception("handshake_not_noted", error=type(fault).__name__)
 
     def _requested(self, event: evt.Event) -> None:
         request = cast(A_ASSOCIATE, self.requestor.primitive)

@@ -9,6 +9,7 @@ An association's calls, in this order and from its own threads:
     session.end("released")
 """
 
+import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
@@ -120,3 +121,7 @@ class Service(Protocol):
 
     def admit(self, request: Request, *, enter: Enter) -> Session | Refusal:
         """Let in or turn away; who is let in has to ``enter`` (else `FULL`), so that who is turned away takes no place."""
+
+    def not_secured(self, peer: str, *, error: ssl.SSLError | None, first_byte: int) -> None:
+        """A connection to a port for TLS ended before anything was asked for over it: what OpenSSL said of it, None if the peer fell
+        silent or hung up, and the first byte that came."""

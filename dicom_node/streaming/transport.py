@@ -5,6 +5,7 @@ import select
 import socket
 import ssl
 import threading
+import time
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, cast
 
@@ -64,7 +65,7 @@ class ReceivingSocket(AssociationSocket):
     Parameters
     ----------
     assoc
-        The association; its network timeout bounds every single read and write.
+        The association; its network timeout bounds every single read and write, and its ACSE timeout all until the first PDU.
     client_socket
         The accepted connection.
     """
@@ -80,12 +81,29 @@ class ReceivingSocket(AssociationSocket):
         # tried first, since of a series that streams in there mostly is, and waited for only if not.
         client_socket.setblocking(False)
         self._timeout_seconds: float | None = assoc.network_timeout
+        # PS3.8 9.1.5: the ARTIM timer, which a peer that falls silent in its first words must not outlive.
+        self._first_by = None if assoc.acse_timeout is None else time.monotonic() + assoc.acse_timeout
         self._readable, self._writable = select.poll(), select.poll()
         self._readable.register(client_socket, select.POLLIN)
         self._writable.register(client_socket, select.POLLOUT)
         self._ahead = memoryview(bytearray(_READ_AHEAD))
         self._start = self._end = 0
+        self._tls = client_socket if isinstance(client_socket, ssl.SSLSocket) else None
+        self._first_byte: int | None = None
+        self._is_secure = False
+        self._tls_error: ssl.SSLError | None = None
         super().__init__(assoc, client_socket=client_socket)
+
+    @property
+    def broken_handshake(self) -> tuple[ssl.SSLError | None, int] | None:
+        """What OpenSSL said, and the first byte that came, if TLS came to nothing; None in the clear, and if nothing ever came."""
+        if self._first_byte is None or (self._is_secure and self._tls_error is None):
+            return None
+        return self._tls_error, self._first_byte
+
+    def settle(self) -> None:
+        """The first PDU has come."""
+        self._first_by = None
 
     @property
     def has_read_ahead(self) -> bool:
@@ -180,9 +198,30 @@ class ReceivingSocket(AssociationSocket):
 
     def _receive(self, into: memoryview) -> int:
         with self._one_by_one:
-            return cast(socket.socket, self.socket).recv_into(into)
+            if self._tls is None:
+                return cast(socket.socket, self.socket).recv_into(into)
+            return self._decipher(self._tls, into)
+
+    def _decipher(self, connection: ssl.SSLSocket, into: memoryview) -> int:
+        """Read, shaking hands before, and keep what goes wrong with it."""
+        if self._first_byte is None:
+            # As it came, and left where it is: an SSLSocket's own method does not look.
+            first = socket.socket.recv(connection, 1, socket.MSG_PEEK)
+            self._first_byte = first[0] if first else None
+        try:
+            return connection.recv_into(into)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except ssl.SSLError as error:
+            self._tls_error = error
+            raise
+        finally:
+            self._is_secure = self._is_secure or connection.version() is not None
 
     def _await(self, poll: select.poll) -> None:
         seconds = self._timeout_seconds
+        if self._first_by is not None:
+            left = max(0.0, self._first_by - time.monotonic())
+            seconds = left if seconds is None else min(seconds, left)
         if not poll.poll(None if seconds is None else seconds * 1000):
             raise TimeoutError("the peer fell silent in the middle of a PDU")

@@ -240,6 +240,7 @@ class ReceivingUpperLayer(DULServiceProvider):
                 self.refuse("longer than any PDU that was agreed")
                 return
             value = connection.read(length)
+            connection.settle()
         except OSError:
             self.event_queue.put("Evt17")
             return

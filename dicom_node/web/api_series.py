@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from dicom_node.audit.events import accessed
+from dicom_node.audit.messages import Study
 from dicom_node.audit.trail import AuditTrail
 from dicom_node.catalog import Catalog, JobRow, JobState, SeriesState
 from dicom_node.config import SettingsSource
@@ -123,8 +124,12 @@ def picture_router(pictures: Pictures, catalog: Catalog, trail: AuditTrail | Non
             hu, aspect = look(series).slice(plane, index)
             png = draw(hu, center=center, width=width, aspect=aspect)
         if trail is not None and trail.is_first_look(who, series):
-            study = catalog.get_series(series).study_instance_uid
-            trail.record(accessed(who, address=client_address(request), study_uid=study, at=trail.now()))
+            whose = catalog.subjects_of([series]).get(series)
+            study = Study(
+                uid=catalog.get_series(series).study_instance_uid,
+                patient_id=(whose.patient_id or None) if whose is not None else None,
+            )
+            trail.record(accessed(who, address=client_address(request), study=study, at=trail.now()))
         return Response(png, media_type="image/png")
 
     return router

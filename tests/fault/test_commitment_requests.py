@@ -1,5 +1,6 @@
 """Senders that ask whether what they sent is safe: answered on their association or on the node's own, whatever ends between."""
 
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -23,6 +24,7 @@ from dicom_node.series import CompletionStep
 from dicom_node.service.committing import commitment_step
 from tests import peers
 from tests.catalog_jobs import Clock, run_out
+from tests.certificates import make_pems
 from tests.committing_peer import CommittingPeer, leave_answers_to_the_sender
 from tests.tiny_model import translated_job
 
@@ -38,15 +40,16 @@ class Sender:
         self.called_by: list[str] = []
         self._server: Any = None
 
-    def listen(self, status: int = 0x0000) -> None:
+    def listen(self, status: int = 0x0000, *, tls: ssl.SSLContext | None = None) -> None:
         entity = AE(ae_title="SCANNER")
         entity.add_supported_context(StorageCommitmentPushModel, scu_role=True, scp_role=True)
         handlers = [(evt.EVT_N_EVENT_REPORT, self._reported, [status])]
-        self._server = entity.start_server((peers.HOST, self.port), block=False, evt_handlers=handlers)
+        self._server = entity.start_server((peers.HOST, self.port), block=False, evt_handlers=handlers, ssl_context=tls)
 
     def close(self) -> None:
         if self._server is not None:
             self._server.shutdown()
+            self._server = None
 
     @contextmanager
     def association(self, node_port: int, *, status: int = 0x0000, called: str = "CECT_ART") -> Iterator[Association]:
@@ -264,6 +267,53 @@ def test_sender_with_a_place_is_called_there_once_it_listens(
     assert step.run_once()
     assert kept(sender.await_report()) == uids
     assert sender.called_by == ["CECT_ART"], "by the title that was called"
+    assert states(catalog) == ["told"]
+
+
+def test_sender_whose_entry_says_tls_is_called_over_tls_and_told_nothing_by_who_is_not_it(
+    reachable: LiveSettings,
+    catalog: Catalog,
+    clock: Clock,
+    sender: Sender,
+    images: list[Dataset],
+    listen: Callable[..., Listener],
+    tmp_path: Path,
+) -> None:
+    """Both show certificates; in the clear, or with another's certificate, nothing is said and it is tried again."""
+    pems = make_pems(tmp_path)
+    node = reachable.current.node.model_dump(exclude_unset=True)
+    tls = {
+        "ca": str(pems["ca"].certificate),
+        "certificate": str(pems["node"].certificate),
+        "key": str(pems["node"].key),
+    }
+    reachable.put(parse_settings({"node": {**node, "peers": [{**node["peers"][0], "tls": tls}]}}))
+    listen(reachable.current)
+    step = commitment_step(reachable, catalog)
+
+    def context(name: str) -> ssl.SSLContext:
+        made = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(pems["ca"].certificate))
+        made.load_cert_chain(*pems[name])
+        made.verify_mode = ssl.CERT_REQUIRED
+        return made
+
+    with sender.association(reachable.current.node.port) as association:
+        uids = store(association, images)
+        assert ask(association, uids) == 0x0000
+    in_the_clear = (None, {"tls_failed", "tls_unfinished"})  # whether its abort comes before the end of the connection
+    for wrong, reasons in (in_the_clear, (context("stranger"), {"tls_certificate_untrusted"})):
+        sender.listen(tls=wrong)
+        assert step.run_once()
+        (waiting,) = catalog.list_commitment_requests()
+        assert waiting.reason is not None
+        assert waiting.state is CommitmentState.WAITING
+        assert waiting.reason.code in reasons
+        sender.close()
+        clock.advance(60)
+    assert sender.reports == []
+    sender.listen(tls=context("peer"))
+    assert step.run_once()
+    assert kept(sender.await_report()) == uids
     assert states(catalog) == ["told"]
 
 

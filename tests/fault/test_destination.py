@@ -553,3 +553,25 @@ def test_no_more_deliveries_go_to_a_destination_at_once_than_it_has_associations
         step.stop()
     for thread in threads:
         thread.join(60.0)
+
+
+def test_the_beginning_of_a_delivery_is_told_once_and_before_anything_is_sent(
+    settings: Settings, catalog: Catalog, clock: Clock, job_id: int, peer: Callable[..., StorePeer]
+) -> None:
+    """Its audit message must be there whatever happens then (PS3.15 A.5.3.3)."""
+    sent: list[str] = []
+    told: list[tuple[int, int]] = []
+    step = DeliverStep(
+        settings,
+        catalog,
+        breaker=CircuitBreaker(threshold=100),
+        clock=clock,
+        on_begin=lambda delivery_id: told.append((delivery_id, len(sent))),
+    )
+    assert step.run_once()  # nobody is there
+    clock.advance(60)
+    sent = peer().received
+    assert step.run_once()
+    assert delivery(catalog, job_id).state is DeliveryState.DONE
+    assert told == [(delivery(catalog, job_id).id, 0)]
+    assert len(sent) == SLICES

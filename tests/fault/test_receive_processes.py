@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from pynetdicom import AE
+from pynetdicom.association import Association
 from sqlalchemy.exc import OperationalError
 
 from dicom_node.catalog import Catalog
@@ -136,6 +138,38 @@ def test_while_one_is_replaced_the_other_goes_on(listener: ListenerProcesses, se
         lambda: listener.is_listening and killed not in listener.pids, seconds=SECONDS, what="a new process"
     )
     assert count_held(settings) == 3
+
+
+def test_their_places_are_counted_together_and_a_killed_one_keeps_none(settings: Settings, counts: Counts) -> None:
+    few = settings.model_copy(update={"node": settings.node.model_copy(update={"max_associations": 3})})
+    listener = ListenerProcesses(few, observer=counts)
+    listener.start()
+    opened: list[Association] = []
+
+    def open_another() -> bool:
+        ae = AE("SENDER")
+        ae.add_requested_context(CTImageStorage, ExplicitVRLittleEndian)
+        opened.append(ae.associate(peers.HOST, few.node.port, ae_title="CECT_ART"))
+        return opened[-1].is_established
+
+    def open_now(pid: int) -> int:
+        """How many a process has, by its connections."""
+        return sum(one.status == psutil.CONN_ESTABLISHED for one in psutil.Process(pid).net_connections("tcp"))
+
+    try:
+        assert [open_another() for _ in range(9)] == [True] * 3 + [False] * 6
+        peers.wait_until(lambda: counts.reasons == ["all_places_taken"] * 6, seconds=SECONDS, what="the rejections")
+        busiest = max(listener.pids, key=open_now)
+        held = open_now(busiest)
+        os.kill(busiest, signal.SIGKILL)
+        peers.wait_until(
+            lambda: busiest not in listener.pids and listener.is_listening, seconds=SECONDS, what="another process"
+        )
+        assert [open_another() for _ in range(held + 1)] == [True] * held + [False]
+    finally:
+        for one in opened:
+            one.abort()
+        listener.stop(grace_seconds=0.5)
 
 
 def test_it_ends_with_its_parent(tmp_path: Path, settings: Settings) -> None:

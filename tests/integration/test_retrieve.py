@@ -380,6 +380,22 @@ def test_a_get_over_tls_in_another_transfer_syntax_that_is_cancelled_ends_after_
         assert last(peer.send_c_get(keys_of(first), GET))[0] == 0xFE00, "the association goes on"
 
 
+@pytest.mark.dcmtk
+def test_dcmtk_asks_over_tls_and_what_is_asked_for_over_tls_is_moved(stand: Stand) -> None:
+    """Debian's movescu and getscu are built without TLS, so pynetdicom moves here, and gets above."""
+    first, ca = stand.series[0], str(stand.pems["ca"].certificate)
+    command = [FINDSCU, "-v", "-S", "+tla", "+cf", ca, "-aet", "VIEWER", "-aec", "S2LDM", peers.HOST]
+    command += [str(stand.settings.node.tls.port), "-k", "QueryRetrieveLevel=SERIES"]
+    command += ["-k", f"StudyInstanceUID={first.study}", "-k", "SeriesInstanceUID"]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=peers.environment())
+    assert first.uid in found.stdout + found.stderr
+
+    with association(stand, MOVE, tls=ssl.create_default_context(cafile=ca)) as peer:
+        code, answer, _ = last(peer.send_c_move(keys_of(first), stand.scp.ae_title, MOVE))
+    assert (code, answer.NumberOfCompletedSuboperations) == (0x0000, SLICES)
+    assert arrived(stand.scp.folder / "received") == delivered(first)
+
+
 def test_what_the_peer_refuses_and_what_retention_took_is_counted_as_failed(stand: Stand) -> None:
     third = stand.series[2]
     removed, refused, *rest = sorted(third.files)

@@ -14,6 +14,7 @@ from pynetdicom.events import Event
 
 from dicom_node.deliver.destinations.dicom.destination import DicomSettings
 from dicom_node.errors import ConfigError, DeliverError, RetriableDeliverError
+from dicom_node.tls_faults import BrokenHandshake, tls_problem
 
 #: Largest PDU offered to the peer, in bytes; what we send is cut to what the peer offers.
 MAX_PDU_BYTES = 262_144
@@ -55,6 +56,8 @@ def open_association(
     if not association.is_established:
         if tls is not None:
             tls.close()
+        if tls is not None and tls.fault is not None:
+            raise _insecure(tls.fault, destination)
         raise _not_established(association, destination, connected=connected.is_set())
     _leave_answers_to_the_sender(association)
     try:
@@ -67,22 +70,42 @@ def open_association(
 
 
 class _Tls:
-    """A context as pynetdicom uses it. It forgets a socket whose handshake failed without closing it."""
+    """A context as pynetdicom uses it. It forgets a socket whose handshake failed without closing it, and why it failed."""
 
     def __init__(self, context: ssl.SSLContext, name: str) -> None:
         self.name = name
         self._context = context
-        self._sockets: list[ssl.SSLSocket] = []
+        self._sockets: list[_TlsSocket] = []
+        context.sslsocket_class = _TlsSocket
+
+    @property
+    def fault(self) -> OSError | None:
+        """Why a handshake failed."""
+        return next((one.fault for one in self._sockets if one.fault is not None), None)
 
     def wrap_socket(self, connection: socket.socket, **options: Any) -> ssl.SSLSocket:
         """As `ssl.SSLContext.wrap_socket`."""
-        self._sockets.append(self._context.wrap_socket(connection, **options))
+        self._sockets.append(cast(_TlsSocket, self._context.wrap_socket(connection, **options)))
         return self._sockets[-1]
 
     def close(self) -> None:
         """Close what was opened."""
         for connection in self._sockets:
             connection.close()
+
+
+class _TlsSocket(ssl.SSLSocket):
+    """Keeps what went wrong with its handshake."""
+
+    fault: OSError | None = None
+
+    def do_handshake(self, block: bool = False) -> None:
+        """As `ssl.SSLSocket.do_handshake`."""
+        try:
+            super().do_handshake(block)
+        except OSError as error:
+            self.fault = error
+            raise
 
 
 def _tls(destination: DicomSettings) -> _Tls | None:
@@ -119,6 +142,13 @@ def _tune(event: Event, connected: threading.Event, timeout_seconds: float) -> N
     if connection is not None and connection.socket is not None:
         connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.socket.settimeout(timeout_seconds)
+
+
+def _insecure(fault: OSError, destination: DicomSettings) -> RetriableDeliverError:
+    """The error of a peer with which TLS came to nothing: certificates are renewed, and clocks set."""
+    said = fault if isinstance(fault, ssl.SSLError) else None
+    problem = tls_problem(BrokenHandshake(error=said), who=name_of(destination))
+    return RetriableDeliverError(problem.code, problem.sentence, problem.remedy)
 
 
 def _not_established(association: Association, destination: DicomSettings, *, connected: bool) -> DeliverError:

@@ -16,6 +16,7 @@ from dicom_node.audit.events import (
     queried,
     received,
     retrieved,
+    sending,
     sent,
 )
 from dicom_node.audit.messages import MINOR_FAILURE, SUCCESS, Event, Query, Study, xml_of
@@ -60,6 +61,15 @@ EVENTS = {
     "start": application("S2LDM", started=True, at=AT),
     "stop": application("S2LDM", started=False, at=AT),
     "received": received("S2LDM", calling_ae="SCANNER", address="10.0.0.7", study=STUDY, at=AT),
+    "receiving": received("S2LDM", calling_ae="SCANNER", address="10.0.0.7", study=STUDY, at=AT, begins=True),
+    "sending": sending(
+        "S2LDM",
+        destination="pacs",
+        ae_title="ORTHANC",
+        address="pacs.example",
+        study=replace(STUDY, patient_id="P 1"),
+        at=AT,
+    ),
     "sent": to("pacs"),
     "not sent": to("pacs", problem="peer_refused"),
     "pull began": pulled(begins=True),
@@ -73,7 +83,7 @@ EVENTS = {
         refused=True,
     ),
     "exported": to("out", leaves_network=True),
-    "accessed": accessed("anna", address="10.0.0.9", study_uid="1.2.3", at=AT),
+    "accessed": accessed("anna", address="10.0.0.9", study=Study(uid="1.2.3"), at=AT),
     "configuration": configuration_changed("S2LDM", who="anna", version=7, at=AT),
     "logged in": login("logged_in"),
     "login failed": login("login_failed"),
@@ -209,6 +219,8 @@ def test_a_series_that_came_is_instances_transferred_from_its_sender_to_the_node
     [
         ("start", "110100", "110120", "E", "0"),
         ("stop", "110100", "110121", "E", "0"),
+        ("receiving", "110102", None, "E", "0"),
+        ("sending", "110102", None, "E", "0"),
         ("sent", "110104", None, "C", "0"),
         ("not sent", "110104", None, "C", "8"),
         ("pull began", "110102", None, "E", "0"),

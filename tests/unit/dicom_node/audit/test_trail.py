@@ -2,20 +2,24 @@
 
 import select
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from dicom_node.audit.events import accessed, application
+from dicom_node.audit.messages import Study
 from dicom_node.audit.settings import AuditSettings
 from dicom_node.audit.syslog import Syslog
 from dicom_node.audit.trail import AuditTrail, days
+from dicom_node.tls import ClientTls
 from tests.catalog_jobs import Clock
+from tests.certificates import Pem, make_dated, make_pems
 from tests.peers import wait_until
 
 
@@ -30,7 +34,7 @@ def trail(tmp_path: Path, clock: Clock) -> AuditTrail:
 
 
 def look(trail: AuditTrail, number: int) -> None:
-    trail.record(accessed(f"user{number}", address="", study_uid="1.2.3", at=trail.now()))
+    trail.record(accessed(f"user{number}", address="", study=Study(uid="1.2.3"), at=trail.now()))
 
 
 def lines(trail: AuditTrail) -> list[bytes]:
@@ -103,10 +107,15 @@ def test_looks_of_one_person_at_one_series_within_an_hour_are_one(trail: AuditTr
 
 
 class Server:
-    """A syslog server over TCP that takes octet-counted messages (RFC 6587 3.4.1)."""
+    """A syslog server that takes octet-counted messages over TCP (RFC 6587 3.4.1), or TLS (RFC 5425 4.3).
 
-    def __init__(self, port: int = 0) -> None:
+    ``refused``: why handshakes failed, as OpenSSL says it.
+    """
+
+    def __init__(self, port: int = 0, *, tls: ssl.SSLContext | None = None) -> None:
         self.messages: list[bytes] = []
+        self.refused: list[str] = []
+        self._tls = tls
         self._socket = socket.create_server(("127.0.0.1", port))
         self.port: int = self._socket.getsockname()[1]
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -118,9 +127,17 @@ class Server:
                 connection, _ = self._socket.accept()
             except OSError:
                 return
-            with connection, connection.makefile("rb") as stream:
-                while count := b"".join(iter(lambda: stream.read(1).strip(), b"")):
-                    self.messages.append(stream.read(int(count)))
+            with connection:
+                try:
+                    self._take(connection)
+                except (ssl.SSLError, ConnectionError) as error:
+                    self.refused.append(str(getattr(error, "reason", error)))
+
+    def _take(self, connection: socket.socket) -> None:
+        secured = connection if self._tls is None else self._tls.wrap_socket(connection, server_side=True)
+        with secured, secured.makefile("rb") as stream:
+            while count := b"".join(iter(lambda: stream.read(1).strip(), b"")):
+                self.messages.append(stream.read(int(count)))
 
     def close(self) -> None:
         self._socket.shutdown(socket.SHUT_RDWR)
@@ -129,8 +146,8 @@ class Server:
 
 
 @contextmanager
-def serving(port: int = 0) -> Iterator[Server]:
-    server = Server(port)
+def serving(port: int = 0, *, tls: ssl.SSLContext | None = None) -> Iterator[Server]:
+    server = Server(port, tls=tls)
     try:
         yield server
     finally:
@@ -172,6 +189,93 @@ def test_a_server_that_hangs_up_without_reading_gets_it_again(trail: AuditTrail)
         thread.join()
     with serving() as server:
         assert Syslog(trail.folder).send_new(AuditSettings(syslog=f"127.0.0.1:{server.port}")) == 1
+
+
+@pytest.fixture(scope="module")
+def pems(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pem]:
+    folder = tmp_path_factory.mktemp("pem")
+    made = make_pems(folder)
+    now = datetime.now(UTC)
+    ends = now - timedelta(days=1)
+    made["expired"] = make_dated(folder, "expired", signed_by=made["ca"], begins=ends - timedelta(days=9), ends=ends)
+    return made
+
+
+def server_context(pems: dict[str, Pem], name: str = "node") -> ssl.SSLContext:
+    """A server's, which asks for a certificate."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(pems["ca"].certificate))
+    context.load_cert_chain(*pems[name])
+    context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def over_tls(port: int, pems: dict[str, Pem], own: str | None = "peer", **tls: object) -> AuditSettings:
+    shown = {} if own is None else {"certificate": str(pems[own].certificate), "key": str(pems[own].key)}
+    section = {"ca": str(pems["ca"].certificate), **shown, **tls}
+    return AuditSettings.model_validate({"syslog": f"127.0.0.1:{port}", "transport": "tls", "tls": section})
+
+
+def test_tls_carries_everything_once_and_in_order_and_is_encrypted(trail: AuditTrail, pems: dict[str, Pem]) -> None:
+    """RFC 5425 with certificates of both sides; more than a batch, so more than one connection."""
+    for number in range(150):
+        look(trail, number)
+    with serving(tls=server_context(pems)) as server:
+        syslog, settings = Syslog(trail.folder), over_tls(server.port, pems)
+        assert syslog.send_new(settings) == 150
+        assert syslog.send_new(settings) == 0
+        wait_until(lambda: len(server.messages) == 150, seconds=10, what="the messages")
+    assert server.messages == lines(trail)
+    assert server.refused == []
+
+
+@pytest.mark.parametrize(
+    ("server_name", "own", "tls", "reason"),
+    [
+        ("expired", "peer", {}, "CERTIFICATE_VERIFY_FAILED"),
+        ("stranger", "peer", {}, "CERTIFICATE_VERIFY_FAILED"),
+        ("node", "peer", {"server_name": "log.example"}, "CERTIFICATE_VERIFY_FAILED"),
+        ("node", None, {}, "CERTIFICATE_REQUIRED"),
+        ("node", "stranger", {}, "UNKNOWN_CA"),
+        ("node", "expired", {}, "CERTIFICATE_EXPIRED"),
+    ],
+)
+def test_where_either_certificate_is_wrong_nothing_counts_as_sent(
+    trail: AuditTrail, pems: dict[str, Pem], server_name: str, own: str | None, tls: dict[str, object], reason: str
+) -> None:
+    """A server that refuses the node's certificate says so after the node has sent (RFC 8446 4.4.2.4)."""
+    look(trail, 0)
+    with serving(tls=server_context(pems, server_name)) as server:
+        with pytest.raises(ssl.SSLError, match=reason):
+            Syslog(trail.folder).send_new(over_tls(server.port, pems, own, **tls))
+        wait_until(lambda: server.refused, seconds=10, what="the server to refuse")
+        assert server.messages == []
+    with serving(tls=server_context(pems)) as good:
+        assert Syslog(trail.folder).send_new(over_tls(good.port, pems)) == 1
+
+
+def test_a_syslog_server_in_the_clear_gets_nothing_over_tls(trail: AuditTrail, pems: dict[str, Pem]) -> None:
+    look(trail, 0)
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        heard: list[bytes] = []
+
+        def answer() -> None:
+            connection, _ = door.accept()
+            with connection:
+                heard.append(connection.recv(65536))
+                connection.sendall(b"501 what?")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(OSError, match=r"SSL|reset"):
+            Syslog(trail.folder).send_new(over_tls(door.getsockname()[1], pems))
+        thread.join()
+    assert b"DICOM" not in heard[0]
+
+
+def test_tls_is_set_only_where_it_is_spoken() -> None:
+    with pytest.raises(ValidationError, match="transport: tls"):
+        AuditSettings(syslog="log.example:601", tls=ClientTls())
+    assert AuditSettings(syslog="log.example:6514", transport="tls").secured == ClientTls()
 
 
 def test_udp_carries_a_message_a_datagram(trail: AuditTrail) -> None:

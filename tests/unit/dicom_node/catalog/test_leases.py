@@ -1,5 +1,6 @@
 """A lease keeps a claim while its block lives and gives signs of life, and says when it is lost."""
 
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -123,3 +124,26 @@ def test_step_of_the_clock_moves_the_next_attempt_with_it(location: Path | str, 
 
         clock.advance(1)
         assert catalog.claim_delivery(clock()) is not None
+
+
+@pytest.mark.parametrize("zone", ["UTC-14", "UTC+11", "CET-1CEST,J1,J365"])
+def test_a_local_time_that_jumps_is_no_lapse_of_time(
+    location: Path | str, zone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when daylight saving time begins or ends, or somebody sets another time zone."""
+    with Catalog(location, clock=Clock()) as early:
+        job_in(early, early.now, JobState.QUEUED)
+    with Catalog(location, lease_seconds=3600.0) as catalog:
+        held = catalog.claim_job(JobState.QUEUED, JobState.TRANSLATING, "w")
+        assert held is not None
+        before = catalog.get_job(held.id)
+        with monkeypatch.context() as patched:
+            patched.setenv("TZ", zone)
+            time.tzset()
+            assert catalog.sweep_leases() == 0
+            with Catalog(location, lease_seconds=3600.0) as after_a_start:
+                assert after_a_start.sweep_leases() == 0
+                assert after_a_start.get_job(held.id) == before
+                assert abs((after_a_start.now() - catalog.now()).total_seconds()) < 10
+        time.tzset()
+        assert catalog.get_job(held.id) == before

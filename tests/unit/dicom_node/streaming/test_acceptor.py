@@ -1,5 +1,6 @@
 """The acceptor with a service of its own: what it is asked, and in which order."""
 
+import ssl
 import threading
 from collections.abc import Iterator
 
@@ -28,6 +29,9 @@ class Memory:
     def admit(self, request: Request, *, enter: Enter) -> "Memory | Refusal":
         self.calls.append((request.called_ae, request.calling_ae, request.peer, request.stores))
         return self.refusal or (self if enter() else FULL)
+
+    def not_secured(self, peer: str, *, error: ssl.SSLError | None, first_byte: int) -> None:
+        raise AssertionError("nothing is encrypted here")
 
     def begin(self, command: Command, *, transfer_syntax_uid: str) -> "Memory":
         self.calls.append((command.sop_instance_uid, transfer_syntax_uid))

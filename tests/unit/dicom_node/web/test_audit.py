@@ -9,6 +9,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from dicom_node.audit.trail import AuditTrail, days
+from dicom_node.catalog import Subject
 from dicom_node.web.app import create_app
 from tests.unit.dicom_node.web.conftest import HERE, Console
 from tests.unit.dicom_node.web.test_access import PASSWORD, people
@@ -72,3 +73,17 @@ def test_a_change_of_who_may_do_what_is_told_without_a_secret(
 
     assert told()[-1] == ("Security Alert", "User security Attributes Changed", "anna", None, "0")
     assert not any(answer.json()["token"] in path.read_text() for path in days(tmp_path / "audit"))
+
+
+def test_a_look_at_pictures_has_its_patient(
+    audited: tuple[TestClient, Callable[[], list[tuple[Any, ...]]]], people: Console, tmp_path: Path
+) -> None:
+    """A.5.3.6."""
+    browser, _ = audited
+    people.catalog.set_subject(people.series, Subject(patient_id="P 7", patient_name="DOE^JANE"))
+    browser.post("/login", data={"name": "vera", "password": PASSWORD})
+    assert browser.get(f"/api/series/{people.series}/image.png?index=0").status_code == 200
+
+    text = "".join(path.read_text() for path in days(tmp_path / "audit"))
+    assert text.count('ParticipantObjectID="P 7" ParticipantObjectTypeCode="1" ParticipantObjectTypeCodeRole="1"') == 1
+    assert "DOE" not in text

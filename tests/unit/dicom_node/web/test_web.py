@@ -4,6 +4,7 @@ import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from fastapi.testclient import TestClient
@@ -307,6 +308,15 @@ def test_disk_without_room_is_a_problem(tmp_path: Path) -> None:
 
     assert problem is not None
     assert "MiB are free" in problem
+
+
+@pytest.mark.parametrize(("free", "needed", "told"), [(0, 0, "0 MiB"), (2**20, 0, None), (2**20, 2, "needs 2 MiB")])
+def test_a_disk_that_is_full_is_a_problem_without_a_reserve_too(
+    free: int, needed: int, told: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=free))
+    problem = disk_problem(str(tmp_path), min_free_mib=needed)
+    assert problem is None if told is None else told in (problem or "")
 
 
 def test_server_says_which_port_is_taken(client: TestClient) -> None:
