@@ -21,7 +21,8 @@ from pathlib import Path
 
 from bench.turnaround import is_ready
 from tests import peers
-from tests.barrage import ROUTE, Barrage, Report
+from tests.barrage import ROUTE, Barrage
+from tests.mutant_report import Report
 from tests.tiny_model import write_tiny_package
 
 

@@ -5,19 +5,16 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import seed as from_seed
-from hypothesis import strategies as st
-
 from dicom_node.catalog import Catalog, JobState, SeriesState
 from tests import node_processes, peers, wire
+from tests.mutant_report import Report
 from tests.mutated_conversations import KINDS, Conversation, conversation, strangers
-from tests.mutated_objects import WAYS, Mutant, Original, corpus
+from tests.mutated_objects import WAYS, Mutant, drawn
+from tests.toolkit_corpus import SOUND, Original, corpus
 
 ROUTE = "CECT_ART"
 #: So long a sound object, or the end of a connection, may be waited for.
@@ -39,43 +36,6 @@ _LAST_STATES = {JobState.DONE, JobState.REFUSED, JobState.FAILED, JobState.CANCE
 FAULTS = {"select_fault", "completion_fault", "examiner_died", "examination_timeout", "examination_memory"}
 
 
-@dataclass(kw_only=True)
-class Report:
-    """What was sent, what was answered, and what should not have been."""
-
-    objects: int = 0
-    conversations: int = 0
-    companions: int = 0
-    statuses: Counter[str] = field(default_factory=Counter)
-    ends: Counter[str] = field(default_factory=Counter)
-    failures: list[dict[str, Any]] = field(default_factory=list)
-    most_kib: dict[str, int] = field(default_factory=dict)
-    slowest_sound_seconds: float = 0.0
-    outcomes: dict[str, int] = field(default_factory=dict)
-    examining_seconds: float = 0.0
-
-
-def drawn(names: Sequence[str], *, count: int, seed: int) -> list[Mutant]:
-    """Mutants of data sets by these names, as Hypothesis draws them."""
-    found: list[Mutant] = []
-    ways = st.lists(st.tuples(st.sampled_from(sorted(WAYS)), st.integers(0, 2**32 - 1)), min_size=1, max_size=4)
-
-    @from_seed(seed)
-    @settings(
-        max_examples=count,
-        phases=[Phase.generate],
-        database=None,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(name=st.sampled_from(list(names)), chosen=ways)
-    def take(name: str, chosen: list[tuple[str, int]]) -> None:
-        found.append(Mutant(original=name, ways=tuple(chosen)))
-
-    take()
-    return found[:count]
-
-
 class Barrage:
     """Sends mutants to a node and keeps a report."""
 
@@ -86,7 +46,7 @@ class Barrage:
         self._random = Random(seed)  # noqa: S311
         self._originals = corpus()
         self._by_name = {one.name: one for one in self._originals}
-        self._sound = [one for one in self._originals if one.name.startswith("sound slice")]
+        self._sound = [one for one in self._originals if one.name.startswith(SOUND)]
         self._numbers = iter(range(1, 2**31))
         self._acknowledged: dict[str, object] = {}
         self._noted_at = 0.0

@@ -11,7 +11,7 @@ from importlib import import_module
 from random import Random
 
 from tests import wire
-from tests.mutated_objects import Original
+from tests.toolkit_corpus import Original
 
 VERIFICATION = "1.2.840.10008.1.1"
 COMMITMENT, COMMITMENT_INSTANCE = "1.2.840.10008.1.20.1", "1.2.840.10008.1.20.1.1"

@@ -6,7 +6,8 @@ Not covered here: peers that are slow or silent (``tests/integration/test_receiv
 from pathlib import Path
 
 from bench.mutants import barrage
-from tests.barrage import MOST_KIB, Report
+from tests.barrage import MOST_KIB
+from tests.mutant_report import Report
 from tests.node_processes import EXAMINER, LISTENER, NODE
 
 

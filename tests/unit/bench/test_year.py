@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bench.year import META_SHARE, live
+from bench.simulated_year import META_SHARE, live
 
 RETENTION = {
     "source_days": 2.0,
