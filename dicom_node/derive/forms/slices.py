@@ -39,9 +39,10 @@ class SliceForm(ABC):
         While the disk takes some, the next are made.
         """
         count = len(series.headers)
-        written: list[DerivedInstance] = []
+        # Alone: with it highdicom reads its tables of the standard, 100 MiB for a moment, which each thread would.
+        written = [self._write_slice(series, folder, 0)]
         with ThreadPoolExecutor(_WRITERS, thread_name_prefix="derive") as writers:
-            for one in writers.map(partial(self._write_slice, series, folder), range(count)):
+            for one in writers.map(partial(self._write_slice, series, folder), range(1, count)):
                 written.append(one)
                 progress(len(written) / count)
         return written

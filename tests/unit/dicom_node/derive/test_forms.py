@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from highdicom._standard_utils import get_module_attribute_map
 from pydicom import dcmread
 
 from dicom_node.config import Route, default_config_path, parse_settings
@@ -83,3 +84,14 @@ def test_voxels_are_the_synthetic_hu(series: DerivedSeries, hu: np.ndarray) -> N
     images = [dcmread(one.path) for one in series.instances]
     found = [image.pixel_array * float(image.RescaleSlope) + float(image.RescaleIntercept) for image in images]
     np.testing.assert_array_equal(np.reshape(found, hu.shape), hu)
+
+
+def test_the_tables_of_the_standard_are_read_once_however_many_slices_are_on_their_way(
+    write_ct_series: Writer, tmp_path: Path
+) -> None:
+    """Each reading takes 100 MiB for a moment, in the node's own process."""
+    get_module_attribute_map.cache_clear()
+    made = Translation(phase="venous", model_name="m", model_version="1", weights_sha256="0" * 64, seed=0, steps=1)
+    flat = np.zeros((8, 6, 5), dtype=np.float32)
+    write_derived_series(write_ct_series(flat), flat, info=DerivationInfo(translation=made, route="R"), folder=tmp_path)
+    assert get_module_attribute_map.cache_info().misses == 1
