@@ -20,6 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in KINDS:
         kinds.add_argument(f"--{name}", dest="kind", action="store_const", const=name, default="sqlite")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--together", type=int, default=3, help="how many kills there are from one rest to the next")
     parser.add_argument(
         "--json", type=Path, default=Path("kills.jsonl"), help="a line for each; continued if it is there"
     )
@@ -38,7 +39,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     points = [one for one in kind.points if not asked.point or any(part in one.name for part in asked.point)]
     with _folder(asked.folder) as folder, kind.make(folder) as (world, extra):
         campaign = Campaign(
-            world=world, kind=asked.kind, points=points, seed=asked.seed, lines=asked.json, extra=extra, say=say
+            world=world,
+            kind=asked.kind,
+            points=points,
+            seed=asked.seed,
+            lines=asked.json,
+            together=asked.together,
+            extra=extra,
+            say=say,
         )
         lines = campaign.run(asked.kills)
     return int(any(line["wrong"] for line in lines))

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.kills.invariant import Findings, check, leftovers
+from tests.kills.invariant import check_rest, check_series, leftovers
 from tests.kills.points import Point
-from tests.kills.scene import MissedError, Scene
+from tests.kills.scene import MissedError, Scene, rest
 from tests.kills.sender import Sending
 from tests.kills.series import make_series
 from tests.kills.world import World
@@ -29,6 +29,8 @@ class Campaign:
     ----------
     points
         What is killed, in turns of their own order each time round.
+    together
+        How many kills there are from one rest to the next; each has series of its own.
     seed
         What order, which node and which moment follow from, with the number of kills before.
     """
@@ -38,6 +40,7 @@ class Campaign:
     points: Sequence[Point]
     seed: int
     lines: Path
+    together: int = 1
     extra: Mapping[str, Any] = field(default_factory=dict)
     say: Callable[[str], None] = lambda _: None
     sendings: list[Sending] = field(default_factory=list)
@@ -48,73 +51,106 @@ class Campaign:
         Raises
         ------
         PeerError
-            Something does not come to rest, or does not start; the line is written.
+            Something does not come to rest, or does not start; the lines are written.
         """
         made: list[dict[str, Any]] = []
         done = killed(read_lines(self.lines), self.kind)
         deck = self._deck(done)
         while done < kills:
-            line = self._one(next(deck), number=done)
-            if line is None:
-                continue
-            made.append(line)
-            done += len(line["victims"])
-            self._write(line)
-            self.say(f"{done:4d} {line['point']:42s} {line['seconds']:6.1f} s {line['ended']} {line['wrong'] or ''}")
-            if line["stuck"]:
-                raise PeerError(line["stuck"])
-        if made:
-            last = check(self.world, self.sendings)
-            if last.wrong:
-                self._write({"kind": self.kind, "point": "all together", "victims": [], "wrong": last.wrong})
-                made.append({"wrong": last.wrong})
+            group = self._group([next(deck) for _ in range(self.together)], done, wanted=kills - done)
+            for line in group:
+                made.append(line)
+                done += len(line["victims"])
+                self._write(line)
+                self.say(
+                    f"{done:4d} {line['point']:42s} {line['seconds']:6.1f} s {line['ended']} {line['wrong'] or ''}"
+                )
+            if group and group[-1]["stuck"]:
+                raise PeerError(group[-1]["stuck"])
+        # Once more everything that was ever acknowledged.
+        wrong = check_series(self.world, self.sendings).wrong
+        if wrong:
+            made.append({"kind": self.kind, "point": "all together", "victims": [], "wrong": wrong, "stuck": ""})
+            self._write(made[-1])
         return made
 
-    def _one(self, point: Point, *, number: int) -> dict[str, Any] | None:
-        """One kill; None if its moment was missed."""
-        dice = random.Random(f"{self.seed} {self.kind} {number} {point.name}")  # noqa: S311 (which moment, no secret)
+    def _group(self, points: Sequence[Point], done: int, *, wanted: int) -> list[dict[str, Any]]:
+        """Some kills one after the other, then rest, and a look at everything; a line for each."""
         world = self.world
-        world.make_ready()
-        began, spent = time.monotonic(), world.processor_seconds()
-        name = dice.choice(world.names)
-        run = world.folder.name
-        series = tuple(make_series(f"{run} {self.kind} {number} {point.name} {one}") for one in range(_SERIES_EACH))
-        scene = Scene(world=world, random=dice, name=name, series=series, extra=self.extra)
-        stuck, findings = "", Findings()
         resent = sum(one.times - 1 for one in world.accepted().values())
+        scenes: list[Scene] = []
+        lines: list[dict[str, Any]] = []
+        stuck = ""
         try:
-            scene.prepare()
-            try:
-                point.strike(scene)
-            except MissedError as missed:
-                self.say(f"     {point.name}: {missed}")
-            scene.recover()
-            scene.rest()
+            for point in points:
+                if sum(len(one.victims) for one in scenes) >= wanted:
+                    break
+                world.make_ready()
+                began, spent = time.monotonic(), world.processor_seconds()
+                number = done + sum(len(one.victims) for one in scenes)
+                scenes.append(self._scene(point, number))
+                self._strike(point, scenes[-1])
+                lines.append(
+                    {
+                        "kind": self.kind,
+                        "number": number + len(scenes[-1].victims),
+                        "point": point.name,
+                        "node": scenes[-1].name,
+                        "victims": scenes[-1].victims,
+                        "seconds": round(time.monotonic() - began, 1),
+                        "processor_seconds": round(world.processor_seconds() - spent, 1),
+                    }
+                )
+            began, spent = time.monotonic(), world.processor_seconds()
+            rest(world, [one for scene in scenes for one in scene.sendings])
         except PeerError as error:
             stuck = str(error)
+            if len(lines) < len(scenes):
+                point = points[len(lines)]
+                lines.append({"kind": self.kind, "point": point.name, "victims": scenes[-1].victims, "seconds": 0.0})
         finally:
-            scene.close()
-        findings = check(world, scene.sendings)
-        self.sendings += scene.sendings
-        if not scene.victims and not findings.wrong and not stuck:
-            return None
-        return {
-            "kind": self.kind,
-            "number": number + len(scene.victims),
-            "point": point.name,
-            "node": name,
-            "victims": scene.victims,
-            "seconds": round(time.monotonic() - began, 1),
-            "processor_seconds": round(world.processor_seconds() - spent, 1),
-            "series": len(scene.sendings),
-            "acknowledged": sum(len(one.acknowledged) for one in scene.sendings),
-            "ended": dict(findings.ended),
-            "resent": findings.resent - resent,
-            "left": leftovers(world),
-            "wrong": findings.wrong,
+            for scene in scenes:
+                scene.close()
+        found = check_rest(world)
+        for scene, line in zip(scenes, lines, strict=False):
+            findings = check_series(world, scene.sendings)
+            self.sendings += scene.sendings
+            line |= {
+                "series": len(scene.sendings),
+                "acknowledged": sum(len(one.acknowledged) for one in scene.sendings),
+                "ended": dict(findings.ended),
+                "resent": 0,
+                "wrong": findings.wrong,
+                "stuck": "",
+            }
+        if not lines:
+            lines = [{"kind": self.kind, "point": "start", "victims": [], "ended": {}, "wrong": [], "seconds": 0.0}]
+        last = lines[-1]
+        last |= {
+            "resent": found.resent - resent,
+            "wrong": [*last.get("wrong", []), *found.wrong],
             "stuck": stuck,
+            "left": leftovers(world),
+            "rest_seconds": round(time.monotonic() - began, 1),
+            "rest_processor_seconds": round(world.processor_seconds() - spent, 1),
             "at": round(time.time()),
         }
+        return [line for line in lines if line["victims"] or line["wrong"] or line["stuck"]]
+
+    def _scene(self, point: Point, number: int) -> Scene:
+        dice = random.Random(f"{self.seed} {self.kind} {number} {point.name}")  # noqa: S311 (which moment, no secret)
+        run = f"{self.world.folder} {time.time_ns()}"  # series of their own in every run
+        series = tuple(make_series(f"{run} {one}") for one in range(_SERIES_EACH))
+        name = dice.choice(self.world.names)
+        return Scene(world=self.world, random=dice, name=name, series=series, extra=self.extra)
+
+    def _strike(self, point: Point, scene: Scene) -> None:
+        scene.prepare()
+        try:
+            point.strike(scene)
+        except MissedError as missed:
+            self.say(f"     {point.name}: {missed}")
+        scene.recover()
 
     def _deck(self, done: int) -> Iterator[Point]:
         turn = 0
@@ -147,9 +183,9 @@ def summary(lines: Sequence[Mapping[str, Any]]) -> list[str]:
         row["kills"] += len(line["victims"])
         row["series"] += line.get("series", 0)
         row["delivered"] += sum(count for how, count in line.get("ended", {}).items() if how.startswith("done"))
-        row["resent"] += line.get("resent", 0)
+        row["again"] += line.get("resent", 0)
         row["wrong"] += len(line["wrong"]) + bool(line.get("stuck"))
-    columns = ("kills", "series", "delivered", "resent", "wrong")
+    columns = ("kills", "series", "delivered", "again", "wrong")
     table = ["| kind | point | " + " | ".join(columns) + " |", "|---" * (2 + len(columns)) + "|"]
     table += [
         f"| {kind} | {point} | " + " | ".join(str(row[one]) for one in columns) + " |"

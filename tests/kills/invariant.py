@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 
 from dicom_node.receive.recovery import read_received
 from tests.kills.sender import Sending
-from tests.kills.world import World
+from tests.kills.world import Accepted, World
 
 FINAL = ("done", "refused", "failed", "cancelled")
 _FINAL_DELIVERIES = ("done", "failed", "cancelled")
@@ -37,17 +37,24 @@ def unrest(world: World, sendings: Iterable[Sending]) -> dict[str, int]:
     return {kind: count for kind, count in waiting.items() if count}
 
 
-def check(world: World, sendings: Sequence[Sending]) -> Findings:
-    """Look at series that have come to rest, and at everything that the destination has got."""
+def check_series(world: World, sendings: Sequence[Sending]) -> Findings:
+    """Look at series that have come to rest."""
     findings = Findings()
+    accepted = world.accepted()
     for sending in sendings:
-        findings.ended[_check_series(world, sending, findings.wrong)] += 1
+        findings.ended[_check_one(world, sending, accepted, findings.wrong)] += 1
+    return findings
+
+
+def check_rest(world: World) -> Findings:
+    """Look at everything that the destination has got, and at the disk."""
+    findings = Findings()
     _check_destination(world, findings)
     _check_disk(world, findings.wrong)
     return findings
 
 
-def _check_series(world: World, sending: Sending, wrong: list[str]) -> str:
+def _check_one(world: World, sending: Sending, accepted: Mapping[str, Accepted], wrong: list[str]) -> str:
     """One series: its images are held as they were sent, its job has ended; how."""
     uid = sending.series.uid
     found = world.look.rows("SELECT id, state, instance_count FROM series WHERE series_instance_uid = ?", uid)
@@ -78,7 +85,7 @@ def _check_series(world: World, sending: Sending, wrong: list[str]) -> str:
         return f"{state}: {reason}"
     if count != len(sending.series.images):
         wrong.append(f"series {uid}: done with {count} images")
-    _check_delivered(world, job_id, count, wrong)
+    _check_delivered(world, job_id, count, accepted, wrong)
     return "done" if len(jobs) == 1 else "done after an earlier part"
 
 
@@ -106,14 +113,13 @@ def _removed_meanwhile(world: World, uid: str) -> bool:
     return world.look.rows("SELECT path FROM instances WHERE sop_instance_uid = ?", uid) == [(None,)]
 
 
-def _check_delivered(world: World, job_id: int, count: int, wrong: list[str]) -> None:
+def _check_delivered(world: World, job_id: int, count: int, accepted: Mapping[str, Accepted], wrong: list[str]) -> None:
     states = [state for (state,) in world.look.rows("SELECT state FROM deliveries WHERE job_id = ?", job_id)]
     if states != ["done"]:
         wrong.append(f"job {job_id}: done, its deliveries are {states}")
     derived = world.look.rows(
         "SELECT sop_instance_uid FROM derived_instances WHERE job_id = ? AND rejects_job IS NULL", job_id
     )
-    accepted = world.accepted()
     there = sum(uid in accepted for (uid,) in derived)
     if not len(derived) == there == count:
         wrong.append(f"job {job_id}: {count} images, {len(derived)} derived, {there} of them at the destination")

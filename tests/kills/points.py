@@ -116,9 +116,9 @@ def _node_before_row(scene: Scene) -> None:
 
 
 def _kill_after_accepted(scene: Scene, count: int, *, pause_seconds: float) -> None:
-    before = len(scene.world.journal())
+    before = scene.world.accepted_count()
     scene.send()
-    scene.moment(lambda: len(scene.world.journal()) >= before + count, "the destination to accept")
+    scene.moment(lambda: scene.world.accepted_count() >= before + count, "the destination to accept")
     scene.pause(pause_seconds, pause_seconds)
     scene.kill_node()
 

@@ -5,7 +5,7 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -138,18 +138,8 @@ class Scene:
             self.world.start(self.name)
 
     def rest(self) -> None:
-        """Wait until nothing is under way any more.
-
-        Raises
-        ------
-        PeerError
-            With what still is.
-        """
-        deadline = time.monotonic() + _REST_SECONDS
-        while left := unrest(self.world, self.sendings):
-            if time.monotonic() > deadline:
-                raise peers.PeerError(f"no rest after {_REST_SECONDS:.0f} s: {left}")
-            time.sleep(0.1)
+        """Wait until nothing is under way any more; see `rest`."""
+        rest(self.world, self.sendings)
 
     def close(self) -> None:
         """Send nothing more."""
@@ -183,3 +173,18 @@ def in_background(act: Act) -> threading.Thread:
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     return thread
+
+
+def rest(world: World, sendings: Sequence[Sending]) -> None:
+    """Wait until nothing is under way any more.
+
+    Raises
+    ------
+    PeerError
+        With what still is.
+    """
+    deadline = time.monotonic() + _REST_SECONDS
+    while left := unrest(world, sendings):
+        if time.monotonic() > deadline:
+            raise peers.PeerError(f"no rest after {_REST_SECONDS:.0f} s: {left}")
+        time.sleep(0.1)

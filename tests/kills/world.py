@@ -149,6 +149,11 @@ class World:
             contents.setdefault(line["uid"], set()).add(line["digest"])
         return {uid: Accepted(times=count, contents=len(contents[uid])) for uid, count in times.items()}
 
+    def accepted_count(self) -> int:
+        """How many acceptances the destination's journal has."""
+        path = self.folder / "archive" / "journal"
+        return path.read_bytes().count(b"\n") if path.exists() else 0
+
     def journal(self) -> list[dict[str, Any]]:
         """The destination's lines, as they came."""
         path = self.folder / "archive" / "journal"
