@@ -1,6 +1,7 @@
 """``python -m tests.kills``: see the package's first lines."""
 
 import argparse
+import math
 import signal
 import sys
 import tempfile
@@ -20,6 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in KINDS:
         kinds.add_argument(f"--{name}", dest="kind", action="store_const", const=name, default="sqlite")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--minutes", type=float, default=math.inf, help="stop after so long; go on another time")
     parser.add_argument("--together", type=int, default=3, help="how many kills there are from one rest to the next")
     parser.add_argument(
         "--json", type=Path, default=Path("kills.jsonl"), help="a line for each; continued if it is there"
@@ -48,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             extra=extra,
             say=say,
         )
-        lines = campaign.run(asked.kills)
+        lines = campaign.run(asked.kills, seconds=60 * asked.minutes)
     return int(any(line["wrong"] for line in lines))
 
 

@@ -1,6 +1,7 @@
 """Kills one after the other, a line of JSON for each; what a file of lines says already is not done again."""
 
 import json
+import math
 import random
 import time
 from collections import Counter
@@ -45,8 +46,8 @@ class Campaign:
     say: Callable[[str], None] = lambda _: None
     sendings: list[Sending] = field(default_factory=list)
 
-    def run(self, kills: int) -> list[dict[str, Any]]:
-        """Kill until ``kills`` of this kind are in the file; the lines of this run.
+    def run(self, kills: int, *, seconds: float = math.inf) -> list[dict[str, Any]]:
+        """Kill until ``kills`` of this kind are in the file, or ``seconds`` have passed; the lines of this run.
 
         Raises
         ------
@@ -56,7 +57,8 @@ class Campaign:
         made: list[dict[str, Any]] = []
         done = killed(read_lines(self.lines), self.kind)
         deck = self._deck(done)
-        while done < kills:
+        until = time.monotonic() + seconds
+        while done < kills and time.monotonic() < until:
             group = self._group([next(deck) for _ in range(self.together)], done, wanted=kills - done)
             for line in group:
                 made.append(line)
