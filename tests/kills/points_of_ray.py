@@ -5,8 +5,8 @@ from typing import Any
 import psutil
 
 from tests.kills.points import Point
-from tests.kills.processes import WORKER
-from tests.kills.scene import MissedError, Scene
+from tests.kills.processes import WORKER, children
+from tests.kills.scene import Scene
 
 _ACTOR = "ray::Station"
 
@@ -29,12 +29,10 @@ def _actor_at_random(scene: Scene) -> None:
 
 
 def _worker_of_actor(scene: Scene) -> None:
-    workers = _station(scene).children()
-    if not workers:
-        raise MissedError("the actor has no process")
+    found = scene.moment(lambda: [pid for one in stations() for pid in children(one.pid)], "the actor's process")
     scene.send()
     scene.at("translating")
-    scene.kill_pid(workers[-1].pid, "actor's worker")
+    scene.kill_pid(found[-1], "actor's worker")
 
 
 def _courier(scene: Scene) -> None:
