@@ -178,21 +178,29 @@ def killed(lines: Sequence[Mapping[str, Any]], kind: str | None = None) -> int:
 
 
 def summary(lines: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A table by point, and the sums."""
+    """A table by kind and point, and the sums; below it what belongs to no point alone."""
     rows: dict[tuple[str, str], Counter[str]] = {}
     for line in lines:
         row = rows.setdefault((line["kind"], line["point"]), Counter())
         row["kills"] += len(line["victims"])
         row["series"] += line.get("series", 0)
         row["delivered"] += sum(count for how, count in line.get("ended", {}).items() if how.startswith("done"))
-        row["again"] += line.get("resent", 0)
         row["wrong"] += len(line["wrong"]) + bool(line.get("stuck"))
-    columns = ("kills", "series", "delivered", "again", "wrong")
+    columns = ("kills", "series", "delivered", "wrong")
     table = ["| kind | point | " + " | ".join(columns) + " |", "|---" * (2 + len(columns)) + "|"]
-    table += [
-        f"| {kind} | {point} | " + " | ".join(str(row[one]) for one in columns) + " |"
-        for (kind, point), row in sorted(rows.items())
-    ]
+    for (kind, point), row in sorted(rows.items()):
+        table.append(f"| {kind} | {point} | " + " | ".join(str(row[one]) for one in columns) + " |")
     total: Counter[str] = sum(rows.values(), Counter())
     table.append("| all | | " + " | ".join(str(total[one]) for one in columns) + " |")
-    return table
+    reasons: Counter[str] = Counter()
+    for line in lines:
+        reasons.update({how: count for how, count in line.get("ended", {}).items() if how != "done"})
+    spent = sum(line.get(name, 0.0) for line in lines for name in ("processor_seconds", "rest_processor_seconds"))
+    return [
+        *table,
+        "",
+        f"acknowledged: {sum(line.get('acknowledged', 0) for line in lines)} images",
+        f"sent again, as no row knew of their acceptance: {sum(line.get('resent', 0) for line in lines)} images",
+        f"ended otherwise than delivered whole at once: {dict(reasons)}",
+        f"processor seconds for a kill: {spent / max(1, total['kills']):.1f}",
+    ]
