@@ -70,14 +70,15 @@ def _check_one(world: World, sending: Sending, accepted: Mapping[str, Accepted],
         key,
     )
     _check_images(world, sending, key, over=all(job[1] in FINAL for job in jobs), wrong=wrong)
-    present = [job for job in jobs if job[4] is None]
-    if len(present) != 1:
-        wrong.append(f"series {uid}: {len(present)} jobs stand for it: {jobs}")
+    if not jobs:
+        wrong.append(f"series {uid}: no job")
         return "lost"
-    job_id, state, count, reason, _, _ = present[0]
-    for job in jobs[:-1]:
+    *earlier, (job_id, state, count, reason, superseded_by, _) = jobs
+    if superseded_by is not None:
+        wrong.append(f"series {uid}: its last job does not stand for it: {jobs}")
+    for _, ended, part, _, replaced_by, _ in earlier:
         # Of a part of its images, as its sender was away for longer than the node waits for one.
-        if job[2] >= len(sending.series.images):
+        if part >= len(sending.series.images) or (ended == "done" and replaced_by is None):
             wrong.append(f"series {uid}: translated twice though nothing was missing: {jobs}")
     if state != "done":
         if not reason:
