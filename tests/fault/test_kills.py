@@ -13,6 +13,8 @@ from tests.kills.kinds import KINDS
 
 _ASKED = int(os.environ.get("S2LDM_KILLS", "0"))
 _FEW = ("listener: between two answers", "worker: translating", "node: between an acceptance and its row")
+#: An earlier part is translated where the sender was away for longer than the node waits for one.
+_ENDS = {"done", "done after an earlier part"}
 
 
 @pytest.mark.timeout(max(300, 120 * _ASKED))
@@ -21,11 +23,11 @@ def test_what_was_acknowledged_survives_kills_and_is_delivered_once(tmp_path: Pa
     points = [one for one in kind.points if _ASKED or one.name in _FEW]
     lines = tmp_path / "kills.jsonl"
     with kind.make(tmp_path / "world") as (world, extra):
-        campaign = Campaign(world=world, kind="sqlite", points=points, seed=1, lines=lines, extra=extra)
+        campaign = Campaign(world=world, kind="sqlite", points=points, seed=1, lines=lines, extra=extra, together=3)
         campaign.run(_ASKED or len(_FEW))
 
     found = read_lines(lines)
     assert [line["wrong"] for line in found if line["wrong"]] == []
     assert {line["point"] for line in found} == {point.name for point in points}
-    assert {how for line in found for how in line["ended"]} <= {"done", "failed: examiner_died"}
+    assert {how for line in found for how in line["ended"]} <= _ENDS
     assert sum(len(line["victims"]) for line in found) >= (_ASKED or len(_FEW))

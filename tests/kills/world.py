@@ -24,6 +24,9 @@ from tests.tiny_model import write_tiny_package
 #: For a machine that has much else to do.
 _SECONDS = 300.0
 _DAY_SECONDS = 86_400.0
+_ASK_SECONDS = 0.2
+#: Listener, worker and examiner.
+_PROCESSES = 3
 #: Files stay for so long after their series ended.
 KEPT_SECONDS = 30.0
 #: What the destination has on hand when its sender dies is in its journal after so long.
@@ -117,7 +120,9 @@ class World:
         """Whether a node says that it is ready for work, and has all its processes."""
         with suppress(OSError):
             self.nodes[name].get("/readyz")
-            return len(self.roles(name)) == 3
+            if len(self.roles(name)) == _PROCESSES:
+                return True
+        time.sleep(_ASK_SECONDS)  # to be asked costs the node something
         return False
 
     def roles(self, name: str) -> dict[str, int]:
