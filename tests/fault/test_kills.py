@@ -17,7 +17,7 @@ _FEW = ("listener: between two answers", "worker: translating", "node: between a
 _ENDS = {"done", "done after an earlier part"}
 
 
-@pytest.mark.timeout(max(300, 120 * _ASKED))
+@pytest.mark.timeout(max(900, 120 * _ASKED))
 def test_what_was_acknowledged_survives_kills_and_is_delivered_once(tmp_path: Path) -> None:
     kind = KINDS["sqlite"]
     points = [one for one in kind.points if _ASKED or one.name in _FEW]
