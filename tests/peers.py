@@ -154,10 +154,17 @@ def storescp(
 
 
 @contextmanager
-def node(folder: Path, settings: Mapping[str, Any] | None = None, *, prefix: Sequence[str] = ()) -> Iterator[Peer]:
+def node(
+    folder: Path,
+    settings: Mapping[str, Any] | None = None,
+    *,
+    prefix: Sequence[str] = (),
+    start_seconds: float = _START_SECONDS,
+) -> Iterator[Peer]:
     """Our node, ``s2ldm-node serve``, with `settings` laid over a configuration for `folder` with free ports.
 
-    `prefix` goes before the command, for a program that sets limits and then runs it.
+    `prefix` goes before the command, for a program that sets limits and then runs it. `start_seconds`: what it may take
+    until it listens.
     """
     folder.mkdir(parents=True, exist_ok=True)
     configuration: dict[str, Any] = {
@@ -178,8 +185,8 @@ def node(folder: Path, settings: Mapping[str, Any] | None = None, *, prefix: Seq
             process=process,
             http_port=configuration["web"]["port"],
         )
-        _await_answer(peer, "/healthz")
-        _await_port(peer)
+        _await_answer(peer, "/healthz", seconds=start_seconds)
+        _await_port(peer, seconds=start_seconds)
         yield peer
 
 
@@ -238,11 +245,11 @@ def _process(name: str, command: Sequence[str], folder: Path) -> Iterator[subpro
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def _await_port(peer: Peer) -> None:
-    wait_until(lambda: is_listening(peer), seconds=_START_SECONDS, what=f"{peer.name} to listen")
+def _await_port(peer: Peer, *, seconds: float = _START_SECONDS) -> None:
+    wait_until(lambda: is_listening(peer), seconds=seconds, what=f"{peer.name} to listen")
 
 
-def _await_answer(peer: Peer, path: str) -> None:
+def _await_answer(peer: Peer, path: str, *, seconds: float = _START_SECONDS) -> None:
     def answers() -> bool:
         _check_running(peer)
         try:
@@ -251,7 +258,7 @@ def _await_answer(peer: Peer, path: str) -> None:
             return False
         return True
 
-    wait_until(answers, seconds=_START_SECONDS, what=f"{peer.name} to answer {path}")
+    wait_until(answers, seconds=seconds, what=f"{peer.name} to answer {path}")
 
 
 def _check_running(peer: Peer) -> None:

@@ -39,6 +39,10 @@ class ExaminerError(ProblemError):
     """The process that looks at series could not do it."""
 
 
+class ExaminerDiedError(ExaminerError):
+    """It ended in the middle, by the series or by the system: another try tells which."""
+
+
 class Examiner:
     """Asks `dicom_node.series.examine_series` in another process, which is started when the first series comes.
 
@@ -115,7 +119,7 @@ class Examiner:
                 )
             answer: Decision | Problem = connection.recv()
         except (EOFError, OSError) as error:
-            raise ExaminerError(
+            raise ExaminerDiedError(
                 "examiner_died",
                 "The process that looked at the series ended before it answered.",
                 "An image may be damaged in a way that its decoder does not survive, or memory is short: see the log.",

@@ -1,20 +1,26 @@
 """The selection step: from a complete series to a job that waits for translation, or one that says why not."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import structlog
 
 from dicom_node.catalog import Catalog, JobRow, JobState
+from dicom_node.catalog.leases import MAX_INTERRUPTIONS
 from dicom_node.config import Route, Settings, SettingsSource
 from dicom_node.errors import CatalogAwayError
 from dicom_node.job_route import job_route
 from dicom_node.series.decision import Decision
+from dicom_node.series.examiner import ExaminerDiedError
 from dicom_node.series.selection import examine_series
 from s2ldm_core.problem import Problem, ProblemError
 
 #: Reading every header and some slices of a long series takes seconds; longer than this, it hangs.
 _PATIENCE_SECONDS = 600.0
+#: Where memory was short, it may be there again.
+_AGAIN_SECONDS = 10.0
 
 
 class SelectStep:
@@ -56,6 +62,8 @@ class SelectStep:
                 decision, route = self._decide(job)
             except CatalogAwayError:
                 raise
+            except ExaminerDiedError as error:
+                self._again_or_fail(job, error.problem)
             except ProblemError as error:
                 self._catalog.fail_job(job, error.problem)
             except Exception as error:  # noqa: BLE001 (one job's fault must not stop the others; recorded and logged)
@@ -71,6 +79,16 @@ class SelectStep:
                 else:
                     self._record(job, decision, route)
         return True
+
+    def _again_or_fail(self, job: JobRow, problem: Problem) -> None:
+        """A series that ends whoever looks at it fails; one whose process the system ended, for another's sake, does not."""
+        attempts = job.attempts + 1
+        self._log.warning("select_failed", job_id=job.id, code=problem.code, attempts=attempts)
+        if attempts < MAX_INTERRUPTIONS:
+            self._catalog.fail_job(job, problem, retry_at=self._catalog.now() + timedelta(seconds=_AGAIN_SECONDS))
+            return
+        sentence = f"{problem.sentence} Given up after {attempts} attempts."
+        self._catalog.fail_job(job, replace(problem, sentence=sentence))
 
     def _decide(self, job: JobRow) -> tuple[Decision | None, Route | None]:
         settings = self._settings

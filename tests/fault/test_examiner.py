@@ -11,7 +11,7 @@ import pytest
 
 from dicom_node.config import Route
 from dicom_node.series import Examiner, examine_series, examiner
-from dicom_node.series.examiner import ExaminerError
+from dicom_node.series.examiner import ExaminerDiedError, ExaminerError
 from tests import peers
 from tests.ct_series import body_hu
 
@@ -71,6 +71,14 @@ def test_what_goes_wrong_is_said_and_the_next_series_is_looked_at(
         with pytest.raises(ExaminerError) as raised:
             examiner.examine([], route=ROUTE, min_slices=8)
         assert raised.value.code == code
+
+
+def test_that_its_process_died_is_told_from_what_it_says(make: Callable[..., Examiner]) -> None:
+    with pytest.raises(ExaminerDiedError):
+        make(main=dying).examine([], route=ROUTE, min_slices=8)
+    with pytest.raises(ExaminerError) as raised:
+        make(main=hanging, seconds=0.5).examine([], route=ROUTE, min_slices=8)
+    assert not isinstance(raised.value, ExaminerDiedError)
 
 
 def test_stopped_it_gives_the_series_back(make: Callable[..., Examiner]) -> None:

@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from dicom_node.catalog import Catalog, JobState, SeriesRow, SeriesState
+from dicom_node.catalog.leases import MAX_INTERRUPTIONS
 from dicom_node.config import Settings, parse_settings
-from dicom_node.series import CompletionStep, SelectStep
+from dicom_node.series import CompletionStep, Decision, SelectStep, examine_series
+from dicom_node.series.examiner import ExaminerDiedError
 from tests.catalog_jobs import Clock
 from tests.ct_series import body_hu
 from tests.peers import wait_until
@@ -115,6 +118,52 @@ def test_good_series_is_queued(settings: Settings, catalog: Catalog, clock: Cloc
     add_series(catalog, write_ct_series(body_hu(3)), route="CECT_ART")
 
     assert select(settings, catalog, clock) is JobState.QUEUED
+
+
+def dies(times: int) -> Callable[..., Decision]:
+    """Looks at series; the first ``times`` its process dies."""
+    left = [ExaminerDiedError("examiner_died", "It died.")] * times
+
+    def examine(*arguments: Any, **more: Any) -> Decision:
+        if left:
+            raise left.pop()
+        return examine_series(*arguments, **more)
+
+    return examine
+
+
+def test_series_whose_examiner_died_is_looked_at_again_after_a_while(
+    settings: Settings, catalog: Catalog, clock: Clock, write_ct_series: Writer
+) -> None:
+    add_series(catalog, write_ct_series(body_hu(3)), route="CECT_ART")
+    examine = dies(MAX_INTERRUPTIONS - 1)
+
+    assert select(settings, catalog, clock, examine=examine) is JobState.SELECTING
+
+    step = SelectStep(settings, catalog, examine=examine)
+    assert not step.run_once()
+    for _ in range(MAX_INTERRUPTIONS - 1):
+        clock.advance(10)
+        assert step.run_once()
+    (job,) = catalog.list_jobs()
+    assert (job.state, job.attempts, job.reason) == (JobState.QUEUED, 0, None)
+
+
+def test_series_whose_examiner_dies_every_time_fails(
+    settings: Settings, catalog: Catalog, clock: Clock, write_ct_series: Writer
+) -> None:
+    add_series(catalog, write_ct_series(body_hu(3)), route="CECT_ART")
+    examine = dies(MAX_INTERRUPTIONS)
+
+    select(settings, catalog, clock, examine=examine)
+    for _ in range(MAX_INTERRUPTIONS - 1):
+        clock.advance(10)
+        SelectStep(settings, catalog, examine=examine).run_once()
+
+    (job,) = catalog.list_jobs()
+    assert job.reason is not None
+    assert (job.state, job.failed_in, job.reason.code) == (JobState.FAILED, JobState.SELECTING, "examiner_died")
+    assert job.reason.sentence.endswith("Given up after 3 attempts.")
 
 
 def test_model_that_needs_more_slices_than_the_route_decides(
