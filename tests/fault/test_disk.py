@@ -112,18 +112,17 @@ def store(port: int, objects: list[Dataset], *, between: Callable[[int], None] =
 
 def held(catalog: Catalog, settings: Settings) -> dict[str, Path]:
     """The files of the catalog's rows; there are no others, and each is whole."""
-    found = {
-        row.sop_instance_uid: row.path
-        for series in catalog.list_series()
-        for row in catalog.series_instances(series.key)
-    }
+    found: dict[str, Path] = {}
+    for series in catalog.list_series():
+        for row in catalog.series_instances(series.key):
+            assert row.path is not None
+            found[row.sop_instance_uid] = row.path
     assert sorted(found.values()) == sorted(
         path for path in (settings.node.data_dir / "incoming").glob("*/*") if path.is_file()
     )
     for uid, path in found.items():
-        assert path is not None
         assert dcmread(path).pixel_array.max() == int(uid.rpartition(".")[2])
-    return {uid: path for uid, path in found.items() if path is not None}
+    return found
 
 
 def is_intact(settings: Settings) -> bool:
