@@ -28,8 +28,10 @@ from tests.fault.disk import Disk, small_disk
 from tests.tiny_model import translated_job, write_tiny_package
 
 ROUTE = "CECT_ART"
-SECONDS = 30.0
-LEASE_SECONDS = 0.5
+SECONDS = 60.0
+#: On a machine that is busy with others.
+PATIENCE_SECONDS = 120.0
+LEASE_SECONDS = 2.0
 
 Writer = Callable[..., list[Path]]
 
@@ -99,6 +101,7 @@ def body(count: int) -> list[Dataset]:
 def store(port: int, objects: list[Dataset], *, between: Callable[[int], None] = lambda number: None) -> list[int]:
     """C-STORE one after the other over one association; the statuses. ``between`` is called before each, from 0 on."""
     entity = AE("SENDER")
+    entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = PATIENCE_SECONDS
     entity.add_requested_context(CTImageStorage, ExplicitVRLittleEndian)
     association = entity.associate(peers.HOST, port, ae_title=ROUTE)
     assert association.is_established
@@ -112,18 +115,17 @@ def store(port: int, objects: list[Dataset], *, between: Callable[[int], None] =
 
 def held(catalog: Catalog, settings: Settings) -> dict[str, Path]:
     """The files of the catalog's rows; there are no others, and each is whole."""
-    found = {
-        row.sop_instance_uid: row.path
-        for series in catalog.list_series()
-        for row in catalog.series_instances(series.key)
-    }
+    found: dict[str, Path] = {}
+    for series in catalog.list_series():
+        for row in catalog.series_instances(series.key):
+            assert row.path is not None
+            found[row.sop_instance_uid] = row.path
     assert sorted(found.values()) == sorted(
         path for path in (settings.node.data_dir / "incoming").glob("*/*") if path.is_file()
     )
     for uid, path in found.items():
-        assert path is not None
         assert dcmread(path).pixel_array.max() == int(uid.rpartition(".")[2])
-    return {uid: path for uid, path in found.items() if path is not None}
+    return found
 
 
 def is_intact(settings: Settings) -> bool:
@@ -132,14 +134,15 @@ def is_intact(settings: Settings) -> bool:
         return bool(connection.execute("PRAGMA integrity_check").fetchone() == ("ok",))
 
 
-def given_back(catalog: Catalog, work: Callable[[], bool]) -> None:
+def work_on(catalog: Catalog, step: DeriveStep | DeliverStep, job_id: int, *, until: JobState) -> None:
     """Have a step do what it has, with the claims that ran out meanwhile."""
 
-    def attempt() -> bool:
+    def is_there() -> bool:
         catalog.sweep_leases()
-        return work()
+        step.run_once()
+        return catalog.get_job(job_id).state is until
 
-    peers.wait_until(attempt, seconds=SECONDS, what="the work to be taken up again")
+    peers.wait_until(is_there, seconds=SECONDS, what=f"the job to be {until}")
 
 
 @pytest.mark.usefixtures("listener")
@@ -209,9 +212,8 @@ def test_a_series_that_cannot_be_derived_for_the_disk_waits_and_is_derived_later
     assert job.reason is None or job.reason.code == "derive_disk"
     assert not list(settings.derived_dir.glob("*/*"))
 
-    given_back(catalog, step.run_once)
-    job = catalog.get_job(job_id)
-    assert (job.state, job.reason) == (JobState.DELIVERING, None)
+    work_on(catalog, step, job_id, until=JobState.DELIVERING)
+    assert catalog.get_job(job_id).reason is None
     assert len(catalog.derived_instances(job_id)) == 4
     assert is_intact(settings)
 
@@ -242,13 +244,7 @@ def test_a_delivery_in_whose_middle_the_disk_is_full_is_done_later(
         with suppress(CatalogAwayError):
             step.run_once()
         disk.free()
-
-        def is_done() -> bool:
-            catalog.sweep_leases()
-            step.run_once()
-            return catalog.get_job(job_id).state is JobState.DONE
-
-        peers.wait_until(is_done, seconds=SECONDS, what="the delivery to end")
+        work_on(catalog, step, job_id, until=JobState.DONE)
     (delivery,) = catalog.list_deliveries(job_id=job_id)
     assert delivery.state is DeliveryState.DONE
     assert set(peer.received) == wanted
