@@ -22,6 +22,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -228,23 +229,26 @@ def run(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     with peers.node(folder / "node", asked) as node, Catalog(folder / "node" / "var" / "catalog.sqlite") as catalog:
         peers.wait_until(lambda: is_ready(node), seconds=_READY_SECONDS, what="the node to be ready")
         load = Load(node, catalog, slices=options.slices, matrix=options.matrix, associations=options.associations)
-        everything = range(options.warm_up + options.series)
-        for start in range(0, len(everything), options.at_once):
-            group = everything[start : start + options.at_once]
-            load.send(group)
-            load.note_memory(counts=False)  # what receiving alone takes at most
-            load.await_worked(group, seconds=options.patience)
-            load.note_memory(counts=group[-1] >= options.warm_up)
-            if load.rejected:
-                raise peers.PeerError(f"not accepted: {load.rejected[:5]}")
+        everything, done = range(options.warm_up + options.series), 0
+        with suppress(KeyboardInterrupt):  # what there is until then counts
+            for start in range(0, len(everything), options.at_once):
+                group = everything[start : start + options.at_once]
+                load.send(group)
+                load.note_memory(counts=False)  # what receiving alone takes at most
+                load.await_worked(group, seconds=options.patience)
+                load.note_memory(counts=group[-1] >= options.warm_up)
+                if load.rejected:
+                    raise peers.PeerError(f"not accepted: {load.rejected[:5]}")
+                done = group[-1] + 1
     kinds = sorted({one.kind for one in load.samples})
     found: dict[str, Any] = {}
     for kind in kinds:
         mine = [one for one in load.samples if one.kind == kind]
         found[kind] = vars(slope(mine)) if len({one.images for one in mine}) > 2 else None
     return {
-        "images": load.images,
-        "images_per_second": load.images / load.seconds_sending,
+        "series": done,
+        "images": done * options.slices,
+        "images_per_second": load.images / max(load.seconds_sending, 1e-9),
         "most_kib": load.most_kib,
         "slopes": found,
         "samples": [vars(one) for one in load.samples],
@@ -276,7 +280,7 @@ def main() -> None:
     except peers.PeerError as error:
         sys.exit(f"FAILED {error}")
     print(
-        f"{found['images']} images of {options.matrix}x{options.matrix} in {options.warm_up + options.series} series over "
+        f"{found['images']} images of {options.matrix}x{options.matrix} in {found['series']} series over "
         f"{options.associations} associations at once: every series with exactly its {options.slices} slices; "
         f"{found['images_per_second']:.0f} images a second"
     )

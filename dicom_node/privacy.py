@@ -11,10 +11,12 @@ _LOG = logging.getLogger("py.warnings")
 def silence_attribute_values() -> None:
     """Have this process say nothing that quotes attribute values; call where a process begins.
 
-    pydicom logs and warns of values that do not fit their VR, and quotes them. Of any other library's warning only the
-    kind and the place are logged, as those that handle data sets may quote them, too.
+    pydicom logs and warns of values that do not fit their VR, and quotes them; pynetdicom quotes what it cannot read of a
+    PDU, in which a data set may stand if a peer is out of step. What follows of it the node logs itself. Of any other
+    library's warning only the kind and the place are logged, as those that handle data sets may quote them, too.
     """
-    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+    for library in ("pydicom", "pynetdicom"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", module=r"pydicom(\.|$)")
     warnings.showwarning = _log_place
 

@@ -2,9 +2,11 @@
 
 import re
 import zlib
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import count
 from pathlib import Path
 
 from pydicom.datadict import dictionary_description
@@ -18,6 +20,8 @@ from dicom_node.errors import ReceiveError
 HEAD_BYTES = 64 * 1024
 # How far we look on disk where private elements of several megabytes stand before the identifiers.
 _SEARCH_BYTES = 16 * 1024 * 1024
+# More elements than any header has before the series is named. Each costs time, and a few KiB can inflate to millions.
+_SEARCH_ELEMENTS = 20_000
 
 _TAGS = {
     "sop_class_uid": Tag(0x0008, 0x0016),
@@ -114,7 +118,7 @@ def _read(encoded: bytes, transfer_syntax_uid: str) -> dict[str, str]:
         # As the first element has it: some senders encode with the other form of VR than was agreed.
         is_implicit_VR=_VR.match(encoded, 4) is None,
         is_little_endian=transfer_syntax_uid != ExplicitVRBigEndian,
-        stop_when=lambda tag, vr, length: tag > _TAGS["series_instance_uid"],
+        stop_when=_end_of_search(),
         specific_tags=list(_TAGS.values()),
     )
     found: dict[BaseTag, bytes] = {}
@@ -125,6 +129,18 @@ def _read(encoded: bytes, transfer_syntax_uid: str) -> dict[str, str]:
     if not found:
         raise ValueError("none of the identifiers is there, not even empty")
     return {name: found.get(tag, b"").decode("ascii", "replace").strip(" \0") for name, tag in _TAGS.items()}
+
+
+def _end_of_search() -> Callable[[BaseTag, str | None, int], bool]:
+    """Tells of each element in turn whether it lies behind the identifiers; raises ValueError for one too many."""
+    seen = count()
+
+    def stop(tag: BaseTag, vr: str | None, length: int) -> bool:
+        if next(seen) >= _SEARCH_ELEMENTS:
+            raise ValueError("more elements than a header has")
+        return tag > _TAGS["series_instance_uid"]
+
+    return stop
 
 
 def _not_dicom(transfer_syntax_uid: str) -> ReceiveError:

@@ -57,7 +57,7 @@ def configure_logging(settings: LogSettings, *, stream: TextIO | None = None) ->
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.level.upper())
-    for library in ("pynetdicom", "apscheduler", "uvicorn", "asyncio"):
+    for library in ("apscheduler", "uvicorn", "asyncio"):
         logging.getLogger(library).setLevel(logging.WARNING)
     # It warns of every timer that is not begun again while it still runs, which is as it should be.
     logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)

@@ -3,8 +3,7 @@
 import filecmp
 from pathlib import Path
 
-from pydicom import dcmread
-
+from s2ldm_core.io.bounded import read_within
 from s2ldm_core.io.header import PARSE_ERRORS, lacks_preamble
 
 
@@ -16,7 +15,7 @@ def same_image(first: Path, second: Path) -> bool:
     try:
         if filecmp.cmp(first, second, shallow=False):
             return True
-        one, other = (dcmread(path, force=bool(lacks_preamble(path))) for path in (first, second))
+        one, other = (read_within(path, force=bool(lacks_preamble(path))) for path in (first, second))
         return bool(one == other)
     except (OSError, *PARSE_ERRORS):
         return False

@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pydicom import Dataset, dcmread
+from pydicom import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.multival import MultiValue
 
 from s2ldm_core.errors import VolumeError
 from s2ldm_core.geometry import GEOMETRY_KEYWORDS
+from s2ldm_core.io.bounded import read_within
 from s2ldm_core.io.hounsfield import HU_KEYWORDS
 from s2ldm_core.io.limits import check_inflated_size
 
@@ -68,7 +69,7 @@ def read_header(path: Path, *, keywords: Iterable[str] = HEADER_KEYWORDS) -> Dat
         if bare is None:
             return None
         check_inflated_size(path)
-        dataset = dcmread(path, force=bare, stop_before_pixels=True, specific_tags=tags)
+        dataset = read_within(path, force=bare, stop_before_pixels=True, specific_tags=tags)
         _parse(dataset)
         _parse(getattr(dataset, "file_meta", None) or Dataset())
         return dataset
@@ -92,7 +93,7 @@ def _parse(dataset: Dataset) -> None:
 def image_name(path: Path) -> str:
     """What a sentence calls the image in a file: by its identifiers, as the file may be the spool's; else by the file."""
     try:
-        header = dcmread(
+        header = read_within(
             path,
             force=bool(lacks_preamble(path)),
             stop_before_pixels=True,

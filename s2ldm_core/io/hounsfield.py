@@ -26,7 +26,11 @@ def hu_rescale(header: Any) -> tuple[float, float]:
         ``not_hu`` when the image is colour, has no usable rescale, or says that its values are something else.
     """
     rescale_type = str(getattr(header, "RescaleType", None) or "HU").strip().upper()
-    if int(getattr(header, "SamplesPerPixel", None) or 1) != 1:
+    try:
+        samples = int(getattr(header, "SamplesPerPixel", None) or 1)
+    except (TypeError, ValueError) as error:
+        raise _not_hu("Samples per Pixel is no number") from error
+    if samples != 1:
         raise _not_hu("it is a colour image")
     if rescale_type != "HU" and not _SPELT_OUT.match(rescale_type):  # for CT, absent means HU (PS3.3 C.8.2.1.2.1)
         raise _not_hu(f"Rescale Type is {rescale_type}")

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
-from pydicom import Dataset, dcmread
+from pydicom import Dataset
 from pydicom.pixels import iter_pixels, pixel_array
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from s2ldm_core.errors import VolumeError
+from s2ldm_core.io.bounded import read_within
 from s2ldm_core.io.frames import frame_headers, frame_number
 from s2ldm_core.io.header import PARSE_ERRORS, image_name, lacks_preamble
 from s2ldm_core.io.hounsfield import hu_rescale, to_hu
@@ -70,7 +71,7 @@ def _read_frames(path: Path, numbers: list[int]) -> Iterator[tuple[np.ndarray, n
 
 
 def _opened(path: Path, *, stop_before_pixels: bool = False) -> Dataset:
-    dataset = dcmread(path, force=bool(lacks_preamble(path)), stop_before_pixels=stop_before_pixels)
+    dataset = read_within(path, force=bool(lacks_preamble(path)), stop_before_pixels=stop_before_pixels)
     if "TransferSyntaxUID" not in dataset.file_meta:
         dataset.file_meta.TransferSyntaxUID = _transfer_syntax(dataset)
     return dataset

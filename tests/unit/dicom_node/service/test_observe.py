@@ -8,9 +8,11 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from pynetdicom.pdu import A_ASSOCIATE_RQ
 
 from dicom_node.config import LogSettings
 from dicom_node.service.observe import configure_logging
+from tests import wire
 
 
 @pytest.fixture
@@ -61,6 +63,21 @@ def test_timer_that_is_not_begun_beside_itself_is_nothing_to_tell(stream: io.Str
     logging.getLogger("apscheduler.scheduler").error("a timer cannot be started")
 
     assert [line["event"] for line in lines(stream)] == ["a timer cannot be started"]
+
+
+@pytest.mark.parametrize("level", ["debug", "info"])
+def test_what_stands_in_a_pdu_that_is_none_reaches_no_log(stream: io.StringIO, level: str) -> None:
+    """A data set may stand there, if a peer is out of step; pynetdicom quotes what it cannot read."""
+    configure_logging(LogSettings.model_validate({"level": level}), stream=stream)
+    request = wire.associate_rq(called_ae="Doe^John\b", calling_ae="A", contexts=[("1.2.Doe^John", "1.Doe^John")])
+
+    pdu = A_ASSOCIATE_RQ()
+    with pytest.raises(ValueError, match="Called AE Title"):
+        pdu.decode(request)
+    pdu.decode(request.replace(b"\b", b" "))
+    assert pdu.to_primitive().called_ae_title == "Doe^John"
+
+    assert "Doe" not in stream.getvalue()
 
 
 def test_of_a_warning_only_kind_and_place_reach_the_log(stream: io.StringIO) -> None:

@@ -1,14 +1,19 @@
 """What a sentence calls an image: never by the file of a spool."""
 
+import tracemalloc
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pydicom import dcmread
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import Tag
 
 from s2ldm_core.errors import VolumeError
 from s2ldm_core.io.header import image_name, read_header
+from s2ldm_core.io.hounsfield import hu_rescale
 from s2ldm_core.io.pixels import read_slice
 
 Writer = Callable[..., list[Path]]
@@ -84,3 +89,27 @@ def test_padding_behind_the_pixels_is_left_out(path: Path) -> None:
     hu, _ = read_slice(path)
 
     assert hu.shape == (4, 4)
+
+
+def test_an_element_that_claims_gigabytes_takes_no_memory(path: Path) -> None:
+    whole = path.read_bytes()
+    at = whole.index(b"\x08\x00\x08\x00CS")  # Image Type
+    path.write_bytes(whole[: at + 4] + b"UN\0\0\xfe\xff\xff\x7f" + whole[at + 8 :])
+
+    tracemalloc.start()
+    try:
+        with suppress(VolumeError):
+            read_header(path, keywords=["ImageType", "Rows"])
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 10 * 2**20
+
+
+@pytest.mark.parametrize("value", [b"1\\1 ", b"one "])
+def test_samples_per_pixel_that_are_no_number_are_no_hounsfield_units(path: Path, value: bytes) -> None:
+    header = dcmread(path)
+    header[0x0028, 0x0002] = RawDataElement(Tag(0x0028, 0x0002), "IS", len(value), value, 0, False, True)
+    with pytest.raises(VolumeError) as raised:
+        hu_rescale(header)
+    assert raised.value.code == "not_hu"
