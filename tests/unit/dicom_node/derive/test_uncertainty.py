@@ -81,7 +81,7 @@ def written(
 
 def read(series: DerivedSeries) -> tuple[list[Dataset], list[Dataset]]:
     """The images of the synthetic series, and those of its uncertainty."""
-    images = [dcmread(one.path) for one in series.instances]
+    images: list[Dataset] = [dcmread(one.path) for one in series.instances]
     first = [one for one in images if one.SeriesInstanceUID == series.series_instance_uid]
     second = [one for one in images if one.SeriesInstanceUID == series.uncertainty_series_instance_uid]
     assert len(first) + len(second) == len(images)
