@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from s2ldm_core.calibration import Calibration
 
 from dicom_node.errors import DeriveError
 from dicom_node.private import FILE_MODE, FOLDER_MODE
+from s2ldm_core.calibration import Calibration
 from s2ldm_core.files import atomic_file, sync_folder
 from s2ldm_core.problem import Problem
 from s2ldm_core.translation import Translation

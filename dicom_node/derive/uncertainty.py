@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass, fields, replace
 
-from s2ldm_core.calibration import LEVELS, Calibration
-
 from dicom_node.derive import uids
 from dicom_node.derive.forms.form import SyntheticSeries
 from dicom_node.derive.info import DerivationInfo
@@ -12,6 +10,7 @@ from dicom_node.derive.pixels import plan_storage
 from dicom_node.errors import DeriveError
 from dicom_node.phases import UNCERTAINTY_OFFSET, depicted
 from dicom_node.translation import Uncertainty
+from s2ldm_core.calibration import LEVELS, Calibration
 
 #: (centre, width): a standard deviation of 0 HU is black, one of 100 HU white.
 WINDOW_HU = (50.0, 100.0)
