@@ -229,7 +229,11 @@ class Year:
             path.write_bytes(bytes(_DERIVED_BYTES))
             os.utime(path, (self.clock().timestamp(),) * 2)
             uid = f"{_ROOT}.9.{job.id}.{ordinal}"
-            made.append(DerivedInstance(sop_instance_uid=uid, sop_class_uid=wire.CT, path=path))
+            made.append(
+                DerivedInstance(
+                    sop_instance_uid=uid, sop_class_uid=wire.CT, series_instance_uid=f"{_ROOT}.9.{job.id}", path=path
+                )
+            )
         os.utime(folder, (self.clock().timestamp(),) * 2)
         self.catalog.finish_derivation(
             job, series_instance_uid=f"{_ROOT}.9.{job.id}", instances=made, destinations=[_DESTINATION]
