@@ -81,6 +81,7 @@ def _node_starting(scene: Scene) -> None:
         raise PeerError("the next node did not start")
     scene.kill_pid(second, "node while it starts")
     starting.join()
+    scene.moment(lambda: scene.world.process_of(scene.name) != second, "that process' end")  # it may have been ready
 
 
 def _node_halfway(scene: Scene) -> None:
