@@ -28,7 +28,7 @@ from tests.fault.disk import Disk, small_disk
 from tests.tiny_model import translated_job, write_tiny_package
 
 ROUTE = "CECT_ART"
-SECONDS = 60.0
+SECONDS = 120.0
 #: On a machine that is busy with others.
 PATIENCE_SECONDS = 120.0
 LEASE_SECONDS = 2.0
@@ -286,7 +286,7 @@ def test_a_node_on_a_full_and_on_a_read_only_disk_says_so_and_delivers_once_it_c
                 return [one["state"] for one in node.get_json("/api/jobs")["items"]]
 
             first, second = body(4), body(4)
-            peers.wait_until(is_ready, seconds=60.0, what="the node to be ready")
+            peers.wait_until(is_ready, seconds=240.0, what="the node to be ready")
             disk.fill()
             assert store(node.port, first) == [0xA700] * 4
             assert "MiB" in peers.wait_until(unready, seconds=SECONDS, what="the full disk to be told")
@@ -294,7 +294,7 @@ def test_a_node_on_a_full_and_on_a_read_only_disk_says_so_and_delivers_once_it_c
             peers.wait_until(  # one look at the free space is good for half a second
                 lambda: store(node.port, first) == [0x0000] * 4, seconds=SECONDS, what="the series to be taken"
             )
-            peers.wait_until(lambda: states() == ["done"], seconds=60.0, what="the series to be delivered")
+            peers.wait_until(lambda: states() == ["done"], seconds=240.0, what="the series to be delivered")
 
             assert store(node.port, second) == [0x0000] * 4
             with disk.read_only(data_dir):
@@ -309,7 +309,7 @@ def test_a_node_on_a_full_and_on_a_read_only_disk_says_so_and_delivers_once_it_c
                     seconds=SECONDS,
                     what="the job to wait for the disk",
                 )
-            peers.wait_until(lambda: states() == ["done", "done"], seconds=60.0, what="the series to be delivered")
+            peers.wait_until(lambda: states() == ["done", "done"], seconds=240.0, what="the series to be delivered")
             peers.wait_until(is_ready, seconds=SECONDS, what="the node to be ready again")
         derived = [dcmread(path, stop_before_pixels=True) for path in (scp.folder / "received").iterdir()]
         assert len({one.SOPInstanceUID for one in derived}) == len(derived) == 8

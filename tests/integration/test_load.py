@@ -3,8 +3,10 @@
 from pathlib import Path
 
 from bench.load import parsed, run
+from tests.thorough import thorough
 
 
+@thorough
 def test_of_series_dealt_out_over_64_associations_each_ends_with_exactly_its_slices(tmp_path: Path) -> None:
     """`run` holds every job to its slices and every answer to 0x0000."""
     asked = ["--associations", "64", "--series", "4", "--slices", "32", "--at-once", "2", "--matrix", "32"]
