@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from bench.simulated_year import META_SHARE, live
+from tests.thorough import thorough
 
 RETENTION = {
     "source_days": 2.0,
@@ -24,6 +25,7 @@ def test_rows_and_files_stop_growing_once_what_is_old_goes_and_none_is_left_behi
     assert max(day.files for day in days[7:]) <= 1.2 * days[4].files
 
 
+@thorough
 def test_files_stay_within_a_disk_budget_that_the_days_alone_would_exceed(tmp_path: Path) -> None:
     kept, _ = live(tmp_path / "days", days=4, series=12, sweeps=2, retention={**RETENTION, "max_gib": None})
     budget_kib = 0.6 * kept[-1].file_kib
