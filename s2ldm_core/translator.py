@@ -12,7 +12,7 @@ import torch
 
 from s2ldm_core.change import Clock, Progress, Resampler, add_change
 from s2ldm_core.errors import TranslationError
-from s2ldm_core.memory import SMALLEST, in_tiles_that_fit
+from s2ldm_core.memory import in_tiles_that_fit
 from s2ldm_core.package import ModelPackage, PackageMetadata
 from s2ldm_core.problem import Problem
 from s2ldm_core.sampling import OWN, Kind, Sampling
@@ -145,8 +145,7 @@ class Translator:
                     spread = self._spread.predict(there, change, condition.phase, tile=tile)
                 return torch.cat([change.float(), spread], dim=1)
 
-            exact = self._system.traits.tiling == "exact"
-            change, tile = in_tiles_that_fit(answer, smallest=SMALLEST if exact else TILE)
+            change, tile = in_tiles_that_fit(answer, smallest=self._system.traits.smallest_tile)
             return change
 
         limits = (meta.answers or {}).get(phase)

@@ -13,9 +13,10 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
+from s2ldm_core.memory import SMALLEST
 from s2ldm_core.sampling import FEWEST_STEPS, OWN, Kind, Sampling, mean_and_spread
 from s2ldm_core.systems.batch import Batch, Condition, Data
-from s2ldm_core.tiling import Triple, blended, pad_to_multiple
+from s2ldm_core.tiling import TILE, Triple, blended, pad_to_multiple
 
 Progress = Callable[[str, float], None]
 
@@ -109,6 +110,11 @@ class Traits:
     """Names of the condition's values that it heeds, such as ``seconds``."""
     window_hu: tuple[float, float] | None = None
     """HU window that its images must be in, where a loss has a threshold in HU; ``None``: any."""
+
+    @property
+    def smallest_tile(self) -> Triple:
+        """Voxels of the smallest tile that gives the same answer: where tiles are blended, the usual one."""
+        return SMALLEST if self.tiling == "exact" else TILE
 
     def settled(self, sampling: Sampling) -> Sampling:
         """``sampling`` with the kind and the steps that it leaves to the system, where draws are to differ."""

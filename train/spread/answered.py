@@ -35,8 +35,15 @@ class Answered:
     error_hu: np.ndarray
     """Predicted minus true change, float16; NaN where nothing is judged: off the body, where translation changes nothing, and where the
     phase was not measured. Without either image's noise where the case has it apart."""
-    tissue: np.ndarray
-    """uint8: number of the voxel's group in `s2ldm_core.tissue_groups.GROUPS`, or `NO_TISSUE`."""
+    labels: np.ndarray
+    """uint8, the case's own."""
+    groups: np.ndarray
+    """``(256,)`` uint8: label to the number of its group in `s2ldm_core.tissue_groups.GROUPS`, or `NO_TISSUE`."""
+
+    @property
+    def tissue(self) -> np.ndarray:
+        """uint8: the group of every voxel."""
+        return self.groups[self.labels]
 
 
 def answer_cases(
@@ -62,15 +69,17 @@ def answer_cases(
                 with atomic_file(path) as file:
                     np.save(file, arrays, allow_pickle=False)
             arrays = np.load(path, mmap_mode="r", allow_pickle=False)
-            tissue = _tissue(case)
+            source, change, error_hu = arrays
+            labels = np.broadcast_to(np.uint8(0), source.shape) if case.labels is None else case.labels
             found.append(
                 Answered(
                     name=case.name,
                     phase=phase,
-                    source=arrays[0],
-                    change=arrays[1],
-                    error_hu=arrays[2],
-                    tissue=tissue,
+                    source=source,
+                    change=change,
+                    error_hu=error_hu,
+                    labels=labels,
+                    groups=_groups(case),
                 )
             )
             on_case(f"{case.name} {phase}")
@@ -87,7 +96,9 @@ def _answer(system: System, package: ModelPackage, case: Case, *, phase: str, nu
         native = native + np.asarray(case.noise, np.float32) * np.random.default_rng(seed).uniform(*_NOISE)
     source = torch.from_numpy(window_to_unit(native, window_hu=window).astype(np.float32))[None, None].to(device)
     known = condition([(number, case.values(phase))]).to(source.device)
-    change, _ = in_tiles_that_fit(lambda tile: system.answer(source, known, how=How(tile=tile)))
+    change, _ = in_tiles_that_fit(
+        lambda tile: system.answer(source, known, how=How(tile=tile)), smallest=system.traits.smallest_tile
+    )
     change = change.float().cpu()
     error = unit_change_to_hu(change, window_hu=window)[0, 0].numpy() - np.asarray(case.changes[phase], np.float32)
     judged = body_mask(native, case.spacing_mm) & (gate(native, window_hu=window) > 0.5)
@@ -97,11 +108,11 @@ def _answer(system: System, package: ModelPackage, case: Case, *, phase: str, nu
     return np.stack([source.cpu()[0, 0].numpy(), change[0, 0].numpy(), error]).astype(np.float16)
 
 
-def _tissue(case: Case) -> np.ndarray:
+def _groups(case: Case) -> np.ndarray:
     if case.labels is None:
-        return np.full(case.native.shape, NO_TISSUE, np.uint8)
+        return np.full(256, NO_TISSUE, np.uint8)
     groups = group_table().numpy()[shared_numbers(case.organs)]
-    return np.where(groups == UNNAMED, NO_TISSUE, groups).astype(np.uint8)[case.labels]
+    return np.where(groups == UNNAMED, NO_TISSUE, groups).astype(np.uint8)
 
 
 def crops_of(answered: Answered, *, corner: tuple[int, int, int], size: tuple[int, int, int]) -> Iterator[np.ndarray]:

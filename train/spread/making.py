@@ -4,8 +4,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from s2ldm_core.calibration import LEVELS, Calibration
 from s2ldm_core.package import METADATA, ModelPackage, with_spread
 from train.card import model_card
@@ -35,8 +33,8 @@ class Told:
     """The package, and how often its intervals held."""
 
     package: ModelPackage
-    measured: dict[str, Measured]
-    """Name of the store → what was measured on it: the held-out one, whose figures the package has, then further ones."""
+    measured: dict[Path, Measured]
+    """Folder of the store → what was measured on it: the held-out one, whose figures the package has, then further ones."""
 
 
 def add_spread(
@@ -62,17 +60,18 @@ def add_spread(
     Raises
     ------
     TrainError
-        ``output_exists``, ``stores_overlap``, ``no_tissues``, ``loss_not_finite``; those of the stores.
+        ``output_exists``, ``stores_overlap``, ``phase_missing``, ``no_tissues``, ``loss_not_finite``; those of the stores.
     """
     if (output / METADATA).exists():
         raise TrainError(
             "output_exists", f"{output} already holds a package.", "Name another folder or remove that one."
         )
-    stores = {path: PairStore(path) for path in (fit, calibrate, held_out, *also)}
+    meta, given = package.metadata, (fit, calibrate, held_out, *also)
+    stores = {path: PairStore(path) for path in given}
     for path in (fit, calibrate):
         refuse_held_out(stores[path])
-    _refuse_overlap(stores.values())
-    meta = package.metadata
+        _refuse_lack(stores[path], meta.phases)
+    _refuse_overlap(stores[path] for path in given)
 
     def answered(path: Path) -> list[Answered]:
         return answer_cases(
@@ -93,30 +92,25 @@ def add_spread(
     say_spread = told_by(network, phases=meta.phases, window_hu=meta.window_hu)
     second = answered(calibrate)
     raw = measured(second, say_spread)
-    if not raw.counts:
-        raise TrainError(
-            "no_tissues",
-            f"No tissue of the cases in {calibrate} is known by name.",
-            "Calibrate on cases with labels, such as those of s2ldm-train phantom.",
-        )
-    with torch.no_grad():
-        network.scale_by(raw.ratio)
+    _refuse_unnamed(raw, calibrate)
+    network.scale_by(raw.ratio)
     half_widths = measured(second, say_spread).half_widths()
     control = the_same(second)
     of_the_same = measured(second, control).half_widths()
     found = {}
     for path in (held_out, *also):
         cases = answered(path)
-        found[path.name] = Measured(
+        found[path] = Measured(
             coverage=measured(cases, say_spread),
             the_same=measured(cases, control),
             half_widths=half_widths,
             half_widths_of_the_same=of_the_same,
         )
+    _refuse_unnamed(found[held_out].coverage, held_out)
     calibration = Calibration(
         channels=CHANNELS,
         half_widths=half_widths,
-        coverage=found[held_out.name].coverage.within(half_widths),
+        coverage=found[held_out].coverage.within(half_widths),
         cases=len(stores[held_out]),
         weights_sha256="0" * 64,
     )
@@ -144,6 +138,25 @@ def markdown(told: Told) -> str:
                 + "\n".join(rows)
             )
     return "\n\n".join(parts) + "\n"
+
+
+def _refuse_lack(store: PairStore, phases: tuple[str, ...]) -> None:
+    known = {phase for i in range(len(store)) for phase in store[i].changes}
+    if absent := [phase for phase in phases if phase not in known]:
+        raise TrainError(
+            "phase_missing",
+            f"No case of {store.folder} has the phase {', '.join(absent)}, which the package answers.",
+            "Name a store that has all its phases.",
+        )
+
+
+def _refuse_unnamed(coverage: Coverage, path: Path) -> None:
+    if not coverage.counts:
+        raise TrainError(
+            "no_tissues",
+            f"No tissue of the cases in {path} is known by name.",
+            "Name cases with labels, such as those of s2ldm-train phantom.",
+        )
 
 
 def _refuse_overlap(stores: Iterable[PairStore]) -> None:

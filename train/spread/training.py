@@ -88,13 +88,13 @@ def normal_loss(error: Tensor, spread: Tensor) -> Tensor:
 def _places(one: Answered) -> list[np.ndarray]:
     """Voxels ``(n, 3)`` of each tissue, at most 256 of each."""
     rng = np.random.default_rng(0)
-    found = []
-    for tissue in np.unique(one.tissue):
+    found, tissues = [], one.tissue
+    for tissue in np.unique(tissues):
         if tissue == NO_TISSUE:
             continue
-        flat = np.flatnonzero(one.tissue == tissue)
+        flat = np.flatnonzero(tissues == tissue)
         chosen = rng.choice(flat, min(len(flat), 256), replace=False)
-        found.append(np.stack(np.unravel_index(chosen, one.tissue.shape), axis=1))
+        found.append(np.stack(np.unravel_index(chosen, tissues.shape), axis=1))
     return found
 
 

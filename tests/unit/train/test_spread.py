@@ -39,7 +39,8 @@ def answered(seed: int, *, phase: str = "arterial", sure: float = 5.0, unsure: f
         source=np.where(right, 0.2, -0.3).astype(np.float16),
         change=np.full(shape, 0.1, np.float16),
         error_hu=error.astype(np.float16),
-        tissue=np.where(right, NUMBERS["spleen"], NUMBERS["liver"]).astype(np.uint8),
+        labels=np.where(right, NUMBERS["spleen"], NUMBERS["liver"]).astype(np.uint8),
+        groups=np.arange(256, dtype=np.uint8),
     )
 
 
@@ -98,8 +99,8 @@ def test_scaling_multiplies_what_it_says() -> None:
 
 def test_few_voxels_are_not_told() -> None:
     one = answered(0)
-    one.tissue[:] = NO_TISSUE
-    one.tissue[0, 10, :40] = NUMBERS["artery"]
+    one.labels[:] = NO_TISSUE
+    one.labels[0, 10, :40] = NUMBERS["artery"]
     assert not measured([one], the_same([one])).counts
 
 
@@ -150,16 +151,17 @@ def test_the_whole_way_from_a_package_without_to_one_with(tmp_path: Path) -> Non
     assert len(list((tmp_path / "answers").rglob("*.npy"))) == 10
 
 
-def test_a_case_in_two_stores_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("calibrate", "held"), [([1, 2], [3]), ([2], [1]), ([1], [3])])
+def test_a_case_in_two_stores_is_refused(tmp_path: Path, calibrate: list[int], held: list[int]) -> None:
     package = ModelPackage.load(write_tiny_package(tmp_path / "tiny"))
-    one, two = write_store(tmp_path / "one", [1]), write_store(tmp_path / "two", [1, 2])
+    one, two = write_store(tmp_path / "one", [1]), write_store(tmp_path / "two", calibrate)
     with pytest.raises(TrainError) as caught:
         add_spread(
             package,
             tmp_path / "told",
             fit=one,
-            calibrate=two,
-            held_out=one,
+            calibrate=one if calibrate == [1] else two,
+            held_out=one if held == [1] else write_store(tmp_path / "held", held),
             answers=tmp_path / "answers",
             version="2.0",
             minutes=0.01,
