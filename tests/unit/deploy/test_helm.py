@@ -25,9 +25,9 @@ _OLDEST, _NEWEST = "1.29", kubernetes_validate.latest_version()
 each = pytest.mark.parametrize("name", VALUES)
 
 
-@each
+@pytest.mark.parametrize("name", ["nothing", *VALUES])
 def test_helm_finds_nothing_wrong(name: str) -> None:
-    checked = helm("lint", "--strict", str(CHART), values=VALUES[name])
+    checked = helm("lint", "--strict", str(CHART), values=VALUES.get(name, {}))
 
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
