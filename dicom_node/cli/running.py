@@ -19,6 +19,7 @@ def serve(config: ConfigOption = None) -> None:
     from dicom_node.config import config_path, load_settings
     from dicom_node.private import keep_private
     from dicom_node.service.database import await_database
+    from dicom_node.service.memory import MemoryStep
     from dicom_node.service.models import check_models
     from dicom_node.service.node import Node
     from dicom_node.service.observe import configure_logging
@@ -32,6 +33,7 @@ def serve(config: ConfigOption = None) -> None:
     with stop_signals() as stop, hang_ups() as hung_up:
         if await_database(settings, stop):
             with Node(settings, config=path) as node:
+                MemoryStep().run_once()
                 wait_for(stop, hung_up=hung_up, reload=node.reload)
 
 
