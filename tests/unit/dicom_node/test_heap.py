@@ -1,4 +1,4 @@
-"""The node's own heap: rings of objects that nobody holds are freed, however long they were held before."""
+"""The heap of a process that lives for years: rings of objects that nobody holds are freed, however long they were held before."""
 
 import gc
 import weakref
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from dicom_node.service.memory import MemoryStep
+from dicom_node.heap import settle
 
 
 class _Ring:
@@ -26,16 +26,16 @@ def _as_before() -> Iterator[None]:
 def test_what_was_set_aside_and_dropped_since_is_freed() -> None:
     ring = _Ring()
     gone = weakref.ref(ring)
-    MemoryStep().run_once()
+    settle()
     del ring
     gc.collect()
     assert gone() is not None  # it was set aside
-    MemoryStep().run_once()
+    settle()
     assert gone() is None
 
 
 def test_what_is_held_is_set_aside_and_no_longer_looked_through() -> None:
     held = [_Ring() for _ in range(1000)]
-    MemoryStep().run_once()
+    settle()
     assert gc.get_freeze_count() > len(held)
     assert not any(isinstance(one, _Ring) for one in gc.get_objects())
