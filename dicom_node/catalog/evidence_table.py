@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, func, or_, select
+from sqlalchemy import ColumnElement, Select, exists, func, or_, select
 
 from dicom_node.catalog.commitment_schema import commitment_request_instances, commitment_requests
 from dicom_node.catalog.database import Database
@@ -66,35 +66,6 @@ class EvidenceTable(Database):
 
     def series_evidence(self) -> list[Evidence]:
         """What is known about every series that is being received, longest without a new instance first."""
-        sent_some = (
-            exists()
-            .where(instances.c.association_id == associations.c.id, instances.c.series_id == series.c.id)
-            .correlate(associations, series)
-        )
-        open_associations = (
-            select(func.count())
-            .select_from(associations)
-            .where(associations.c.closed_at.is_(None), sent_some | (associations.c.id == series.c.association_id))
-            .correlate(series)
-            .scalar_subquery()
-        )
-        last_outcome = (
-            select(associations.c.outcome)
-            .where(associations.c.id == series.c.association_id)
-            .correlate(series)
-            .scalar_subquery()
-        )
-        query = (
-            select(
-                series,
-                open_associations.label("open_associations"),
-                last_outcome.label("last_outcome"),
-                _followed().label("followed"),
-                _asked_to_commit().label("asked_to_commit"),
-            )
-            .where(series.c.state == SeriesState.RECEIVING)
-            .order_by(series.c.last_received_at)
-        )
         with self.read() as connection:
             return [
                 Evidence(
@@ -104,7 +75,7 @@ class EvidenceTable(Database):
                     followed=bool(values["followed"]),
                     asked_to_commit=bool(values["asked_to_commit"]),
                 )
-                for row, values in read_rows(SeriesRow, connection.execute(query).mappings())
+                for row, values in read_rows(SeriesRow, connection.execute(_EVIDENCE).mappings())
             ]
 
 
@@ -162,3 +133,40 @@ def _followed() -> ColumnElement[bool]:
         )
         .correlate(series)
     )
+
+
+def _evidence() -> Select[Any]:
+    """Every series that is being received, longest without a new instance first, and what is known of it."""
+    sent_some = (
+        exists()
+        .where(instances.c.association_id == associations.c.id, instances.c.series_id == series.c.id)
+        .correlate(associations, series)
+    )
+    open_associations = (
+        select(func.count())
+        .select_from(associations)
+        .where(associations.c.closed_at.is_(None), sent_some | (associations.c.id == series.c.association_id))
+        .correlate(series)
+        .scalar_subquery()
+    )
+    last_outcome = (
+        select(associations.c.outcome)
+        .where(associations.c.id == series.c.association_id)
+        .correlate(series)
+        .scalar_subquery()
+    )
+    return (
+        select(
+            series,
+            open_associations.label("open_associations"),
+            last_outcome.label("last_outcome"),
+            _followed().label("followed"),
+            _asked_to_commit().label("asked_to_commit"),
+        )
+        .where(series.c.state == SeriesState.RECEIVING)
+        .order_by(series.c.last_received_at)
+    )
+
+
+#: Asked several times a second for as long as the node runs, so it is made once.
+_EVIDENCE = _evidence()

@@ -17,6 +17,7 @@ def register(app: typer.Typer) -> None:
 def serve(config: ConfigOption = None) -> None:
     """Run the node until SIGTERM or Ctrl-C; SIGHUP has it read its configuration. Logs go to standard error."""
     from dicom_node.config import config_path, load_settings
+    from dicom_node.heap import settle
     from dicom_node.private import keep_private
     from dicom_node.service.database import await_database
     from dicom_node.service.models import check_models
@@ -32,6 +33,7 @@ def serve(config: ConfigOption = None) -> None:
     with stop_signals() as stop, hang_ups() as hung_up:
         if await_database(settings, stop):
             with Node(settings, config=path) as node:
+                settle()
                 wait_for(stop, hung_up=hung_up, reload=node.reload)
 
 

@@ -12,6 +12,7 @@ from pydicom.config import settings as pydicom_settings
 from dicom_node.catalog import Catalog
 from dicom_node.config import Settings
 from dicom_node.errors import NodeError
+from dicom_node.heap import settle
 from dicom_node.private import keep_private
 from dicom_node.receive.forwarding import Forwarder, end_after
 from dicom_node.receive.listener import Listener, Ports
@@ -44,6 +45,7 @@ def serve(
         with Catalog(settings.catalog_location) as catalog:
             listener = Listener(settings, catalog, observer=forwarder, ports=ports, tag=tag, carry=carry, places=places)
             listener.start()
+            settle()
             connection.send(READY)
             telling = threading.Thread(target=forwarder.run, name="events", daemon=True)
             telling.start()

@@ -15,6 +15,7 @@ from dicom_node.catalog import Catalog
 from dicom_node.config import Settings
 from dicom_node.deliver.step import DeliverStep
 from dicom_node.derive.step import DeriveStep
+from dicom_node.heap import HeapStep
 from dicom_node.private import make_private
 from dicom_node.receive import ListenerProcesses
 from dicom_node.series import CompletionStep, Examiner, SelectStep
@@ -44,6 +45,7 @@ _SWEEP_SECONDS = 0.25
 #: How often the configuration file is looked at.
 _CONFIGURATION_SECONDS = 1.0
 _RETENTION_SECONDS = 3600.0
+_HEAP_SECONDS = 600.0
 _STOP_SECONDS = 30.0
 _NOTIFY_SECONDS = 15.0
 _AUDIT_SECONDS = 5.0
@@ -244,6 +246,7 @@ class Node:
         for name, (make, seconds) in of_one_node.items():
             self._timers.add(name, Leading(make, self._lead), seconds=seconds)
         self._timers.add("configuration", source, seconds=_CONFIGURATION_SECONDS)
+        self._timers.add("heap", HeapStep(), seconds=_HEAP_SECONDS)
         self._timers.start()
 
     def _lease_sweep(self) -> LeaseSweep:

@@ -1,0 +1,41 @@
+"""The heap of a process that lives for years: rings of objects that nobody holds are freed, however long they were held before."""
+
+import gc
+import weakref
+from collections.abc import Iterator
+
+import pytest
+
+from dicom_node.heap import settle
+
+
+class _Ring:
+    def __init__(self) -> None:
+        self.itself = self
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.unfreeze()
+    gc.enable()
+
+
+def test_what_was_set_aside_and_dropped_since_is_freed() -> None:
+    ring = _Ring()
+    gone = weakref.ref(ring)
+    settle()
+    del ring
+    gc.collect()
+    assert gone() is not None  # it was set aside
+    settle()
+    assert gone() is None
+
+
+def test_what_is_held_is_set_aside_and_no_longer_looked_through() -> None:
+    held = [_Ring() for _ in range(1000)]
+    settle()
+    assert gc.get_freeze_count() > len(held)
+    assert not any(isinstance(one, _Ring) for one in gc.get_objects())
