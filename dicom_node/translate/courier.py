@@ -44,7 +44,7 @@ class Courier:
     send
         Takes progress messages while a request is worked on.
     address
-        Of the cluster, as Ray has it: ``auto``, ``local``, ``host:port`` or ``ray://host:port``.
+        Of the cluster, as Ray has it: ``auto``, ``local`` or ``host:port``.
     gpus
         What an actor takes of them; 0: it computes on processors, as many as the request has threads.
     place_seconds

@@ -7,7 +7,7 @@ which ends with whatever ends it, and the actor with it.
 from multiprocessing.connection import Connection
 from typing import ClassVar
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from dicom_node.section import Section
 from dicom_node.translate.executors.process import ProcessExecutor
@@ -19,6 +19,16 @@ class RaySettings(Section):
     address: str = Field(default="auto", min_length=1)
     workers: int = Field(default=1, ge=1, le=64)
     gpus: float = Field(default=1.0, ge=0)
+
+    @field_validator("address")
+    @classmethod
+    def _of_the_cluster(cls, value: str) -> str:
+        if value.startswith("ray://"):
+            raise ValueError(
+                "Ray's client (ray://) lets no actor tell its progress: make this machine part of the cluster "
+                "(ray start --address=HEAD:6379), and say auto or HEAD:6379"
+            )
+        return value
 
 
 class RayExecutor(ProcessExecutor):

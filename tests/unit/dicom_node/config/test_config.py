@@ -131,6 +131,10 @@ def test_default_file_is_the_checkouts() -> None:
         ({"routes": {}}, "routes:"),
         ({"node": {"ae_title": "CECT_ART"}}, "routes.CECT_ART is also node.ae_title"),
         ({"node": {"port": 70000}}, "node.port:"),
+        (
+            {"compute": {"ray": {"address": "ray://head:10001"}}},
+            "compute.ray.address: Ray's client (ray://) lets no actor",
+        ),
         ({"node": {"database": "mysql://u:secret@x/y"}}, "node.database: must be null, or begin with one of sqlite://"),
         (
             {"destinations": {"pacs": {"ae_title": "CECT_ART", "host": "127.0.0.1", "port": 11112}}},
