@@ -38,6 +38,8 @@ from tests.tiny_model import write_tiny_package
 
 _ROUTE = "CECT_ART"
 _READY_SECONDS = 180.0
+#: Between two looks at the catalog, which take time from the node.
+_LOOK_SECONDS = 0.5
 _ROOT = "1.2.826.0.1.3680043.8.498.17"
 #: What each slice has of its own, at lengths that never change: SOP and Series Instance UID, number, place.
 _INSTANCE_UID, _SERIES_UID = f"{_ROOT}.9.0000000000", f"{_ROOT}.8.0000000000"
@@ -135,6 +137,7 @@ class Load:
         wanted = {series_uid(one): one for one in series}
 
         def worked() -> dict[str, list[Any]]:
+            time.sleep(_LOOK_SECONDS)
             jobs: dict[str, list[Any]] = {uid: [] for uid in wanted}
             for job in self._catalog.list_jobs(limit=4 * len(series)):
                 if job.series_instance_uid in jobs:

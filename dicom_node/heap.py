@@ -1,6 +1,22 @@
 """What a process that lives for years holds: set aside what stays, so that the rest is collected early and fast."""
 
+import ctypes
 import gc
+from typing import Final
+
+_M_ARENA_MAX: Final = -8
+"""As in glibc's ``malloc.h``."""
+_ARENAS: Final = 2
+
+
+def share_arenas() -> None:
+    """Have all threads that come share two arenas of the allocator, where it is glibc's (`mallopt`); before any starts.
+
+    By itself it makes eight a processor, and each keeps for good what the largest work ever done there took.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_ARENA_MAX, _ARENAS)
 
 
 def settle() -> None:

@@ -17,7 +17,7 @@ def register(app: typer.Typer) -> None:
 def serve(config: ConfigOption = None) -> None:
     """Run the node until SIGTERM or Ctrl-C; SIGHUP has it read its configuration. Logs go to standard error."""
     from dicom_node.config import config_path, load_settings
-    from dicom_node.heap import settle
+    from dicom_node.heap import settle, share_arenas
     from dicom_node.private import keep_private
     from dicom_node.service.database import await_database
     from dicom_node.service.models import check_models
@@ -25,6 +25,7 @@ def serve(config: ConfigOption = None) -> None:
     from dicom_node.service.observe import configure_logging
     from dicom_node.service.signals import hang_ups, stop_signals, wait_for
 
+    share_arenas()
     keep_private()
     path = config_path(config)
     settings = load_settings(path)

@@ -1,6 +1,9 @@
 """The heap of a process that lives for years: rings of objects that nobody holds are freed, however long they were held before."""
 
+import ctypes
 import gc
+import subprocess
+import sys
 import weakref
 from collections.abc import Iterator
 
@@ -39,3 +42,29 @@ def test_what_is_held_is_set_aside_and_no_longer_looked_through() -> None:
     settle()
     assert gc.get_freeze_count() > len(held)
     assert not any(isinstance(one, _Ring) for one in gc.get_objects())
+
+
+_THREADS = """
+import ctypes, sys, threading
+from dicom_node.heap import share_arenas
+if sys.argv[1] == "share":
+    share_arenas()
+together = threading.Barrier(12)
+def work():
+    held = [bytes(2000) for _ in range(20)]
+    together.wait()
+threads = [threading.Thread(target=work) for _ in range(12)]
+for one in threads: one.start()
+for one in threads: one.join()
+ctypes.CDLL(None).malloc_stats()
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_stats"), reason="another allocator than glibc's")
+def test_threads_share_two_arenas() -> None:
+    def arenas(how: str) -> int:
+        done = subprocess.run([sys.executable, "-c", _THREADS, how], capture_output=True, text=True, check=True)
+        return done.stderr.count("Arena")
+
+    assert arenas("share") == 2
+    assert arenas("leave") > 2
