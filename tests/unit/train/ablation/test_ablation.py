@@ -130,9 +130,10 @@ def test_a_plan_that_cannot_run_is_refused_before_anything_starts(plan_path: Pat
 
 def test_missing_runs_are_trained_once_and_all_end_in_one_table(plan_path: Path, tmp_path: Path) -> None:
     plan = load_plan(plan_path)
+    plan = plan.model_copy(update={"rows": plan.rows[:1]})
     every = runs(plan, beside=plan_path.parent)
     trained = [run.label for run in train(plan, every, beside=plan_path.parent)]
-    assert sorted(trained) == ["Ours (full) #0", "Ours (full) #1", "no mask #0", "no mask #1"]
+    assert sorted(trained) == ["Ours (full) #0", "Ours (full) #1"]
     made = [(run.package / METADATA).stat().st_mtime_ns for run in every]
     assert [run.label for run in train(plan, every, beside=plan_path.parent)] == [run.label for run in every]
     assert [(run.package / METADATA).stat().st_mtime_ns for run in every] == made
@@ -148,10 +149,9 @@ def test_missing_runs_are_trained_once_and_all_end_in_one_table(plan_path: Path,
         "identity",
         "Ours (full)",
         "Ours (full): autoencoder ceiling",
-        "no mask",
     ]
-    assert table.cells["phantoms"]["arterial"]["no mask"]["psnr_db"].seeds == 2
-    assert "| arterial | no mask | 2 |" in table.markdown()
+    assert table.cells["phantoms"]["arterial"]["Ours (full)"]["psnr_db"].seeds == 2
+    assert "| arterial | Ours (full) | 2 |" in table.markdown()
     # On another machine, where no run lies, the scores alone give the same table.
     again = AblationTable.of(ScoreSheet(tmp_path / "results", plan=plan, runs=every).scores)
     assert again.markdown() == table.markdown()
