@@ -31,6 +31,8 @@ class AblationRow(_Part):
     """In place of a configuration: what needs no training."""
     set: tuple[str, ...] = ()
     """``KEY=VALUE`` changes to it."""
+    store: Path | None = None
+    """What it is trained on in place of the plan's store."""
     ceiling: bool = False
     """Also put its stage-1 autoencoder into the table."""
 
@@ -38,6 +40,8 @@ class AblationRow(_Part):
     def _one_kind(self) -> Self:
         if (self.config is None) == (self.baseline is None):
             raise ValueError("a row has either config or baseline")
+        if self.baseline is not None and self.store is not None:
+            raise ValueError("a baseline knows the plan's store alone")
         return self
 
     @property
@@ -96,7 +100,7 @@ class AblationPlan(_Part):
     set: tuple[str, ...] = ()
     """``KEY=VALUE`` changes to every configuration, before a row's own."""
     held_out: HeldOutScans = HeldOutScans()
-    pairs: StoredPairs | None = None
+    pairs: tuple[StoredPairs, ...] = ()
     rows: tuple[AblationRow, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -106,6 +110,9 @@ class AblationPlan(_Part):
             raise ValueError("two rows have the same label")
         if len(set(self.seeds)) < len(self.seeds) or not self.seeds:
             raise ValueError("seeds must be different, and at least one")
+        titles = [each.title for each in self.pairs]
+        if len(set(titles)) < len(titles):
+            raise ValueError("two stores of pairs have the same title")
         return self
 
     @property
@@ -126,6 +133,8 @@ class AblationPlan(_Part):
             data["breathing_mm"] = self.breathing_mm
         if row.baseline is not None:
             return _digest({"baseline": row.baseline, **data})
+        if row.store is not None:
+            data["store"] = str(row.store)
         config = self.configuration(row, seed, beside=beside).model_dump(
             mode="json", exclude={"name": True, "output": True, "data": {"store"}}, exclude_none=True
         )
@@ -148,7 +157,7 @@ class AblationPlan(_Part):
             f"name={row.key}-{seed}",
             f"seed={seed}",
             f"output={self.folder}",
-            f"data.store={self.store}",
+            f"data.store={row.store or self.store}",
             f"threads={'null' if self.threads is None else self.threads}",
         ]
         return changes

@@ -6,7 +6,7 @@ from functools import cache, lru_cache
 from typing import Any
 
 from s2ldm_core.package import ModelPackage
-from train.ablation.plan import AblationPlan
+from train.ablation.plan import AblationPlan, StoredPairs
 from train.ablation.runs import AblationRun
 from train.ablation.scores import IDENTITY, PHANTOMS, ScanScore, ScoredOn, run_digest
 from train.evaluation import Candidate, Evaluation, HeldOut, StoreCases, candidates
@@ -32,13 +32,15 @@ def prepare_store(plan: AblationPlan, *, workers: int = 1) -> Iterator[str]:
 
 
 def stored_pairs(plan: AblationPlan) -> dict[ScoredOn, Cases]:
-    """The pairs of a store that every trained run is scored on as well, where the plan has any."""
-    if plan.pairs is None:
-        return {}
-    cases = StoreCases(plan.pairs.store, split=plan.pairs.split, phases=plan.phases)
+    """The pairs of other stores that every trained run is scored on as well, where the plan has any."""
+    return dict(_stored(each, plan.phases) for each in plan.pairs)
+
+
+def _stored(pairs: StoredPairs, phases: tuple[str, ...]) -> tuple[ScoredOn, Cases]:
+    cases = StoreCases(pairs.store, split=pairs.split, phases=phases)
     digest = str(cases.describe()["store_sha256"])[:12]
     scans = sum(len(cases.phases_of(name)) for name in cases.names)
-    return {ScoredOn(name=plan.pairs.title, digest=digest, scans=scans): _Kept(cases)}
+    return ScoredOn(name=pairs.title, digest=digest, scans=scans), _Kept(cases)
 
 
 def held_out_cases(plan: AblationPlan) -> Cases:

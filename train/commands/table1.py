@@ -37,7 +37,7 @@ def table1(
     loaded = load_plan(plan)
     if pairs is not None:
         stored = StoredPairs.model_validate({"store": pairs, "split": split, "title": "real pairs"})
-        loaded = loaded.model_copy(update={"pairs": stored})
+        loaded = loaded.model_copy(update={"pairs": (stored,)})
     folder = output or loaded.folder
     comparison = Comparison(plan=loaded, beside=plan.parent, folder=folder, device=device, with_costs=True)
     sheet, costs = carried_out(

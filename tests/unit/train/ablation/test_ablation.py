@@ -82,10 +82,18 @@ def test_a_run_is_another_when_what_it_trains_changes_and_the_same_without_a_swi
     assert len({digest(), digest("data.offset_hu=1"), digest("data.focus={share: 0.5, organs: [liver]}")}) == 3
 
 
+def test_a_row_with_a_store_of_its_own_is_trained_on_that(plan_path: Path) -> None:
+    plan = load_plan(plan_path)
+    row = plan.rows[0].model_copy(update={"store": Path("elsewhere")})
+    assert plan.configuration(row, 0, beside=plan_path.parent).data.store == Path("elsewhere")
+    digests = {plan.digest(one, 0, beside=plan_path.parent) for one in (row, plan.rows[0])}
+    assert len(digests) == 2
+
+
 _PLANS = ROOT / "config" / "train"
 
 
-@pytest.mark.parametrize("name", ["ablation.yaml", "ablation_gpu.yaml", "trials.yaml"])
+@pytest.mark.parametrize("name", ["ablation.yaml", "ablation_gpu.yaml", "controls.yaml", "trials.yaml"])
 def test_the_plans_of_the_repository_give_every_row_the_same_budget(name: str) -> None:
     plan = load_plan(_PLANS / name)
     for row in plan.rows:
@@ -109,6 +117,8 @@ def test_no_row_of_the_ablation_is_told_where_organs_are(name: str) -> None:
         ({"rows": [{"label": "a", "config": "one.yaml"}, {"label": "A", "config": "one.yaml"}]}, "same label"),
         ({"rows": [{"label": "a", "config": "one.yaml", "set": ["network.mask.alfa=1"]}]}, "alfa"),
         ({"seeds": [1, 1]}, "seeds"),
+        ({"rows": [{"label": "a", "baseline": "organ_shift", "store": "there"}]}, "the plan's store alone"),
+        ({"pairs": [{"store": "a"}, {"store": "b"}]}, "same title"),
         ({"minuts": 3}, "minuts"),
     ],
 )
@@ -120,9 +130,10 @@ def test_a_plan_that_cannot_run_is_refused_before_anything_starts(plan_path: Pat
 
 def test_missing_runs_are_trained_once_and_all_end_in_one_table(plan_path: Path, tmp_path: Path) -> None:
     plan = load_plan(plan_path)
+    plan = plan.model_copy(update={"rows": plan.rows[:1]})
     every = runs(plan, beside=plan_path.parent)
     trained = [run.label for run in train(plan, every, beside=plan_path.parent)]
-    assert sorted(trained) == ["Ours (full) #0", "Ours (full) #1", "no mask #0", "no mask #1"]
+    assert sorted(trained) == ["Ours (full) #0", "Ours (full) #1"]
     made = [(run.package / METADATA).stat().st_mtime_ns for run in every]
     assert [run.label for run in train(plan, every, beside=plan_path.parent)] == [run.label for run in every]
     assert [(run.package / METADATA).stat().st_mtime_ns for run in every] == made
@@ -134,12 +145,41 @@ def test_missing_runs_are_trained_once_and_all_end_in_one_table(plan_path: Path,
         sheet.add(evaluate_run(plan, run, cases=cases, device="cpu"))
         assert sheet.has(run)
     table = AblationTable.of(sheet.scores)
-    assert list(table.cells["arterial"]) == ["identity", "Ours (full)", "Ours (full): autoencoder ceiling", "no mask"]
-    assert table.cells["arterial"]["no mask"]["psnr_db"].seeds == 2
-    assert "| arterial | no mask | 2 |" in table.markdown()
+    assert list(table.cells["phantoms"]["arterial"]) == [
+        "identity",
+        "Ours (full)",
+        "Ours (full): autoencoder ceiling",
+    ]
+    assert table.cells["phantoms"]["arterial"]["Ours (full)"]["psnr_db"].seeds == 2
+    assert "| arterial | Ours (full) | 2 |" in table.markdown()
     # On another machine, where no run lies, the scores alone give the same table.
     again = AblationTable.of(ScoreSheet(tmp_path / "results", plan=plan, runs=every).scores)
     assert again.markdown() == table.markdown()
+
+
+def test_every_store_of_pairs_has_a_table_with_what_could_be_measured_there() -> None:
+    def score(data: str, **values: float) -> ScanScore:
+        return ScanScore(data=data, system="ours", seed=0, run="", phase="venous", case="x", values=values)
+
+    table = AblationTable.of([score("phantoms", psnr_db=20.0, organ_error_hu=30.0), score("scans", psnr_db=25.0)])
+    phantoms, scans = table.markdown().split("## Scans")
+    assert "organ error HU" in phantoms
+    assert "| venous | ours | 1 | 20.00 | 30.00 |" in phantoms
+    assert "organ error HU" not in scans
+    assert "| venous | ours | 1 | 25.00 |" in scans
+
+
+def test_controls_differ_from_ours_in_what_they_control_alone() -> None:
+    plan = load_plan(_PLANS / "controls.yaml")
+    ours, alone, unet, made = (plan.configuration(row, 0, beside=_PLANS) for row in plan.rows)
+    assert ours.network == alone.network == made.network
+    assert {key: ours.network["loss"][key] for key in ("rec_l2", "enhancement", "organ_bias")} == unet.network["loss"]
+    assert (
+        len({one.data.model_copy(update={"store": Path(), "crop": (1, 1, 1)}) for one in (ours, alone, unet, made)})
+        == 1
+    )
+    assert [one.data.store != plan.store for one in (ours, alone, unet, made)] == [False, False, False, True]
+    assert alone.stages[-1].minutes == pytest.approx(plan.minutes, abs=0.01)
 
 
 @pytest.fixture
@@ -227,5 +267,5 @@ def test_a_seed_is_the_mean_of_its_scans_in_which_the_metric_is_defined() -> Non
         return ScanScore(system="row", seed=seed, run="", phase="venous", case=case, values={"psnr_db": value})
 
     values = [(0, "a", 10.0), (1, "a", 30.0), (0, "b", 20.0), (1, "b", 50.0), (0, "c", None)]
-    cell = AblationTable.of([score(*value) for value in values]).cells["venous"]["row"]["psnr_db"]
+    cell = AblationTable.of([score(*value) for value in values]).cells["phantoms"]["venous"]["row"]["psnr_db"]
     assert (cell.mean, cell.seeds) == (27.5, 2)

@@ -127,9 +127,9 @@ def test_a_row_is_either_trained_or_a_baseline(plan_path: Path) -> None:
 
 def test_pairs_cannot_take_the_phantoms_name(plan_path: Path, tmp_path: Path) -> None:
     plan = yaml.safe_load(plan_path.read_text())
-    plan["pairs"] = {"store": str(tmp_path / "pairs"), "title": "phantoms"}
+    plan["pairs"] = [{"store": str(tmp_path / "pairs"), "title": "phantoms"}]
     plan_path.write_text(yaml.safe_dump(plan))
-    with pytest.raises(TrainError, match=r"pairs\.title"):
+    with pytest.raises(TrainError, match=r"pairs\.0\.title"):
         load_plan(plan_path)
 
 
