@@ -25,7 +25,6 @@ from dicom_node.receive.observer import ReceiveObserver
 from dicom_node.receive.query import QueryDesk
 from dicom_node.receive.reception import Reception
 from dicom_node.receive.retrieve import Carry, RetrieveDesk
-from dicom_node.receive.seats import Seats
 from dicom_node.receive.spool import Spool
 from dicom_node.receive.storage import StorageService
 from dicom_node.streaming import Acceptor, Door, listen
@@ -94,7 +93,6 @@ class Listener:
         ae.acse_timeout = node.acse_timeout_seconds
         ae.dimse_timeout = node.dimse_timeout_seconds
         ae.network_timeout = node.idle_timeout_seconds
-        seats = Seats(node.max_associations)
         holdings = Holdings(catalog)
         record = AccessRecord(AuditTrail(node.data_dir / "audit", node=node.ae_title, now=catalog.now))
         desks: list[Desk] = [
@@ -102,7 +100,7 @@ class Listener:
             QueryDesk(holdings, record),
             RetrieveDesk(self._live, holdings, record, carry=carry),
         ]
-        reception = Reception(self._gate, catalog, seats=seats, storage=storage, desks=desks, observer=observer)
+        reception = Reception(self._gate, catalog, storage=storage, desks=desks, observer=observer)
         self._acceptor = Acceptor(ae, reception, places=places)
 
     @property

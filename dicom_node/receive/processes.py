@@ -49,7 +49,7 @@ class ListenerProcesses:
     ----------
     settings
         The node's settings when it starts; each of the ``node.listener_processes`` opens the catalog that they name.
-        ``node.max_associations`` holds for all together.
+        ``node.max_associations`` and those of the peers hold for all together.
     observer
         Told what happens, for metrics; called from one thread for each process.
     carry
