@@ -159,7 +159,7 @@ Copied from the source slice as they are:
 
 {copied}
 
-Series of an earlier run that are replaced, with their uncertainty, are rejected by a Key Object Selection document titled
+Series of an earlier run that are replaced, with their uncertainty or that alone, are rejected by a Key Object Selection document titled
 (113001, DCM, "Rejected for Quality Reasons").
 """
 
