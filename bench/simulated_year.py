@@ -25,8 +25,6 @@ _ROUTE, _DESTINATION = "CECT_ART", "pacs"
 _HOUR = 3600.0
 _ROOT = "1.2.826.0.1.3680043.8.498.21"
 _IMAGE_BYTES, _DERIVED_BYTES = 16_384, 16_384
-#: The node counts data sets; the file meta information before each is so much of these tiny files, and of no real one.
-META_SHARE = 0.03
 _REFUSED = Problem("too_few_slices", "The series has too few slices.", "Send the whole series.")
 _FAILED = Problem("examination_timeout", "Looking at it took too long.", "Retry the job.")
 _UNREADABLE = Problem("not_dicom", "It is no DICOM.", "Send it again.")
@@ -185,7 +183,7 @@ class Year:
             transfer_syntax_uid=wire.EXPLICIT,
             path=file.path,
             digest=file.digest,
-            size=file.size,
+            size=file.length,
             route=_ROUTE,
             calling_ae="PACS",
             peer="127.0.0.1",

@@ -153,13 +153,24 @@ Synthetic Data (0008,001C) is `YES`, Image Type `DERIVED\\SECONDARY\\…`, Modal
 
 With `uncertainty: true` a route makes a second series of the same SOP class in the same study and frame of reference: the
 standard deviation of the error of the first, in HU, with `UNCERTAINTY` as fourth value of Image Type and a Series Description
-that begins with SYNTHETIC UNCERTAINTY.
+that begins with SYNTHETIC UNCERTAINTY. PS3.3 C.7.6.1.1.2 leaves the values beyond the third to the implementation; those that
+C.8.2.1.1.1 has for the fourth value of CT Images are of multi-energy images, which this is none of.
+
+`dciodvfy` (dicom3tools of 2022) finds nothing else than:
+
+| what it says | of | why it stays |
+| --- | --- | --- |
+| (0008,001C) is no standard attribute | all | Synthetic Data came with the 2022 edition of the standard, which it does not know |
+| plane, frame of reference, slice thickness not in the IOD | `sc` | Secondary Capture may carry them (PS3.3 A.8.1.3) |
+| Laterality is empty | all | of a body part that may be one of a pair, where the source does not say which |
+| Rescale Type `HU` is no defined term | `multiframe-sc` | viewers show HU only with it; defined terms may be extended |
+| `UNCERTAINTY` is no defined term of Image Type | `ct` | it asks for those of multi-energy images; the other forms get no such message |
 
 Copied from the source slice as they are:
 
 {copied}
 
-Series of an earlier run that are replaced, with their uncertainty, are rejected by a Key Object Selection document titled
+Series of an earlier run that are replaced, with their uncertainty or that alone, are rejected by a Key Object Selection document titled
 (113001, DCM, "Rejected for Quality Reasons").
 """
 

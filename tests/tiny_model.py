@@ -134,6 +134,39 @@ def translated_job(
     """A job whose translation has just ended with ``hu``; returns its ID. ``set_aside``: received beside the slices."""
     aside = [str(dcmread(path, stop_before_pixels=True).SOPInstanceUID) for path in set_aside]
     job_id = queue_job(catalog, [*paths, *set_aside], route=route, phase="arterial", model="tiny", set_aside=aside)
+    finish_translation(catalog, job_id, paths, hu, folder=folder, uncertainty=uncertainty)
+    return job_id
+
+
+def translated_anew(
+    catalog: Catalog,
+    job_id: int,
+    paths: Sequence[Path],
+    hu: np.ndarray,
+    *,
+    folder: Path,
+    seed: int = 0,
+    uncertainty: Uncertainty | None = None,
+) -> None:
+    """Do a job that is done anew, up to the end of its translation with another ``seed``."""
+    catalog.retry_job(job_id, again=True)
+    selecting = catalog.claim_job(JobState.SELECTING, JobState.SELECTING, "test")
+    assert selecting is not None
+    assert catalog.accept_job(selecting, details={})
+    finish_translation(catalog, job_id, paths, hu, folder=folder, seed=seed, uncertainty=uncertainty)
+
+
+def finish_translation(
+    catalog: Catalog,
+    job_id: int,
+    paths: Sequence[Path],
+    hu: np.ndarray,
+    *,
+    folder: Path,
+    seed: int = 0,
+    uncertainty: Uncertainty | None = None,
+) -> None:
+    """Translate the job that waits for it, with ``hu``."""
     claimed = catalog.claim_job(JobState.QUEUED, JobState.TRANSLATING, "test")
     assert claimed is not None
     assert claimed.id == job_id
@@ -144,11 +177,10 @@ def translated_job(
             model_version="0.0.1",
             weights_sha256="ab" * 32,
             training_statement="nothing",
-            seed=0,
+            seed=seed,
             steps=1,
         ),
         sop_instance_uids=tuple(str(dcmread(path, stop_before_pixels=True).SOPInstanceUID) for path in paths),
     )
     path = record.save(folder / str(job_id), hu=hu, padding=None, uncertainty=uncertainty)
     assert catalog.finish_translation(catalog.get_job(job_id), result_path=path, details={})
-    return job_id

@@ -1,6 +1,7 @@
 """What the catalog takes in and hands out of derived series."""
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 
@@ -46,7 +47,8 @@ class ImageReference:
 class EarlierSeries:
     """A derived series of the same source series on the same route, which some destinations still hold as valid.
 
-    ``images``: those of its uncertainty included, in order; their files may be gone.
+    ``images``: those of its uncertainty included, in order; their files may be gone. Of a job that was done anew it may be the
+    uncertainty alone.
     """
 
     job_id: int
@@ -61,3 +63,7 @@ class EarlierSeries:
             (one.series_instance_uid for one in self.images if one.series_instance_uid != self.series_instance_uid),
             None,
         )
+
+    def without(self, made: Collection[str]) -> "EarlierSeries":
+        """What is left of it where these series, by UID, are made again."""
+        return replace(self, images=tuple(one for one in self.images if one.series_instance_uid not in made))

@@ -8,7 +8,7 @@ from dicom_node.catalog.database import Database, insert_row, reason_values, unc
 from dicom_node.catalog.derived_rows import DerivedInstance, HeldDerived
 from dicom_node.catalog.rows import JobRow
 from dicom_node.catalog.schema import deliveries, delivery_instances, derived_instances, jobs, series
-from dicom_node.catalog.superseding import held_elsewhere, stand_in
+from dicom_node.catalog.superseding import Holders, held_as_valid, keep_replaced, stand_in
 from dicom_node.states import DeliveryState, JobState
 
 
@@ -28,7 +28,7 @@ class DerivedTable(Database):
         """``deriving`` -> ``delivering`` with one pending delivery per destination (``done`` if there is none).
 
         The job supersedes every other of its source series, route and phase that has a derived series. Notes that reject such a
-        series go to the destinations that hold it, after the images.
+        series, or what the job made before and not again, go to the destinations that hold it, after the images.
 
         Parameters
         ----------
@@ -51,6 +51,7 @@ class DerivedTable(Database):
             worker = connection.scalar(select(jobs.c.worker).where(jobs.c.id == job_id).with_for_update())
             if worker != claim.worker:
                 return False
+            keep_replaced(connection, job_id, made={one.series_instance_uid for one in instances})
             old = select(deliveries.c.id).where(deliveries.c.job_id == job_id)
             connection.execute(delete(delivery_instances).where(delivery_instances.c.delivery_id.in_(old)))
             connection.execute(delete(deliveries).where(deliveries.c.job_id == job_id))
@@ -72,7 +73,7 @@ class DerivedTable(Database):
                     ],
                 )
             members = _members(
-                instances, held_elsewhere(connection, job_id), destinations=destinations, reachable=reachable
+                instances, held_as_valid(connection, job_id), destinations=destinations, reachable=reachable
             )
             for destination, mine in members.items():
                 key = insert_row(
@@ -185,21 +186,22 @@ class DerivedTable(Database):
 
 def _members(
     instances: Sequence[DerivedInstance],
-    held: Mapping[int, Collection[str]],
+    held: Mapping[int, Holders],
     *,
     destinations: Sequence[str],
     reachable: Collection[str],
 ) -> dict[str, list[str]]:
     """By destination, the SOP Instance UIDs that it gets: all images where they go, and notes where they are owed.
 
-    ``held``: by job, the destinations that hold its derived series as valid.
+    ``held``: by job, the destinations that hold images of it as valid.
     """
     images = [one.sop_instance_uid for one in instances if one.rejects_job is None]
     members = {destination: list(images) for destination in destinations}
     for note in instances:
         if note.rejects_job is None:
             continue
-        for destination in sorted(held.get(note.rejects_job, ())):
+        holders = held.get(note.rejects_job, Holders())
+        for destination in sorted(holders.present | holders.replaced):
             if destination in members or destination in reachable:
                 members.setdefault(destination, []).append(note.sop_instance_uid)
     return members

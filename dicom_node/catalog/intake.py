@@ -31,7 +31,7 @@ _FIND = (
 _RESTORE_INSTANCE = (
     update(instances)
     .where(instances.c.series_id == bindparam("b_series"), instances.c.sop_instance_uid == bindparam("b_sop"))
-    .values(path=bindparam("path"), received_at=bindparam("at"))
+    .values(path=bindparam("path"), size=bindparam("size"), received_at=bindparam("at"))
 )
 _FORGET_CONFLICT = delete(conflicts).where(
     conflicts.c.series_id == bindparam("b_series"),
@@ -171,7 +171,13 @@ class Intake(Database):
                     # Retention has removed the file, or the disk has lost it: this copy takes its place.
                     outcome = Outcome.NEW
                     restored.append(
-                        {"b_series": key, "b_sop": instance.sop_instance_uid, "path": instance.path, "at": at}
+                        {
+                            "b_series": key,
+                            "b_sop": instance.sop_instance_uid,
+                            "path": instance.path,
+                            "size": instance.size,
+                            "at": at,
+                        }
                     )
                 else:
                     outcome = Outcome.SAME

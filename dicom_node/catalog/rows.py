@@ -26,7 +26,8 @@ _log = structlog.get_logger(__name__)
 class NewInstance:
     """A received instance whose bytes are on disk.
 
-    ``digest`` is the SHA-256 (hex) of the data set as received; ``path`` is absolute; ``route`` is the called AE title.
+    ``digest`` is the SHA-256 (hex) of the data set as received; ``path`` is absolute; ``size`` are the bytes of the file;
+    ``route`` is the called AE title.
     """
 
     series_instance_uid: str

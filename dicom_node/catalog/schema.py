@@ -197,6 +197,20 @@ derived_instances = Table(
     Column("rejects_job", Integer),
 )
 
+# Images of what a job made before it was done anew, which it did not make again: those that a destination has taken.
+replaced_images = Table(
+    "replaced_images",
+    metadata,
+    Column("job_id", ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("destination", String(64), primary_key=True),
+    Column("sop_instance_uid", _UID, primary_key=True),
+    Column("sop_class_uid", _UID, nullable=False),
+    Column("series_instance_uid", _UID, nullable=False),
+    # The derived series that they were made with: their own, or that whose uncertainty they tell.
+    Column("derived_series_instance_uid", _UID, nullable=False),
+    Column("ordinal", Integer, nullable=False),
+)
+
 deliveries = Table(
     "deliveries",
     metadata,

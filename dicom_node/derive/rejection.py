@@ -53,7 +53,7 @@ def write_rejections(
     written = []
     for number, one in enumerate(earlier, start=1):
         note = rejection_note(header, one, by=by, info=info, number=number)
-        record = write_part10(note, folder / f"rejection-{one.job_id}.dcm")
+        record = write_part10(note, folder / f"rejection-{number}.dcm")
         written.append(replace(record, rejects_job=one.job_id))
     return written
 
@@ -75,7 +75,7 @@ def rejection_note(source: Dataset, rejected: EarlierSeries, *, by: str, info: D
         document_title=codes.DCM.RejectedForQualityReasons,
         referenced_objects=images,
         observer_device_context=device,
-        description=f"Synthetic series made of an incomplete or outdated source; superseded by series {by}.",
+        description=f"Synthetic series made of an incomplete or outdated source, or in another way than now; superseded by series {by}.",
     )
     # Names and identifiers are set afterwards as the source's bytes, as for the images.
     note: Dataset = KeyObjectSelectionDocument(
@@ -83,7 +83,9 @@ def rejection_note(source: Dataset, rejected: EarlierSeries, *, by: str, info: D
         content=content,
         series_instance_uid=str(uids.rejection_series_instance_uid(by)),
         series_number=attributes.series_number(source, info=info) + _SERIES_NUMBER_OFFSET,
-        sop_instance_uid=str(uids.rejection_sop_instance_uid(by, rejected.series_instance_uid)),
+        sop_instance_uid=str(
+            uids.rejection_sop_instance_uid(by, *dict.fromkeys(one.series_instance_uid for one in rejected.images))
+        ),
         instance_number=number,
         manufacturer=MANUFACTURER,
         transfer_syntax_uid=ExplicitVRLittleEndian,

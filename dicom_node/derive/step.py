@@ -81,8 +81,10 @@ class DeriveStep:
         info = derivation_info(record, route, job=job, created_at=self._now())
         info = replace(
             info,
-            replaces=tuple(one.series_instance_uid for one in earlier),
-            replaces_uncertainty=tuple(uid for one in earlier if (uid := one.uncertainty_series_instance_uid)),
+            replaces=tuple(dict.fromkeys(one.series_instance_uid for one in earlier)),
+            replaces_uncertainty=tuple(
+                dict.fromkeys(uid for one in earlier if (uid := one.uncertainty_series_instance_uid))
+            ),
         )
         try:
             series = write_derived_series(
@@ -97,7 +99,8 @@ class DeriveStep:
                 progress=lambda _: lease.beat(),
             )
             # The same images made again, as after a dose report that came late, are no others to be rejected.
-            others = [one for one in earlier if one.series_instance_uid != series.series_instance_uid]
+            made = {one.series_instance_uid for one in series.instances}
+            others = [left for one in earlier if (left := one.without(made)).images]
             notes = write_rejections(sources[0][0], others, by=series.series_instance_uid, info=info, folder=folder)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)

@@ -75,9 +75,9 @@ def rejection_series_instance_uid(derived_series_instance_uid: str) -> UID:
     return uid_from("rejection-series", derived_series_instance_uid)
 
 
-def rejection_sop_instance_uid(derived_series_instance_uid: str, rejected_series_instance_uid: str) -> UID:
-    """SOP Instance UID of the note by which one derived series rejects another."""
-    return uid_from("rejection", derived_series_instance_uid, rejected_series_instance_uid)
+def rejection_sop_instance_uid(derived_series_instance_uid: str, *rejected_series_instance_uids: str) -> UID:
+    """SOP Instance UID of the note by which one derived series rejects others."""
+    return uid_from("rejection", derived_series_instance_uid, *rejected_series_instance_uids)
 
 
 def frame_of_reference_uid(source_series_instance_uid: str) -> UID:

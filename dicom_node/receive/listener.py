@@ -25,10 +25,10 @@ from dicom_node.receive.observer import ReceiveObserver
 from dicom_node.receive.query import QueryDesk
 from dicom_node.receive.reception import Reception
 from dicom_node.receive.retrieve import Carry, RetrieveDesk
-from dicom_node.receive.seats import Seats
 from dicom_node.receive.spool import Spool
 from dicom_node.receive.storage import StorageService
 from dicom_node.streaming import Acceptor, Door, listen
+from dicom_node.streaming.places import Places
 from dicom_node.streaming.shared_places import SharedPlaces
 from dicom_node.tls import FreshContext
 
@@ -55,8 +55,8 @@ class Listener:
         What the identifiers of this listener's associations begin with, and of no other's; None: it chooses.
     carry
         Sends to the destinations of C-MOVE; None: nothing is moved.
-    places
-        Those of all listeners of the node; None: ``node.max_associations`` are this one's.
+    shared
+        What all listeners of the node count together; None: this one counts for itself.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Listener:
         ports: "Ports | None" = None,
         tag: str | None = None,
         carry: Carry | None = None,
-        places: SharedPlaces | None = None,
+        shared: "Shared | None" = None,
     ) -> None:
         node = settings.node
         self._ports = ports
@@ -94,16 +94,21 @@ class Listener:
         ae.acse_timeout = node.acse_timeout_seconds
         ae.dimse_timeout = node.dimse_timeout_seconds
         ae.network_timeout = node.idle_timeout_seconds
-        seats = Seats(node.max_associations)
         holdings = Holdings(catalog)
         record = AccessRecord(AuditTrail(node.data_dir / "audit", node=node.ae_title, now=catalog.now))
         desks: list[Desk] = [
             CommitmentDesk(self._live, catalog),
             QueryDesk(holdings, record),
-            RetrieveDesk(self._live, holdings, record, carry=carry),
+            RetrieveDesk(
+                self._live,
+                holdings,
+                record,
+                carry=carry,
+                places=Places(most_retrievals(settings)) if shared is None else shared.retrievals,
+            ),
         ]
-        reception = Reception(self._gate, catalog, seats=seats, storage=storage, desks=desks, observer=observer)
-        self._acceptor = Acceptor(ae, reception, places=places)
+        reception = Reception(self._gate, catalog, storage=storage, desks=desks, observer=observer)
+        self._acceptor = Acceptor(ae, reception, places=None if shared is None else shared.associations)
 
     @property
     def is_listening(self) -> bool:
@@ -164,6 +169,28 @@ class Listener:
 
 def _disabled(settings: Settings) -> list[str]:
     return [title for title, route in settings.routes.items() if not route.enabled]
+
+
+class Shared(NamedTuple):
+    """What the listeners of a node count together."""
+
+    associations: SharedPlaces
+    retrievals: SharedPlaces
+
+    @classmethod
+    def by(cls, settings: Settings) -> "Shared":
+        """As many of each as the settings allow."""
+        return cls(SharedPlaces(settings.node.max_associations), SharedPlaces(most_retrievals(settings)))
+
+    def close(self) -> None:
+        """Nobody takes a place any more."""
+        for places in self:
+            places.close()
+
+
+def most_retrievals(settings: Settings) -> int:
+    """Retrievals of all peers: one an association at a time, and as many C-MOVE that send their last image after its end."""
+    return 2 * settings.node.max_associations
 
 
 class Ports(NamedTuple):

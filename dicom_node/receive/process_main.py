@@ -15,10 +15,9 @@ from dicom_node.errors import NodeError
 from dicom_node.heap import settle
 from dicom_node.private import keep_private
 from dicom_node.receive.forwarding import Forwarder, end_after
-from dicom_node.receive.listener import Listener, Ports
+from dicom_node.receive.listener import Listener, Ports, Shared
 from dicom_node.receive.retrieve import Carry
 from dicom_node.service.observe import configure_logging
-from dicom_node.streaming.shared_places import SharedPlaces
 
 #: What it says once it listens.
 READY = "ready"
@@ -28,7 +27,7 @@ _ORPHAN_SECONDS = 5.0
 
 
 def serve(
-    connection: Connection, ports: Ports, settings: Settings, tag: str, carry: Carry | None, places: SharedPlaces | None
+    connection: Connection, ports: Ports, settings: Settings, tag: str, carry: Carry | None, shared: Shared | None
 ) -> None:
     """Listen until the parent says how much grace to give, or is gone."""
     # Ctrl-C and a service manager's SIGTERM reach every process of the node; the parent decides what follows.
@@ -43,7 +42,7 @@ def serve(
     pydicom_settings.reading_validation_mode = IGNORE
     try:
         with Catalog(settings.catalog_location) as catalog:
-            listener = Listener(settings, catalog, observer=forwarder, ports=ports, tag=tag, carry=carry, places=places)
+            listener = Listener(settings, catalog, observer=forwarder, ports=ports, tag=tag, carry=carry, shared=shared)
             listener.start()
             settle()
             connection.send(READY)

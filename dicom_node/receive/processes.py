@@ -22,12 +22,11 @@ from dicom_node.config import Settings
 from dicom_node.errors import NodeError, ReceiveError
 from dicom_node.privacy import place_of
 from dicom_node.receive.forwarding import replay
-from dicom_node.receive.listener import Ports, open_ports, prepare_spool
+from dicom_node.receive.listener import Ports, Shared, open_ports, prepare_spool
 from dicom_node.receive.observer import ReceiveObserver
 from dicom_node.receive.process_main import READY, serve
 from dicom_node.receive.retrieve import Carry
 from dicom_node.receive.spool import Spool
-from dicom_node.streaming.shared_places import SharedPlaces
 
 _log = structlog.get_logger(__name__)
 
@@ -49,7 +48,7 @@ class ListenerProcesses:
     ----------
     settings
         The node's settings when it starts; each of the ``node.listener_processes`` opens the catalog that they name.
-        ``node.max_associations`` holds for all together.
+        ``node.max_associations`` and the limits of peers hold for all together.
     observer
         Told what happens, for metrics; called from one thread for each process.
     carry
@@ -63,7 +62,7 @@ class ListenerProcesses:
         self._observer = observer
         self._carry = carry
         self._ports: Ports | None = None
-        self._places: SharedPlaces | None = None
+        self._shared: Shared | None = None
         self._listeners: list[_ListenerProcess] = []
 
     @property
@@ -91,11 +90,11 @@ class ListenerProcesses:
             prepare_spool(spool, several_nodes=self._settings.several_nodes)
             spool.close()
             if node.listener_processes > 1:
-                self._places = SharedPlaces(node.max_associations)
+                self._shared = Shared.by(self._settings)
             for _ in range(node.listener_processes):
                 self._listeners.append(
                     _ListenerProcess(
-                        self._settings, self._ports, observer=self._observer, carry=self._carry, places=self._places
+                        self._settings, self._ports, observer=self._observer, carry=self._carry, shared=self._shared
                     )
                 )
             # All are started before the first is waited for: they spend their first second importing.
@@ -123,10 +122,10 @@ class ListenerProcesses:
             one.ask_to_stop(grace_seconds)
         for one in self._listeners:
             one.join(3 * grace_seconds + 5.0)
-        if self._places is not None:
-            self._places.close()
+        if self._shared is not None:
+            self._shared.close()
         self._listeners = []
-        self._ports = self._places = None
+        self._ports = self._shared = None
 
 
 class _ListenerProcess:
@@ -139,13 +138,13 @@ class _ListenerProcess:
         *,
         observer: ReceiveObserver | None,
         carry: Carry | None,
-        places: SharedPlaces | None,
+        shared: Shared | None,
     ) -> None:
         self._settings = settings
         self._ports = ports
         self._observer = observer
         self._carry = carry
-        self._places = places
+        self._shared = shared
         self._tag = ""
         self._process: BaseProcess | None = None
         self._connection: Connection | None = None
@@ -170,7 +169,7 @@ class _ListenerProcess:
         self._tag = f"{uuid4().hex[:8]}-"
         process = context.Process(
             target=serve,
-            args=(theirs, self._ports, self._settings, self._tag, self._carry, self._places),
+            args=(theirs, self._ports, self._settings, self._tag, self._carry, self._shared),
             name="s2ldm-listener",
             daemon=True,
         )

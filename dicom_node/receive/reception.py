@@ -13,7 +13,7 @@ from dicom_node.receive.admission import Admission, Gatekeeper, Rejection
 from dicom_node.receive.file_meta import Provenance
 from dicom_node.receive.gathered import Desk
 from dicom_node.receive.observer import ReceiveObserver
-from dicom_node.receive.seats import Seats
+from dicom_node.receive.seats import take_seat
 from dicom_node.receive.storage import StorageService
 from dicom_node.receive.stored_object import RefusedObject, StoredObject, catalog_unavailable
 from dicom_node.streaming import Command, End, Enter, Refusal, Request, Sink
@@ -32,8 +32,6 @@ class Reception:
         Decides.
     catalog
         Where associations that store, and peers that were turned away, are listed.
-    seats
-        How many associations each peer has.
     storage
         Where objects go.
     desks
@@ -47,14 +45,12 @@ class Reception:
         gate: Gatekeeper,
         catalog: Catalog,
         *,
-        seats: Seats,
         storage: StorageService,
         desks: Sequence[Desk],
         observer: ReceiveObserver | None,
     ) -> None:
         self._gate = gate
         self._desks = desks
-        self._seats = seats
         self._catalog = catalog
         self._storage = storage
         self._observer = observer
@@ -64,7 +60,7 @@ class Reception:
         who = {"called_ae": request.called_ae, "calling_ae": request.calling_ae, "peer": request.peer}
         decision: Admission | Rejection = self._gate.decide(**who)
         if isinstance(decision, Admission):
-            decision = self._seats.take(decision, peers=self._gate.peers, enter=enter) or decision
+            decision = take_seat(decision, peers=self._gate.peers, enter=enter) or decision
         if isinstance(decision, Rejection):
             self._note("association_rejected", reason=decision.reason, **who)
             return decision.answer
@@ -73,7 +69,6 @@ class Reception:
         association = AdmittedAssociation(
             decision,
             self._catalog,
-            seats=self._seats,
             storage=self._storage,
             desks=self._desks,
             observer=self._observer,
@@ -106,14 +101,12 @@ class AdmittedAssociation:
         admission: Admission,
         catalog: Catalog,
         *,
-        seats: Seats,
         storage: StorageService,
         desks: Sequence[Desk],
         observer: ReceiveObserver | None,
     ) -> None:
         self._admission = admission
         self._desks = desks
-        self._seats = seats
         self._catalog = catalog
         self._storage = storage
         self._observer = observer
@@ -162,7 +155,6 @@ class AdmittedAssociation:
 
     def end(self, how: End) -> None:
         """Record that it is over."""
-        self._seats.leave(self._admission)
         try:
             self._catalog.close_association(self._admission.id, outcome=how)
         except (CatalogError, SQLAlchemyError) as error:  # its lease runs out

@@ -157,7 +157,7 @@ def read_received(
         transfer_syntax_uid=syntax,
         path=path,
         digest=digest.hexdigest(),
-        size=size,
+        size=offset + size,
         route=route or str(meta.get("ReceivingApplicationEntityTitle", _UNKNOWN)).strip(),
         calling_ae=calling_ae or str(meta.get("SourceApplicationEntityTitle", _UNKNOWN)).strip(),
         peer=peer or _UNKNOWN.lower(),

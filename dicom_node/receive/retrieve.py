@@ -13,15 +13,18 @@ from pydicom import Dataset
 from dicom_node.audit.events import Way
 from dicom_node.audit.messages import Study
 from dicom_node.catalog import DerivedInstance, HeldDerived
-from dicom_node.config import Settings, SettingsSource
+from dicom_node.config import Peer, Settings, SettingsSource
 from dicom_node.receive.access_record import AccessRecord
 from dicom_node.receive.admission import Admission
 from dicom_node.receive.gathered import Gathered
 from dicom_node.receive.holdings import Holdings
 from dicom_node.receive.information_model import UNIQUE_KEYS, InformationModel, model_for
+from dicom_node.receive.seats import party
 from dicom_node.receive.suboperations import Ended, Get, Move
 from dicom_node.receive.tally import Tally
-from dicom_node.streaming import Answer, Command, Progress, Retrieval, Sink, status
+from dicom_node.streaming import Answer, Command, Occupancy, Progress, Retrieval, Sink, status
+from dicom_node.streaming.places import Places
+from dicom_node.streaming.shared_places import SharedPlaces
 
 _log = structlog.get_logger(__name__)
 
@@ -75,14 +78,21 @@ class RetrieveDesk:
     ----------
     carry
         Sends to a destination; None: nothing is moved anywhere.
+    places
+        One for each retrieval that runs.
     """
 
     def __init__(
-        self, settings: SettingsSource, holdings: Holdings, record: AccessRecord, *, carry: Carry | None
+        self,
+        settings: SettingsSource,
+        holdings: Holdings,
+        record: AccessRecord,
+        *,
+        carry: Carry | None,
+        places: Places | SharedPlaces,
     ) -> None:
         self._source, self._holdings, self._record, self._carry = settings, holdings, record, carry
-        self._lock = threading.Lock()
-        self._running: Counter[tuple[str, str | None]] = Counter()
+        self._places = places
 
     def begin(self, command: Command, admission: Admission, *, transfer_syntax_uid: str) -> Sink | None:
         """Where the Identifier goes; None for what is no C-GET and no C-MOVE."""
@@ -121,11 +131,12 @@ class RetrieveDesk:
         found = self._find(model, level, identifier)
         if len(found.images) > _MOST_SUB_OPERATIONS:
             return Answer(status.UNABLE_TO_CALCULATE_MATCHES, "more than one retrieval can count")
-        if not self._enter(admission):
+        place = object()
+        if not self._enter(admission.known, place):
             return Answer(status.UNABLE_TO_PERFORM_SUB_OPERATIONS, "as many retrievals of this peer run as may")
         return Answer(
             status.SUCCESS,
-            retrieval=self._begin(command, admission, settings, name, found, transfer_syntax_uid),
+            retrieval=self._begin(command, admission, settings, name, found, transfer_syntax_uid, place),
         )
 
     def _begin(
@@ -136,6 +147,7 @@ class RetrieveDesk:
         name: str | None,
         found: _Found,
         transfer_syntax_uid: str,
+        place: object,
     ) -> Retrieval:
         tally = Tally((one.sop_instance_uid for one in found.images), transfer_syntax_uid=transfer_syntax_uid)
         destination = None if name is None else settings.destinations[name]
@@ -145,7 +157,7 @@ class RetrieveDesk:
             else Way(ae_title=destination.called_ae_title, address=destination.place)
         )
         self._record.began(admission, way, found.studies())
-        on_end = _once(partial(self._ended, command, admission, way, found))
+        on_end = _once(partial(self._ended, command, admission, way, found, place))
         if name is None or self._carry is None:
             return Get(found.images, tally, on_end=on_end)
         send = partial(self._carry, settings, name, originator=(admission.calling_ae, command.message_id))
@@ -179,15 +191,12 @@ class RetrieveDesk:
         held = self._holdings.series(study_instance_uid=only)
         return [one for one in held if studies is None or one.study_instance_uid in studies]
 
-    def _enter(self, admission: Admission) -> bool:
-        peer = admission.known
-        if peer is None:
-            return False
-        with self._lock:
-            if self._running[peer.ae_title, peer.host] >= peer.max_retrievals:
-                return False
-            self._running[peer.ae_title, peer.host] += 1
-            return True
+    def _enter(self, peer: Peer, place: object) -> bool:
+        def object_to(occupancy: Occupancy) -> str | None:
+            full = occupancy.left < 1 or occupancy.of(party(peer)) >= peer.max_retrievals
+            return "as many run as may" if full else None
+
+        return self._places.take(place, party(peer), object_to=object_to) is None
 
     def _ended(
         self,
@@ -195,12 +204,11 @@ class RetrieveDesk:
         admission: Admission,
         way: Way,
         found: _Found,
+        place: object,
         stored: frozenset[str],
         last: Progress | None,
     ) -> None:
-        if admission.known is not None:
-            with self._lock:
-                self._running[admission.known.ae_title, admission.known.host] -= 1
+        self._places.give(place)
         self._record.ended(admission, way, found.studies(), found.studies(stored))
         _log.info(
             "retrieval_ended",

@@ -79,6 +79,11 @@ class SpoolFile:
         self._write(meta)
 
     @property
+    def length(self) -> int:
+        """Bytes of the file so far, the file meta information before the data set included."""
+        return self.offset + self.size
+
+    @property
     def digest(self) -> str:
         """SHA-256 of the data set (not of the file meta information, which differs with the peer), hexadecimal."""
         return self._digest.hexdigest()
@@ -239,7 +244,7 @@ class Spool:
 
 
 def holds(path: Path, size: int) -> bool:
-    """Whether a sealed file is there with its data set of `size` bytes."""
+    """Whether a sealed file is there with all of its `size` bytes; a row of before may count the data set alone."""
     try:
         return path.stat().st_size >= size
     except OSError:

@@ -5,6 +5,7 @@ It knows nothing of the node: who may open an association, and what becomes of a
 
 from dicom_node.streaming.acceptor import Acceptor, Door, listen
 from dicom_node.streaming.command_set import Command
+from dicom_node.streaming.places import Occupancy
 from dicom_node.streaming.retrieval import Opened, Parcel, Progress, Retrieval
 from dicom_node.streaming.service import (
     FULL,
@@ -30,6 +31,7 @@ __all__ = [
     "Enter",
     "EventReport",
     "ExcessError",
+    "Occupancy",
     "Opened",
     "Parcel",
     "Progress",

@@ -12,10 +12,11 @@ from pynetdicom import AE
 from pynetdicom.transport import AddressInformation, AssociationServer, RequestHandler
 
 from dicom_node.streaming.association import ReceivingAssociation
+from dicom_node.streaming.places import Places
 from dicom_node.streaming.service import Service
 from dicom_node.streaming.shared_places import SharedPlaces
 from dicom_node.streaming.transport import ReceivingSocket
-from dicom_node.streaming.waiting import IN_ALL, Places, WaitingRoom
+from dicom_node.streaming.waiting import IN_ALL, WaitingRoom
 
 _log = structlog.get_logger(__name__)
 

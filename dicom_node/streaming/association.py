@@ -3,9 +3,9 @@
 import queue
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import structlog
 from pynetdicom import AE, evt
@@ -14,13 +14,16 @@ from pynetdicom.pdu_primitives import A_ASSOCIATE
 
 from dicom_node.streaming.contexts import asks_to_store, supported_contexts
 from dicom_node.streaming.dimse import StreamingDIMSE
+from dicom_node.streaming.places import Occupancy, Places
 from dicom_node.streaming.service import End, Refusal, Request, Service, Session
 from dicom_node.streaming.shared_places import SharedPlaces
 from dicom_node.streaming.transport import ReceivingSocket
 from dicom_node.streaming.upper_layer import IDLE_SECONDS, ReceivingUpperLayer
-from dicom_node.streaming.waiting import Places, WaitingRoom
+from dicom_node.streaming.waiting import WaitingRoom
 
 _log = structlog.get_logger(__name__)
+
+_Objection = TypeVar("_Objection")
 
 # PS3.8 table 9-21: rejected for now by the service provider (presentation), temporary congestion.
 _COME_AGAIN = Refusal(result=0x02, source=0x03, reason=0x01)
@@ -108,6 +111,10 @@ class ReceivingAssociation(Association):
         except Exception as fault:  # noqa: BLE001 - a fault of ours, which must not stay in this thread's way
             _log.exception("handshake_not_noted", error=type(fault).__name__)
 
+    def _enter(self, party: str, *, object_to: Callable[[Occupancy], _Objection | None]) -> _Objection | None:
+        """Take a place (`dicom_node.streaming.Enter`)."""
+        return self._places.take(self, party, object_to=object_to)
+
     def _requested(self, event: evt.Event) -> None:
         request = cast(A_ASSOCIATE, self.requestor.primitive)
         proposed = request.presentation_context_definition_list
@@ -122,7 +129,7 @@ class ReceivingAssociation(Association):
         )
         decision: Session | Refusal
         try:
-            decision = self._service.admit(asked, enter=partial(self._places.take, self))
+            decision = self._service.admit(asked, enter=self._enter)
         except Exception as error:  # noqa: BLE001 - a fault of ours, without which pynetdicom would let the peer in
             _log.exception("admission_failed", error=type(error).__name__)
             decision = _COME_AGAIN

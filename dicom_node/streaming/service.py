@@ -12,10 +12,13 @@ An association's calls, in this order and from its own threads:
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, TypeVar
 
 from dicom_node.streaming.command_set import Command
+from dicom_node.streaming.places import Occupancy
 from dicom_node.streaming.retrieval import Retrieval
+
+_Objection = TypeVar("_Objection")
 
 #: How an association ended; ``lost`` is without release or abort.
 End = Literal["released", "aborted", "lost"]
@@ -112,8 +115,8 @@ FULL = Refusal(result=0x02, source=0x03, reason=0x02)
 class Enter(Protocol):
     """Takes one of the acceptor's places for an association."""
 
-    def __call__(self, *, spare: int = 0) -> bool:
-        """Take it if ``spare`` are left then; False if not."""
+    def __call__(self, party: str, *, object_to: Callable[[Occupancy], _Objection | None]) -> _Objection | None:
+        """Take it for a party, unless ``object_to`` objects to what is taken, as it must where none is left; what it says."""
 
 
 class Service(Protocol):

@@ -48,25 +48,3 @@ class WaitingRoom:
         """It has asked, or is gone."""
         with self._lock:
             self._waiting.pop(one, None)
-
-
-class Places:
-    """Associations that have asked: so many at the same time. For use from several threads."""
-
-    def __init__(self, count: int) -> None:
-        self._count = count
-        self._lock = threading.Lock()
-        self._taken: set[object] = set()
-
-    def take(self, one: object, *, spare: int = 0) -> bool:
-        """Take a place; False if fewer than ``spare`` would be left."""
-        with self._lock:
-            if len(self._taken) + spare >= self._count:
-                return False
-            self._taken.add(one)
-            return True
-
-    def give(self, one: object) -> None:
-        """Give a place back, if it has one."""
-        with self._lock:
-            self._taken.discard(one)

@@ -5,7 +5,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from pynetdicom.association import Association
 from sqlalchemy.exc import OperationalError
 
 from dicom_node.catalog import Catalog
-from dicom_node.config import NodeSettings, Settings
+from dicom_node.config import NodeSettings, Peer, Settings
 from dicom_node.errors import ReceiveError
 from dicom_node.receive import ListenerProcesses
 from dicom_node.streaming.acceptor import listen
@@ -169,6 +170,78 @@ def test_their_places_are_counted_together_and_a_killed_one_keeps_none(settings:
     finally:
         for one in opened:
             one.abort()
+        listener.stop(grace_seconds=0.5)
+
+
+@pytest.fixture
+def opened() -> Iterator[list[Association]]:
+    opened: list[Association] = []
+    yield opened
+    for one in opened:
+        one.abort()
+
+
+def opens(settings: Settings, opened: list[Association], calling_ae: str) -> bool:
+    ae = AE(calling_ae)
+    ae.add_requested_context(CTImageStorage, ExplicitVRLittleEndian)
+    opened.append(ae.associate(peers.HOST, settings.node.port, ae_title="CECT_ART"))
+    return opened[-1].is_established
+
+
+@contextmanager
+def only(pid: int, of: Sequence[int]) -> Iterator[None]:
+    """While it lasts, this process accepts and the others stand still."""
+    others = [one for one in of if one != pid]
+    for one in others:
+        os.kill(one, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for one in others:
+            os.kill(one, signal.SIGCONT)
+
+
+def limited(settings: Settings, *known: Peer, max_associations: int) -> Settings:
+    node = settings.node.model_copy(update={"peers": list(known), "max_associations": max_associations})
+    return settings.model_copy(update={"node": node})
+
+
+def test_a_peers_own_limit_holds_for_all_and_a_killed_one_keeps_nothing_of_it(
+    settings: Settings, counts: Counts, opened: list[Association]
+) -> None:
+    few = limited(settings, Peer(ae_title="SCANNER", max_associations=1), Peer(ae_title="PACS"), max_associations=9)
+    listener = ListenerProcesses(few, observer=counts)
+    listener.start()
+    try:
+        first, second = listener.pids
+        with only(first, listener.pids):
+            assert opens(few, opened, "SCANNER")
+        with only(second, listener.pids):
+            assert not opens(few, opened, "SCANNER")
+            assert opens(few, opened, "PACS")
+        peers.wait_until(lambda: counts.reasons == ["peer_at_its_limit"], seconds=SECONDS, what="the rejection")
+        os.kill(first, signal.SIGKILL)
+        with suppress(psutil.NoSuchProcess):
+            psutil.Process(first).wait(SECONDS)
+        assert opens(few, opened, "SCANNER")
+    finally:
+        listener.stop(grace_seconds=0.5)
+
+
+def test_the_places_left_to_peers_that_have_none_are_counted_in_all(
+    settings: Settings, counts: Counts, opened: list[Association]
+) -> None:
+    few = limited(settings, *(Peer(ae_title=one) for one in ("PACS", "SCANNER", "ROUTER")), max_associations=4)
+    listener = ListenerProcesses(few, observer=counts)
+    listener.start()
+    try:
+        first, second = listener.pids
+        with only(first, listener.pids):
+            assert [opens(few, opened, "PACS") for _ in range(2)] == [True, True]
+        with only(second, listener.pids):
+            assert [opens(few, opened, one) for one in ("PACS", "SCANNER", "ROUTER")] == [False, True, True]
+        peers.wait_until(lambda: counts.reasons == ["all_places_taken"], seconds=SECONDS, what="the rejection")
+    finally:
         listener.stop(grace_seconds=0.5)
 
 

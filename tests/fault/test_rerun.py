@@ -1,4 +1,5 @@
-"""A series of which the rest comes late: what destinations get, in which order, and what becomes of those that take no note.
+"""A series of which the rest comes late, a job done anew: what destinations get, in which order, and what becomes of those that
+take no note.
 
 With the derive and the deliver step in this process, and an archive on pynetdicom. With Orthanc and the whole node:
 ``tests/integration/test_rerun.py``.
@@ -26,9 +27,11 @@ from dicom_node.config import parse_settings
 from dicom_node.deliver.retry import CircuitBreaker
 from dicom_node.deliver.step import DeliverStep
 from dicom_node.derive.step import DeriveStep
+from dicom_node.translation import Uncertainty
+from s2ldm_core.calibration import Calibration
 from tests.catalog_jobs import Clock
 from tests.peers import HOST, free_port
-from tests.tiny_model import translated_job
+from tests.tiny_model import translated_anew, translated_job
 
 EARLY, ALL = 5, 8
 BOTH = (SecondaryCaptureImageStorage, KeyObjectSelectionDocumentStorage)
@@ -77,8 +80,8 @@ class Rig:
             self._hu, SOPClassUID=CTImageStorage, PatientID="P", StudyInstanceUID=generate_uid(), SeriesNumber=3
         )
 
-    def derived(self, slices: int, *, set_aside: Sequence[Path] = ()) -> int:
-        """A job of the first ``slices`` slices, with its derived series written."""
+    def derived(self, slices: int, *, set_aside: Sequence[Path] = (), spread: str | None = None) -> int:
+        """A job of the first ``slices`` slices, with its derived series written; with its uncertainty by a network ``spread``."""
         job_id = translated_job(
             self.catalog,
             self.paths[:slices],
@@ -86,9 +89,29 @@ class Rig:
             route="CECT_ART",
             folder=self.settings.work_dir,
             set_aside=set_aside,
+            uncertainty=self._uncertainty(slices, spread),
         )
         assert DeriveStep(self.settings, self.catalog, clock=self.clock).run_once()
         return job_id
+
+    def derived_anew(self, job_id: int, slices: int, *, seed: int = 0, spread: str | None = None) -> None:
+        """The same job done anew, up to its derived series."""
+        translated_anew(
+            self.catalog,
+            job_id,
+            self.paths[:slices],
+            self._hu[:slices],
+            folder=self.settings.work_dir,
+            seed=seed,
+            uncertainty=self._uncertainty(slices, spread),
+        )
+        assert DeriveStep(self.settings, self.catalog, clock=self.clock).run_once()
+
+    def _uncertainty(self, slices: int, spread: str | None) -> Uncertainty | None:
+        if spread is None:
+            return None
+        told = Calibration(channels=(4,), half_widths=(0.7, 1.3, 2.0), coverage={}, cases=3, weights_sha256=spread * 64)
+        return Uncertainty(hu=np.full_like(self._hu[:slices], 5.0), calibration=told)
 
 
 @pytest.fixture
@@ -243,3 +266,149 @@ def test_the_same_images_made_again_are_not_rejected(rig: Callable[..., tuple[Ri
     assert node.catalog.get_job(job_id).state is JobState.DONE
     assert len(archive.received) == 2 * ALL
     assert len({one.SOPInstanceUID for one in archive.received}) == ALL
+
+
+def test_an_uncertainty_that_another_network_tells_replaces_the_first_alone(
+    rig: Callable[..., tuple[Rig, Archive]],
+) -> None:
+    node, archive = rig(*BOTH)
+    job_id = node.derived(EARLY, spread="a")
+    assert node.deliver.run_once()
+    before = node.catalog.get_job(job_id).uncertainty_series_instance_uid
+
+    node.derived_anew(job_id, EARLY, spread="b")
+    assert node.deliver.run_once()
+
+    job = node.catalog.get_job(job_id)
+    assert job.state is JobState.DONE
+    sent = archive.received[2 * EARLY :]
+    assert series_of(sent[:-1]) == [job.derived_series_instance_uid, job.uncertainty_series_instance_uid]
+    assert named(sent[-1]) == of_series(archive.received, before)
+    synthetic, uncertainty = sent[0], sent[EARLY]
+    assert "replaces" not in synthetic.SeriesDescription, "it is the same as before"
+    assert uncertainty.SeriesDescription.endswith("(replaces earlier)")
+    assert before in uncertainty.DerivationDescription
+
+
+def test_an_uncertainty_that_is_told_no_longer_is_rejected(rig: Callable[..., tuple[Rig, Archive]]) -> None:
+    node, archive = rig(*BOTH)
+    job_id = node.derived(EARLY, spread="a")
+    assert node.deliver.run_once()
+    before = node.catalog.get_job(job_id).uncertainty_series_instance_uid
+
+    node.derived_anew(job_id, EARLY)
+    assert node.deliver.run_once()
+
+    assert node.catalog.get_job(job_id).state is JobState.DONE
+    *images, note = archive.received[2 * EARLY :]
+    assert series_of(images) == [node.catalog.get_job(job_id).derived_series_instance_uid]
+    assert named(note) == of_series(archive.received, before)
+
+
+def test_a_job_done_anew_in_another_way_rejects_what_it_made_before(rig: Callable[..., tuple[Rig, Archive]]) -> None:
+    node, archive = rig(*BOTH)
+    job_id = node.derived(EARLY, spread="a")
+    assert node.deliver.run_once()
+    before = [str(one.SOPInstanceUID) for one in archive.received]
+    first = node.catalog.get_job(job_id).derived_series_instance_uid
+
+    node.derived_anew(job_id, EARLY, seed=1, spread="a")
+    assert node.deliver.run_once()
+
+    *images, note = archive.received[2 * EARLY :]
+    assert first not in series_of(images)
+    assert named(note) == sorted(before)
+    assert first in images[0].DerivationDescription
+
+
+def test_a_job_done_anew_in_the_same_way_rejects_nothing(rig: Callable[..., tuple[Rig, Archive]]) -> None:
+    node, archive = rig(*BOTH)
+    job_id = node.derived(EARLY, spread="a")
+    node.deliver.run_once()
+
+    node.derived_anew(job_id, EARLY, spread="a")
+    node.deliver.run_once()
+
+    assert node.catalog.get_job(job_id).state is JobState.DONE
+    assert len(archive.received) == 4 * EARLY
+    assert {one.SOPClassUID for one in archive.received} == {SecondaryCaptureImageStorage}
+
+
+def test_what_was_replaced_before_its_note_went_out_is_rejected_once_it_does(
+    rig: Callable[..., tuple[Rig, Archive]],
+) -> None:
+    node, archive = rig(*BOTH)
+    job_id = node.derived(EARLY, spread="a")
+    node.deliver.run_once()
+    first = node.catalog.get_job(job_id).uncertainty_series_instance_uid
+    archive._refuse[KeyObjectSelectionDocumentStorage] = 0xA700
+    node.derived_anew(job_id, EARLY, spread="b")
+    node.deliver.run_once()
+    second = node.catalog.get_job(job_id).uncertainty_series_instance_uid
+    archive._refuse.clear()
+
+    node.catalog.cancel_job(job_id)
+    node.derived_anew(job_id, EARLY)
+    node.deliver.run_once()
+
+    notes = [one for one in archive.received if one.SOPClassUID == KeyObjectSelectionDocumentStorage]
+    assert sorted(uid for note in notes for uid in named(note)) == sorted(
+        of_series(archive.received, first) + of_series(archive.received, second)
+    )
+    assert len({one.SOPInstanceUID for one in notes}) == len(notes)
+    node.derived_anew(job_id, EARLY)
+    sent = len(archive.received)
+    node.deliver.run_once()
+    assert len(archive.received) == sent + EARLY, "rejected once, nothing is rejected again"
+
+
+def test_a_later_job_rejects_all_that_was_made_of_the_one_before_it(rig: Callable[..., tuple[Rig, Archive]]) -> None:
+    node, archive = rig(*BOTH)
+    job_id = node.derived(EARLY, spread="a")
+    node.deliver.run_once()
+    archive._refuse[KeyObjectSelectionDocumentStorage] = 0xA700
+    node.derived_anew(job_id, EARLY, spread="b")
+    node.deliver.run_once()
+    held = sorted({str(one.SOPInstanceUID) for one in archive.received})
+    archive._refuse.clear()
+
+    node.derived(ALL)
+    node.deliver.run_once()
+
+    notes = [one for one in archive.received if one.SOPClassUID == KeyObjectSelectionDocumentStorage]
+    assert sorted(uid for note in notes for uid in named(note)) == held
+
+
+def test_a_later_job_of_the_same_images_rejects_the_uncertainty_that_it_does_not_tell(
+    rig: Callable[..., tuple[Rig, Archive]],
+) -> None:
+    node, archive = rig(*BOTH)
+    first = node.derived(ALL, spread="a")
+    node.deliver.run_once()
+    report = dcmread(node.paths[0])
+    report.SOPInstanceUID = report.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    path = node.paths[0].with_name("report.dcm")
+    report.save_as(path)
+
+    node.derived(ALL, set_aside=[path])
+    node.deliver.run_once()
+
+    assert len(archive.received) == 3 * ALL + 1
+    before = node.catalog.get_job(first).uncertainty_series_instance_uid
+    assert named(archive.received[-1]) == of_series(archive.received, before)
+
+
+def named(note: Dataset) -> list[str]:
+    """The images that a note names, sorted."""
+    references = [one.ReferencedSOPSequence[0] for one in note.ContentSequence if "ReferencedSOPSequence" in one]
+    return sorted(str(one.ReferencedSOPInstanceUID) for one in references)
+
+
+def series_of(images: Sequence[Dataset]) -> list[str]:
+    """In the order in which they came."""
+    return list(dict.fromkeys(str(one.SeriesInstanceUID) for one in images))
+
+
+def of_series(images: Sequence[Dataset], uid: str | None) -> list[str]:
+    """The images of a series, sorted."""
+    return sorted({str(one.SOPInstanceUID) for one in images if one.SeriesInstanceUID == uid})

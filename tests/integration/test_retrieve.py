@@ -1,6 +1,8 @@
 """DCMTK, Orthanc and pynetdicom pull the node's derived series."""
 
 import json
+import os
+import signal
 import ssl
 import subprocess
 import threading
@@ -8,7 +10,7 @@ import time
 import urllib.request
 from base64 import b64decode
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
@@ -30,6 +32,7 @@ from dicom_node.config import Settings, parse_settings
 from dicom_node.derive.step import DeriveStep
 from dicom_node.receive import ListenerProcesses
 from dicom_node.service.moving import carry
+from dicom_node.tls import ServerTls
 from tests import peers
 from tests.certificates import Pem, make_pems
 from tests.ct_series import ct_slice
@@ -449,6 +452,43 @@ def test_a_retrieval_that_stands_still_takes_one_place_of_its_peer_and_holds_up_
     assert outcome == [0x0000]
     with association(stand, GET, calling="ONE", on_store=lambda _: 0) as peer:
         assert last(peer.send_c_get(keys_of(stand.series[0]), GET))[0] == 0x0000, "its place is free again"
+
+
+def test_a_peers_retrievals_are_counted_in_all_listeners_and_a_killed_one_keeps_none(stand: Stand) -> None:
+    own = stand.settings.node.model_copy(
+        update={"port": peers.free_port(), "tls": ServerTls(), "listener_processes": 2}
+    )
+    two = stand._replace(settings=stand.settings.model_copy(update={"node": own}))
+    reached, go_on = threading.Event(), threading.Event()
+
+    def wait(_: evt.Event) -> int:
+        reached.set()
+        go_on.wait(60)
+        return 0x0000
+
+    def get() -> None:
+        with association(two, GET, calling="ONE", on_store=wait) as peer, suppress(RuntimeError):
+            list(peer.send_c_get(keys_of(stand.series[0]), GET))
+
+    listeners = ListenerProcesses(two.settings, carry=carry)
+    listeners.start()
+    thread = threading.Thread(target=get)
+    try:
+        first, second = listeners.pids
+        os.kill(second, signal.SIGSTOP)
+        thread.start()
+        assert reached.wait(30)
+        os.kill(first, signal.SIGSTOP)
+        os.kill(second, signal.SIGCONT)
+        with association(two, GET, calling="ONE", on_store=lambda _: 0) as peer:
+            assert last(peer.send_c_get(keys_of(stand.series[0]), GET))[0] == 0xA702
+            os.kill(first, signal.SIGKILL)
+            peers.wait_until(lambda: first not in listeners.pids, seconds=30, what="the first to be gone")
+            assert last(peer.send_c_get(keys_of(stand.series[0]), GET))[0] == 0x0000
+    finally:
+        go_on.set()
+        thread.join(30)
+        listeners.stop(grace_seconds=0.5)
 
 
 def node(stand: Stand) -> peers.Peer:

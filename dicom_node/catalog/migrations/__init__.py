@@ -7,7 +7,7 @@ from sqlalchemy import Connection, inspect, text
 from dicom_node.errors import CatalogError
 
 #: The last step; the catalog's tables are then those of `dicom_node.catalog.schema` (tested).
-HEAD = "0013"
+HEAD = "0014"
 #: What the first version wrote, which knew no Alembic: it has a table ``schema_version``.
 _FIRST = "0001"
 

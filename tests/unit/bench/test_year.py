@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bench.simulated_year import META_SHARE, live
+from bench.simulated_year import live
 from tests.thorough import thorough
 
 RETENTION = {
@@ -35,4 +35,4 @@ def test_files_stay_within_a_disk_budget_that_the_days_alone_would_exceed(tmp_pa
     )
 
     assert wrong == []
-    assert all(0 < day.file_kib <= (1 + META_SHARE) * budget_kib for day in days)
+    assert all(0 < day.file_kib <= budget_kib for day in days)

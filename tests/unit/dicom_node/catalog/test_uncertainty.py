@@ -6,6 +6,7 @@ import pytest
 
 from dicom_node.catalog import Catalog, DerivedInstance, ImageReference, JobState
 from dicom_node.catalog.retention import Expiry
+from dicom_node.catalog.schema import replaced_images
 from dicom_node.receive.holdings import Holdings
 from dicom_node.states import Verdict
 from tests.catalog_jobs import Clock, answer, complete, deliver, derive, gone, instance, job_in
@@ -150,13 +151,52 @@ def test_retention_takes_the_files_of_both(catalog: Catalog, clock: Clock, job: 
     assert catalog.derived_instances(job) == []
 
 
-def test_a_job_done_anew_without_uncertainty_has_the_one_series(catalog: Catalog, clock: Clock, job: int) -> None:
-    assert deliver(catalog, clock)
+def done_anew(catalog: Catalog, job: int) -> None:
+    """Up to its derived series, without uncertainty."""
     catalog.retry_job(job, again=True)
     assert catalog.accept_job(catalog.claim_job(JobState.SELECTING, JobState.SELECTING, "w"), details={})
     translating = catalog.claim_job(JobState.QUEUED, JobState.TRANSLATING, "w")
     assert catalog.finish_translation(translating, result_path=Path("/r"), details={})
     assert catalog.claim_job(JobState.TRANSLATED, JobState.DERIVING, "w") is not None
     assert derive(catalog, job)
+
+
+def test_a_job_done_anew_without_uncertainty_has_the_one_series(catalog: Catalog, clock: Clock, job: int) -> None:
+    assert deliver(catalog, clock)
+    done_anew(catalog, job)
     assert catalog.get_job(job).uncertainty_series_instance_uid is None
     assert [one.series_instance_uid for one in catalog.held_derived()] == ["2.25.9"]
+
+
+def test_an_uncertainty_that_is_not_told_again_is_known_with_who_holds_it(
+    catalog: Catalog, clock: Clock, job: int
+) -> None:
+    assert deliver(catalog, clock)
+    done_anew(catalog, job)
+
+    (earlier,) = catalog.earlier_series(job)
+
+    assert (earlier.job_id, earlier.series_instance_uid, earlier.destinations) == (job, "2.25.9", ("pacs",))
+    assert [one.sop_instance_uid for one in earlier.images] == ITS_IMAGES
+    assert earlier.uncertainty_series_instance_uid == UNCERTAINTY
+
+
+def test_what_no_destination_took_is_not_remembered(catalog: Catalog, clock: Clock, job: int) -> None:
+    catalog.cancel_job(job)
+    done_anew(catalog, job)
+    assert catalog.earlier_series(job) == []
+
+
+def test_what_a_job_made_before_is_forgotten_with_it(catalog: Catalog, clock: Clock, job: int) -> None:
+    assert deliver(catalog, clock)
+    done_anew(catalog, job)
+    assert deliver(catalog, clock)
+    clock.advance(60)
+    everything = Expiry(done=clock(), refused=clock(), failed=clock())
+    assert catalog.remove_derived(everything, gone)
+    assert catalog.remove_sources(everything, gone)
+
+    assert catalog.forget(clock())
+
+    with catalog.read() as connection:
+        assert connection.execute(replaced_images.select()).all() == []

@@ -73,7 +73,7 @@ def source(write_ct_series: Writer) -> Path:
 @pytest.mark.dciodvfy
 def test_a_note_is_valid(source: Path, tmp_path: Path) -> None:
     notes(source, tmp_path / "out", EARLIER)
-    path = tmp_path / "out" / "rejection-7.dcm"
+    path = tmp_path / "out" / "rejection-1.dcm"
 
     done = subprocess.run(["/usr/bin/dciodvfy", str(path)], capture_output=True, text=True, timeout=60, check=False)
 
@@ -132,7 +132,7 @@ def test_a_note_names_the_images_of_the_uncertainty_in_their_own_series(source: 
     } == {"2.25.100": {"2.25.1000", "2.25.1001", "2.25.1002"}, "2.25.110": {"2.25.1109"}}
     named = [one.ReferencedSOPSequence[0] for one in note.ContentSequence if "ReferencedSOPSequence" in one]
     assert "2.25.1109" in {one.ReferencedSOPInstanceUID for one in named}
-    path = str(tmp_path / "out" / "rejection-7.dcm")
+    path = str(tmp_path / "out" / "rejection-1.dcm")
     done = subprocess.run(["/usr/bin/dciodvfy", path], capture_output=True, text=True, timeout=60, check=False)
     said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
     assert [line for line in said if not SAYS.fullmatch(line)] == []

@@ -23,6 +23,7 @@ from dicom_node.receive.retrieve import RetrieveDesk
 from dicom_node.receive.suboperations import Get, Move
 from dicom_node.receive.tally import Tally
 from dicom_node.streaming import Command, Progress
+from dicom_node.streaming.places import Places
 from tests import peers
 
 UIDS = ["1.1", "1.2", "1.3"]
@@ -253,7 +254,7 @@ def test_who_is_not_on_the_list_of_peers_may_retrieve_no_more_than_query(
     admission = Admission(route=None, called_ae="S2LDM", calling_ae="VIEWER", peer="10.0.0.8", id="1", known=known)
     record = AccessRecord(AuditTrail(tmp_path / "audit", node="S2LDM"))
     with Catalog(tmp_path / "catalog.sqlite") as catalog:
-        desk = RetrieveDesk(Settings(), Holdings(catalog), record, carry=None)
+        desk = RetrieveDesk(Settings(), Holdings(catalog), record, carry=None, places=Places(1))
         sink = desk.begin(command, admission, transfer_syntax_uid=ExplicitVRLittleEndian)
         assert sink is not None
         assert sink.finish().status == status, "what it asks for is looked at afterwards"

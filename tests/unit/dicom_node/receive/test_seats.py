@@ -6,9 +6,9 @@ import pytest
 
 from dicom_node.config import Peer
 from dicom_node.receive.admission import Admission, Gatekeeper, Rejection
-from dicom_node.receive.seats import Seats
+from dicom_node.receive.seats import take_seat
 from dicom_node.streaming import FULL
-from dicom_node.streaming.waiting import Places
+from dicom_node.streaming.places import Places
 
 SCANNER = Peer(ae_title="SCANNER", max_associations=2)
 PACS, ROUTER = Peer(ae_title="PACS"), Peer(ae_title="ROUTER")
@@ -19,16 +19,15 @@ class Door:
 
     def __init__(self, *peers: Peer, places: int) -> None:
         self.gate = Gatekeeper(own_ae="S2LDM", routes=["CECT_ART"], peers=peers)
-        self.seats, self.places = Seats(places), Places(places)
+        self.places = Places(places)
 
     def come(self, calling_ae: str) -> Admission | Rejection:
         found = self.gate.decide(called_ae="CECT_ART", calling_ae=calling_ae, peer="10.0.0.7")
         assert isinstance(found, Admission)
-        return self.seats.take(found, peers=self.gate.peers, enter=partial(self.places.take, found)) or found
+        return take_seat(found, peers=self.gate.peers, enter=partial(self.places.take, found)) or found
 
     def go(self, one: Admission | Rejection) -> None:
         assert isinstance(one, Admission)
-        self.seats.leave(one)
         self.places.give(one)
 
 

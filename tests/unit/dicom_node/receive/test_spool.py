@@ -41,6 +41,7 @@ def test_a_sealed_file_is_dicom_part_10_with_the_bytes_as_they_came(spool: Spool
     file.seal()
     assert file.path.read_bytes()[file.offset :] == DATA_SET
     assert (file.size, bytes(file.head)) == (len(DATA_SET), DATA_SET)
+    assert file.length == file.path.stat().st_size
     assert file.digest == hashlib.sha256(DATA_SET).hexdigest()
     dataset = dcmread(file.path)
     assert dataset.Modality == "CT"

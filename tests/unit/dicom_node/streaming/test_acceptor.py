@@ -28,7 +28,7 @@ class Memory:
 
     def admit(self, request: Request, *, enter: Enter) -> "Memory | Refusal":
         self.calls.append((request.called_ae, request.calling_ae, request.peer, request.stores))
-        return self.refusal or (self if enter() else FULL)
+        return self.refusal or enter("", object_to=lambda now: None if now.left else FULL) or self
 
     def not_secured(self, peer: str, *, error: ssl.SSLError | None, first_byte: int) -> None:
         raise AssertionError("nothing is encrypted here")

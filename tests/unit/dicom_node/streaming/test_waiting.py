@@ -1,6 +1,6 @@
 """Who waits, and who is cut."""
 
-from dicom_node.streaming.waiting import Places, WaitingRoom
+from dicom_node.streaming.waiting import WaitingRoom
 
 
 class One:
@@ -42,20 +42,3 @@ def test_whoever_has_left_does_not_count() -> None:
     fill(room, "10.0.0.1", 1)
 
     assert not second.is_cut
-
-
-def test_places_are_taken_and_given_back() -> None:
-    places = Places(1)
-
-    assert places.take("a")
-    assert not places.take("b")
-    places.give("a")
-    assert places.take("b")
-
-
-def test_spare_places_stay_free() -> None:
-    places = Places(2)
-
-    assert places.take("a", spare=1)
-    assert not places.take("b", spare=1)
-    assert places.take("c")
