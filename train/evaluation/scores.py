@@ -99,6 +99,14 @@ _ROWS: tuple[tuple[str, str, str, Direction, int, str], ...] = (
         "mean |e| in fat and dense bone, which do not enhance, unclipped: the identity's is the registration floor",
     ),
     (
+        "mae_still_smooth_hu",
+        "MAE still tissue smoothed",
+        "HU",
+        "lower",
+        2,
+        "the same, both images smoothed as for MAE soft tissue: the identity's is what misalignment alone leaves there",
+    ),
+    (
         "change_still_hu",
         "change of still tissue",
         "HU",
@@ -206,7 +214,7 @@ def _soft_tissue(source_hu: np.ndarray, *, body: np.ndarray) -> np.ndarray:
     return soft
 
 
-def _soft_error(prediction: np.ndarray, target: np.ndarray, *, where: np.ndarray) -> float | None:
+def _smooth_error(prediction: np.ndarray, target: np.ndarray, *, where: np.ndarray) -> float | None:
     if not where.any():
         return None
     return float(np.abs(_smoothed(prediction - target))[where].mean())
@@ -240,8 +248,9 @@ def score(prediction: np.ndarray, reference: Reference, *, window_hu: Window) ->
         "noise_ratio": None,
         "organ_error_hu": None,
         "organ_recovery": None,
-        "mae_soft_hu": _soft_error(prediction, target, where=reference.soft),
+        "mae_soft_hu": _smooth_error(prediction, target, where=reference.soft),
         "mae_still_hu": still.mae_hu,
+        "mae_still_smooth_hu": _smooth_error(prediction, target, where=reference.still),
         "change_still_hu": voxel_errors(
             prediction, reference.source.hu, where=reference.still, window_hu=window_hu
         ).bias_hu,

@@ -1,5 +1,6 @@
 """What was not measured is left out of what systems are judged by."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -57,3 +58,17 @@ def test_noise_counts_little_in_soft_tissue_and_a_missing_enhancement_fully(tmp_
     assert values["mae_soft_hu"] < 0.3 * values["mae_body_hu"]
     untouched = score(case.source.hu, reference, window_hu=(-200, 500)).values
     assert untouched["mae_soft_hu"] == pytest.approx(50.0, abs=0.2)
+
+
+def test_what_noise_adds_to_still_tissue_is_smoothed_away(tmp_path: Path) -> None:
+    case = _case(tmp_path, valid=False).load("a")
+    target = case.target("venous")
+    reference = Reference.of(case, target)
+    half = np.zeros(reference.body.shape, bool)
+    half[:4] = True
+    reference = replace(reference, still=reference.body & half)
+    wrong = target.hu + np.random.default_rng(1).normal(0, 20, target.hu.shape) + np.where(half, 20.0, 90.0)
+    values = score(wrong, reference, window_hu=(-200, 500)).values
+    assert values["mae_still_smooth_hu"] == pytest.approx(20.0, abs=0.5)
+    assert values["mae_still_hu"] is not None
+    assert values["mae_still_hu"] > 22
