@@ -1,6 +1,7 @@
 """What must hold when everything has come to rest, asked of the disk, the catalog and the destination."""
 
 import hashlib
+import struct
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -166,8 +167,13 @@ def leftovers(world: World) -> dict[str, int]:
 
 
 def _digest(path: Path, size: int) -> str:
-    """SHA-256 of the data set at a file's end; empty if it is not there."""
+    """SHA-256 of a file's data set; empty if it is not there or has another size."""
     try:
-        return hashlib.sha256(path.read_bytes()[-size:]).hexdigest()
+        content = path.read_bytes()
     except OSError:
         return ""
+    if len(content) != size:
+        return ""
+    # Preamble, DICM, and the group length of what comes before the data set (PS3.10 7.1).
+    (length,) = struct.unpack_from("<L", content, 140)
+    return hashlib.sha256(content[144 + length :]).hexdigest()
