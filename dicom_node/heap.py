@@ -14,13 +14,11 @@ def share_arenas() -> None:
 
     By itself it makes eight a processor, and each keeps for good what the largest work ever done there took.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(_M_ARENA_MAX, _ARENAS)
+    _glibc("mallopt", _M_ARENA_MAX, _ARENAS)
 
 
 def settle() -> None:
-    """Free what nobody holds, then set aside what is left from the interpreter's collections.
+    """Free what nobody holds, give it back to the system, and set aside what is left from the interpreter's collections.
 
     Rings of objects, such as the catalog's statements and data sets are, are freed by a full collection alone. That one
     waits until a quarter as many objects have come as there are old ones, which is after hundreds of series where the
@@ -30,6 +28,7 @@ def settle() -> None:
     gc.unfreeze()
     gc.collect()
     gc.freeze()
+    _glibc("malloc_trim", 0)
 
 
 class HeapStep:
@@ -39,3 +38,10 @@ class HeapStep:
         """Settle."""
         settle()
         return False  # nobody's work comes of it
+
+
+def _glibc(function: str, *arguments: int) -> None:
+    """Call it where the C library has it."""
+    found = getattr(ctypes.CDLL(None), function, None)
+    if found is not None:
+        found(*arguments)

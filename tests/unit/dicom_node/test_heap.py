@@ -68,3 +68,28 @@ def test_threads_share_two_arenas() -> None:
 
     assert arenas("share") == 2
     assert arenas("leave") > 2
+
+
+_FREED = """
+import sys
+from dicom_node.heap import settle
+def mib():
+    return int(next(line for line in open("/proc/self/status") if line.startswith("VmRSS")).split()[1]) // 1024
+settle()
+before = mib()
+held = [bytes(2000) for _ in range(100_000)]
+held = held[::500]
+if sys.argv[1] == "settle":
+    settle()
+print(mib() - before)
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="another allocator than glibc's")
+def test_what_is_freed_between_what_is_held_goes_back_to_the_system() -> None:
+    def more_mib(how: str) -> int:
+        done = subprocess.run([sys.executable, "-c", _FREED, how], capture_output=True, text=True, check=True)
+        return int(done.stdout)
+
+    assert more_mib("settle") < 20
+    assert more_mib("leave") > 100
