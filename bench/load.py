@@ -185,13 +185,16 @@ class Load:
             together.abort()
 
 
-def slope(samples: Sequence[Sample]) -> Slope:
+def slope(samples: Sequence[Sample]) -> Slope | None:
     """Least squares of memory over images with one slope for all and a level for each process (PID).
 
-    The interval takes the samples for independent; where memory drifts in steps, the truth is somewhat wider.
+    The interval takes the samples for independent; where memory drifts in steps, the truth is somewhat wider. None where
+    no process was looked at three times.
     """
     groups = {pid: [one for one in samples if one.pid == pid] for pid in dict.fromkeys(one.pid for one in samples)}
-    groups = {pid: mine for pid, mine in groups.items() if len(mine) > 1}
+    groups = {pid: mine for pid, mine in groups.items() if len({one.images for one in mine}) > 2}
+    if not groups:
+        return None
     images = np.concatenate([_centred([one.images / 1000 for one in mine]) for mine in groups.values()])
     kib = np.concatenate([_centred([one.kib for one in mine]) for mine in groups.values()])
     spread = float(images @ images)
@@ -247,7 +250,8 @@ def run(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for kind in kinds:
         mine = [one for one in load.samples if one.kind == kind]
-        found[kind] = vars(slope(mine)) if len({one.images for one in mine}) > 2 else None
+        measured = slope(mine)
+        found[kind] = None if measured is None else vars(measured)
     return {
         "series": done,
         "images": done * options.slices,
