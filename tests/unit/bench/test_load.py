@@ -21,6 +21,7 @@ def _line(*, kib: float, pid: int, level: float, noise: float = 0.0) -> list[Sam
 
 def test_a_line_has_its_slope_whatever_the_levels_of_two_processes() -> None:
     found = slope(_line(kib=200.0, pid=1, level=1e5) + _line(kib=200.0, pid=2, level=5e5))
+    assert found is not None
     assert found.kib == pytest.approx(200.0, abs=0.5)
     assert (found.samples, found.processes) == (80, 2)
 
@@ -31,11 +32,16 @@ def test_the_interval_is_that_of_the_textbook() -> None:
 
     samples = _line(kib=-3.0, pid=3, level=1e5, noise=400.0)
     found = slope(samples)
+    assert found is not None
     known = stats.linregress([one.images / 1000 for one in samples], [one.kib for one in samples])
     half = stats.t.ppf(0.975, len(samples) - 2) * known.stderr
     assert (found.kib, found.lowest, found.highest) == pytest.approx(
         (known.slope, known.slope - half, known.slope + half)
     )
+
+
+def test_of_processes_that_were_looked_at_once_there_is_no_slope() -> None:
+    assert slope([_line(kib=0.0, pid=pid, level=1e5)[pid] for pid in (1, 2, 3)]) is None
 
 
 def test_slices_of_a_series_differ_in_uid_number_and_place_alone() -> None:
