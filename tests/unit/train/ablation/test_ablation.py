@@ -179,6 +179,7 @@ def test_controls_differ_from_ours_in_what_they_control_alone() -> None:
         == 1
     )
     assert [one.data.store != plan.store for one in (ours, alone, unet, made)] == [False, False, False, True]
+    assert unet.network["gradient"] == ours.network["frequency"]["gain"]
     assert alone.stages[-1].minutes == pytest.approx(plan.minutes, abs=0.01)
 
 
