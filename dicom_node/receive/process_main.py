@@ -43,13 +43,13 @@ def serve(
     try:
         with Catalog(settings.catalog_location) as catalog:
             listener = Listener(settings, catalog, observer=forwarder, ports=ports, tag=tag, carry=carry, shared=shared)
-            listener.start()
             settle()
-            connection.send(READY)
+            listener.start()
             telling = threading.Thread(target=forwarder.run, name="events", daemon=True)
-            telling.start()
             grace_seconds = 0.0
             try:
+                connection.send(READY)
+                telling.start()
                 while isinstance(message := connection.recv(), Settings):
                     listener.take_up(message)
                 grace_seconds = float(message)
@@ -58,7 +58,8 @@ def serve(
                 end_after(_ORPHAN_SECONDS)
             listener.stop(grace_seconds=grace_seconds)
         forwarder.finish()
-        telling.join(_TELL_SECONDS)
+        if telling.is_alive():
+            telling.join(_TELL_SECONDS)
     except NodeError as error:
         with suppress(OSError):
             connection.send(error)

@@ -335,3 +335,25 @@ def test_port_that_is_only_about_to_be_free_is_waited_for(settings: Settings) ->
     finally:
         timer.join()
         listener.stop(grace_seconds=0.5)
+
+
+def test_listeners_whose_node_is_gone_before_they_listen_end_too(settings: Settings, tmp_path: Path) -> None:
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT)
+    node = settings.node
+    parent = subprocess.Popen([sys.executable, str(script), str(node.data_dir), str(node.port)], stdout=subprocess.PIPE)
+
+    def started() -> list[psutil.Process]:
+        children = psutil.Process(parent.pid).children()
+        return [one for one in children if "resource_tracker" not in " ".join(one.cmdline())]
+
+    try:
+        listeners = peers.wait_until(started, seconds=SECONDS, what="a listener's process")
+    finally:
+        parent.kill()
+        parent.communicate()
+
+    _, left = psutil.wait_procs(listeners, timeout=SECONDS)
+    for one in left:
+        one.kill()
+    assert left == []
