@@ -81,7 +81,8 @@ def _node_starting(scene: Scene) -> None:
         raise PeerError("the next node did not start")
     scene.kill_pid(second, "node while it starts")
     starting.join()
-    scene.moment(lambda: scene.world.process_of(scene.name) != second, "that process' end")  # it may have been ready
+    # It may have been ready; while it is taken down it has no command line any more, and lives.
+    scene.moment(lambda: not scene.world.lives(scene.name), "that process' end")
 
 
 def _node_halfway(scene: Scene) -> None:
