@@ -10,8 +10,11 @@ from s2ldm_core.tiling import TILE, Triple
 
 SMALLEST: Final[Triple] = (8, 48, 48)
 """Voxels of the model grid; what does not fit into memory in these does not fit at all."""
-_OF_PROCESSORS: Final = "can't allocate memory"
-"""What PyTorch's allocator says of the machine's memory, in a plain `RuntimeError`."""
+_OF_PROCESSORS: Final = ("can't allocate memory", "could not create a primitive")
+"""What PyTorch's allocator and oneDNN say where the machine's memory does not suffice, in a plain `RuntimeError`.
+
+oneDNN says the same of what it cannot compute at all; that fails in smaller tiles just as well.
+"""
 
 Answer = TypeVar("Answer")
 
@@ -19,7 +22,7 @@ Answer = TypeVar("Answer")
 def ran_out_of_memory(error: BaseException) -> bool:
     """Whether ``error`` says that memory, the machine's or an accelerator's, does not suffice."""
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and _OF_PROCESSORS in str(error)
+        isinstance(error, RuntimeError) and any(words in str(error) for words in _OF_PROCESSORS)
     )
 
 

@@ -94,6 +94,21 @@ def wait_until(condition: Callable[[], T], *, seconds: float, what: str) -> T:
         time.sleep(0.02)
 
 
+def halt(pid: int) -> None:
+    """Stop a process where it is; on return no thread of it runs, so that none takes a connection that comes now."""
+    os.kill(pid, signal.SIGSTOP)
+    threads = Path(f"/proc/{pid}/task")
+    wait_until(
+        lambda: all(_state(one) == "T" for one in threads.iterdir()),
+        seconds=_STOP_SECONDS,
+        what=f"{pid} to stand still",
+    )
+
+
+def _state(thread: Path) -> str:
+    return (thread / "stat").read_text().rpartition(")")[2].split()[0]
+
+
 def is_listening(peer: Peer) -> bool:
     """Whether its DICOM port takes connections; raises `PeerError` if the program has ended."""
     _check_running(peer)

@@ -193,7 +193,7 @@ def only(pid: int, of: Sequence[int]) -> Iterator[None]:
     """While it lasts, this process accepts and the others stand still."""
     others = [one for one in of if one != pid]
     for one in others:
-        os.kill(one, signal.SIGSTOP)
+        peers.halt(one)
     try:
         yield
     finally:

@@ -475,10 +475,10 @@ def test_a_peers_retrievals_are_counted_in_all_listeners_and_a_killed_one_keeps_
     thread = threading.Thread(target=get)
     try:
         first, second = listeners.pids
-        os.kill(second, signal.SIGSTOP)
+        peers.halt(second)
         thread.start()
         assert reached.wait(30)
-        os.kill(first, signal.SIGSTOP)
+        peers.halt(first)
         os.kill(second, signal.SIGCONT)
         with association(two, GET, calling="ONE", on_store=lambda _: 0) as peer:
             assert last(peer.send_c_get(keys_of(stand.series[0]), GET))[0] == 0xA702
