@@ -97,16 +97,16 @@ def wait_until(condition: Callable[[], T], *, seconds: float, what: str) -> T:
 def halt(pid: int) -> None:
     """Stop a process where it is; on return no thread of it runs, so that none takes a connection that comes now."""
     os.kill(pid, signal.SIGSTOP)
-    threads = Path(f"/proc/{pid}/task")
-    wait_until(
-        lambda: all(_state(one) == "T" for one in threads.iterdir()),
-        seconds=_STOP_SECONDS,
-        what=f"{pid} to stand still",
-    )
+    wait_until(lambda: _stands_still(pid), seconds=_STOP_SECONDS, what=f"process {pid} to stand still")
 
 
-def _state(thread: Path) -> str:
-    return (thread / "stat").read_text().rpartition(")")[2].split()[0]
+def _stands_still(pid: int) -> bool:
+    """Whether all threads are stopped (proc(5))."""
+    states = set()
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(OSError):  # it has ended meanwhile
+            states.add((thread / "stat").read_text().rpartition(")")[2].split()[0])
+    return states == {"T"}
 
 
 def is_listening(peer: Peer) -> bool:
