@@ -20,10 +20,6 @@ from s2ldm_core.volume import Volume, canonical
 
 # The change comes back to the source's grid in pieces of so many voxels: a long series takes gigabytes as it is.
 _SLAB_VOXELS = 2**24
-# A stack shorter than this (slices of the model's grid) is looked at with its first and last slice repeated so many times beyond its
-# ends: beyond them a network sees zeros, which are no tissue, and here no slice is far from an end. Of longer ones it would change the
-# outermost centimetre alone, and cost a quarter of the time.
-_SHORT, _BEYOND = 32, 8
 
 Progress = Callable[[str, float], None]
 Resampler = Callable[[np.ndarray], torch.Tensor]
@@ -73,10 +69,9 @@ def add_change(
 
     The model's grid is regular and stands straight on the slices, also where the source's does not (`Volume.offsets`).
 
-    ``predict(unit, to_model)`` gets the body's box on the model's grid in window units ``(1, 1, D, H, W)``, with the outermost slices
-    of a short stack repeated beyond its ends, and a function that brings any other HU array on the source's grid there too; it
-    returns the change in window units, same shape, or change and spread ``(1, 2, D, H, W)``. Whether it lies within ``limits`` is
-    judged on the model's grid.
+    ``predict(unit, to_model)`` gets the body's box on the model's grid in window units ``(1, 1, D, H, W)``, and a function that brings any
+    other HU array on the source's grid there too; it returns the change in window units, same shape, or change and spread
+    ``(1, 2, D, H, W)``. Whether it lies within ``limits`` is judged on that grid.
     """
     clock = clock or Clock(None)
     window = metadata.window_hu
@@ -87,18 +82,14 @@ def add_change(
         offsets = None if turned.offsets is None else turned.offsets.cropped(box)
     with clock.measure("resample"):
         model_hu, grid = to_spacing(source, turned.spacing_mm, metadata.spacing_mm, offsets=offsets)
-        beyond = _BEYOND if len(model_hu) < _SHORT else 0
-
-    def to_unit(model_hu: np.ndarray) -> torch.Tensor:
         unit = window_to_unit(torch.from_numpy(model_hu), window_hu=window)[None, None]
-        return F.pad(unit, (0, 0, 0, 0, beyond, beyond), mode="replicate")
 
     def to_model(hu: np.ndarray) -> torch.Tensor:
         other, _ = canonical(volume.with_hu(hu))
         there, _ = to_spacing(other.hu[box], turned.spacing_mm, metadata.spacing_mm, offsets=offsets)
-        return to_unit(there)
+        return window_to_unit(torch.from_numpy(there), window_hu=window)[None, None]
 
-    answer = predict(to_unit(model_hu), to_model)[:, :, beyond : beyond + len(model_hu)]
+    answer = predict(unit, to_model)
     with clock.measure("add"):
         answer_hu = unit_change_to_hu(answer[0].float().cpu(), window_hu=window)
         body = body_mask(model_hu, metadata.spacing_mm)

@@ -19,7 +19,7 @@ from s2ldm_core.sampling import OWN, Kind, Sampling
 from s2ldm_core.seconds import NAME, seconds_of
 from s2ldm_core.spread import SpreadNetwork
 from s2ldm_core.systems import Condition, How, System
-from s2ldm_core.tiling import TILE, Triple
+from s2ldm_core.tiling import TILE, Triple, beyond_its_ends
 from s2ldm_core.translation import Translation, training_statement
 from s2ldm_core.volume import Volume
 
@@ -134,6 +134,8 @@ class Translator:
 
         def predict(unit: torch.Tensor, _: Resampler) -> torch.Tensor:
             nonlocal tile
+            # Where the tiles' size counts (norms, attention) more slices are no longer the same scan, and a bundle answers as in MONAI.
+            unit, inside = beyond_its_ends(unit) if self._system.traits.tiling == "exact" else (unit, slice(None))
             there = unit.to(self.device, memory_format=torch.channels_last_3d)
 
             def answer(tile: Triple) -> torch.Tensor:
@@ -146,7 +148,7 @@ class Translator:
                 return torch.cat([change.float(), spread], dim=1)
 
             change, tile = in_tiles_that_fit(answer, smallest=self._system.traits.smallest_tile)
-            return change
+            return change[:, :, inside]
 
         limits = (meta.answers or {}).get(phase)
         found = add_change(volume, predict, metadata=meta, clock=clock, limits=limits)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from tests import peers
 from tests.paths import ROOT
@@ -59,16 +60,25 @@ def phantom_series(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def cases(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The generated cases: ``NAME/*.dcm`` and ``NAME.npz``. The generator keeps a file beside itself, so it is copied."""
-    if not (real_data / "cases" / "gen.py").is_file():
+    """The generated cases: ``NAME/*.dcm`` and ``NAME.npz``, made once for all processes of a run.
+
+    The generator keeps a file beside itself, so it is copied.
+    """
+    generator = real_data / "cases" / "gen.py"
+    if not generator.is_file():
         pytest.skip("the real data folder has no cases/gen.py")
-    folder = tmp_path_factory.mktemp("cases")
-    (folder / "gen.py").write_bytes((real_data / "cases" / "gen.py").read_bytes())
-    subprocess.run(
-        [sys.executable, str(folder / "gen.py"), str(folder / "out")],
-        check=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        timeout=300,
-    )
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cases"
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "made").is_file():
+            folder.mkdir(exist_ok=True)
+            (folder / "gen.py").write_bytes(generator.read_bytes())
+            subprocess.run(
+                [sys.executable, str(folder / "gen.py"), str(folder / "out")],
+                check=True,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                capture_output=True,
+                timeout=300,
+            )
+            (folder / "made").touch()
     return folder / "out"

@@ -8,7 +8,7 @@ import torch
 from s2ldm_core.networks.autoencoder import FACTOR, Decoder, Encoder, Features
 from s2ldm_core.networks.denoiser import Denoiser
 from s2ldm_core.systems import Condition, How, build_system
-from s2ldm_core.tiling import blended, pad_to_multiple, tiled
+from s2ldm_core.tiling import beyond_its_ends, blended, pad_to_multiple, tiled
 
 ONE, STEM = (1, 1, 1), (2, 2, 2)
 SMALL = {"channels": (4, 6), "blocks": (1, 2), "latent": 3}
@@ -114,6 +114,16 @@ def test_padding_is_undone() -> None:
     assert padded.shape[2:] == (8, 8, 8)
     assert torch.equal(padded[(..., *undo)], x)
     assert torch.equal(padded[..., -1], padded[..., 6])
+
+
+def test_only_a_short_stack_goes_on_beyond_its_ends_with_its_outermost_slices() -> None:
+    short, long = torch.rand(1, 2, 31, 4, 5), torch.rand(1, 2, 32, 4, 5)
+    padded, inside = beyond_its_ends(short)
+    assert torch.equal(padded[:, :, inside], short)
+    assert inside.start == padded.shape[2] - inside.stop > 0
+    assert torch.equal(padded[:, :, : inside.start], short[:, :, :1].expand(-1, -1, inside.start, -1, -1))
+    assert torch.equal(padded[:, :, inside.stop :], short[:, :, -1:].expand(-1, -1, inside.start, -1, -1))
+    assert torch.equal(beyond_its_ends(long)[0], long)
 
 
 def test_blended_tiles_of_a_pointwise_function_are_the_whole() -> None:

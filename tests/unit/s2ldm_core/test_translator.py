@@ -74,6 +74,17 @@ def test_the_same_input_and_seed_give_the_same_voxels(translator: Any, volume: A
     assert not np.array_equal(once, other)
 
 
+def test_a_short_stack_has_the_answer_of_one_whose_outermost_slices_go_on(translator: Any, volume: Any) -> None:
+    model_mm = np.diag([1.5, 1.5, 3.0, 1.0])
+    short = np.concatenate([volume.hu, volume.hu[::-1][:8]])
+    longer = np.pad(short, ((8, 8), (0, 0), (0, 0)), mode="edge")
+    found, expected = (
+        translator.translate(Volume(hu=hu, affine=model_mm), phase="venous").volume.hu for hu in (short, longer)
+    )
+    assert np.abs(found - expected[8:-8]).max() < 1e-3
+    assert np.abs(found - short).max() > 1
+
+
 @pytest.mark.parametrize("axes", [(0, 1, 2), (1, 0, 2), (2, 1, 0)])
 @pytest.mark.parametrize("flips", [(False, False, False), (True, False, True), (True, True, False)])
 def test_the_answer_does_not_depend_on_how_the_array_is_stored(
