@@ -120,7 +120,7 @@ def beyond_its_ends(x: Tensor) -> tuple[Tensor, slice]:
     """``(B, C, D, H, W)``, if short, with its first and last slice repeated beyond its ends; and where its own slices lie then.
 
     Beyond the ends convolutions see zeros, which are no tissue, and of a short stack no slice is far from them. Of a long one this
-    would change the outermost centimetre alone, and cost a quarter of the time (docs/results/real-pairs, short stacks).
+    would change the outermost centimetre alone (docs/results/real-pairs, short stacks).
     """
     depth = x.shape[2]
     beyond = _BEYOND if depth < _SHORT else 0
