@@ -69,10 +69,10 @@ stack: $(STAMP) packages  ## Start Orthanc, the node and OHIF, store a series in
 
 test: $(STAMP) packages viewer  ## Run every test
 	@$(BIN)/python -m compileall -q dicom_node s2ldm_core train tests  # once, and not in every process that a test starts
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile $(TEST_ARGS)  # threads of several workers wait for each other
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(TEST_ARGS)  # threads of several workers wait for each other
 
 coverage: $(STAMP) packages viewer  ## Run every test and print how much of each package they reach
-	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --cov=dicom_node --cov=s2ldm_core --cov=train --cov-report=term:skip-covered $(TEST_ARGS)
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder --cov=dicom_node --cov=s2ldm_core --cov=train --cov-report=term:skip-covered $(TEST_ARGS)
 
 lint: $(STAMP)  ## Check style and types
 	$(BIN)/ruff format --check .
