@@ -31,7 +31,7 @@ from train.fit.seeds import seed_everything
 from train.fit.step import OptimiserStep
 from train.fit.telling import Meter, shown
 from train.fit.validation import Validation, summary
-from train.store import PairStore
+from train.store import pairs_of
 
 _STATISTICS_BATCHES = 24
 _STATISTICS_STEP = 10**9
@@ -57,6 +57,8 @@ class Fit:
         )
         self.main = self.accelerator.is_main_process
         self.device = self.accelerator.device
+        # The crops of a stage have one size: cuDNN may measure which of its convolutions is the fastest for it.
+        torch.backends.cudnn.benchmark = self.device.type == "cuda"
         self.console = console or Console(stderr=True)
         torch.manual_seed(config.seed)
         self.system = build_system(config.system, config.network)
@@ -68,9 +70,9 @@ class Fit:
             if name not in self.system.training_only:  # these as they translate
                 part.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.average = Average(self.system, decay=config.optim.ema)
-        self.store = PairStore(config.data.store, split="train", fold=config.data.folded)
+        self.store = pairs_of(config.data, "train")
         self.sampler = CropSampler(self.store, config.data, phases=self.system.config.phases, seed=config.seed)
-        self.validation = Validation(config.data.store, config, phases=self.system.config.phases)
+        self.validation = Validation(config, phases=self.system.config.phases)
         self.position = Position()
         self._budget = Budget(config.optim, self.accelerator)
         refuse_held_out(self.store)

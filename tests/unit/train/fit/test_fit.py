@@ -189,7 +189,7 @@ def test_a_batch_that_the_processes_cannot_share_is_refused(
 
 
 @thorough
-def test_crops_drawn_ahead_by_threads_change_no_bit_of_the_weights(store: Any, tmp_path: Path) -> None:
+def test_crops_drawn_ahead_by_processes_change_no_bit_of_the_weights(store: Any, tmp_path: Path) -> None:
     weights = [
         Fit(fit_config(store, tmp_path / str(workers), data={"store": store, "crop": CROP, "workers": workers}))
         .fit()
