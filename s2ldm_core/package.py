@@ -207,20 +207,25 @@ def save_package(
     system: System,
     metadata: dict[str, Any],
     model_card: Callable[[PackageMetadata], str] | None = None,
+    half: bool = False,
 ) -> ModelPackage:
     """Write ``system`` as a package into ``folder``; ``metadata`` lacks only what is computed here (system, phases, checksums).
 
-    ``model_card`` renders the package's README.md from its metadata (without the two checksums that depend on it).
+    ``model_card`` renders the package's README.md from its metadata (without the two checksums that depend on it). ``half``: floating-point
+    weights are rounded to float16.
 
     Raises
     ------
     PackageError
-        ``package_invalid`` when the metadata do not validate; nothing is left half-written under the final names then.
+        ``package_invalid`` when the metadata do not validate, or a weight is beyond float16; nothing is left half-written under the final
+        names then.
     """
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
     weights = {key: value.detach().cpu().contiguous() for key, value in system.shipped().items()}
+    if half:
+        weights = {key: _halved(key, value) for key, value in weights.items()}
     save_file(weights, folder / WEIGHTS)
     (folder / WEIGHTS).chmod(0o644)  # safetensors writes 0600; a package is read by whichever user runs the node
     network = system.config.model_dump(mode="json")
@@ -239,6 +244,17 @@ def save_package(
     except ValidationError as error:
         raise PackageError("package_invalid", f"The metadata for {folder} are not valid: {_first(error)}") from error
     return _finished(folder, complete, model_card)
+
+
+def _halved(name: str, value: torch.Tensor) -> torch.Tensor:
+    if not value.is_floating_point():
+        return value
+    rounded = value.half()
+    if not bool(rounded.isfinite().all()):
+        raise PackageError(
+            "package_invalid", f"Weights {name} do not fit 16 bits.", "Export the package without --half."
+        )
+    return rounded
 
 
 def _finished(

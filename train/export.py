@@ -12,7 +12,7 @@ from train.errors import TrainError
 from train.fit import finished_system
 from train.fit.provenance import describe_data
 from train.fit.record import read_record
-from train.store import PairStore
+from train.store import pairs_of
 
 INTENDED_USE = (
     "Research on synthetic contrast-enhanced CT from non-contrast CT. Not a medical device; not for diagnosis, treatment planning "
@@ -36,10 +36,11 @@ def export(
     intended_use: str = INTENDED_USE,
     limits: Sequence[str] = LIMITS,
     best: bool = False,
+    half: bool = False,
 ) -> ModelPackage:
     """Package the averaged weights of a finished ``run``; ``metrics`` is what ``s2ldm-train evaluate`` wrote as JSON.
 
-    ``best``: those with which its last stage validated best.
+    ``best``: those with which its last stage validated best. ``half``: kept as float16; they are computed with as float32.
 
     Raises
     ------
@@ -67,6 +68,7 @@ def export(
             "answers": _answers(config, phases=system.config.phases),
         },
         model_card=model_card,
+        half=half,
     )
 
 
@@ -74,7 +76,7 @@ def _answers(config: FitConfig, *, phases: tuple[str, ...]) -> dict[str, Any] | 
     """Limits of what the run's training pairs show; ``None`` where its store is no longer there."""
     if not config.data.store.is_dir():
         return None
-    store = PairStore(config.data.store, split="train", fold=config.data.folded)
+    store = pairs_of(config.data, "train")
     return answer_limits(store, phases=phases, window_hu=config.data.window_hu)
 
 
@@ -82,7 +84,7 @@ def _data(run: Path, config: FitConfig) -> tuple[dict[str, Any], tuple[float, fl
     """What the run was trained on and at which spacing: as it recorded, else as its store says now."""
     recorded = read_record(run).get("data")
     if recorded is None:
-        store = PairStore(config.data.store, split="train", fold=config.data.folded)
+        store = pairs_of(config.data, "train")
         return describe_data(store), store.spacing_mm
     dz, dy, dx = recorded["spacing_mm"]
     return {key: value for key, value in recorded.items() if key not in ("store", "spacing_mm")}, (dz, dy, dx)

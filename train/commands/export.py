@@ -21,6 +21,9 @@ def export(
     best: Annotated[
         bool, typer.Option("--best", help="The weights that validated best in the last stage, not its last ones.")
     ] = False,
+    half: Annotated[
+        bool, typer.Option("--half", help="Keep the weights in 16 bits: half as large, rounded to 1 part in 2000.")
+    ] = False,
     bundle: Annotated[Path | None, typer.Option(help="Also write a MONAI Bundle into this folder.")] = None,
 ) -> None:
     """Make a model package, and if wanted a MONAI Bundle, from a finished run.
@@ -40,6 +43,7 @@ def export(
         intended_use=intended_use or INTENDED_USE,
         limits=(*LIMITS, *(limit or ())),
         best=best,
+        half=half,
     )
     console.print(f"package {package.metadata.name} {package.metadata.version}: {output}", markup=False)
     if bundle is not None:

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from dicom_node.cli.models import commands as models
 from s2ldm_core.errors import PackageError
-from s2ldm_core.package import ModelPackage
+from s2ldm_core.package import ModelPackage, save_package
 from tests.tiny_training import fit_config, write_pair
 from train.errors import TrainError
 from train.export import export
@@ -125,3 +125,24 @@ def test_a_package_of_version_0_1_without_metadata_checksum_still_verifies(packa
         )
     )
     ModelPackage.load(package.path).verify()
+
+
+def test_weights_of_16_bits_take_half_the_room_and_answer_alike(run: Any, package: Any, tmp_path: Path) -> None:
+    small = export(run, tmp_path / "half", name="tiny", version="1.2", half=True)
+    small.verify()
+    sizes = [(one.path / "model.safetensors").stat().st_size for one in (package, small)]
+    assert sizes[1] < 0.6 * sizes[0]
+    whole, rounded = (one.build().state_dict() for one in (package, small))
+    assert all(rounded[key].dtype == value.dtype for key, value in whole.items())
+    assert all(torch.allclose(rounded[key], value, rtol=1e-3, atol=1e-7) for key, value in whole.items())
+    assert not all(torch.equal(rounded[key], value) for key, value in whole.items())
+
+
+def test_a_weight_that_does_not_fit_16_bits_is_refused(run: Any, tmp_path: Path) -> None:
+    _, system = finished_system(run)
+    with torch.no_grad():
+        next(system.parameters()).fill_(1e6)
+    metadata = {"name": "tiny", "version": "1", "window_hu": (-200, 500), "spacing_mm": (3, 1.5, 1.5)}
+    with pytest.raises(PackageError, match="do not fit 16 bits"):
+        save_package(tmp_path / "half", system=system, metadata=metadata, half=True)
+    assert not list((tmp_path / "half").glob("*"))
