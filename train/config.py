@@ -79,6 +79,8 @@ class DataConfig(_Part):
     """Folder written by ``s2ldm-train prepare`` or ``s2ldm-train phantom``."""
     fold: FoldConfig | None = None
     """Train and validate on a fold instead of the store's splits."""
+    leave_out: tuple[str, ...] = ()
+    """Patients that are neither trained on nor validated on, as their cases name them: who is left out can be tested on."""
     window_hu: tuple[float, float] = (-200.0, 500.0)
     crop: Triple = (32, 128, 128)
     """Voxels of the model grid: slices, rows, columns."""
@@ -88,7 +90,7 @@ class DataConfig(_Part):
     micro_batch: int = Field(1, ge=1)
     """Crops that a process computes at once; what is left of ``batch`` is accumulated."""
     workers: int = Field(0, ge=0)
-    """Threads that draw the next crops while a GPU computes; 0: drawn when needed, which is best where the CPU computes."""
+    """Processes that draw the next crops while a GPU computes; 0: drawn when needed, which is best where the CPU computes."""
     noise: tuple[float, float] = (0.5, 1.5)
     """The scan's own noise is multiplied by a factor from this range; both phases share it, so the change is learnt, not denoising."""
     offset_hu: float = Field(3.0, ge=0)

@@ -7,20 +7,27 @@ elsewhere). ``<phase>@<seconds>s.npy`` is the same phase at another time. ``case
 and made again.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from s2ldm_core.files import replace_text
 from train.errors import TrainError
 
+if TYPE_CHECKING:
+    from train.config import DataConfig
+
 _CASE = "case.json"
 _AORTA_VOXELS = 64
+_NAMED = 12
+"""Patients that are named in an error, at most."""
 
 
 Split = Literal["train", "validation", "test"]
@@ -66,13 +73,26 @@ class PairStore:
     fold
         ``(number, of)``: patients of the train and validation splits are dealt out anew: by the folds that the table of `prepare` gave
         them, or without such every ``of``-th one into validation, by a hash of their names; test patients stay where they are.
+    only, without
+        Patients: no others, or all but these; ``patient_unknown`` where the store has no case of one.
     """
 
-    def __init__(self, folder: Path, *, split: Split | None = None, fold: tuple[int, int] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        split: Split | None = None,
+        fold: tuple[int, int] | None = None,
+        only: Collection[str] = (),
+        without: Collection[str] = (),
+    ) -> None:
         self.folder = folder
         cases = [_open(path.parent) for path in sorted(folder.glob(f"*/{_CASE}"))]
         if fold is not None:
             cases = _dealt(cases, *fold)
+        if only or without:
+            _refuse_unknown({*only, *without}, cases, folder)
+            cases = [case for case in cases if case.patient not in without and (not only or case.patient in only)]
         self._cases = [case for case in cases if split is None or case.split == split]
         self.names = [case.name for case in self._cases]
         if not cases:
@@ -119,6 +139,22 @@ class PairStore:
         if len(spacings) > 1:
             raise TrainError("store_mixed", f"The cases of {self.folder} have different spacings: {sorted(spacings)}.")
         return spacings.pop()
+
+
+def pairs_of(data: DataConfig, split: Split) -> PairStore:
+    """The cases of ``split`` that a configuration draws from; errors as `PairStore`."""
+    return PairStore(data.store, split=split, fold=data.folded, without=data.leave_out)
+
+
+def _refuse_unknown(patients: Collection[str], cases: list[Case], folder: Path) -> None:
+    known = {case.patient for case in cases}
+    if cases and (unknown := sorted(set(patients) - known)):
+        few = sorted(known)[:_NAMED]
+        raise TrainError(
+            "patient_unknown",
+            f"{folder} has no case of {', '.join(unknown)}; it has {', '.join(few)}{', …' if len(known) > _NAMED else ''}.",
+            "Name patients as their case.json do.",
+        )
 
 
 def _dealt(cases: list[Case], number: int, of: int) -> list[Case]:

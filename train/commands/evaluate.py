@@ -45,6 +45,10 @@ def evaluate(
     slices: Annotated[int, typer.Option(help="Slices of each phantom.", min=8)] = 64,
     store: Annotated[Path | None, typer.Option(help="Evaluate on this pair store instead of phantoms.")] = None,
     split: Annotated[SplitName, typer.Option(help="Split of the store.")] = SplitName.TEST,
+    patient: Annotated[
+        list[str] | None,
+        typer.Option(help="Of the store only this patient, as its cases name it; may be repeated.", metavar="NAME"),
+    ] = None,
     ceiling: Annotated[
         list[str] | None,
         typer.Option(help="LABEL=RUN: the run a package comes from, for the ceiling its stage-1 autoencoder sets."),
@@ -87,7 +91,9 @@ def evaluate(
     phases = tuple(dict.fromkeys(p for parts in loaded.values() for package in parts for p in package.metadata.phases))
     phantoms = HeldOut.first(seeds, slices=slices, phases=phases)
     evaluation = Evaluation(
-        cases=phantoms if store is None else StoreCases(store, split=split.value, phases=phases),
+        cases=phantoms
+        if store is None
+        else StoreCases(store, split=split.value, phases=phases, patients=tuple(patient or ())),
         systems=[
             *candidates(
                 single,

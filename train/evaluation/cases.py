@@ -112,14 +112,21 @@ class HeldOut:
 
 
 class StoreCases:
-    """The cases of one split of a pair store, on the store's grid.
+    """The cases of one split of a pair store, on the store's grid; of ``patients`` alone, where any are named.
 
     Where a store keeps a scan's noise apart (phantoms), source and target share that one realisation, as in training: scores are then of
     the predicted change alone and better than with independent noise.
     """
 
-    def __init__(self, folder: Path, *, split: Split | None = "test", phases: tuple[str, ...] = ()) -> None:
-        self._store = PairStore(folder, split=split)
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        split: Split | None = "test",
+        phases: tuple[str, ...] = (),
+        patients: tuple[str, ...] = (),
+    ) -> None:
+        self._store = PairStore(folder, split=split, only=patients)
         self._split = split
         self._phases = phases
         if not self.names:

@@ -5,7 +5,6 @@ in the model's window and on its grid; ``s2ldm-train evaluate`` measures the pro
 """
 
 from collections import defaultdict
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,7 +19,7 @@ from train.crops import condition, middle, whole_case
 from train.errors import TrainError
 from train.fit.pictures import comparison
 from train.metrics import mae_hu, psnr
-from train.store import Case, PairStore
+from train.store import Case, pairs_of
 
 ORGANS = ("aorta", "liver", "spleen", "renal_cortex", "portal_vein")
 _LEAST_TRUE_HU = 5.0
@@ -29,10 +28,10 @@ _LEAST_TRUE_HU = 5.0
 class Validation:
     """The first cases of the validation split, shared by the processes."""
 
-    def __init__(self, folder: Path, config: FitConfig, *, phases: tuple[str, ...]) -> None:
+    def __init__(self, config: FitConfig, *, phases: tuple[str, ...]) -> None:
         self._config, self._phases = config, phases
         try:
-            store = PairStore(folder, split="validation", fold=config.data.folded)
+            store = pairs_of(config.data, "validation")
         except TrainError as error:
             if error.code != "split_empty":
                 raise

@@ -11,7 +11,7 @@ from s2ldm_core.systems import System, Turn, build_system
 from train.config import FitConfig, Triple
 from train.crops import CropSampler
 from train.fit.seeds import seed_everything
-from train.store import PairStore
+from train.store import pairs_of
 
 _BYTES_PER_WEIGHT = 20
 """float32: the weight, its gradient, AdamW's two moments, its moving average."""
@@ -46,7 +46,7 @@ def demand_of(config: FitConfig, *, probe: Triple = _PROBE) -> Demand:
         torch.set_num_threads(config.threads)
     system = build_system(config.system, config.network)
     crop = probe_crop(system.traits.multiple_of, probe)
-    store = PairStore(config.data.store, split="train", fold=config.data.folded)
+    store = pairs_of(config.data, "train")
     sampler = CropSampler(store, config.data, phases=tuple(system.config.phases), seed=config.seed)
     per_voxel, seconds = 0.0, 0.0
     for number, stage in enumerate(config.stages):

@@ -12,6 +12,7 @@ from tests.tiny_training import CROP, fit_config, write_pair
 from tests.unit.train.fit.test_fit import _history, _same
 from train.config import load_config
 from train.errors import TrainError
+from train.evaluation import StoreCases
 from train.fit import Fit, finished_system
 from train.store import PairStore, place_case
 
@@ -118,3 +119,25 @@ def test_a_run_on_a_fold_trains_and_validates_on_it(tmp_path: Path) -> None:
     fit = Fit(config)
     assert len(fit.store) == 3
     assert [case.name for case in fit.validation.cases] == PairStore(folder, split="validation", fold=(1, 4)).names
+
+
+def test_patients_who_are_left_out_are_neither_trained_on_nor_validated_on(tmp_path: Path) -> None:
+    folder = tmp_path / "store"
+    for seed, split in enumerate(("train", "train", "validation", "validation")):
+        write_pair(folder, seed, split=split)
+    left = {"store": folder, "crop": CROP, "leave_out": ["phantom-000001", "phantom-000002"]}
+    run = Fit(fit_config(folder, tmp_path, data=left, validation={"steps": 1, "cases": 9}))
+    assert run.store.names == ["phantom-000000"]
+    assert [case.name for case in run.validation.cases] == ["phantom-000003"]
+
+
+def test_a_patient_to_leave_out_whom_the_store_does_not_have_is_an_error(store: Any, tmp_path: Path) -> None:
+    with pytest.raises(TrainError, match=r"no case of nobody; it has phantom-000000, phantom-000001\.") as caught:
+        Fit(fit_config(store, tmp_path, data={"store": store, "crop": CROP, "leave_out": ["nobody"]}))
+    assert caught.value.code == "patient_unknown"
+
+
+def test_an_evaluation_can_be_of_single_patients(store: Any) -> None:
+    assert StoreCases(store, split="train", patients=("phantom-000001",)).names == ("phantom-000001",)
+    with pytest.raises(TrainError, match="no case of nobody"):
+        StoreCases(store, split="train", patients=("nobody",))

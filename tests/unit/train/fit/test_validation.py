@@ -30,7 +30,7 @@ class _Half(torch.nn.Module):
 
 
 def test_half_the_change_recovers_half_of_the_enhancement_and_gains_six_decibels(store: Any, tmp_path: Path) -> None:
-    validation = Validation(store, fit_config(store, tmp_path), phases=("arterial",))
+    validation = Validation(fit_config(store, tmp_path), phases=("arterial",))
     scores, pictures = validation.scores(_Half(), stage="finetune", device=torch.device("cpu"))
     values = summary(scores)
     assert values["arterial/recovery/aorta"] == pytest.approx(0.5, abs=0.01)
@@ -39,9 +39,7 @@ def test_half_the_change_recovers_half_of_the_enhancement_and_gains_six_decibels
 
 
 def test_it_is_due_when_an_interval_is_crossed(store: Any, tmp_path: Path) -> None:
-    validation = Validation(
-        store, fit_config(store, tmp_path, validation={"steps": 5, "minutes": 1.0}), phases=("arterial",)
-    )
+    validation = Validation(fit_config(store, tmp_path, validation={"steps": 5, "minutes": 1.0}), phases=("arterial",))
     assert validation.due(step=10, seconds_before=1, seconds=2)
     assert validation.due(step=11, seconds_before=59.9, seconds=60.1)
     assert not validation.due(step=12, seconds_before=60.1, seconds=61)
@@ -49,9 +47,7 @@ def test_it_is_due_when_an_interval_is_crossed(store: Any, tmp_path: Path) -> No
 
 def test_without_a_validation_split_it_is_never_due(tmp_path: Path) -> None:
     write_pair(tmp_path / "store", 0)
-    validation = Validation(
-        tmp_path / "store", fit_config(tmp_path / "store", tmp_path, validation={"steps": 1}), phases=("arterial",)
-    )
+    validation = Validation(fit_config(tmp_path / "store", tmp_path, validation={"steps": 1}), phases=("arterial",))
     assert not validation.due(step=1, seconds_before=0, seconds=1e9)
 
 
