@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from train.evaluation.dose import Dose, dose
 from train.evaluation.records import ScanRecord
 from train.evaluation.scores import METRICS
 from train.evaluation.statistics import Comparison, Estimate, Paired, compare, correlation, estimate
@@ -70,6 +71,8 @@ class Row:
     """Mean radial noise-power spectrum, HU² mm²."""
     seconds: float
     calibration: Calibration | None
+    doses: tuple[Dose, ...] = ()
+    """Of each scan."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,6 +178,7 @@ def _row(label: str, kind: Kind, records: Sequence[ScanRecord], frequency: tuple
         power=_mean_power([record.systems[label].power for record in records if record.frequency_per_mm == frequency]),
         seconds=float(np.mean([system.seconds for system in systems])),
         calibration=pooled(calibrations) if calibrations else None,
+        doses=tuple(dose(record, label) for record in records),
     )
 
 

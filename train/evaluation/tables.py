@@ -1,10 +1,11 @@
 """The report's tables: one structure, written as Markdown, shown in HTML, and every single case as CSV."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from train.evaluation.dose import ENHANCES_HU, FEWEST_VOXELS, STILL_HU, WITHIN, worst
 from train.evaluation.records import ScanRecord
 from train.evaluation.scores import FURTHER, LEAD, METRICS, SMALLEST_CHANGE_HU, Metric
 from train.evaluation.statistics import Estimate
@@ -41,6 +42,7 @@ def tables(summary: PhaseSummary) -> list[Table]:
         _metric_table(summary, LEAD, title=f"{summary.phase}: main metrics", note=_main_note(summary)),
         _recovery_table(summary),
         _organ_table(summary),
+        _dose_table(summary),
         _metric_table(summary, FURTHER, title=f"{summary.phase}: further metrics", note="Mean [95 % interval]."),
         _comparison_table(summary),
         _calibration_table(summary),
@@ -170,6 +172,45 @@ def _organ_table(summary: PhaseSummary) -> Table | None:
         header=("system", *(organ.replace("_", " ") for organ in organs)),
         rows=tuple(rows),
     )
+
+
+def _dose_table(summary: PhaseSummary) -> Table | None:
+    rows = [row for row in summary.rows if any(dose.recovered or dose.still_hu for dose in row.doses)]
+    if not any(dose.recovered for row in rows for dose in row.doses):
+        return None
+    low, high = WITHIN
+    return Table(
+        title=f"{summary.phase}: organs after one common factor",
+        note=f"Nothing native tells the dose: each scan's factor is the median recovery of its organs that enhance (true change of "
+        f"{ENHANCES_HU:g} HU and more). Within: an organ's recovery over that factor lies from {low:g} to {high:g}. Still: what truly "
+        f"changes by {STILL_HU:g} HU at most is no more than that off. Organs of {FEWEST_VOXELS} voxels and more, over all scans; by "
+        "median, the farthest first.",
+        header=("system", "factor", "within", "not within", "still", "not still, HU"),
+        rows=tuple(_dose_cells(row) for row in rows),
+    )
+
+
+def _dose_cells(row: Row) -> tuple[str, ...]:
+    factors = [dose.factor for dose in row.doses if dose.factor is not None]
+    shown = f"{min(factors):.2f} to {max(factors):.2f}" if len(factors) > 1 else "".join(f"{f:.2f}" for f in factors)
+    enhance, still = (sum(len(values) for values in found) for found in _found(row))
+    wrong, moved = [dose.wrong for dose in row.doses], [dose.moved for dose in row.doses]
+    return (
+        row.label,
+        shown or "–",
+        f"{enhance - sum(map(len, wrong))} of {enhance}" if enhance else "–",
+        _named(worst(wrong, by_ratio=True), ".2f"),
+        f"{still - sum(map(len, moved))} of {still}" if still else "–",
+        _named(worst(moved, by_ratio=False), "+.0f"),
+    )
+
+
+def _found(row: Row) -> tuple[list[Mapping[str, float]], list[Mapping[str, float]]]:
+    return [dose.recovered for dose in row.doses], [dose.still_hu for dose in row.doses]
+
+
+def _named(organs: Sequence[tuple[str, float]], form: str) -> str:
+    return ", ".join(f"{organ.replace('_', ' ')} {value:{form}}" for organ, value in organs) or "–"
 
 
 def _comparison_table(summary: PhaseSummary) -> Table | None:
