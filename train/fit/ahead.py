@@ -7,20 +7,26 @@ from typing import Generic, TypeVar
 
 from torch.utils.data import DataLoader, Dataset
 
+from s2ldm_core.problem import ProblemError
+from train.errors import TrainError
+
 T = TypeVar("T")
 
 _WAITING = 2
 """Batches that each process has ready, at most."""
 
 
-class _Drawn(Dataset[T], Generic[T]):
-    """What ``draw`` gives for a step and round."""
+class _Drawn(Dataset[T | ProblemError], Generic[T]):
+    """What ``draw`` gives for a step and round, or the error that it raises, of which PyTorch would keep the text alone."""
 
     def __init__(self, draw: Callable[[int, int], T]) -> None:
         self._draw = draw
 
-    def __getitem__(self, key: tuple[int, int]) -> tuple[tuple[int, int], T]:  # type: ignore[override]
-        return key, self._draw(*key)
+    def __getitem__(self, key: tuple[int, int]) -> tuple[tuple[int, int], T | ProblemError]:  # type: ignore[override]
+        try:
+            return key, self._draw(*key)
+        except ProblemError as error:
+            return key, error
 
 
 class _Keys:
@@ -41,11 +47,16 @@ def drawn_ahead(
 
     ``workers`` processes, not threads: these would take turns with the one that feeds the device. They are forks, so that nothing
     of the store is read twice; 0: drawn when asked for, in this process.
+
+    Raises
+    ------
+    TrainError
+        ``worker_died`` when a process was killed from outside; what ``draw`` raises.
     """
     if workers == 0:
         yield draw
         return
-    loader: DataLoader[T] = DataLoader(
+    loader: DataLoader[T | ProblemError] = DataLoader(
         _Drawn(draw),
         batch_size=None,
         sampler=_Keys(first_step=first_step, rounds=rounds),
@@ -57,7 +68,18 @@ def drawn_ahead(
     drawn = [iter(loader)]
 
     def take(step: int, number: int) -> T:
-        key, batch = next(drawn[0])
+        try:
+            key, batch = next(drawn[0])
+        except RuntimeError as error:
+            if "exited unexpectedly" not in str(error):
+                raise
+            raise TrainError(
+                "worker_died",
+                "A process that draws crops died, most likely for want of memory.",
+                "Run the same command again with fewer data.workers: it goes on from the last checkpoint.",
+            ) from error
+        if isinstance(batch, ProblemError):
+            raise batch
         if key != (step, number):
             raise ValueError(f"round {key} is next, not {(step, number)}")
         return batch

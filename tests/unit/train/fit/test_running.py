@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from train.config import load_config
 from train.errors import TrainError
 from train.evaluation import StoreCases
 from train.fit import Fit, finished_system
+from train.fit.ahead import drawn_ahead
 from train.store import PairStore, place_case
 
 
@@ -141,3 +144,28 @@ def test_an_evaluation_can_be_of_single_patients(store: Any) -> None:
     assert StoreCases(store, split="train", patients=("phantom-000001",)).names == ("phantom-000001",)
     with pytest.raises(TrainError, match="no case of nobody"):
         StoreCases(store, split="train", patients=("nobody",))
+
+
+def test_what_drawing_raises_in_another_process_keeps_its_code() -> None:
+    def draw(step: int, number: int) -> int:
+        if step:
+            raise TrainError("phase_missing", "There is none.", "Look for one.")
+        return number
+
+    with drawn_ahead(draw, first_step=0, rounds=2, workers=2) as take:
+        assert [take(0, 0), take(0, 1)] == [0, 1]
+        with pytest.raises(TrainError) as caught:
+            take(1, 0)
+    assert (caught.value.code, caught.value.remedy) == ("phase_missing", "Look for one.")
+
+
+def test_a_drawing_process_that_is_killed_is_told_as_such() -> None:
+    def draw(step: int, number: int) -> int:
+        if step:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return number
+
+    with drawn_ahead(draw, first_step=0, rounds=1, workers=1) as take, pytest.raises(TrainError) as caught:
+        [take(step, 0) for step in range(2)]
+    assert caught.value.code == "worker_died"
+    assert "data.workers" in caught.value.remedy
