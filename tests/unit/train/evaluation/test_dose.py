@@ -54,8 +54,10 @@ def test_an_answer_that_is_too_pale_everywhere_alike_is_right_after_the_factor()
 
 
 def test_an_organ_that_stands_out_and_fluid_that_brightens_are_named() -> None:
-    found = dose(_record(**{**_part(0.6), "portal_vein": 40 + 0.4 * 110, "gallbladder": 23.0}), "model")
-    assert found.wrong == pytest.approx({"portal_vein": 0.4 / 0.6})
+    seen = {**_part(0.6), "portal_vein": 40 + 0.3 * 110, "spleen": 45 + 1.2 * 80, "gallbladder": 23.0}
+    found = dose(_record(**seen), "model")
+    assert found.factor == pytest.approx(0.6)
+    assert found.wrong == pytest.approx({"portal_vein": 0.5, "spleen": 2.0})
     assert found.moved == pytest.approx({"gallbladder": 13.0})
 
 
