@@ -88,6 +88,12 @@ class PairStore:
     ) -> None:
         self.folder = folder
         cases = [_open(path.parent) for path in sorted(folder.glob(f"*/{_CASE}"))]
+        if not cases:
+            raise TrainError(
+                "store_empty",
+                f"There is no training case in {folder}.",
+                "Make some: s2ldm-train prepare STUDIES, or s2ldm-train phantom OUTPUT --count 96.",
+            )
         if fold is not None:
             cases = _dealt(cases, *fold)
         if only or without:
@@ -95,11 +101,11 @@ class PairStore:
             cases = [case for case in cases if case.patient not in without and (not only or case.patient in only)]
         self._cases = [case for case in cases if split is None or case.split == split]
         self.names = [case.name for case in self._cases]
-        if not cases:
+        if not self._cases and (only or without):
             raise TrainError(
-                "store_empty",
-                f"There is no training case in {folder}.",
-                "Make some: s2ldm-train prepare STUDIES, or s2ldm-train phantom OUTPUT --count 96.",
+                "split_empty",
+                f"No case in {folder} of the patients asked for belongs to the {split} split.",
+                "Leave out fewer patients, or name some of that split.",
             )
         if not self._cases:
             raise TrainError(
@@ -148,7 +154,7 @@ def pairs_of(data: DataConfig, split: Split) -> PairStore:
 
 def _refuse_unknown(patients: Collection[str], cases: list[Case], folder: Path) -> None:
     known = {case.patient for case in cases}
-    if cases and (unknown := sorted(set(patients) - known)):
+    if unknown := sorted(set(patients) - known):
         few = sorted(known)[:_NAMED]
         raise TrainError(
             "patient_unknown",

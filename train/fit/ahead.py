@@ -68,16 +68,7 @@ def drawn_ahead(
     drawn = [iter(loader)]
 
     def take(step: int, number: int) -> T:
-        try:
-            key, batch = next(drawn[0])
-        except RuntimeError as error:
-            if "exited unexpectedly" not in str(error):
-                raise
-            raise TrainError(
-                "worker_died",
-                "A process that draws crops died, most likely for want of memory.",
-                "Run the same command again with fewer data.workers: it goes on from the last checkpoint.",
-            ) from error
+        key, batch = next(drawn[0])
         if isinstance(batch, ProblemError):
             raise batch
         if key != (step, number):
@@ -86,6 +77,14 @@ def drawn_ahead(
 
     try:
         yield take
+    except RuntimeError as error:  # told by a signal, wherever the training is
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        raise TrainError(
+            "worker_died",
+            "A process that draws crops died, most likely for want of memory.",
+            "Run the same command again with fewer data.workers: it goes on from the last checkpoint.",
+        ) from error
     finally:
         drawn.clear()  # ends the processes
 

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,13 @@ def test_a_patient_to_leave_out_whom_the_store_does_not_have_is_an_error(store: 
     assert caught.value.code == "patient_unknown"
 
 
+def test_to_leave_everybody_out_is_an_error(store: Any, tmp_path: Path) -> None:
+    everybody = ["phantom-000000", "phantom-000001"]
+    with pytest.raises(TrainError, match="of the patients asked for belongs to the train split") as caught:
+        Fit(fit_config(store, tmp_path, data={"store": store, "crop": CROP, "leave_out": everybody}))
+    assert caught.value.code == "split_empty"
+
+
 def test_an_evaluation_can_be_of_single_patients(store: Any) -> None:
     assert StoreCases(store, split="train", patients=("phantom-000001",)).names == ("phantom-000001",)
     with pytest.raises(TrainError, match="no case of nobody"):
@@ -159,13 +167,27 @@ def test_what_drawing_raises_in_another_process_keeps_its_code() -> None:
     assert (caught.value.code, caught.value.remedy) == ("phase_missing", "Look for one.")
 
 
-def test_a_drawing_process_that_is_killed_is_told_as_such() -> None:
+def _killed_while_it_draws() -> None:
     def draw(step: int, number: int) -> int:
         if step:
             os.kill(os.getpid(), signal.SIGKILL)
         return number
 
-    with drawn_ahead(draw, first_step=0, rounds=1, workers=1) as take, pytest.raises(TrainError) as caught:
-        [take(step, 0) for step in range(2)]
+    with drawn_ahead(draw, first_step=0, rounds=1, workers=1) as take:
+        for step in range(2):
+            take(step, 0)
+
+
+def _killed_while_the_device_computes() -> None:
+    """The news comes as a signal, into whatever runs then."""
+    with drawn_ahead(lambda step, number: os.getpid(), first_step=0, rounds=1, workers=1) as take:
+        os.kill(take(0, 0), signal.SIGKILL)
+        time.sleep(30)
+
+
+@pytest.mark.parametrize("killed", [_killed_while_it_draws, _killed_while_the_device_computes])
+def test_a_drawing_process_that_is_killed_is_told_as_such(killed: Any) -> None:
+    with pytest.raises(TrainError) as caught:
+        killed()
     assert caught.value.code == "worker_died"
     assert "data.workers" in caught.value.remedy
