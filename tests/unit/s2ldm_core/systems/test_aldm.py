@@ -42,7 +42,7 @@ def test_it_learns_two_pairs_as_well_as_its_codebook_can_hold_them() -> None:
         voxels={"rec_l2": 20.0},
     )
     batch = two_pairs()
-    taught(system, batch, steps={"autoencoder": 220, "spade": 60, "diffusion": 80})
+    taught(system, batch, steps={"autoencoder": 220, "spade": 80, "diffusion": 80})
     how = How(generator=torch.Generator().manual_seed(0))
     ceiling = system.view("autoencoder", batch, how).detach()
     reached = float(20 * torch.log10(batch.change.max() / (ceiling - batch.change).square().mean().sqrt()))
