@@ -78,6 +78,10 @@ def evaluate(
 
     if samples == 1:
         raise TrainError("samples_too_few", "One sample has no standard deviation.", "Use --samples 2 or more, or 0.")
+    if patient and store is None:
+        raise TrainError(
+            "patient_without_store", "Patients are named, but no store of theirs.", "Name it with --store."
+        )
     if not window[0] < window[1]:
         raise TrainError(
             "window_empty", f"The window {window[0]:g} {window[1]:g} is empty.", "Give the lower HU first."

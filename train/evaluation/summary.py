@@ -71,7 +71,7 @@ class Row:
     """Mean radial noise-power spectrum, HU² mm²."""
     seconds: float
     calibration: Calibration | None
-    doses: tuple[Dose, ...] = ()
+    doses: tuple[Dose, ...]
     """Of each scan."""
 
 

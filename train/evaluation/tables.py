@@ -193,20 +193,21 @@ def _dose_table(summary: PhaseSummary) -> Table | None:
 def _dose_cells(row: Row) -> tuple[str, ...]:
     factors = [dose.factor for dose in row.doses if dose.factor is not None]
     shown = f"{min(factors):.2f} to {max(factors):.2f}" if len(factors) > 1 else "".join(f"{f:.2f}" for f in factors)
-    enhance, still = (sum(len(values) for values in found) for found in _found(row))
     wrong, moved = [dose.wrong for dose in row.doses], [dose.moved for dose in row.doses]
     return (
         row.label,
         shown or "–",
-        f"{enhance - sum(map(len, wrong))} of {enhance}" if enhance else "–",
+        _right([dose.recovered for dose in row.doses], wrong),
         _named(worst(wrong, by_ratio=True), ".2f"),
-        f"{still - sum(map(len, moved))} of {still}" if still else "–",
+        _right([dose.still_hu for dose in row.doses], moved),
         _named(worst(moved, by_ratio=False), "+.0f"),
     )
 
 
-def _found(row: Row) -> tuple[list[Mapping[str, float]], list[Mapping[str, float]]]:
-    return [dose.recovered for dose in row.doses], [dose.still_hu for dose in row.doses]
+def _right(found: Sequence[Mapping[str, float]], wrong: Sequence[Mapping[str, float]]) -> str:
+    """How many organs of all scans are not among the wrong ones."""
+    organs = sum(map(len, found))
+    return f"{organs - sum(map(len, wrong))} of {organs}" if organs else "–"
 
 
 def _named(organs: Sequence[tuple[str, float]], form: str) -> str:

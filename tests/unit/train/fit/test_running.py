@@ -2,9 +2,6 @@
 
 import io
 import json
-import os
-import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +12,7 @@ from tests.tiny_training import CROP, fit_config, write_pair
 from tests.unit.train.fit.test_fit import _history, _same
 from train.config import load_config
 from train.errors import TrainError
-from train.evaluation import StoreCases
 from train.fit import Fit, finished_system
-from train.fit.ahead import drawn_ahead
 from train.store import PairStore, place_case
 
 
@@ -146,48 +141,3 @@ def test_to_leave_everybody_out_is_an_error(store: Any, tmp_path: Path) -> None:
     with pytest.raises(TrainError, match="of the patients asked for belongs to the train split") as caught:
         Fit(fit_config(store, tmp_path, data={"store": store, "crop": CROP, "leave_out": everybody}))
     assert caught.value.code == "split_empty"
-
-
-def test_an_evaluation_can_be_of_single_patients(store: Any) -> None:
-    assert StoreCases(store, split="train", patients=("phantom-000001",)).names == ("phantom-000001",)
-    with pytest.raises(TrainError, match="no case of nobody"):
-        StoreCases(store, split="train", patients=("nobody",))
-
-
-def test_what_drawing_raises_in_another_process_keeps_its_code() -> None:
-    def draw(step: int, number: int) -> int:
-        if step:
-            raise TrainError("phase_missing", "There is none.", "Look for one.")
-        return number
-
-    with drawn_ahead(draw, first_step=0, rounds=2, workers=2) as take:
-        assert [take(0, 0), take(0, 1)] == [0, 1]
-        with pytest.raises(TrainError) as caught:
-            take(1, 0)
-    assert (caught.value.code, caught.value.remedy) == ("phase_missing", "Look for one.")
-
-
-def _killed_while_it_draws() -> None:
-    def draw(step: int, number: int) -> int:
-        if step:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return number
-
-    with drawn_ahead(draw, first_step=0, rounds=1, workers=1) as take:
-        for step in range(2):
-            take(step, 0)
-
-
-def _killed_while_the_device_computes() -> None:
-    """The news comes as a signal, into whatever runs then."""
-    with drawn_ahead(lambda step, number: os.getpid(), first_step=0, rounds=1, workers=1) as take:
-        os.kill(take(0, 0), signal.SIGKILL)
-        time.sleep(30)
-
-
-@pytest.mark.parametrize("killed", [_killed_while_it_draws, _killed_while_the_device_computes])
-def test_a_drawing_process_that_is_killed_is_told_as_such(killed: Any) -> None:
-    with pytest.raises(TrainError) as caught:
-        killed()
-    assert caught.value.code == "worker_died"
-    assert "data.workers" in caught.value.remedy
