@@ -18,6 +18,8 @@ WITHIN = (0.75, 1.33)
 FEWEST_VOXELS = 100
 """Of an organ in a scan: the mean of fewer is noise."""
 _FEWEST_ORGANS = 3
+_GAS_HU = -200.0
+"""Mean of the native scan below which an organ is lung or gas: it changes with breath and bowel, not with contrast."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +48,7 @@ def dose(record: ScanRecord, label: str) -> Dose:
     """Of the answer of the system ``label``."""
     recovered, still = {}, {}
     for organ, truth in record.organs.items():
-        if truth.voxels < FEWEST_VOXELS:
+        if truth.voxels < FEWEST_VOXELS or truth.source_hu < _GAS_HU:
             continue
         true, predicted = truth.target_hu - truth.source_hu, record.systems[label].organ_hu[organ] - truth.source_hu
         if true >= ENHANCES_HU:

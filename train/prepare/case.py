@@ -56,6 +56,8 @@ class _Registered:
     covered: np.ndarray
     registration: Registration
     quality: Quality
+    labels: LabelMap | None
+    """Of its own."""
 
 
 def is_done(task: CaseTask) -> bool:
@@ -142,6 +144,7 @@ def _register(
 ) -> _Registered:
     options = task.options
     contrast = read_scan(candidate.series, root=task.studies)
+    theirs = None if candidate.labels == task.pairing.native.labels else _labels(candidate.labels)
     if candidate.by_name:
         contrast = aligned_by_name(contrast, stack)
     registration = register(native, contrast, method=options.registration, seed=options.seed)
@@ -157,7 +160,7 @@ def _register(
         edges=edge_correlation(native.hu, lying, spacing_mm=native.spacing_mm, where=seen),
         blood=enhanced_blood(native.hu, after, spacing_mm=native.spacing_mm, where=covered),
         covered=float(_slices_covered(native, covered).mean()),
-        boundary_mm=_boundaries(native, labels, candidate, task.pairing.native.labels, registration, both),
+        boundary_mm=_boundaries(native, labels, theirs, registration, both),
     )
     picture(
         task.output / PICTURES / f"{task.name}-{phase}.png",
@@ -169,24 +172,22 @@ def _register(
         title=f"{task.name} {phase}: fat {quality.before.fat_hu:.0f} to {quality.after.fat_hu:.0f} HU, "
         f"mutual information {quality.before.mutual_information:.2f} to {quality.after.mutual_information:.2f}",
     )
-    return _Registered(hu=after, covered=covered, registration=registration, quality=quality)
+    return _Registered(hu=after, covered=covered, registration=registration, quality=quality, labels=theirs)
 
 
 def _boundaries(
     native: Volume,
     labels: LabelMap | None,
-    candidate: Candidate,
-    native_path: Path | None,
+    theirs: LabelMap | None,
     registration: Registration,
     seen: np.ndarray,
 ) -> dict[str, tuple[float, float]]:
-    """Distance of organs' outlines before and after registration, where the contrast scan has labels of its own.
+    """Distance of organs' outlines before and after registration, where the contrast scan has labels of its own (``theirs``).
 
     An organ of which the scans show hardly anything has no outline to speak of and is left out.
     """
-    if labels is None or candidate.labels is None or candidate.labels == native_path:
+    if labels is None or theirs is None:
         return {}
-    theirs = read_labels(candidate.labels)
     found: dict[str, tuple[float, float]] = {}
     for organ, names in BREATHING_ORGANS.items():
         ids, other = ([one.organs[name] for name in names if name in one.organs] for one in (labels, theirs))
@@ -224,14 +225,15 @@ def _store(
     task: CaseTask, native: Volume, accepted: Mapping[Phase, _Registered], labels: LabelMap | None, run: slice
 ) -> None:
     pairing = task.pairing
+    organs, mapped = _organs(native, accepted, labels)
     write_case(
         task.output,
         task.name,
         spacing_mm=native.spacing_mm,
         native=native.hu[run],
         changes={phase: np.where(one.covered, one.hu - native.hu, 0.0)[run] for phase, one in accepted.items()},
-        labels=None if labels is None else labels.on(native)[run],
-        organs=None if labels is None else labels.organs,
+        labels=None if mapped is None else mapped[run],
+        organs=organs,
         valid={phase: one.covered[run] for phase, one in accepted.items() if not one.covered[run].all()},
         seconds={phase: seconds for phase in accepted if (seconds := _seconds(pairing.contrasts[phase])) is not None},
         patient=task.patient,
@@ -246,6 +248,18 @@ def _store(
             "stages": {phase: _stages(one.registration) for phase, one in accepted.items()},
         },
     )
+
+
+def _organs(
+    native: Volume, accepted: Mapping[Phase, _Registered], labels: LabelMap | None
+) -> tuple[Mapping[str, int] | None, np.ndarray | None]:
+    """Organs and ``(D, H, W)`` labels of the native scan; without labels of its own, those of a contrast scan moved along with it."""
+    if labels is not None:
+        return labels.organs, labels.on(native)
+    for one in accepted.values():
+        if one.labels is not None:
+            return one.labels.organs, one.labels.on(native, one.registration.transform)
+    return None, None
 
 
 def _seconds(candidate: Candidate) -> float | None:

@@ -1,4 +1,4 @@
-"""Label maps beside a study: ``labels.nii.gz`` with ``labels.json``, id → name or name → id."""
+"""Label maps beside a study or a scan, with ``labels.json`` beside them: id → name or name → id."""
 
 import json
 import re
@@ -12,6 +12,8 @@ import SimpleITK as sitk
 
 from s2ldm_core.phantom import ORGANS
 from s2ldm_core.volume import Volume
+from train.anatomy.errors import AnatomyError
+from train.anatomy.names import structure
 from train.errors import TrainError
 from train.prepare.images import array_of, image_of
 from train.prepare.warping import warp_labels
@@ -47,17 +49,18 @@ class LabelMap:
 
 
 def read_labels(path: Path) -> LabelMap:
-    """Read a label map and its names; ids above 255 are renumbered, names that nothing carries are left out.
+    """Read a label map and its names. What `train.anatomy` paints as one tissue is one organ (both kidneys' cortex); ids above 255 are
+    renumbered, names that nothing carries are left out, and so are labels without a name.
 
     Raises
     ------
     TrainError
-        ``labels_unreadable`` when image or names cannot be read or hold more than 255 labels.
+        ``labels_unreadable`` when image or names cannot be read or hold more than 255 organs.
     """
     try:
         image = sitk.ReadImage(str(path), sitk.sitkInt32)
         named = json.loads((path.parent / NAMES).read_text(encoding="utf-8"))
-        organs = _organs(named)
+        names = _names(named)
     except (RuntimeError, OSError, ValueError, TypeError, AttributeError) as error:
         raise TrainError(
             "labels_unreadable",
@@ -65,43 +68,45 @@ def read_labels(path: Path) -> LabelMap:
             f"Put {NAMES} with id: name, or name: id, beside {path.name}; or take the label map away.",
         ) from error
     values = sitk.GetArrayViewFromImage(image)
-    present = [int(value) for value in np.unique(values) if value]
-    if len(present) > _MOST_LABELS:
-        raise TrainError(
-            "labels_unreadable", f"The label map holds {len(present)} labels; a store keeps {_MOST_LABELS}."
-        )
-    organs = {name: value for name, value in organs.items() if value in present}
-    if present and max(present) > _MOST_LABELS:
-        image, organs = _renumbered(image, organs, present)
-    return LabelMap(image=sitk.Cast(image, sitk.sitkUInt8), organs=organs)
-
-
-def _organs(named: Mapping[str, object]) -> dict[str, int]:
-    """Names as `s2ldm_core.phantom.ORGANS` spells them where it knows them, else in lower case with underscores."""
+    present = [value for value in np.unique(values).tolist() if value in names]
     organs: dict[str, int] = {}
+    for value in present:
+        organs.setdefault(names[value], value)
+    if len(organs) > _MOST_LABELS:
+        raise TrainError(
+            "labels_unreadable", f"The label map holds {len(organs)} organs; a store keeps {_MOST_LABELS}."
+        )
+    if max(organs.values(), default=0) > _MOST_LABELS:
+        organs = {name: number for number, name in enumerate(organs, start=1)}
+    lowest = int(values.min())
+    table = np.zeros(int(values.max()) - lowest + 1, np.uint8)
+    for value in present:
+        table[value - lowest] = organs[names[value]]
+    plain = sitk.GetImageFromArray(table[values - lowest])
+    plain.CopyInformation(image)
+    return LabelMap(image=plain, organs=organs)
+
+
+def _names(named: Mapping[str, object]) -> dict[int, str]:
+    """By id: as `s2ldm_core.phantom.ORGANS` spells an organ that `train.anatomy` knows, else in lower case with underscores."""
+    names: dict[int, str] = {}
     for key, value in named.items():
         name, number = (value, int(key)) if str(key).lstrip("-").isdigit() else (key, int(str(value)))
-        plain = re.sub(r"\W+", "_", str(name).strip().lower()).strip("_")
         if number > 0:
-            organs[_SPELLINGS.get(plain, plain)] = number
-    return organs
+            names[number] = _spelt(str(name))
+    return names
 
 
-# TotalSegmentator's class names for what the phantom names differently.
-_SPELLINGS: Final[Mapping[str, str]] = {
-    "portal_vein_and_splenic_vein": "portal_vein",
-    "inferior_vena_cava": "ivc_suprarenal",
-    "superior_vena_cava": "svc",
-    "esophagus": "oesophagus",
-    "urinary_bladder": "urine",
-    **{name: name for name in ORGANS},
-}
+def _spelt(name: str) -> str:
+    plain = re.sub(r"\W+", "_", name.strip().lower()).strip("_")
+    if plain in ORGANS:
+        return plain
+    try:
+        known = structure(name)
+    except AnatomyError:
+        return plain
+    return known if known in ORGANS else _PARTLY_TOLD.get(known, plain)
 
 
-def _renumbered(image: sitk.Image, organs: dict[str, int], present: list[int]) -> tuple[sitk.Image, dict[str, int]]:
-    table = {old: new for new, old in enumerate(present, start=1)}
-    values = np.searchsorted(present, sitk.GetArrayViewFromImage(image)) + 1
-    values[sitk.GetArrayViewFromImage(image) == 0] = 0
-    small = sitk.GetImageFromArray(values.astype(np.uint8))
-    small.CopyInformation(image)
-    return small, {name: table[old] for name, old in organs.items()}
+_PARTLY_TOLD: Final[Mapping[str, str]] = {"ivc": "ivc_suprarenal", "bladder": "urine"}
+"""What a store calls structures of which a map does not tell the parts."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final, Literal, cast, get_args
 
 from train.prepare.datasets import is_label_map, named, naming_of, session_in
-from train.prepare.series import LABELS, Series
+from train.prepare.series import LABELS, Series, map_beside
 from train.prepare.words import Guess, phase_in_full_name, phase_in_name
 from train.store import Split
 
@@ -181,9 +181,13 @@ def _phase_part(one: Series) -> int | None:
 
 
 def _labels(root: Path, one: Series) -> Path | None:
-    """The label map beside a series, else beside its study."""
+    """The label map of a series' own name, else the one beside it, else the one beside its study."""
     folder = root / one.place
-    folder = folder if folder.is_dir() else folder.parent
+    if not folder.is_dir():
+        own = map_beside(folder)
+        if own is not None and own.resolve().is_relative_to(root.resolve()):
+            return own
+        folder = folder.parent
     for place in (folder, folder.parent):
         if (place / LABELS).is_file() and place.resolve().is_relative_to(root.resolve()):
             return place / LABELS

@@ -11,7 +11,7 @@ import SimpleITK as sitk
 from s2ldm_core.errors import VolumeError
 from s2ldm_core.io.image import IMAGE_SUFFIXES
 from s2ldm_core.io.series import group_by_series
-from train.prepare.series import LABELS, MIN_SLICES, SLICE_ARRAYS, Series, corners_of
+from train.prepare.series import LABELS, MIN_SLICES, SLICE_ARRAYS, Series, corners_of, maps_another
 from train.prepare.stacks import KEYWORDS, plane_of, stacks_of
 
 # What is called so and cannot be read was meant to be a slice.
@@ -51,7 +51,8 @@ def find_series(root: Path, *, on_file: Callable[[], object] | None = None) -> l
             if name == LABELS or name.endswith((".json", ".csv", ".txt", ".md", ".png")):
                 continue
             if name.endswith(IMAGE_SUFFIXES):
-                images.append(_image(root, path))
+                if not maps_another(path):
+                    images.append(_image(root, path))
             elif name.endswith(SLICE_ARRAYS):
                 arrays.setdefault(path.parent, []).append(path)
             else:

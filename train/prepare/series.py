@@ -29,6 +29,7 @@ FACT_KEYWORDS: Final[tuple[str, ...]] = (
 )
 #: Label maps that may lie beside the images (see `train.prepare.labels`).
 LABELS: Final = "labels.nii.gz"
+_MAP_OF: Final = "seg_"
 #: NumPy arrays of slices.
 SLICE_ARRAYS: Final = ".npy"
 #: Fewer images are a localizer or a fragment.
@@ -113,6 +114,20 @@ def stem(name: str) -> str:
         if name.lower().endswith(suffix):
             return name[: -len(suffix)]
     return Path(name).stem
+
+
+def map_beside(image: Path) -> Path | None:
+    """The label map of a single-file image, ``seg_<its name>`` beside it in any format of images."""
+    places = (image.with_name(f"{_MAP_OF}{stem(image.name)}{suffix}") for suffix in IMAGE_SUFFIXES)
+    return next((path for path in places if path.is_file()), None)
+
+
+def maps_another(path: Path) -> bool:
+    """Whether a single-file image is the label map of one beside it."""
+    if not path.name.startswith(_MAP_OF):
+        return False
+    image = stem(path.name).removeprefix(_MAP_OF)
+    return any(path.with_name(f"{image}{suffix}").is_file() for suffix in IMAGE_SUFFIXES)
 
 
 def corners_of(

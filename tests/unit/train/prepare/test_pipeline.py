@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import typer
 import yaml
 from pydicom import dcmread
 from typer.testing import CliRunner
 
+from s2ldm_core.io import write_volume
 from s2ldm_core.phantom import ORGANS
 from s2ldm_core.volume import Volume
 from tests.prepare_trees import organ_mask, small_phantom, write_phase, write_study
@@ -130,6 +132,55 @@ def test_labels_beside_a_study_come_with_the_case(store: Path) -> None:
     assert case.labels is not None
     liver = case.labels == ORGANS["liver"]
     assert np.median(case.native[liver]) == pytest.approx(50.0, abs=25.0)
+
+
+def _mapped_study(folder: Path, *, maps: dict[str, float]) -> None:
+    """Native and venous images, the venous one's coordinates 9 mm off, and label maps ``seg_<scan>``, each so many mm off."""
+    phantom = small_phantom(5)
+    for number, (phase, off) in enumerate((("native", 0.0), ("venous", 9.0))):
+        write_volume(_moved(phantom.volume(phase, noise_seed=number), off), folder / f"{phase}.nii.gz")
+    for scan, off in maps.items():
+        cortex = phantom.labels == ORGANS["renal_cortex"]
+        left = np.arange(phantom.shape[2]) < phantom.shape[2] // 2
+        labels = np.where(phantom.labels == ORGANS["liver"], 300, np.where(cortex, np.where(left, 301, 302), 0))
+        grid = _moved(Volume(hu=labels.astype(np.float32), affine=phantom.affine), off)
+        sitk.WriteImage(image_of(grid, labels.astype(np.uint16)), str(folder / f"seg_{scan}.nii.gz"))
+    named = {"300": "liver", "301": "kidney_right_cortex", "302": "kidney_left_cortex", "9": "not there"}
+    (folder / "labels.json").write_text(json.dumps(named), encoding="utf-8")
+
+
+def _moved(volume: Volume, mm: float) -> Volume:
+    affine = volume.affine.copy()
+    affine[0, 3] += mm
+    return Volume(hu=volume.hu, affine=affine)
+
+
+@pytest.mark.parametrize("maps", [{"venous": 9.0}, {"native": 0.0, "venous": 40.0}])
+def test_a_scans_own_label_map_comes_with_the_case_and_is_no_scan(maps: dict[str, float], tmp_path: Path) -> None:
+    """Of the contrast scan alone: moved along with it by the registration; of both: the native one's."""
+    for patient in ("p1", "p2"):
+        (tmp_path / "in" / patient).mkdir(parents=True)
+        _mapped_study(tmp_path / "in" / patient, maps=maps)
+    result = prepare(tmp_path / "in", tmp_path / "out", options=replace(PLAIN, registration="rigid"))
+    assert result.rejections == ()
+    case, phantom = PairStore(tmp_path / "out", split=None)[0], small_phantom(5)
+    assert dict(case.organs) == {"liver": 1, "renal_cortex": 2}
+    assert case.labels is not None
+    for name, value in case.organs.items():
+        there, wanted = case.labels == value, _cropped_labels(case.native.shape, phantom) == ORGANS[name]
+        assert 2 * (there & wanted).sum() / (there.sum() + wanted.sum()) > 0.85
+
+
+def test_a_label_map_that_cannot_be_read_costs_its_own_scan_alone(tmp_path: Path) -> None:
+    for patient in ("p1", "p2"):
+        (tmp_path / "in" / patient).mkdir(parents=True)
+        _mapped_study(tmp_path / "in" / patient, maps={"venous": 9.0})
+    (tmp_path / "in" / "p1" / "labels.json").write_text("[", encoding="utf-8")
+    result = prepare(tmp_path / "in", tmp_path / "out", options=PLAIN)
+    assert {one.place: one.code for one in result.rejections} == {
+        "p1/venous.nii.gz": "labels_unreadable",
+        "p1/native.nii.gz": "no_pair_left",
+    }
 
 
 def test_another_patients_contrast_scan_is_rejected_with_its_reason(store: Path) -> None:
