@@ -126,7 +126,8 @@ class AblationPlan(_Part):
     def digest(self, row: AblationRow, seed: int, *, beside: Path) -> str:
         """Of all that decides the outcome of ``row`` with ``seed``, but for where its files lie.
 
-        A key that is null is not in it: what a later version can switch on leaves the runs valid that were made without.
+        Only what its configuration and the plan write down is in it, and of that no null: what a later version can switch on leaves the
+        runs valid that were made without. A default that a later version changes is not noticed, as nothing in the program is.
         """
         data: dict[str, Any] = {"phantoms": self.phantoms, "held_out": self.held_out_digest}
         if self.breathing_mm:
@@ -136,7 +137,10 @@ class AblationPlan(_Part):
         if row.store is not None:
             data["store"] = str(row.store)
         config = self.configuration(row, seed, beside=beside).model_dump(
-            mode="json", exclude={"name": True, "output": True, "data": {"store"}}, exclude_none=True
+            mode="json",
+            exclude={"name": True, "output": True, "data": {"store"}},
+            exclude_none=True,
+            exclude_unset=True,
         )
         return _digest({"config": config, **data})
 

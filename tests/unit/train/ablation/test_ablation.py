@@ -1,5 +1,6 @@
 """Ablations: a plan becomes runs of equal budget, finished runs are kept, and the table says what the runs say."""
 
+import csv
 import math
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import yaml
 from s2ldm_core.package import METADATA
 from tests.paths import ROOT
 from train.ablation import AblationTable, ScanScore, ScoreSheet, evaluate_run, held_out_cases, load_plan, runs, train
+from train.ablation.scores import PHANTOMS
 from train.ablation.table import Cell
 from train.errors import TrainError
 from train.store import write_case
@@ -91,6 +93,20 @@ def test_a_row_with_a_store_of_its_own_is_trained_on_that(plan_path: Path) -> No
 
 
 _PLANS = ROOT / "config" / "train"
+_RESULTS = ROOT / "docs" / "results"
+
+
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in _RESULTS.glob("*/scores.csv")))
+def test_published_scores_are_those_of_their_plan_so_that_its_command_goes_on_from_them(name: str) -> None:
+    """A switch that a later version has does not make them another plan's."""
+    plan = load_plan(_PLANS / f"{name}.yaml")
+    sheet = ScoreSheet(_RESULTS / name, plan=plan, runs=runs(plan, beside=_PLANS))
+    with (_RESULTS / name / "scores.csv").open(encoding="utf-8") as file:
+        published = [row for row in csv.DictReader(file) if row.get("data", PHANTOMS) == PHANTOMS]
+    assert published
+    assert [(one.system, one.phase, one.case) for one in sheet.scores] == [
+        (row["system"], row["phase"], row["case"]) for row in published
+    ]
 
 
 @pytest.mark.parametrize("name", ["ablation.yaml", "ablation_gpu.yaml", "controls.yaml", "trials.yaml"])
