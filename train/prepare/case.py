@@ -136,7 +136,7 @@ def _on_model_grid(volume: Volume, options: PrepareOptions) -> Volume:
 
 
 def _labels(path: Path | None) -> LabelMap | None:
-    return None if path is None else read_labels(path)
+    return None if path is None else read_labels(path).by_tissue()
 
 
 def _register(

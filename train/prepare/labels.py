@@ -47,10 +47,20 @@ class LabelMap:
         filled: np.ndarray = array_of(sitk.Resample(image, image_of(grid), move, sitk.sitkLinear, 0.0)) > 0.5
         return filled
 
+    def by_tissue(self) -> "LabelMap":
+        """With one organ for what `train.anatomy` paints as one tissue, such as the cortex of both kidneys."""
+        merged: dict[str, int] = {}
+        table = np.zeros(256, np.uint8)
+        for name, number in self.organs.items():
+            table[number] = merged.setdefault(_tissue(name), number)
+        image = sitk.GetImageFromArray(table[sitk.GetArrayViewFromImage(self.image)])
+        image.CopyInformation(self.image)
+        return LabelMap(image=image, organs=merged)
+
 
 def read_labels(path: Path) -> LabelMap:
-    """Read a label map and its names. What `train.anatomy` paints as one tissue is one organ (both kidneys' cortex); ids above 255 are
-    renumbered, names that nothing carries are left out, and so are labels without a name.
+    """Read a label map and its names. Ids above 255 are renumbered, names that nothing carries are left out, and so are labels without a
+    name.
 
     Raises
     ------
@@ -67,8 +77,8 @@ def read_labels(path: Path) -> LabelMap:
             f"The labels beside the study cannot be read ({type(error).__name__}).",
             f"Put {NAMES} with id: name, or name: id, beside {path.name}; or take the label map away.",
         ) from error
-    values = sitk.GetArrayViewFromImage(image)
-    present = [value for value in np.unique(values).tolist() if value in names]
+    found, places = np.unique(sitk.GetArrayViewFromImage(image), return_inverse=True)
+    present = [value for value in found.tolist() if value in names]
     organs: dict[str, int] = {}
     for value in present:
         organs.setdefault(names[value], value)
@@ -78,35 +88,39 @@ def read_labels(path: Path) -> LabelMap:
         )
     if max(organs.values(), default=0) > _MOST_LABELS:
         organs = {name: number for number, name in enumerate(organs, start=1)}
-    lowest = int(values.min())
-    table = np.zeros(int(values.max()) - lowest + 1, np.uint8)
-    for value in present:
-        table[value - lowest] = organs[names[value]]
-    plain = sitk.GetImageFromArray(table[values - lowest])
+    numbers = np.array([organs[names[value]] if value in names else 0 for value in found.tolist()], np.uint8)
+    plain = sitk.GetImageFromArray(numbers[places].reshape(image.GetSize()[::-1]))
     plain.CopyInformation(image)
     return LabelMap(image=plain, organs=organs)
 
 
 def _names(named: Mapping[str, object]) -> dict[int, str]:
-    """By id: as `s2ldm_core.phantom.ORGANS` spells an organ that `train.anatomy` knows, else in lower case with underscores."""
+    """By id, in lower case with underscores."""
     names: dict[int, str] = {}
     for key, value in named.items():
         name, number = (value, int(key)) if str(key).lstrip("-").isdigit() else (key, int(str(value)))
         if number > 0:
-            names[number] = _spelt(str(name))
+            plain = re.sub(r"\W+", "_", str(name).strip().lower()).strip("_")
+            names[number] = _SPELLINGS.get(plain, plain)
     return names
 
 
-def _spelt(name: str) -> str:
-    plain = re.sub(r"\W+", "_", name.strip().lower()).strip("_")
-    if plain in ORGANS:
-        return plain
+# TotalSegmentator's class names for what the phantom names differently.
+_SPELLINGS: Final[Mapping[str, str]] = {
+    "portal_vein_and_splenic_vein": "portal_vein",
+    "inferior_vena_cava": "ivc_suprarenal",
+    "superior_vena_cava": "svc",
+    "esophagus": "oesophagus",
+    "urinary_bladder": "urine",
+}
+
+
+def _tissue(name: str) -> str:
+    """As `s2ldm_core.phantom.ORGANS` spells it where `train.anatomy` knows a tissue by that name."""
+    if name in ORGANS:
+        return name
     try:
         known = structure(name)
     except AnatomyError:
-        return plain
-    return known if known in ORGANS else _PARTLY_TOLD.get(known, plain)
-
-
-_PARTLY_TOLD: Final[Mapping[str, str]] = {"ivc": "ivc_suprarenal", "bladder": "urine"}
-"""What a store calls structures of which a map does not tell the parts."""
+        return name
+    return known if known in ORGANS else name

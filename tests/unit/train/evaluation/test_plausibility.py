@@ -128,6 +128,17 @@ def test_labels_of_another_orientation_lie_on_the_scan(tmp_path: Path) -> None:
     assert np.array_equal(np.argwhere(liver.voxels).max(axis=0), (9, 18, 28))
 
 
+def test_what_is_wrong_on_one_side_is_not_averaged_away(tmp_path: Path) -> None:
+    values = np.zeros((10, 40, 40), np.uint8)
+    values[:, 5:20, 4:12], values[:, 5:20, 24:36] = 1, 2
+    image = sitk.GetImageFromArray(values)
+    image.SetSpacing(SPACING[::-1])
+    sitk.WriteImage(image, str(tmp_path / "labels.nii.gz"))
+    (tmp_path / "labels.json").write_text('{"1": "iliac_vena_right", "2": "iliac_vena_left"}', encoding="utf-8")
+    scan = Volume(hu=np.zeros(values.shape, np.float32), affine=np.diag([*SPACING[::-1], 1.0]))
+    assert len(labelled_regions(tmp_path / "labels.nii.gz", scan)) == 2
+
+
 def test_an_untouched_scan_passes_nothing_that_enhances_in_the_venous_phase() -> None:
     """Else a check would be no evidence: native HU lie below every range of HU, and no change is a rise."""
     native = {"myocardium": 40.0, "renal_vein": 40.0}
