@@ -16,9 +16,9 @@ from train.anatomy.errors import AnatomyError
 from train.anatomy.names import structure
 from train.errors import TrainError
 from train.prepare.images import array_of, image_of
+from train.prepare.series import NAMES
 from train.prepare.warping import warp_labels
 
-NAMES: Final = "labels.json"
 _MOST_LABELS: Final = 255
 #: Organs whose outlines breathing moves, as sets of names that together are the organ.
 BREATHING_ORGANS: Final[Mapping[str, tuple[str, ...]]] = {

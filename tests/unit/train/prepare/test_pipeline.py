@@ -183,6 +183,15 @@ def test_a_label_map_that_cannot_be_read_costs_its_own_scan_alone(tmp_path: Path
     }
 
 
+def test_a_label_map_without_names_costs_no_scan(tmp_path: Path) -> None:
+    (tmp_path / "in" / "p1").mkdir(parents=True)
+    _mapped_study(tmp_path / "in" / "p1", maps={"venous": 9.0})
+    (tmp_path / "in" / "p1" / "labels.json").unlink()
+    result = prepare(tmp_path / "in", tmp_path / "out", options=PLAIN)
+    assert [(one.place, one.code) for one in result.rejections] == [("p1/seg_venous.nii.gz", "not_hu")]
+    assert len(PairStore(tmp_path / "out", split=None)) == 1
+
+
 def test_another_patients_contrast_scan_is_rejected_with_its_reason(store: Path) -> None:
     with (store / "rejected.csv").open(encoding="utf-8") as file:
         rows = {row["place"]: row for row in csv.DictReader(file)}
