@@ -77,7 +77,8 @@ def read_labels(path: Path) -> LabelMap:
             f"The labels beside the study cannot be read ({type(error).__name__}).",
             f"Put {NAMES} with id: name, or name: id, beside {path.name}; or take the label map away.",
         ) from error
-    found, places = np.unique(sitk.GetArrayViewFromImage(image), return_inverse=True)
+    values = sitk.GetArrayViewFromImage(image)
+    found = np.unique(values)
     present = [value for value in found.tolist() if value in names]
     organs: dict[str, int] = {}
     for value in present:
@@ -89,7 +90,7 @@ def read_labels(path: Path) -> LabelMap:
     if max(organs.values(), default=0) > _MOST_LABELS:
         organs = {name: number for number, name in enumerate(organs, start=1)}
     numbers = np.array([organs[names[value]] if value in names else 0 for value in found.tolist()], np.uint8)
-    plain = sitk.GetImageFromArray(numbers[places].reshape(image.GetSize()[::-1]))
+    plain = sitk.GetImageFromArray(np.stack([numbers[np.searchsorted(found, plane)] for plane in values]))
     plain.CopyInformation(image)
     return LabelMap(image=plain, organs=organs)
 
