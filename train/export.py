@@ -4,8 +4,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
+from s2ldm_core.intensity import unit_change_to_hu, window_to_unit
 from s2ldm_core.package import METADATA, ModelPackage, save_package
-from train.answers import answer_limits
+from s2ldm_core.systems import System
+from s2ldm_core.systems.base import How
+from s2ldm_core.systems.latent_system import LatentSystem
+from s2ldm_core.tiling import TILE
+from train.answers import Drawn, answer_limits
 from train.card import model_card
 from train.config import FitConfig
 from train.errors import TrainError
@@ -65,19 +73,34 @@ def export(
             "training_data": {**data, "run": config.name},
             "metrics": metrics or {},
             "limits": tuple(limits),
-            "answers": _answers(config, phases=system.config.phases),
+            "answers": _answers(config, system),
         },
         model_card=model_card,
         half=half,
     )
 
 
-def _answers(config: FitConfig, *, phases: tuple[str, ...]) -> dict[str, Any] | None:
+def _answers(config: FitConfig, system: System) -> dict[str, Any] | None:
     """Limits of what the run's training pairs show; ``None`` where its store is no longer there."""
     if not config.data.store.is_dir():
         return None
-    store = pairs_of(config.data, "train")
-    return answer_limits(store, phases=phases, window_hu=config.data.window_hu)
+    store, window = pairs_of(config.data, "train"), config.data.window_hu
+    drawn = _through_latents(system, window) if isinstance(system, LatentSystem) and system.traits.redraws else None
+    return answer_limits(store, phases=system.config.phases, window_hu=window, drawn=drawn)
+
+
+def _through_latents(system: LatentSystem, window_hu: tuple[float, float]) -> Drawn:
+    """A true change as the autoencoder draws it, in tiles as in translation."""
+
+    @torch.no_grad()
+    def drawn(native: np.ndarray, change: np.ndarray) -> np.ndarray:
+        source, target = (
+            window_to_unit(torch.from_numpy(hu), window_hu=window_hu)[None, None] for hu in (native, native + change)
+        )
+        found = system.reconstruct_change(source, target, How(tile=TILE))
+        return unit_change_to_hu(found[0, 0].float(), window_hu=window_hu).numpy()
+
+    return drawn
 
 
 def _data(run: Path, config: FitConfig) -> tuple[dict[str, Any], tuple[float, float, float]]:

@@ -21,9 +21,11 @@ class VoxelNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = x.permute(0, 2, 3, 4, 1)
-        y = F.layer_norm(y, (y.shape[-1],), eps=1e-5)
-        # Not layer_norm's own weight and bias: on CPUs their bf16 gradients are summed in bf16, and come out ten times too small.
-        y = torch.addcmul(self.bias.to(y.dtype), y, self.weight.to(y.dtype))
+        # In the type of its input, as CPUs do: on GPUs autocast would widen whole volumes, whose sums layer_norm has in fp32 anyway.
+        with torch.autocast(x.device.type, enabled=False):
+            y = F.layer_norm(y, (y.shape[-1],), eps=1e-5)
+            # Not layer_norm's own weight and bias: on CPUs their bf16 gradients are summed in bf16, and come out ten times too small.
+            y = torch.addcmul(self.bias.to(y.dtype), y, self.weight.to(y.dtype))
         return y.permute(0, 4, 1, 2, 3)
 
 

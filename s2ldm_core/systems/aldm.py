@@ -67,7 +67,11 @@ class ALDM(LatentSystem):
         z, y, x = (f * s for f, s in zip(FACTOR, self.denoiser.stride, strict=True))
         sampled = config.answer == "diffusion"
         self.traits = Traits(
-            multiple_of=(z, y, x), tiling="exact", samples=sampled, steps=config.diffusion.steps if sampled else 1
+            multiple_of=(z, y, x),
+            tiling="exact",
+            samples=sampled,
+            steps=config.diffusion.steps if sampled else 1,
+            redraws=not config.autoencoder.difference,
         )
         weight = config.weights
         self.discriminator = (

@@ -110,6 +110,8 @@ class Traits:
     """Names of the condition's values that it heeds, such as ``seconds``."""
     window_hu: tuple[float, float] | None = None
     """HU window that its images must be in, where a loss has a threshold in HU; ``None``: any."""
+    redraws: bool = False
+    """Whether the whole image is drawn from latents alone: what does not enhance then differs from the source by what these cannot hold."""
 
     @property
     def smallest_tile(self) -> Triple:

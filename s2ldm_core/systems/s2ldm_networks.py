@@ -43,7 +43,13 @@ class S2LDMNetworks(LatentSystem):
             phases=len(config.phases),
         )
         z, y, x = (f * s for f, s in zip(FACTOR, self.denoiser.stride, strict=True))
-        self.traits = Traits(multiple_of=(z, y, x), tiling="exact", samples=True, steps=config.diffusion.steps)
+        self.traits = Traits(
+            multiple_of=(z, y, x),
+            tiling="exact",
+            samples=True,
+            steps=config.diffusion.steps,
+            redraws=not (ae.source_conditioned or ae.difference),
+        )
 
     def translated(self, z_n: Tensor, condition: Condition, how: How) -> Tensor:
         """One step starts from ε = 0 (deterministic); more start from noise of ``how.generator``. S is all ones."""

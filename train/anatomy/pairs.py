@@ -11,6 +11,7 @@ import numpy as np
 from s2ldm_core.body import body_box
 from s2ldm_core.phantom import PHASE_SECONDS
 from train.anatomy.files import SubjectFiles, find_subjects, phase_shown, read_subject
+from train.anatomy.real import Dose
 from train.anatomy.scan import AnatomyScan, Mode, organ_ids
 from train.errors import TrainError
 from train.phantoms import PhantomGrid
@@ -35,12 +36,14 @@ def make_anatomy_store(
     workers: int = 1,
     subjects: tuple[str, ...] = (),
     modes: Modes = "both",
+    dose: Dose = "scanned",
 ) -> Iterator[str]:
     """Make the missing cases of ``seeds`` in ``workers`` processes; yields the name of each as it is complete.
 
     subjects : names of the subjects to use; one named twice comes twice as often. Empty: all of them.
     modes : ``simulated`` pairs need a subject with a native CT; ``both`` makes them of six in ten of such a subject's cases;
         ``unenhanced`` pairs are made of the subjects with a contrast CT of one of ``phases``, in that phase, and of no other.
+    dose : of the target of ``unenhanced`` pairs: as it was scanned, or a usual one, which alone a native scan can tell of.
 
     Raises
     ------
@@ -66,7 +69,7 @@ def make_anatomy_store(
     missing = [seed for seed in seeds if not has_case(folder, case_name(seed))]
     # A subject's seeds one after the other, so that a process reads it once.
     ordered = sorted(missing, key=lambda seed: (_pick(seed, len(chosen)), seed))
-    make = partial(_make_case, folder, phases=phases, grid=grid or PhantomGrid(), modes=modes)
+    make = partial(_make_case, folder, phases=phases, grid=grid or PhantomGrid(), modes=modes, dose=dose)
     return (
         name for _, name in in_processes(make, [(seed, chosen[_pick(seed, len(chosen))]) for seed in ordered], workers)
     )
@@ -90,7 +93,7 @@ def _pick(seed: int, count: int) -> int:
 
 
 def _make_case(
-    folder: Path, one: tuple[int, SubjectFiles], *, phases: tuple[str, ...], grid: PhantomGrid, modes: Modes
+    folder: Path, one: tuple[int, SubjectFiles], *, phases: tuple[str, ...], grid: PhantomGrid, modes: Modes, dose: Dose
 ) -> str:
     seed, files = one
     subject = read_subject(files)
@@ -104,7 +107,9 @@ def _make_case(
         mode = "unenhanced"
     if subject.scan_phase is not None and mode == "unenhanced":
         phases = (subject.scan_phase,)
-    scan = AnatomyScan(subject, seed=seed, mode=mode, shape=(slices, *grid.matrix), spacing_mm=grid.spacing_mm)
+    scan = AnatomyScan(
+        subject, seed=seed, mode=mode, shape=(slices, *grid.matrix), spacing_mm=grid.spacing_mm, dose=dose
+    )
     native = scan.native_hu()
     box = body_box(native, grid.spacing_mm)
     noise = scan.noise_hu()

@@ -22,7 +22,7 @@ from train.anatomy.findings import paint_findings, paint_surroundings
 from train.anatomy.growth import grow_vessels
 from train.anatomy.habitus import field_of_view, refit_fat
 from train.anatomy.interiors import divide_organs
-from train.anatomy.real import RealScan
+from train.anatomy.real import Dose, RealScan
 from train.anatomy.simulated import enhanced_share
 from train.anatomy.subject import Subject
 
@@ -46,6 +46,7 @@ class AnatomyScan:
         out of it for the native image.
     spacing_mm, shape : the grid, (dz, dy, dx) and (D, H, W); fewer slices where the subject ends.
     strength : of the deformation, 1 in training.
+    dose : of an ``unenhanced`` scan's target.
 
     Attributes
     ----------
@@ -68,6 +69,7 @@ class AnatomyScan:
         shape: tuple[int, int, int],
         spacing_mm: tuple[float, float, float] = (3.0, 1.5, 1.5),
         strength: float = 1.0,
+        dose: Dose = "scanned",
     ) -> None:
         if mode == "simulated" and subject.ct_hu is None:
             raise AnatomyError(
@@ -101,7 +103,7 @@ class AnatomyScan:
             assert subject.ct_hu is not None  # noqa: S101 - refused above
             self._simulate(sample_ct(subject.ct_hu, indices))
         else:
-            self._real = RealScan(subject, self._canvas, indices, seed=seed, strength=strength)
+            self._real = RealScan(subject, self._canvas, indices, seed=seed, strength=strength, dose=dose)
             self._native = self._real.native_hu
         radius = subject.known_radius_mm
         if radius is not None:
@@ -178,7 +180,7 @@ class AnatomyScan:
 
     @property
     def dose(self) -> float:
-        """What a real scan's enhancement was multiplied with to be that of a usual dose; 1 where there is none."""
+        """What a real scan's enhancement was multiplied with; 1 where there is none."""
         return self._real.dose if self.mode == "unenhanced" else 1.0
 
     def valid(self) -> np.ndarray | None:

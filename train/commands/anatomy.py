@@ -6,7 +6,7 @@ from typing import cast, get_args
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TimeRemainingColumn
 
-from train.anatomy import Modes, make_anatomy_store, sources
+from train.anatomy import Dose, Modes, make_anatomy_store, sources
 from train.errors import TrainError
 
 
@@ -20,6 +20,7 @@ def anatomy_pairs(
     workers: int = 1,
     subjects: tuple[str, ...] = (),
     modes: str = "both",
+    dose: str = "scanned",
     console: Console | None = None,
 ) -> int:
     """Make the missing pairs of seeds ``first`` .. ``first + count`` from the subjects in ``anatomy``; returns how many were made.
@@ -27,13 +28,15 @@ def anatomy_pairs(
     Raises
     ------
     TrainError
-        ``modes_unknown``, and those of `train.anatomy.make_anatomy_store`.
+        ``modes_unknown``, ``dose_unknown``, and those of `train.anatomy.make_anatomy_store`.
     """
     console = console or Console(stderr=True)
     if modes not in get_args(Modes):
         raise TrainError(
             "modes_unknown", f"There is no mode {modes!r}.", f"Choose one of {', '.join(get_args(Modes))}."
         )
+    if dose not in get_args(Dose):
+        raise TrainError("dose_unknown", f"There is no dose {dose!r}.", f"Choose one of {', '.join(get_args(Dose))}.")
     made = 0
     seeds = range(first, first + count)
     pairs = make_anatomy_store(
@@ -44,6 +47,7 @@ def anatomy_pairs(
         workers=workers,
         subjects=subjects,
         modes=cast(Modes, modes),
+        dose=cast(Dose, dose),
     )
     with Progress(
         SpinnerColumn(),

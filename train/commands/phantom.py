@@ -40,6 +40,12 @@ def phantom(
     modes: Annotated[
         str, typer.Option(help="With --anatomy: painted, simulated, both, or unenhanced (from contrast CTs).")
     ] = "both",
+    dose: Annotated[
+        str,
+        typer.Option(
+            help="With --modes unenhanced: the target as it was scanned, or with the enhancement of a usual dose."
+        ),
+    ] = "scanned",
 ) -> None:
     """Make training pairs from the digital torso phantom or from label maps of real anatomy; continues where it stopped.
 
@@ -62,6 +68,7 @@ def phantom(
             workers=workers,
             subjects=chosen,
             modes=modes,
+            dose=dose,
             console=Console(stderr=True),
         )
         return

@@ -4,17 +4,22 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from typer.testing import CliRunner
 
 from dicom_node.cli.models import commands as models
 from s2ldm_core.errors import PackageError
+from s2ldm_core.intensity import window_to_unit
 from s2ldm_core.package import ModelPackage, save_package
+from s2ldm_core.systems.latent_system import LatentSystem
 from tests.tiny_training import fit_config, write_pair
+from train.answers import Drawn, answer_limits
 from train.errors import TrainError
 from train.export import export
 from train.fit import Fit, finished_system
+from train.store import PairStore
 
 METRICS = {
     "slices": 64,
@@ -64,6 +69,42 @@ def test_the_store_may_be_gone_when_the_package_is_made(run: Any, tmp_path: Path
         assert export(run, tmp_path / "package", name="tiny", version="1").metadata.training_data["cases"] == 2
     finally:
         (run.parent / "elsewhere").rename(store)
+
+
+@pytest.mark.parametrize(("source_conditioned", "redrawn"), [(True, False), (False, True)])
+def test_limits_of_a_system_that_draws_the_image_anew_are_those_of_what_its_latents_can_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, source_conditioned: bool, redrawn: bool
+) -> None:
+    config = fit_config(tmp_path / "store", tmp_path, steps=1)
+    network = {
+        **config.network,
+        "autoencoder": {**config.network["autoencoder"], "source_conditioned": source_conditioned},
+    }
+    write_pair(tmp_path / "store", 0)
+    fit = Fit(config.model_copy(update={"network": network}))
+    fit.fit()
+    _, system = finished_system(fit.run)
+    assert isinstance(system, LatentSystem)
+    seen: list[Drawn | None] = []
+
+    def limits(store: PairStore, *, drawn: Drawn | None, **_: Any) -> dict[str, Any]:
+        seen.append(drawn)
+        return answer_limits(store, drawn=drawn, **_)
+
+    monkeypatch.setattr("train.export.answer_limits", limits)
+    export(fit.run, tmp_path / "package", name="tiny", version="1")
+    (drawn,) = seen
+    assert (drawn is not None) == redrawn
+    if drawn is not None:
+        case = PairStore(tmp_path / "store")[0]
+        native, change = (np.asarray(one, np.float32) for one in (case.native, case.changes["arterial"]))
+        source = window_to_unit(torch.from_numpy(native), window_hu=config.data.window_hu)[None, None]
+        target = window_to_unit(torch.from_numpy(native + change), window_hu=config.data.window_hu)[None, None]
+        half = (config.data.window_hu[1] - config.data.window_hu[0]) / 2
+        with torch.no_grad():
+            wanted = system.reconstruct_change(source, target)[0, 0].numpy() * half
+        np.testing.assert_allclose(drawn(native, change), wanted, atol=0.1)
+        assert np.abs(wanted - change).max() > 20.0
 
 
 def test_the_card_says_what_it_is_for_what_it_saw_how_good_it_is_and_what_it_cannot(package: Any) -> None:

@@ -99,6 +99,31 @@ def test_the_target_is_the_real_scan(subject: Any) -> None:
     assert scan.noise_hu() is None
 
 
+@pytest.mark.parametrize("share", [0.75, 1.2])
+def test_a_usual_dose_scales_the_enhancement_and_leaves_the_native_image(share: float) -> None:
+    labels = label_map(20)
+    native = native_ct(labels)
+    weak = prepare("a", labels, NAMES, spacing_mm=SPACING_MM, ct_hu=native + share * (contrast_ct(labels) - native))
+    assert weak.scan_phase == "venous"
+    measured = weak.enhancement.measured_hu
+    scanned, usual = _scan(weak), _scan(weak, dose="usual")
+    factor = 110.0 / (0.5 * (measured["aorta"] + measured["portal_vein"]))
+    assert scanned.dose == 1.0
+    assert usual.dose == pytest.approx(factor)
+    assert abs(factor - 1.0) > 0.05
+    np.testing.assert_array_equal(usual.native_hu(), scanned.native_hu())
+    np.testing.assert_allclose(usual.change_hu("venous"), factor * scanned.change_hu("venous"), rtol=1e-4, atol=1e-3)
+
+
+def test_far_too_large_a_gain_is_brought_down_whatever_dose_is_asked_for() -> None:
+    labels = label_map(20)
+    native = native_ct(labels)
+    strong = prepare("a", labels, NAMES, spacing_mm=SPACING_MM, ct_hu=native + 1.49 * (contrast_ct(labels) - native))
+    strongest = max(strong.enhancement.measured_hu[name] for name in ("aorta", "portal_vein"))
+    assert strongest > 170.0
+    assert _scan(strong).dose == _scan(strong, dose="usual").dose == pytest.approx(170.0 / strongest)
+
+
 def test_a_phase_that_is_not_in_the_scan_is_not_made_up(subject: Any) -> None:
     with pytest.raises(AnatomyError) as refusal:
         _scan(subject, strength=0.0).change_hu("arterial")
@@ -158,6 +183,9 @@ def test_a_store_of_unenhanced_pairs_uses_contrast_scans_only(tree: Path, tmp_pa
     record = json.loads((tmp_path / names[0] / "case.json").read_text())
     assert record["patient"] == "anatomy-of-patient"
     assert record["about"]["real_phase"] == "venous"
+    assert record["about"]["dose"] == 1.0
+    (usual,) = make_anatomy_store(tmp_path / "usual", seeds=range(1), dose="usual", **make)
+    assert json.loads((tmp_path / "usual" / usual / "case.json").read_text())["about"]["dose"] != 1.0
     assert record["phases"] == ["venous"]
     valid = np.load(tmp_path / names[0] / "venous.valid.npy")
     assert valid.dtype == np.bool_
