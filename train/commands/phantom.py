@@ -52,6 +52,12 @@ def phantom(
     Example: s2ldm-train phantom runs/phantoms --count 96 --workers 2
     """
     names, chosen = _listed(phases), _listed(subjects)
+    if dose != "scanned" and (anatomy is None or modes != "unenhanced"):
+        raise TrainError(
+            "dose_of_no_scan",
+            "A dose can be asked for of contrast scans alone, and these pairs are made from none.",
+            "Give --anatomy and --modes unenhanced, or leave --dose out.",
+        )
     if anatomy is not None:
         from train.commands.anatomy import anatomy_pairs
 
