@@ -39,7 +39,7 @@ def test_package_is_added_used_and_removed_when_no_route_uses_it(console: Consol
 
     client.put("/api/routes/CECT_ART", json={"phase": "arterial"})
     assert client.post("/models/tiny-0.0.1/remove").status_code == 200
-    assert set(models(client)) == {"demo"}
+    assert set(models(client)) == {"demo", "paper"}
     assert [*(console.configuration.current.node.data_dir / "models").iterdir()] == []
 
 
