@@ -1,10 +1,12 @@
-"""The loss of the mean error inside whole organs: enhancement is read as a mean inside an organ."""
+"""Losses of the mean error inside whole organs: enhancement is read as a mean inside an organ."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 _LABELS = 256
+_STILL = 2 / 70
+"""Mean change (window units) up to which an organ does not enhance: 10 HU in [-200, 500]."""
 
 
 def organ_bias(error: Tensor, organs: Tensor, *, fewest: int = 1) -> Tensor:
@@ -15,19 +17,35 @@ def organ_bias(error: Tensor, organs: Tensor, *, fewest: int = 1) -> Tensor:
 
     ``error`` and ``organs`` ``(B, 1, D, H, W)``; label 0 and organs of fewer than ``fewest`` such voxels in their crop are left out.
     """
+    (mean,), known = _means_inside((error,), organs, fewest=fewest)
+    return _over_organs(mean.square(), known)
+
+
+def false_change(error: Tensor, change: Tensor, organs: Tensor, *, fewest: int = 1) -> Tensor:
+    """As `organ_bias`, of the organs alone that do not enhance: those whose mean true ``change`` ``(B, 1, D, H, W)`` is at most 10 HU."""
+    (mean, true), known = _means_inside((error, change), organs, fewest=fewest)
+    return _over_organs(mean.square(), known & (true.abs() <= _STILL))
+
+
+def _means_inside(images: tuple[Tensor, ...], organs: Tensor, *, fewest: int) -> tuple[tuple[Tensor, ...], Tensor]:
+    """Each image's mean inside every label of every crop, ``(B, 256)`` float32, and which of these are known, the same, bool."""
     crops = organs.shape[0]
     offset = _LABELS * torch.arange(crops, device=organs.device).view(-1, 1, 1, 1, 1)
     index = (torch.where(_inside(organs), organs, 0).long() + offset).flatten()
     counts = torch.bincount(index, minlength=_LABELS * crops).view(crops, _LABELS)
-    sums = (
-        error.new_zeros(_LABELS * crops, dtype=torch.float32)
-        .index_add(0, index, error.float().flatten())
-        .view(crops, _LABELS)
-    )
     known = counts >= fewest
     known[:, 0] = False
-    squares = torch.where(known, sums / counts.clamp_min(1), 0.0).square()
-    return (squares.sum(dim=1) / known.sum(dim=1).clamp_min(1)).mean()
+
+    def mean(image: Tensor) -> Tensor:
+        sums = image.new_zeros(_LABELS * crops, dtype=torch.float32).index_add(0, index, image.float().flatten())
+        return sums.view(crops, _LABELS) / counts.clamp_min(1)
+
+    return tuple(mean(image) for image in images), known
+
+
+def _over_organs(losses: Tensor, which: Tensor) -> Tensor:
+    """Mean over crops of the mean over their organs; both ``(B, 256)``."""
+    return (torch.where(which, losses, 0.0).sum(dim=1) / which.sum(dim=1).clamp_min(1)).mean()
 
 
 def _inside(organs: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor
 from s2ldm_core.errors import ExtensionError
 from s2ldm_core.extensions import build_extension
 from s2ldm_core.frequency import gradient_loss
-from s2ldm_core.organ_bias import organ_bias
+from s2ldm_core.organ_bias import false_change, organ_bias
 from s2ldm_core.systems.batch import Batch
 
 GROUP: Final = "s2ldm.losses"
@@ -68,6 +68,9 @@ class ChangeLossConfig(BaseModel):
     organ_bias: float = Field(0.0, ge=0)
     """Weight of the squared mean error inside each organ of a crop, where the data know the organs: enhancement is read as a mean inside an
     organ, and the voxelwise terms alone pull it towards the surroundings of small vessels."""
+    false_change: float = Field(0.0, ge=0)
+    """Weight of the same of the organs alone that do not enhance: what is painted there is one of the many small errors to the other terms,
+    and to a reader a lesion."""
     organ_voxels: int = Field(64, ge=1)
     """Fewest voxels inside an organ (off its outline) in a crop from which its mean counts."""
     further: tuple[FurtherLoss, ...] = ()
@@ -103,13 +106,18 @@ def change_loss(
     image: Tensor, batch: Batch, loss: ChangeLossConfig, *, gradient: float = 0.0
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Loss of ``image`` ``(B, 1, D, H, W)`` against the batch's target, and its parts: ``rec``, and where they have weight ``organ_bias``,
-    ``frequency`` (``gradient`` times the error of the first differences) and each further one by its name."""
+    ``false_change``, ``frequency`` (``gradient`` times the error of the first differences) and each further one by its name."""
     parts = {"rec": voxel_error(image, batch.target, change=batch.change, valid=batch.valid, loss=loss)}
     total = parts["rec"]
-    if loss.organ_bias and batch.organs is not None:
+    if batch.organs is not None:
         seen = batch.organs if batch.valid is None else torch.where(batch.valid, batch.organs, 0)
-        parts["organ_bias"] = organ_bias(image - batch.target, seen, fewest=loss.organ_voxels)
-        total = total + loss.organ_bias * parts["organ_bias"]
+        error = image - batch.target
+        if loss.organ_bias:
+            parts["organ_bias"] = organ_bias(error, seen, fewest=loss.organ_voxels)
+            total = total + loss.organ_bias * parts["organ_bias"]
+        if loss.false_change:
+            parts["false_change"] = false_change(error, batch.change, seen, fewest=loss.organ_voxels)
+            total = total + loss.false_change * parts["false_change"]
     if gradient:
         parts["frequency"] = gradient * gradient_loss(image, batch.target, valid=batch.valid)
         total = total + parts["frequency"]

@@ -55,6 +55,12 @@ MUTANTS = {
         "(z - _per_channel(self.latent_mean)) / _per_channel(self.latent_std)",
         "(z + _per_channel(self.latent_mean)) / _per_channel(self.latent_std)",
     ),
+    "false_change_of_what_enhances": Mutant(
+        "organ_bias.py",
+        "known & (true.abs() <= _STILL)",
+        "known & (true.abs() > _STILL)",
+        "tests/unit/s2ldm_core/systems/test_s2ldm.py",
+    ),
     "what_was_not_measured_counts": Mutant(
         "systems/change_loss.py",
         "(penalty if valid is None else torch.where(valid, penalty, 0.0)).mean()",

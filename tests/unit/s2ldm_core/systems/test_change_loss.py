@@ -39,10 +39,12 @@ def _pair() -> tuple[Batch, Tensor, Tensor]:
 
 
 def test_no_term_sees_what_the_target_does_not_show() -> None:
-    batch, image, _ = _pair()
-    loss = ChangeLossConfig(rec_l2=1.0, enhancement=1.0, organ_bias=1.0, organ_voxels=1)
+    batch, _, _ = _pair()
+    batch = replace(batch, images=batch.images | {"change": torch.where(batch.organs == 65, 0.0, batch.change)})
+    image = batch.target + torch.where(batch.valid, 0.0, 3.0)
+    loss = ChangeLossConfig(rec_l2=1.0, enhancement=1.0, organ_bias=1.0, false_change=1.0, organ_voxels=1)
     total, parts = change_loss(image, batch, loss, gradient=1.0)
-    assert set(parts) == {"rec", "organ_bias", "frequency"}
+    assert set(parts) == {"rec", "organ_bias", "false_change", "frequency"}
     assert total.item() == pytest.approx(0.0, abs=1e-6)
     _, parts = change_loss(image, replace(batch, valid=None), loss, gradient=1.0)
     assert min(part.item() for part in parts.values()) > 0.01

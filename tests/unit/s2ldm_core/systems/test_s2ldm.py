@@ -7,7 +7,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from s2ldm_core.organ_bias import organ_bias
+from s2ldm_core.organ_bias import false_change, organ_bias
 from s2ldm_core.systems import Batch, Condition, How, Turn, build_system
 from s2ldm_core.systems.change_loss import voxel_error
 
@@ -78,18 +78,42 @@ def test_the_bias_of_an_organ_leaves_its_outline_and_branches_without_an_inside_
     assert organ_bias(error, organs, fewest=10).item() == 0.0
 
 
+def test_a_false_change_is_the_bias_of_organs_that_do_not_enhance() -> None:
+    organs = torch.zeros(2, 1, 2, 5, 20, dtype=torch.uint8)
+    error, change = torch.zeros(2, 1, 2, 5, 20), torch.zeros(2, 1, 2, 5, 20)
+
+    def block(crop: int, column: int, label: int, *, wrong: float, true: float) -> None:
+        place = (crop, 0, 0, slice(None), slice(column, column + 5))
+        organs[place], error[place], change[place] = label, wrong, true
+        change[place][0] += 0.02 if true else 0.0  # it is the mean that tells
+
+    block(0, 2, 3, wrong=0.2, true=0.0)
+    block(0, 9, 9, wrong=0.9, true=0.5)
+    block(0, 14, 11, wrong=0.4, true=-0.025)  # 9 HU
+    block(1, 2, 9, wrong=0.3, true=0.0)  # what does not enhance in this crop
+    block(1, 10, 3, wrong=0.7, true=-0.033)  # 11 HU less
+    assert false_change(error, change, organs, fewest=10).item() == pytest.approx(
+        ((0.2**2 + 0.4**2) / 2 + 0.3**2) / 2, rel=1e-5
+    )
+    assert false_change(error, torch.ones_like(error), organs).item() == 0.0
+
+
 def test_fine_tuning_weighs_the_bias_of_organs_only_where_organs_are_known(batch: Any) -> None:
     torch.manual_seed(0)
     labelled = replace(
         batch,
         organs=torch.ones_like(batch.source, dtype=torch.uint8).index_fill_(4, torch.arange(6), 2),
     )
-    system = _system(loss={"organ_bias": 2.0, "finetune_flow": 0.0}).train()
-    without, parts = system.loss("finetune", "finetune", batch, Turn(0.5))
-    assert "organ_bias" not in parts
+    still = labelled.images | {"change": labelled.change * torch.where(labelled.organs == 1, 1.0, 0.05)}
+    labelled = replace(labelled, images=still)
+    system = _system(loss={"organ_bias": 2.0, "false_change": 3.0, "finetune_flow": 0.0}).train()
+    without, parts = system.loss("finetune", "finetune", replace(labelled, organs=None), Turn(0.5))
+    assert not {"organ_bias", "false_change"} & set(parts)
     loss, parts = system.loss("finetune", "finetune", labelled, Turn(0.5))
-    assert loss.item() == pytest.approx(without.item() + 2.0 * parts["organ_bias"].item(), rel=1e-5)
+    weighed = 2.0 * parts["organ_bias"].item() + 3.0 * parts["false_change"].item()
+    assert loss.item() == pytest.approx(without.item() + weighed, rel=1e-5)
     assert parts["organ_bias"] > 0
+    assert parts["false_change"] > 0
 
 
 def test_the_adversarial_term_starts_when_it_is_told_to(batch: Any) -> None:
