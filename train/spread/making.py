@@ -1,5 +1,7 @@
 """A package with a spread network, calibrated and measured, from one without."""
 
+import hashlib
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +89,7 @@ def add_spread(
         budget=of_minutes(minutes, device=device),
         seed=seed,
         device=device,
+        run=answers / meta.weights_sha256[:12] / f"spread-{_digest(stores[fit], minutes=minutes, seed=seed)}",
         on_progress=lambda done, loss: say(f"trained: {done:.0%}, loss {loss:.3f}"),
     )
     say_spread = told_by(network, phases=meta.phases, window_hu=meta.window_hu)
@@ -138,6 +141,11 @@ def markdown(told: Told) -> str:
                 + "\n".join(rows)
             )
     return "\n\n".join(parts) + "\n"
+
+
+def _digest(store: PairStore, *, minutes: float, seed: int) -> str:
+    """Of what decides the outcome of a training."""
+    return hashlib.sha256(json.dumps([store.digest(), minutes, seed, CHANNELS]).encode()).hexdigest()[:12]
 
 
 def _refuse_lack(store: PairStore, phases: tuple[str, ...]) -> None:

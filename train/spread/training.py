@@ -1,14 +1,17 @@
 """Training of a `SpreadNetwork` on the errors of a package's answers."""
 
 import math
+import shutil
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from s2ldm_core.spread import SpreadNetwork
+from train.checkpoint import Position, load_checkpoint, save_checkpoint
 from train.errors import TrainError
 from train.spread.answered import NO_TISSUE, Answered, crops_of
 
@@ -20,10 +23,11 @@ _WARM = 0.05
 _LARGEST_GRADIENT = 1.0
 _FOCUSED = 0.6
 """Share of the crops that lie around a voxel of a tissue, each tissue as often as any other: most of a body is muscle and fat."""
+_CHECKPOINT_STEPS = 100
 
 
 Budget = Callable[[int], float]
-"""Steps made to the share of the budget that is spent."""
+"""Steps made from now on to the share of the whole budget that they spent."""
 
 
 def of_minutes(minutes: float, *, device: str) -> Budget:
@@ -43,23 +47,36 @@ def train_spread(
     budget: Budget,
     seed: int = 0,
     device: str = "cpu",
+    run: Path,
     on_progress: Callable[[float, float], None],
 ) -> SpreadNetwork:
     """Maximise the normal likelihood of the errors until ``budget`` is spent; ``on_progress`` gets its share and the mean loss.
 
+    ``run`` is a folder for what a training that was cut short goes on from, with the same crops; it is gone when the budget is spent.
+
     Raises
     ------
     TrainError
-        ``loss_not_finite``.
+        ``loss_not_finite``, ``checkpoint_damaged``.
     """
     torch.manual_seed(seed)
     network = SpreadNetwork(channels=channels, phases=len(phases)).to(device)
     optimiser = torch.optim.AdamW(network.parameters(), lr=_RATE, weight_decay=1e-4)
-    rng = np.random.default_rng(seed)
     places = [_places(one) for one in cases]
     half = (window_hu[1] - window_hu[0]) / 2
-    step, mean = 0, math.nan
-    while (done := budget(step)) < 1:
+    first, spent, mean = 0, 0.0, math.nan
+    if found := load_checkpoint(run):
+        position, state = found
+        network.load_state_dict(state["network"])
+        optimiser.load_state_dict(state["optimiser"])
+        first, spent, mean = position.step, state["spent"], state["mean"]
+    step = first
+    while (done := spent + budget(step - first)) < 1:
+        if step > first and step % _CHECKPOINT_STEPS == 0:
+            state = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "spent": done, "mean": mean}
+            run.mkdir(parents=True, exist_ok=True)
+            save_checkpoint(run, position=Position(step=step), state=state)
+        rng = np.random.default_rng((seed, step))
         for group in optimiser.param_groups:
             group["lr"] = _RATE * min(1, (done + 0.002) / _WARM) * 0.5 * (1 + math.cos(math.pi * done))
         source, change, error, phase = _batch(cases, places, rng, phases=phases, device=device)
@@ -74,6 +91,7 @@ def train_spread(
         value = float(loss.detach())
         mean = value if math.isnan(mean) else 0.98 * mean + 0.02 * value
         on_progress(done, mean)
+    shutil.rmtree(run, ignore_errors=True)
     return network.eval()
 
 

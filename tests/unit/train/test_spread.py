@@ -44,7 +44,7 @@ def answered(seed: int, *, phase: str = "arterial", sure: float = 5.0, unsure: f
     )
 
 
-def test_the_network_tells_what_is_wrong_by_more_from_what_is_wrong_by_less() -> None:
+def test_the_network_tells_what_is_wrong_by_more_from_what_is_wrong_by_less(tmp_path: Path) -> None:
     cases = [answered(seed) for seed in range(2)]
     network = train_spread(
         cases,
@@ -52,11 +52,45 @@ def test_the_network_tells_what_is_wrong_by_more_from_what_is_wrong_by_less() ->
         channels=(8, 8),
         window_hu=WINDOW,
         budget=lambda step: step / 32,
+        run=tmp_path / "run",
         on_progress=lambda done, loss: None,
     )
     spread = told_by(network, phases=PHASES, window_hu=WINDOW)(answered(9))
     left, right = (float(np.median(spread[..., part])) for part in (slice(8, 40), slice(56, 88)))
     assert right > 1.15 * left
+
+
+def test_a_training_cut_short_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("train.spread.training._CHECKPOINT_STEPS", 2)
+    cases = [answered(seed) for seed in range(2)]
+
+    def trained(name: str, *, cut_after: float = 2.0) -> tuple[SpreadNetwork, list[float]]:
+        shares: list[float] = []
+
+        def on_progress(done: float, loss: float) -> None:
+            shares.append(done)
+            if done >= cut_after:
+                raise KeyboardInterrupt
+
+        network = train_spread(
+            cases,
+            phases=PHASES,
+            channels=(4, 4),
+            window_hu=WINDOW,
+            budget=lambda step: step / 8,
+            run=tmp_path / name,
+            on_progress=on_progress,
+        )
+        return network, shares
+
+    whole, shares = trained("whole")
+    with pytest.raises(KeyboardInterrupt):
+        trained("cut", cut_after=5 / 8)
+    resumed, rest = trained("cut")
+    assert rest == shares[4:]  # the last checkpoint, not the cut
+    for name, value in whole.state_dict().items():
+        assert torch.equal(resumed.state_dict()[name], value), name
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_loss_is_least_at_the_errors_own_deviation() -> None:
@@ -149,6 +183,7 @@ def test_the_whole_way_from_a_package_without_to_one_with(tmp_path: Path) -> Non
     assert all(abs(told.coverage[phase]["liver"][1] - 0.8) < 0.2 for phase in PHASES)
     assert (made.path / "README.md").read_text().count("| arterial | liver |") == 1
     assert len(list((tmp_path / "answers").rglob("*.npy"))) == 10
+    assert not list((tmp_path / "answers").rglob("*.pt"))
 
 
 @pytest.mark.parametrize(("calibrate", "held"), [([1, 2], [3]), ([2], [1]), ([1], [3])])
