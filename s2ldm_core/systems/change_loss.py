@@ -16,7 +16,7 @@ from torch import Tensor
 from s2ldm_core.errors import ExtensionError
 from s2ldm_core.extensions import build_extension
 from s2ldm_core.frequency import gradient_loss
-from s2ldm_core.organ_bias import organ_bias
+from s2ldm_core.organ_bias import false_change, organ_bias, unevenness
 from s2ldm_core.systems.batch import Batch
 
 GROUP: Final = "s2ldm.losses"
@@ -68,6 +68,10 @@ class ChangeLossConfig(BaseModel):
     organ_bias: float = Field(0.0, ge=0)
     """Weight of the squared mean error inside each organ of a crop, where the data know the organs: enhancement is read as a mean inside an
     organ, and the voxelwise terms alone pull it towards the surroundings of small vessels."""
+    false_change: float | None = Field(None, gt=0)
+    """Weight of the same of the organs that do not enhance, once more."""
+    unevenness: float | None = Field(None, gt=0)
+    """Weight of the variance of the smoothed error inside each organ: blotches."""
     organ_voxels: int = Field(64, ge=1)
     """Fewest voxels inside an organ (off its outline) in a crop from which its mean counts."""
     further: tuple[FurtherLoss, ...] = ()
@@ -106,10 +110,18 @@ def change_loss(
     ``frequency`` (``gradient`` times the error of the first differences) and each further one by its name."""
     parts = {"rec": voxel_error(image, batch.target, change=batch.change, valid=batch.valid, loss=loss)}
     total = parts["rec"]
-    if loss.organ_bias and batch.organs is not None:
+    if batch.organs is not None:
         seen = batch.organs if batch.valid is None else torch.where(batch.valid, batch.organs, 0)
-        parts["organ_bias"] = organ_bias(image - batch.target, seen, fewest=loss.organ_voxels)
-        total = total + loss.organ_bias * parts["organ_bias"]
+        error, fewest = image - batch.target, loss.organ_voxels
+        of_organs = {
+            "organ_bias": (loss.organ_bias, lambda: organ_bias(error, seen, fewest=fewest)),
+            "false_change": (loss.false_change, lambda: false_change(error, batch.change, seen, fewest=fewest)),
+            "unevenness": (loss.unevenness, lambda: unevenness(error, seen, fewest=fewest)),
+        }
+        for name, (weight, part) in of_organs.items():
+            if weight:
+                parts[name] = part()
+                total = total + weight * parts[name]
     if gradient:
         parts["frequency"] = gradient * gradient_loss(image, batch.target, valid=batch.valid)
         total = total + parts["frequency"]

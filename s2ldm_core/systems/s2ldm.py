@@ -16,6 +16,7 @@ from s2ldm_core.frequency import enhance, gain_at, gradient_loss
 from s2ldm_core.networks.autoencoder import Features
 from s2ldm_core.networks.discriminator import PatchDiscriminator, deceived, hinge
 from s2ldm_core.networks.segmenter import Segmenter
+from s2ldm_core.networks.tissue_reader import TissueReader
 from s2ldm_core.similarity import cosine, similarity_loss, similarity_mask
 from s2ldm_core.systems.base import Alarm, How, Player, Stage, Turn
 from s2ldm_core.systems.batch import Batch
@@ -26,6 +27,8 @@ from s2ldm_core.systems.s2ldm_networks import S2LDMNetworks
 
 _LATENT_MOMENTUM = 0.1
 _LATENT = "latent"
+_READ_FROM = 0.1
+"""Progress of the last stage from which the features of the network that reads tissues count: it learns some first."""
 
 
 class S2LDM(S2LDMNetworks):
@@ -33,7 +36,7 @@ class S2LDM(S2LDMNetworks):
 
     name = "s2ldm"
     Config = S2LDMConfig
-    training_only = ("discriminator", "segmenter")
+    training_only = ("discriminator", "segmenter", "reader")
     ceiling = "autoencoder"
 
     def __init__(self, config: S2LDMConfig) -> None:
@@ -41,6 +44,7 @@ class S2LDM(S2LDMNetworks):
         self.stages = tuple(Stage(name=n, cached=_LATENT if n == "diffusion" else None) for n in config.stages)
         self.discriminator = PatchDiscriminator() if config.loss.adv else None
         self.segmenter = Segmenter(config.autoencoder.channels[0]) if config.loss.segmentation else None
+        self.reader = TissueReader() if config.loss.perceptual else None
 
     def players(self, stage: str) -> tuple[Player, ...]:
         if stage == "diffusion":
@@ -49,8 +53,11 @@ class S2LDM(S2LDMNetworks):
         if stage == "finetune":
             parts += (self.denoiser, *(() if self.segmenter is None else (self.segmenter,)))
         model = Player(name=stage, parameters=[p for part in parts for p in part.parameters()])
+        players = [model]
+        if stage == "finetune" and self.reader is not None:
+            players.append(Player(name="reader", parameters=self.reader.parameters()))
         if self.discriminator is None:
-            return (model,)
+            return tuple(players)
         judge = Player(
             name="discriminator",
             parameters=self.discriminator.parameters(),
@@ -59,7 +66,7 @@ class S2LDM(S2LDMNetworks):
             steady=True,
             start=self.config.loss.adv_start,
         )
-        return model, judge
+        return *players, judge
 
     def begin_stage(self, stage: str) -> None:
         """Every stage has a discriminator of its own, which must not be ahead of the images it judges."""
@@ -70,6 +77,9 @@ class S2LDM(S2LDMNetworks):
         if player == "discriminator" and self.discriminator is not None:
             real, fake = (self.discriminator(image) for image in (batch.target, turn.kept["image"]))
             return hinge(real=real, fake=fake), {}
+        if player == "reader" and self.reader is not None:
+            organs = batch.target.new_zeros(batch.target.shape).byte() if batch.organs is None else batch.organs
+            return self.reader(batch.target, organs), {}
         if stage == "autoencoder":
             return self._autoencoder_loss(batch, turn)
         if stage == "diffusion":
@@ -163,6 +173,9 @@ class S2LDM(S2LDMNetworks):
         if self.segmenter is not None and seen is not None and batch.organs is not None:
             parts["segmentation"] = self.segmenter(seen, batch.organs)
             loss = loss + weight.segmentation * parts["segmentation"]
+        if self.reader is not None and turn.progress >= _READ_FROM:
+            parts["perceptual"] = self.reader.distance(image, batch.target, batch.valid)
+            loss = loss + (weight.perceptual or 0.0) * parts["perceptual"]
         if true_c is not None:
             parts["diffusion"] = self.diffusion_loss(
                 z_n.detach(), true_c, batch.condition.phase, replace(turn, progress=1.0)

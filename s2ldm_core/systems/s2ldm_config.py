@@ -68,6 +68,8 @@ class LossConfig(ChangeLossConfig):
     """Weight of the error of the image in eq. 2."""
     segmentation: float = Field(0.0, ge=0)
     """Last stage: weight of telling the tissues (`s2ldm_core.tissue_groups`) by a head of the decoder's features that is not shipped."""
+    perceptual: float | None = Field(None, gt=0)
+    """Last stage: weight of the distance from the true image in the features of a network that learns to name its tissues meanwhile."""
     quant: float = 1.0
     sim: float = 0.1
     adv: float = 0.0
