@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +58,8 @@ def add_spread(
     """Train on the answers to the cases of the store ``fit``, scale on those of ``calibrate``, measure on those of ``held_out``, and on
     those of the stores ``also``, which the package says nothing of.
 
-    None of them may have been in the package's own training. ``answers`` is a folder for what it answers.
+    None of them may have been in the package's own training. ``answers`` is a folder for what it answers, and for where the training stands
+    until the package is written.
 
     Raises
     ------
@@ -81,6 +83,7 @@ def add_spread(
         )
 
     first = answered(fit)
+    run = answers / meta.weights_sha256[:12] / f"spread-{_digest(stores[fit], minutes=minutes, seed=seed)}"
     network = train_spread(
         first,
         phases=meta.phases,
@@ -89,7 +92,7 @@ def add_spread(
         budget=of_minutes(minutes, device=device),
         seed=seed,
         device=device,
-        run=answers / meta.weights_sha256[:12] / f"spread-{_digest(stores[fit], minutes=minutes, seed=seed)}",
+        run=run,
         on_progress=lambda done, loss: say(f"trained: {done:.0%}, loss {loss:.3f}"),
     )
     say_spread = told_by(network, phases=meta.phases, window_hu=meta.window_hu)
@@ -120,6 +123,7 @@ def add_spread(
     made = with_spread(
         package, output, network=network, calibration=calibration, version=version, model_card=model_card
     )
+    shutil.rmtree(run)
     return Told(package=made, measured=found)
 
 

@@ -1,7 +1,6 @@
 """Training of a `SpreadNetwork` on the errors of a package's answers."""
 
 import math
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -52,7 +51,7 @@ def train_spread(
 ) -> SpreadNetwork:
     """Maximise the normal likelihood of the errors until ``budget`` is spent; ``on_progress`` gets its share and the mean loss.
 
-    ``run`` is a folder for what a training that was cut short goes on from, with the same crops; it is gone when the budget is spent.
+    ``run`` is a folder for what a training that was cut short goes on from, with the same crops; one whose budget is spent is at its end.
 
     Raises
     ------
@@ -71,11 +70,15 @@ def train_spread(
         optimiser.load_state_dict(state["optimiser"])
         first, spent, mean = position.step, state["spent"], state["mean"]
     step = first
+
+    def keep(spent: float) -> None:
+        state = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "spent": spent, "mean": mean}
+        run.mkdir(parents=True, exist_ok=True)
+        save_checkpoint(run, position=Position(step=step), state=state)
+
     while (done := spent + budget(step - first)) < 1:
         if step > first and step % _CHECKPOINT_STEPS == 0:
-            state = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "spent": done, "mean": mean}
-            run.mkdir(parents=True, exist_ok=True)
-            save_checkpoint(run, position=Position(step=step), state=state)
+            keep(done)
         rng = np.random.default_rng((seed, step))
         for group in optimiser.param_groups:
             group["lr"] = _RATE * min(1, (done + 0.002) / _WARM) * 0.5 * (1 + math.cos(math.pi * done))
@@ -91,7 +94,7 @@ def train_spread(
         value = float(loss.detach())
         mean = value if math.isnan(mean) else 0.98 * mean + 0.02 * value
         on_progress(done, mean)
-    shutil.rmtree(run, ignore_errors=True)
+    keep(done)
     return network.eval()
 
 
