@@ -71,8 +71,8 @@ def train_spread(
         first, spent, mean = position.step, state["spent"], state["mean"]
     step = first
 
-    def keep(spent: float) -> None:
-        state = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "spent": spent, "mean": mean}
+    def keep(share: float) -> None:
+        state = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "spent": share, "mean": mean}
         run.mkdir(parents=True, exist_ok=True)
         save_checkpoint(run, position=Position(step=step), state=state)
 

@@ -1,5 +1,6 @@
 """Teaching a package its uncertainty: what is wrong by more is said to be, and intervals hold as often as they say."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -44,17 +45,20 @@ def answered(seed: int, *, phase: str = "arterial", sure: float = 5.0, unsure: f
     )
 
 
-def test_the_network_tells_what_is_wrong_by_more_from_what_is_wrong_by_less(tmp_path: Path) -> None:
-    cases = [answered(seed) for seed in range(2)]
-    network = train_spread(
-        cases,
+def trained(run: Path, *, channels: int, steps: int, on_progress: Callable[[float], None]) -> SpreadNetwork:
+    return train_spread(
+        [answered(seed) for seed in range(2)],
         phases=PHASES,
-        channels=(8, 8),
+        channels=(channels, channels),
         window_hu=WINDOW,
-        budget=lambda step: step / 32,
-        run=tmp_path / "run",
-        on_progress=lambda done, loss: None,
+        budget=lambda step: step / steps,
+        run=run,
+        on_progress=lambda done, loss: on_progress(done),
     )
+
+
+def test_the_network_tells_what_is_wrong_by_more_from_what_is_wrong_by_less(tmp_path: Path) -> None:
+    network = trained(tmp_path / "run", channels=8, steps=32, on_progress=lambda done: None)
     spread = told_by(network, phases=PHASES, window_hu=WINDOW)(answered(9))
     left, right = (float(np.median(spread[..., part])) for part in (slice(8, 40), slice(56, 88)))
     assert right > 1.15 * left
@@ -62,35 +66,25 @@ def test_the_network_tells_what_is_wrong_by_more_from_what_is_wrong_by_less(tmp_
 
 def test_a_training_cut_short_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("train.spread.training._CHECKPOINT_STEPS", 2)
-    cases = [answered(seed) for seed in range(2)]
 
-    def trained(name: str, *, cut_after: float = 2.0) -> tuple[SpreadNetwork, list[float]]:
+    def eight_steps(name: str, *, cut_after: float = 2.0) -> tuple[SpreadNetwork, list[float]]:
         shares: list[float] = []
 
-        def on_progress(done: float, loss: float) -> None:
+        def on_progress(done: float) -> None:
             shares.append(done)
             if done >= cut_after:
                 raise KeyboardInterrupt
 
-        network = train_spread(
-            cases,
-            phases=PHASES,
-            channels=(4, 4),
-            window_hu=WINDOW,
-            budget=lambda step: step / 8,
-            run=tmp_path / name,
-            on_progress=on_progress,
-        )
-        return network, shares
+        return trained(tmp_path / name, channels=4, steps=8, on_progress=on_progress), shares
 
-    whole, shares = trained("whole")
+    whole, shares = eight_steps("whole")
     with pytest.raises(KeyboardInterrupt):
-        trained("cut", cut_after=5 / 8)
-    resumed, rest = trained("cut")
+        eight_steps("cut", cut_after=5 / 8)
+    resumed, rest = eight_steps("cut")
     assert rest == shares[4:]  # the last checkpoint, not the cut
     for name, value in whole.state_dict().items():
         assert torch.equal(resumed.state_dict()[name], value), name
-    again, none = trained("cut")
+    again, none = eight_steps("cut")
     assert none == []  # cut short between the training's end and the package, it is not trained again
     assert torch.equal(again.core.out.weight, resumed.core.out.weight)
 
