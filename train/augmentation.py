@@ -14,6 +14,29 @@ _OUTLINE_SIGMA = 0.6
 """Blur of the offsets of organs, voxels: about that of a label's own outline, whose voxels belong to the organ in part."""
 
 
+_GRAIN_VOXELS = (0.4, 1.0)
+"""Blur of added noise in the plane, voxels of the model's grid: from a sharp kernel's noise to a soft one's; slices are independent."""
+
+
+class Grain(NamedTuple):
+    """Noise added to a scan that has its own already."""
+
+    sd_hu: float
+    sigma: float
+    """Voxels, in the plane."""
+    seed: int
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, largest_hu: float) -> Grain:
+        return cls(rng.uniform(0, largest_hu), rng.uniform(*_GRAIN_VOXELS), int(rng.integers(2**63)))
+
+    def hu(self, shape: tuple[int, ...]) -> np.ndarray:
+        """float32 ``shape`` ``(D, H, W)``."""
+        white = np.random.default_rng(self.seed).standard_normal(shape, dtype=np.float32)
+        noise = gaussian_filter(white, (0.0, self.sigma, self.sigma), mode="wrap", truncate=3.0)
+        return noise * np.float32(self.sd_hu / noise.std())
+
+
 class Augmentation(NamedTuple):
     """What is done to both phases of a case alike."""
 
@@ -24,6 +47,7 @@ class Augmentation(NamedTuple):
     """Blur through the slices and in the plane; ``None``: none."""
     organ_hu: np.ndarray | None = None
     """``(256,)`` float32 offset of every label; ``None``: none."""
+    grain: Grain | None = None
 
     @classmethod
     def draw(cls, rng: np.random.Generator, config: DataConfig, case: Case) -> Augmentation:
@@ -41,7 +65,8 @@ class Augmentation(NamedTuple):
                 organ_hu[[case.organs[name] for name in group if name in case.organs]] = rng.normal(
                     0.0, config.organ_offset.hu
                 )
-        return cls(offset, noise, sigma, organ_hu)
+        grain = Grain.draw(rng, config.added_noise_hu) if config.added_noise_hu and case.noise is None else None
+        return cls(offset, noise, sigma, organ_hu, grain)
 
     def native(
         self,
@@ -57,6 +82,8 @@ class Augmentation(NamedTuple):
             hu += gaussian_filter(self.organ_hu[labels], _OUTLINE_SIGMA, mode="nearest", truncate=3.0)
         if noise is not None:
             hu += noise * np.float32(self.noise)
+        if self.grain is not None:
+            hu += self.grain.hu(hu.shape)
         return self.blurred(hu, spacing_mm=spacing_mm)
 
     def blurred(self, hu: np.ndarray, *, spacing_mm: tuple[float, float, float]) -> np.ndarray:

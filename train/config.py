@@ -93,6 +93,9 @@ class DataConfig(_Part):
     """Processes that draw the next crops while a GPU computes; 0: drawn when needed, which is best where the CPU computes."""
     noise: tuple[float, float] = (0.5, 1.5)
     """The scan's own noise is multiplied by a factor from this range; both phases share it, so the change is learnt, not denoising."""
+    added_noise_hu: float = Field(0.0, ge=0)
+    """Largest standard deviation of noise added to both phases of a case that does not keep its own apart: of a real scan, whose grain
+    would otherwise be the same in every crop. 0: none."""
     offset_hu: float = Field(3.0, ge=0)
     """Standard deviation of a calibration offset added to both phases."""
     zoom: tuple[float, float] | None = None

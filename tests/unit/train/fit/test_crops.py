@@ -169,6 +169,32 @@ def test_organs_are_moved_in_groups_in_both_phases_where_a_case_has_labels(store
     assert 10 < np.count_nonzero(np.abs(cortex) < 0.01) < 40  # the case without labels is as it was
 
 
+def test_noise_is_added_to_a_real_scan_alike_in_both_phases_and_not_to_a_case_that_keeps_its_own(
+    store: Any, tmp_path: Path
+) -> None:
+    flat = np.full((8, 32, 32), 40.0)
+    arrays = {"spacing_mm": (3, 1.5, 1.5), "native": flat, "changes": {"arterial": flat}, "about": {}}
+    write_case(tmp_path / "real", "a", **arrays)
+    write_case(tmp_path / "made", "a", **arrays, noise=np.zeros(flat.shape))
+    quiet = {"crop": (8, 32, 32), "offset_hu": 0.0, "smooth_share": 0.0}
+    config = DataConfig.model_validate(fit_config(store, tmp_path).data.model_dump() | quiet | {"added_noise_hu": 20.0})
+
+    def crops(case: str) -> Any:
+        sampler = CropSampler(PairStore(tmp_path / case), config, phases=("arterial",), seed=0)
+        batch = sampler.batch(stage=0, step=0, items=range(40))
+        np.testing.assert_allclose(batch.change.numpy() * 350, 40.0, atol=0.01)
+        return batch.source.numpy()[:, 0] * 350 + 150 - 40
+
+    noise = crops("real")
+    spread = noise.std(axis=(1, 2, 3))
+    assert (spread.min() < 3) and (17 < spread.max() <= 20.01) and (8 < spread.mean() < 12)
+    assert np.abs(noise.mean(axis=(1, 2, 3))).max() < 3
+    beside, below = ((noise * np.roll(noise, 1, axis=axis)).mean() / noise.var() for axis in (3, 1))
+    assert beside > 0.2 > 0.05 > abs(below)  # grain in the plane, slices of their own
+    np.testing.assert_array_equal(crops("real"), noise)
+    np.testing.assert_allclose(crops("made"), 0, atol=0.01)
+
+
 def test_the_anatomy_of_a_crop_is_zoomed_and_its_noise_is_not(store: Any, tmp_path: Path) -> None:
     labels = np.zeros((24, 64, 64))
     labels[:, 24:40, 24:40] = 1
