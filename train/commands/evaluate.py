@@ -62,6 +62,13 @@ def evaluate(
         SampleKind | None,
         typer.Option(help="What samples differ in; a package that has none is refused.", show_default="what each has"),
     ] = None,
+    tell: Annotated[
+        str | None,
+        typer.Option(
+            help="Also answer with this value of the case told to packages that heed it, such as aorta_hu, its dose.",
+            metavar="NAME",
+        ),
+    ] = None,
     viewer_cases: Annotated[int, typer.Option(help="Cases shown in the report's slice viewer.", min=0)] = 2,
     output: Annotated[
         Path | None, typer.Option(help="Folder for report.html, report.md, cases.csv, organs.csv, summary.json.")
@@ -82,6 +89,8 @@ def evaluate(
         raise TrainError(
             "patient_without_store", "Patients are named, but no store of theirs.", "Name it with --store."
         )
+    if tell is not None and store is None:
+        raise TrainError("tell_without_store", "Phantoms tell no values.", "Name a store of cases with --store.")
     if not window[0] < window[1]:
         raise TrainError(
             "window_empty", f"The window {window[0]:g} {window[1]:g} is empty.", "Give the lower HU first."
@@ -107,6 +116,7 @@ def evaluate(
                 )
                 if samples
                 else None,
+                tell=tell,
                 device=device,
             ),
             *joined,

@@ -23,6 +23,10 @@ def _everywhere(phase: str) -> None:
     return None
 
 
+def _untold(phase: str) -> dict[str, float]:
+    return {}
+
+
 @dataclass(frozen=True, kw_only=True)
 class EvaluationCase:
     """One study: its source and how to get the acquired volume of each phase, all on one grid in canonical (LPS) orientation."""
@@ -40,6 +44,8 @@ class EvaluationCase:
     """Organ → value in ``labels``; empty without labels."""
     valid: Callable[[str], np.ndarray | None] = _everywhere
     """Phase → where it was measured ``(D, H, W)`` bool, or ``None``: everywhere."""
+    values: Callable[[str], Mapping[str, float]] = _untold
+    """Phase → what is known of it beside the image, such as ``aorta_hu``; NaN where it is not."""
 
 
 class Cases(Protocol):
@@ -169,6 +175,7 @@ class StoreCases:
             labels=None if case.labels is None else np.asarray(case.labels),
             organs={} if case.labels is None else dict(case.organs),
             valid=lambda phase: None if phase not in case.valid else np.asarray(case.valid[phase]),
+            values=case.values,
         )
 
     def _case(self, name: str) -> Case:

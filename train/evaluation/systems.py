@@ -71,9 +71,10 @@ def candidates(
     *,
     ceilings: Mapping[str, Path] | None = None,
     sampling: Sampling | None = None,
+    tell: str | None = None,
     device: str = "auto",
 ) -> list[Candidate]:
-    """Identity, each package, its samples' mean where it can sample, and its autoencoder.
+    """Identity, each package, the same told a value of the case, its samples' mean where it can sample, and its autoencoder.
 
     Parameters
     ----------
@@ -83,15 +84,25 @@ def candidates(
         Label of a package → folder of the run it comes from, which keeps the autoencoder as stage 1 left it.
     sampling
         How systems are sampled; those that cannot be are left out, unless it names a kind.
+    tell
+        Value of the case that systems which heed it are told, such as ``aorta_hu``: an answer that knows of the target what no native scan
+        tells.
 
     Raises
     ------
     TrainError
-        ``ceiling_unknown``, ``ceiling_missing``, ``ceiling_differs``.
+        ``ceiling_unknown``, ``ceiling_missing``, ``ceiling_differs``, ``tell_unheeded``.
     PackageError
         A package is damaged.
     """
     ceilings = ceilings or {}
+    if tell is not None and not any(tell in package.metadata.values for package in packages.values()):
+        heeded = sorted({name for package in packages.values() for name in package.metadata.values})
+        raise TrainError(
+            "tell_unheeded",
+            f"No package heeds {tell!r} (known: {', '.join(heeded) or 'none'}).",
+            "Leave --tell out, or name a package that was trained with the value.",
+        )
     for label in ceilings:
         if label not in packages:
             raise TrainError(
@@ -107,6 +118,16 @@ def candidates(
         table.append(
             Candidate(label=label, kind="model", answer=_answer(translator), identity=package.identity, phases=phases)
         )
+        if tell is not None and tell in package.metadata.values:
+            table.append(
+                Candidate(
+                    label=f"{label}, told {tell}",
+                    kind="model",
+                    answer=_answer(translator, tell=tell),
+                    identity=f"{package.identity}, told {tell}",
+                    phases=phases,
+                )
+            )
         if sampling is not None and (system.traits.samples or sampling.kind is not None):
             settled = translator.settled(sampling)
             table.append(
@@ -216,9 +237,10 @@ def _autoencoder(
     )
 
 
-def _answer(model: Translator | Ensemble, sampling: Sampling = OWN) -> Answer:
+def _answer(model: Translator | Ensemble, sampling: Sampling = OWN, *, tell: str | None = None) -> Answer:
     def answer(case: EvaluationCase, target: Volume, phase: str) -> Prediction:
-        found = model.translate(case.source, phase=phase, sampling=sampling)
+        known = {} if tell is None else {tell: case.values(phase).get(tell, np.nan)}
+        found = model.translate(case.source, phase=phase, values=known, sampling=sampling)
         return Prediction(
             hu=found.volume.hu,
             deviation_hu=None if found.spread is None else found.spread.hu,

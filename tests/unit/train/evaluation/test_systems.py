@@ -1,6 +1,7 @@
 """What is evaluated: packages through the product's own way, samples, and the ceiling that only stage 1 can set."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,29 @@ def test_only_systems_that_can_sample_have_an_uncertainty(packages: Any, scan: A
     np.testing.assert_allclose(answer.hu, drawn.mean(axis=0), atol=1e-3)
     np.testing.assert_allclose(answer.deviation_hu, drawn.std(axis=0, ddof=1), atol=1e-3)
     assert answer.deviation_hu.max() > 0.1
+
+
+def test_a_package_that_heeds_a_value_also_answers_with_that_of_the_case(
+    packages: Any, scan: Any, tmp_path: Path
+) -> None:
+    case, target = scan
+    told = _save(tmp_path / "told", _s2ldm(1, told={"value_range": [0, 400]}))
+    table = candidates({**packages, "told": told}, tell="aorta_hu", device="cpu")
+    untold, row = (one for one in table if one.kind == "model" and one.label.startswith("told"))
+    assert row.label == "told, told aorta_hu"
+    assert row.identity != untold.identity
+    known = replace(case, values=lambda phase: {"aorta_hu": {"arterial": 250.0, "venous": np.nan}[phase]})
+    translator = Translator.load(told.path, device="cpu")
+    asked = translator.translate(case.source, phase="arterial", values={"aorta_hu": 250.0}).volume.hu
+    usual = translator.translate(case.source, phase="arterial").volume.hu
+    assert np.array_equal(row.answer(known, target, "arterial").hu, asked)
+    assert np.array_equal(untold.answer(known, target, "arterial").hu, usual)
+    assert np.abs(asked - usual).max() > 0.1
+    assert np.array_equal(
+        row.answer(known, target, "venous").hu, translator.translate(case.source, phase="venous").volume.hu
+    )
+    with pytest.raises(TrainError, match="aorta_hu.*known: none"):
+        candidates(packages, tell="aorta_hu", device="cpu")
 
 
 def test_the_ceiling_is_the_autoencoder_as_stage_1_left_it(packages: Any, stage_one_run: Any, scan: Any) -> None:
