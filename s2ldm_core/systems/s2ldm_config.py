@@ -111,8 +111,8 @@ class DiffusionConfig(_Part):
 
 
 class ToldConfig(_Part):
-    """A value that the training cases tell and an answer may be asked for (ours): ``aorta_hu``, the enhancement of the aorta, stands for the
-    patient's dose, which no native scan shows."""
+    """A value that the training cases tell and an answer may be asked for (ours): ``aorta_hu``, the enhancement of the aorta, stands for
+    the patient's dose, which no native scan shows."""
 
     value: str = "aorta_hu"
     value_range: tuple[float, float] = (0.0, 500.0)

@@ -93,7 +93,9 @@ def test_the_deterministic_share_sees_no_noise_at_t_1(latents: tuple[Tensor, Ten
     z_n, z_c = latents
     system = _system(diffusion={"deterministic_share": 1.0}, mask={"enabled": False})
     seen = _Seen(system)
-    loss = system.diffusion_loss(z_n, z_c, Condition(phase=torch.tensor([0, 1])), Turn(0.5, torch.Generator().manual_seed(5)))
+    loss = system.diffusion_loss(
+        z_n, z_c, Condition(phase=torch.tensor([0, 1])), Turn(0.5, torch.Generator().manual_seed(5))
+    )
     ((given, t, out),) = seen.calls
     assert t.tolist() == [1.0, 1.0]
     torch.testing.assert_close(given, torch.cat([torch.zeros_like(z_c), z_n], dim=1))
@@ -104,7 +106,9 @@ def test_the_literal_reading_noises_the_source_and_predicts_no_contrast(latents:
     z_n, z_c = latents
     system = _system(diffusion={"mode": "literal"}, mask={"enabled": False})
     seen = _Seen(system)
-    loss = system.diffusion_loss(z_n, z_c, Condition(phase=torch.tensor([0, 1])), Turn(0.5, torch.Generator().manual_seed(5)))
+    loss = system.diffusion_loss(
+        z_n, z_c, Condition(phase=torch.tensor([0, 1])), Turn(0.5, torch.Generator().manual_seed(5))
+    )
     ((given, _, out),) = seen.calls
     t, noise, _ = _drawn(z_n.shape, 5)
     when = t[:, None, None, None, None]
@@ -116,7 +120,9 @@ def test_an_x0_prediction_is_relative_to_the_source(latents: tuple[Tensor, Tenso
     z_n, z_c = latents
     system = _system(diffusion={"target": "x0", "deterministic_share": 0.0}, mask={"enabled": False})
     seen = _Seen(system)
-    loss = system.diffusion_loss(z_n, z_c, Condition(phase=torch.tensor([0, 1])), Turn(0.5, torch.Generator().manual_seed(5)))
+    loss = system.diffusion_loss(
+        z_n, z_c, Condition(phase=torch.tensor([0, 1])), Turn(0.5, torch.Generator().manual_seed(5))
+    )
     assert loss.item() == pytest.approx(F.mse_loss(z_n + seen.calls[0][2], z_c).item(), rel=1e-4)
 
 
@@ -216,13 +222,17 @@ def _told(batch: Batch, *values: float) -> Batch:
     return Batch(images=batch.images, condition=condition)
 
 
+@pytest.mark.parametrize("stage", ["diffusion", "finetune"])
 def test_a_value_told_is_kept_secret_in_its_share_of_the_crops_and_changes_what_is_learnt_in_the_others(
-    batch: Batch,
+    batch: Batch, stage: str
 ) -> None:
     def loss(share: float, seen: Batch, seed: int = 3) -> float:
-        system = _system(told={"unknown_share": share, "value_range": [0, 400]}, loss={"finetune_flow": 0.0})
+        flow = {"deterministic_share": 1.0}  # no noise: what is drawn is who is told
+        system = _system(
+            told={"unknown_share": share, "value_range": [0, 400]}, loss={"finetune_flow": 0.0}, diffusion=flow
+        )
         with torch.no_grad():
-            return float(system.loss("finetune", "finetune", seen, Turn(0.5, torch.Generator().manual_seed(seed)))[0])
+            return float(system.loss(stage, stage, seen, Turn(0.5, torch.Generator().manual_seed(seed)))[0])
 
     nobody_knows = loss(0.0, batch)
     assert loss(1.0, _told(batch, 100.0, 200.0)) == nobody_knows
@@ -252,4 +262,4 @@ def test_an_answer_may_be_asked_for_with_a_value_and_is_the_usual_one_without() 
             return system.predict_change(source, Condition(phase=torch.tensor([0]), values=values))
 
     torch.testing.assert_close(answer(torch.nan), answer(), rtol=0, atol=0)
-    assert len({float(answer(*value).mean()) for value in ((), (100.0,), (300.0,))}) == 3
+    assert len({float(answer(*value).mean()) for value in ((), (0.0,), (100.0,), (300.0,))}) == 4
