@@ -145,7 +145,7 @@ def test_a_package_that_heeds_a_value_also_answers_with_that_of_the_case(
     assert np.array_equal(
         row.answer(known, target, "venous").hu, translator.translate(case.source, phase="venous").volume.hu
     )
-    with pytest.raises(TrainError, match="aorta_hu.*known: none"):
+    with pytest.raises(TrainError, match=r"aorta_hu.*known: none"):
         candidates(packages, tell="aorta_hu", device="cpu")
 
 

@@ -187,7 +187,9 @@ def test_noise_is_added_to_a_real_scan_alike_in_both_phases_and_not_to_a_case_th
 
     noise = crops("real")
     spread = noise.std(axis=(1, 2, 3))
-    assert (spread.min() < 3) and (17 < spread.max() <= 20.01) and (8 < spread.mean() < 12)
+    assert spread.min() < 3
+    assert 17 < spread.max() <= 20.01
+    assert 8 < spread.mean() < 12
     assert np.abs(noise.mean(axis=(1, 2, 3))).max() < 3
     beside, below = ((noise * np.roll(noise, 1, axis=axis)).mean() / noise.var() for axis in (3, 1))
     assert beside > 0.2 > 0.05 > abs(below)  # grain in the plane, slices of their own
