@@ -11,15 +11,16 @@ from typer.testing import CliRunner
 from s2ldm_core.package import ModelPackage
 from s2ldm_core.phantom import ORGANS
 from s2ldm_core.spread import SpreadNetwork
+from s2ldm_core.systems import Condition
 from s2ldm_core.tissue_groups import GROUPS
 from tests.tiny_model import write_tiny_package
 from train.cli import app
 from train.errors import TrainError
 from train.spread import add_spread
-from train.spread.answered import NO_TISSUE, Answered
+from train.spread.answered import NO_TISSUE, Answered, answer_cases
 from train.spread.coverage import measured, the_same, told_by
 from train.spread.training import normal_loss, train_spread
-from train.store import write_case
+from train.store import PairStore, write_case
 
 PHASES = ("arterial", "venous")
 WINDOW = (-200.0, 500.0)
@@ -62,6 +63,29 @@ def test_the_network_tells_what_is_wrong_by_more_from_what_is_wrong_by_less(tmp_
     spread = told_by(network, phases=PHASES, window_hu=WINDOW)(answered(9))
     left, right = (float(np.median(spread[..., part])) for part in (slice(8, 40), slice(56, 88)))
     assert right > 1.15 * left
+
+
+def test_answers_are_those_to_a_phase_that_nobody_knows_more_of(tmp_path: Path) -> None:
+    package = ModelPackage.load(write_tiny_package(tmp_path / "package", seconds=True))
+    native = np.random.default_rng(0).normal(40, 20, (8, 32, 32))
+
+    def answer(name: str, **known: dict[str, float]) -> Answered:
+        changes = {"arterial": np.full(native.shape, 50.0)}
+        write_case(tmp_path / name, "a", spacing_mm=(3, 1.5, 1.5), native=native, changes=changes, about={}, **known)
+        store = PairStore(tmp_path / name)
+        (found,) = answer_cases(package, store, tmp_path / f"{name}-answers", on_case=lambda case: None)
+        return found
+
+    told, untold = answer("told", seconds={"arterial": 110.0}), answer("untold")
+    np.testing.assert_array_equal(told.change, untold.change)
+    usual, asked = (
+        package.build().predict_change(
+            torch.from_numpy(told.source.astype(np.float32))[None, None],
+            Condition(phase=torch.tensor([0]), values=values),
+        )
+        for values in ({}, {"seconds": torch.tensor([110.0])})
+    )
+    assert (usual - asked).abs().max() > 5e-5
 
 
 def test_a_training_cut_short_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
