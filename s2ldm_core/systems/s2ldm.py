@@ -18,7 +18,7 @@ from s2ldm_core.networks.discriminator import PatchDiscriminator, deceived, hing
 from s2ldm_core.networks.segmenter import Segmenter
 from s2ldm_core.similarity import cosine, similarity_loss, similarity_mask
 from s2ldm_core.systems.base import Alarm, How, Player, Stage, Turn
-from s2ldm_core.systems.batch import Batch, Condition
+from s2ldm_core.systems.batch import Batch
 from s2ldm_core.systems.change_loss import change_loss, voxel_error
 from s2ldm_core.systems.codebook import codebook_alarms
 from s2ldm_core.systems.s2ldm_config import S2LDMConfig
@@ -73,7 +73,7 @@ class S2LDM(S2LDMNetworks):
         if stage == "autoencoder":
             return self._autoencoder_loss(batch, turn)
         if stage == "diffusion":
-            loss = self.diffusion_loss(*self.latents(batch), self._partly_told(batch.condition, turn), turn)
+            loss = self.diffusion_loss(*self.latents(batch), batch.condition.phase, turn)
             return loss, {"diffusion": loss.detach()}
         return self._finetune_loss(batch, turn)
 
@@ -128,7 +128,7 @@ class S2LDM(S2LDMNetworks):
         parts["adversarial"] = deceived(self.discriminator(image))
         return self.config.loss.adv * parts["adversarial"]
 
-    def diffusion_loss(self, z_n: Tensor, z_c: Tensor, condition: Condition, turn: Turn) -> Tensor:
+    def diffusion_loss(self, z_n: Tensor, z_c: Tensor, phase: Tensor, turn: Turn) -> Tensor:
         """Eq. 4 under the configured reading; ``z_n``, ``z_c`` normalised."""
         cfg = self.config
         if cfg.mask.enabled:
@@ -145,17 +145,17 @@ class S2LDM(S2LDMNetworks):
             noise = torch.where(plain[:, None, None, None, None], 0.0, noise)
         t, noise = t.to(z_n.device), noise.to(z_n.device)
         x_0, x_1 = self.process.endpoints(z_n=z_n, z_c=z_c, noise=noise)
-        prediction = self.denoise(self.process.interpolate(x_0, x_1, t), t, z_n, condition)
+        prediction = self.denoise(self.process.interpolate(x_0, x_1, t), t, z_n, phase)
         return F.mse_loss(prediction.float(), self.process.regression_target(x_0, x_1, t).float())
 
     def _finetune_loss(self, batch: Batch, turn: Turn) -> tuple[Tensor, dict[str, Tensor]]:
-        weight, condition = self.config.loss, self._partly_told(batch.condition, turn)
+        weight = self.config.loss
         true_c = None
         if weight.finetune_flow and float(torch.rand((), generator=turn.generator)) < weight.finetune_flow_share:
             true_c = self._follow_latents(batch.target)
         z_n, _, features = self.encode(batch.source)
         z_c = self.process.sample(
-            lambda x, t: self.denoise(x, t, z_n, condition), z_n=z_n, noise=torch.zeros_like(z_n), steps=1
+            lambda x, t: self.denoise(x, t, z_n, batch.condition.phase), z_n=z_n, noise=torch.zeros_like(z_n), steps=1
         )
         image, seen = self._drawn(self.codes(z_c), z_n, features, batch.source)
         gain = self.config.frequency.gain if self.config.frequency.mode == "loss" else 0.0
@@ -164,21 +164,12 @@ class S2LDM(S2LDMNetworks):
             parts["segmentation"] = self.segmenter(seen, batch.organs)
             loss = loss + weight.segmentation * parts["segmentation"]
         if true_c is not None:
-            parts["diffusion"] = self.diffusion_loss(z_n.detach(), true_c, condition, replace(turn, progress=1.0))
+            parts["diffusion"] = self.diffusion_loss(
+                z_n.detach(), true_c, batch.condition.phase, replace(turn, progress=1.0)
+            )
             loss = loss + weight.finetune_flow * parts["diffusion"]
         loss = loss + self._adversarial(image, turn, parts)
         return loss, {name: part.detach() for name, part in parts.items()}
-
-    def _partly_told(self, condition: Condition, turn: Turn) -> Condition:
-        """``condition`` without the value told in ``told.unknown_share`` of the crops."""
-        told = self.config.told
-        if told is None:
-            return condition
-        value = condition.value(told.value)
-        secret = torch.rand(value.shape[0], generator=turn.generator).to(value.device) < told.unknown_share
-        return Condition(
-            phase=condition.phase, values={**condition.values, told.value: value.masked_fill(secret, torch.nan)}
-        )
 
     def _drawn(self, code: Tensor, z_n: Tensor, features: Features, source: Tensor) -> tuple[Tensor, Tensor | None]:
         """The image, and where the decoder adds to the source what it drew that from."""

@@ -110,23 +110,6 @@ class DiffusionConfig(_Part):
         )
 
 
-class ToldConfig(_Part):
-    """A value that the training cases tell and an answer may be asked for (ours): ``aorta_hu``, the enhancement of the aorta, stands for
-    the patient's dose, which no native scan shows."""
-
-    value: str = "aorta_hu"
-    value_range: tuple[float, float] = (0.0, 500.0)
-    """What the embedding's 0 and 1 stand for."""
-    unknown_share: float = Field(0.3, ge=0, le=1)
-    """Share of the crops of which it is kept secret: an answer that nobody asks a value of is the usual one."""
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if not self.value_range[0] < self.value_range[1]:
-            raise ValueError("value_range must be two numbers, the smaller one first")
-        return self
-
-
 class S2LDMConfig(SystemConfig):
     """Everything that defines an S2LDM; defaults are ours, the paper's are in ``config/train``."""
 
@@ -136,7 +119,6 @@ class S2LDMConfig(SystemConfig):
     frequency: FrequencyConfig = FrequencyConfig()
     loss: LossConfig = LossConfig()
     diffusion: DiffusionConfig = DiffusionConfig()
-    told: ToldConfig | None = None
     syncretic: bool = True
     """Encode NCCT and CECT with the shared weights in stage 1; false: stage 1 sees CECT only (ablation a)."""
     stages: tuple[Literal["autoencoder", "diffusion", "finetune"], ...] = ("autoencoder", "diffusion", "finetune")

@@ -5,7 +5,6 @@ from torch import Tensor
 
 from s2ldm_core.networks.autoencoder import FACTOR, Decoder, Encoder, Features
 from s2ldm_core.networks.denoiser import Denoiser
-from s2ldm_core.networks.label_embedding import LabelEmbedding
 from s2ldm_core.networks.quantiser import VectorQuantiser
 from s2ldm_core.systems.base import How, Traits
 from s2ldm_core.systems.batch import Condition
@@ -43,7 +42,6 @@ class S2LDMNetworks(LatentSystem):
             blocks=config.diffusion.blocks,
             phases=len(config.phases),
         )
-        self.told = None if config.told is None else LabelEmbedding(self.denoiser.embedding)
         z, y, x = (f * s for f, s in zip(FACTOR, self.denoiser.stride, strict=True))
         self.traits = Traits(
             multiple_of=(z, y, x),
@@ -51,7 +49,6 @@ class S2LDMNetworks(LatentSystem):
             samples=True,
             steps=config.diffusion.steps,
             redraws=not (ae.source_conditioned or ae.difference),
-            values=() if config.told is None else (config.told.value,),
         )
 
     def translated(self, z_n: Tensor, condition: Condition, how: How) -> Tensor:
@@ -65,7 +62,7 @@ class S2LDMNetworks(LatentSystem):
             done += 1
             return through_core(
                 self.denoiser,
-                lambda a, b: self.denoise(a, t, b, condition),
+                lambda a, b: self.denoise(a, t, b, condition.phase),
                 [x_t, z_n],
                 how=how,
                 step=f"step {done}",
@@ -118,9 +115,8 @@ class S2LDMNetworks(LatentSystem):
         out = self.decoder(z, features).float()
         return source + out if self.decoder.source_conditioned else out
 
-    def denoise(self, x: Tensor, t: Tensor, z_n: Tensor, condition: Condition) -> Tensor:
-        seen = torch.cat([x, z_n], dim=1) if self.process.conditioned else x
-        out = self.denoiser(seen, t=t, phase=condition.phase, extra=self._told(condition))
+    def denoise(self, x: Tensor, t: Tensor, z_n: Tensor, phase: Tensor) -> Tensor:
+        out = self.denoiser(torch.cat([x, z_n], dim=1) if self.process.conditioned else x, t=t, phase=phase)
         diffusion = self.config.diffusion
         if not diffusion.residual or self.process.mode != "concat" or diffusion.target == "epsilon":
             return out
@@ -128,11 +124,3 @@ class S2LDMNetworks(LatentSystem):
             return z_n + out
         # v = ε − z_c (flow) or a ε − b z_c (ddpm): z_n stands in for z_c.
         return out - (z_n if diffusion.schedule == "flow" else self.process.coefficients(t)[1] * z_n)
-
-    def _told(self, condition: Condition) -> Tensor | None:
-        """``(B, embedding)``: the value told, or that nobody knows it."""
-        if self.told is None or self.config.told is None:
-            return None
-        low, high = self.config.told.value_range
-        value = condition.value(self.config.told.value)
-        return self.told((value.nan_to_num(low) - low) / (high - low), dropped=value.isnan())

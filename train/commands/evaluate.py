@@ -65,7 +65,7 @@ def evaluate(
     tell: Annotated[
         str | None,
         typer.Option(
-            help="Also answer with this value of the case told to packages that heed it, such as aorta_hu, its dose.",
+            help="Also answer with this value of the case told to packages that heed it, such as seconds after the injection.",
             metavar="NAME",
         ),
     ] = None,

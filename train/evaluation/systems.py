@@ -85,7 +85,7 @@ def candidates(
     sampling
         How systems are sampled; those that cannot be are left out, unless it names a kind.
     tell
-        Value of the case that systems which heed it are told, such as ``aorta_hu``: an answer that knows of the target what no native scan
+        Value of the case that systems which heed it are told, such as ``seconds``: an answer that knows of the target what no native scan
         tells.
 
     Raises
