@@ -1,7 +1,8 @@
-"""Between two trainings of one network: the weighted mean of their weights (Wortsman et al. 2022, arXiv 2109.01903, WiSE-FT).
+"""Between two trainings of one network: the weighted mean of their weights (Wortsman et al. 2022, arXiv 2109.01903, WiSE-FT, and
+2203.05482, model soups).
 
 What a fine-tuning gains on new data and what it loses on the old is often no trade along the line between both: the middle keeps most of
-either. That holds where one was trained from the other, as is asked for here.
+either. That holds where one was trained from the other or both from a third, as is asked for here.
 """
 
 from collections.abc import Mapping
@@ -16,12 +17,12 @@ from train.errors import TrainError
 def average(
     start: ModelPackage, tuned: ModelPackage, output: Path, *, share: float, name: str, version: str
 ) -> ModelPackage:
-    """A package whose weights are ``share`` of ``tuned`` and the rest of ``start``, from which it was trained.
+    """A package whose weights are ``share`` of ``tuned`` and the rest of ``start``; one was trained from the other, or both from a third.
 
     Raises
     ------
     TrainError
-        ``not_started_from``, ``average_differs`` when their networks have other shapes, ``output_exists``.
+        ``not_started_from`` when nothing says so, ``average_differs`` when their networks have other shapes, ``output_exists``.
     PackageError
         One was changed.
     """
@@ -31,12 +32,13 @@ def average(
         raise TrainError(
             "output_exists", f"{output} already holds a package.", "Name another folder or remove that one."
         )
-    ancestor = tuned.metadata.training_data.get("started_from", {}).get("weights_sha256")
-    if ancestor != start.metadata.weights_sha256:
+    first_line, second_line = _line(start), _line(tuned)
+    common = next((entry for sha256, entry in second_line.items() if sha256 in first_line), None)
+    if common is None:
         raise TrainError(
             "not_started_from",
-            f"{tuned.metadata.name} {tuned.metadata.version} was not trained from {start.metadata.name} {start.metadata.version}.",
-            "Name the package that its run's init names, or train from it: between two trainings of their own lies nothing.",
+            f"{tuned.metadata.name} {tuned.metadata.version} and {start.metadata.name} {start.metadata.version} have no start in common.",
+            "Name the package that its run's init names, or train both from one: between two trainings of their own lies nothing.",
         )
     system = tuned.build()
     start.verify()
@@ -62,13 +64,29 @@ def average(
             "spacing_mm": meta.spacing_mm,
             "min_slices": meta.min_slices,
             "intended_use": meta.intended_use,
-            "training_data": _training_data(start, tuned, share),
+            "training_data": {**_training_data(start, tuned, share), "started_from": common},
             "metrics": {},
             "limits": tuple(dict.fromkeys((*meta.limits, *start.metadata.limits))),
             "answers": meta.answers,
         },
         model_card=model_card,
     )
+
+
+def _line(package: ModelPackage) -> dict[str, Mapping[str, Any]]:
+    """Digest of the weights → entry of ``started_from``: of the package itself and of each that it came from, the latest first."""
+    meta = package.metadata
+    entry: Mapping[str, Any] = {
+        "name": meta.name,
+        "version": meta.version,
+        "weights_sha256": meta.weights_sha256,
+        "training_data": meta.training_data,
+    }
+    found = {}
+    while entry:
+        found[str(entry["weights_sha256"])] = entry
+        entry = entry["training_data"].get("started_from", {})
+    return found
 
 
 def _training_data(start: ModelPackage, tuned: ModelPackage, share: float) -> dict[str, Any]:
@@ -82,5 +100,4 @@ def _training_data(start: ModelPackage, tuned: ModelPackage, share: float) -> di
         "sources": list(sources.values()),
         "seeds": sorted({seed for one in (start, tuned) for seed in one.metadata.training_data.get("seeds", [])}),
         "average": f"{share:g} of {tuned.identity}, {1 - share:g} of {start.identity}",
-        "started_from": tuned.metadata.training_data["started_from"],
     }

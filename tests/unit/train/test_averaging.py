@@ -1,4 +1,4 @@
-"""Weights between those of a package and of one that was trained from it."""
+"""Weights between those of two packages, one of which was trained from the other or both from a third."""
 
 from pathlib import Path
 from typing import Any
@@ -37,8 +37,15 @@ def test_the_middle_of_two_trainings_and_of_no_two_others(tmp_path: Path) -> Non
     assert data["average"] == f"0.25 of {tuned.identity}, 0.75 of {start.identity}"
     assert data["sources"][0]["cases"] == 2
     assert middle.metadata.answers == tuned.metadata.answers
+    assert data["started_from"]["weights_sha256"] == start.metadata.weights_sha256
+    sister = trained("sister", init=str(start.path), seed=6)
+    soup = average(tuned, sister, tmp_path / "soup", share=0.5, name="soup", version="1")
+    assert soup.metadata.training_data["started_from"] == data["started_from"]
+    again = average(start, soup, tmp_path / "again", share=0.5, name="again", version="1")
+    assert again.metadata.training_data["average"] == f"0.5 of {soup.identity}, 0.5 of {start.identity}"
+    stranger = trained("stranger", seed=7)
     with pytest.raises(TrainError) as refused:
-        average(tuned, start, tmp_path / "other", share=0.5, name="other", version="1")
+        average(soup, stranger, tmp_path / "other", share=0.5, name="other", version="1")
     assert refused.value.code == "not_started_from"
     with pytest.raises(TrainError) as there:
         average(start, tuned, tmp_path / "middle", share=0.5, name="other", version="1")
