@@ -67,7 +67,8 @@ def _head(git: Path) -> str | None:
 def describe_data(store: PairStore) -> dict[str, Any]:
     """The training data as a package's metadata name them: how many cases of which sources, under which licences.
 
-    What a case does not say of itself, the store's ``source.yaml`` may say of all: ``source`` and ``licence``.
+    What a case does not say of itself, the store's ``source.yaml`` may say of all: ``source`` and ``licence``. A case that the store holds
+    twice, to be drawn more often, counts once.
 
     Raises
     ------
@@ -75,9 +76,10 @@ def describe_data(store: PairStore) -> dict[str, Any]:
         ``source_invalid``.
     """
     said = _said(store.folder / "source.yaml")
+    names = {store.digest_of(store[i]): name for i, name in enumerate(store.names)}.values()
     about = [
         {**said, **json.loads((store.folder / name / "case.json").read_text(encoding="utf-8")).get("about", {})}
-        for name in store.names
+        for name in names
     ]
     counts = Counter((_source(item), str(item.get("licence") or _LICENCES.get(_source(item), ""))) for item in about)
     sources = [
@@ -86,7 +88,7 @@ def describe_data(store: PairStore) -> dict[str, Any]:
     described: dict[str, Any] = {
         "source": "; ".join(source for source in dict.fromkeys(str(item["source"]) for item in sources)),
         "sources": sources,
-        "cases": len(store),
+        "cases": len(names),
         "patients": len({store[i].patient for i in range(len(store))}),
     }
     seeds = [int(item["seed"]) for item in about if _source(item) == _PHANTOM and "seed" in item]

@@ -33,3 +33,13 @@ def test_a_source_that_cannot_be_understood_is_refused(tmp_path: Path, text: str
     with pytest.raises(TrainError) as caught:
         describe_data(PairStore(tmp_path))
     assert caught.value.code == "source_invalid"
+
+
+def test_a_case_that_is_linked_twice_to_be_drawn_more_often_counts_once(tmp_path: Path) -> None:
+    _case(tmp_path, "a")
+    _case(tmp_path, "b")
+    (tmp_path / "c").symlink_to(tmp_path / "a", target_is_directory=True)
+    store = PairStore(tmp_path)
+    assert len(store) == 3
+    described = describe_data(store)
+    assert (described["cases"], [one["cases"] for one in described["sources"]]) == (2, [2])
