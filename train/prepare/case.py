@@ -17,6 +17,7 @@ from train.errors import TrainError
 from train.prepare.images import cropped
 from train.prepare.labels import BREATHING_ORGANS, LabelMap, read_labels
 from train.prepare.layouts import Candidate
+from train.prepare.maps import MapFile
 from train.prepare.options import PrepareOptions
 from train.prepare.pairing import Pairing, Rejection
 from train.prepare.phase import seconds_after_injection
@@ -135,8 +136,8 @@ def _on_model_grid(volume: Volume, options: PrepareOptions) -> Volume:
     return cropped(bounded, body_box(bounded.hu, bounded.spacing_mm))
 
 
-def _labels(path: Path | None) -> LabelMap | None:
-    return None if path is None else read_labels(path).by_tissue()
+def _labels(found: MapFile | None) -> LabelMap | None:
+    return None if found is None else read_labels(found).by_tissue()
 
 
 def _register(

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from train.prepare.maps import DATASET, is_label_map
 from train.prepare.series import Series
 from train.prepare.words import Guess, phase_in_full_name, phase_in_words
 from train.store import Split
 
-DATASET: Final = "dataset.json"
 _MOST: Final = 0.8
 _CHANNEL: Final = re.compile(r"(.+)_(\d{4})")
 _BIDS: Final = re.compile(r"(sub-[A-Za-z0-9]+)(?:_|$)")
@@ -31,7 +31,6 @@ _VALIDATION_FOLDER: Final = re.compile(r"val(?:id(?:ation)?)?[AB]?", re.IGNORECA
 _ROLE_FOLDER: Final = re.compile(
     r"(?:images?|targets?|sources?|inputs?|outputs?|contrast|train|test|val)(?:Tr|Ts|_?[AB])?|[AB]", re.IGNORECASE
 )
-_LABEL_FOLDER: Final = re.compile(r"labels(?:Tr|Ts)?|masks?|segmentations?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,11 +42,6 @@ class Named:
     phase: Guess | None = None
     said_by: str = ""
     split: Split | None = None
-
-
-def is_label_map(one: Series) -> bool:
-    """Whether a file lies in a data set's folder of label maps."""
-    return not one.is_dicom and any(_LABEL_FOLDER.fullmatch(part) for part in one.parts[:-1])
 
 
 def naming_of(series: Sequence[Series]) -> str | None:

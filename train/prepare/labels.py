@@ -1,10 +1,8 @@
-"""Label maps beside a study or a scan, with ``labels.json`` beside them: id → name or name → id."""
+"""Label maps of scans (`train.prepare.maps` finds them): read, named as the product names organs, and brought onto a grid."""
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -16,7 +14,7 @@ from train.anatomy.errors import AnatomyError
 from train.anatomy.names import structure
 from train.errors import TrainError
 from train.prepare.images import array_of, image_of
-from train.prepare.series import NAMES
+from train.prepare.maps import NAMES, MapFile, names_in
 from train.prepare.warping import warp_labels
 
 _MOST_LABELS: Final = 255
@@ -58,7 +56,7 @@ class LabelMap:
         return LabelMap(image=image, organs=merged)
 
 
-def read_labels(path: Path) -> LabelMap:
+def read_labels(source: MapFile) -> LabelMap:
     """Read a label map and its names. Ids above 255 are renumbered, names that nothing carries are left out, and so are labels without a
     name.
 
@@ -68,14 +66,13 @@ def read_labels(path: Path) -> LabelMap:
         ``labels_unreadable`` when image or names cannot be read or hold more than 255 organs.
     """
     try:
-        image = sitk.ReadImage(str(path), sitk.sitkInt32)
-        named = json.loads((path.parent / NAMES).read_text(encoding="utf-8"))
-        names = _names(named)
-    except (RuntimeError, OSError, ValueError, TypeError, AttributeError) as error:
+        image = sitk.ReadImage(str(source.image), sitk.sitkInt32)
+        names = _names(names_in(source.names))
+    except (RuntimeError, OSError, ValueError, TypeError, LookupError, AttributeError) as error:
         raise TrainError(
             "labels_unreadable",
-            f"The labels beside the study cannot be read ({type(error).__name__}).",
-            f"Put {NAMES} with id: name, or name: id, beside {path.name}; or take the label map away.",
+            f"The label map {source.image.name} cannot be read ({type(error).__name__}).",
+            f"Put {NAMES} with id: name, or name: id, beside {source.image.name}; or take the label map away.",
         ) from error
     values = sitk.GetArrayViewFromImage(image)
     found = np.unique(values)

@@ -11,18 +11,21 @@
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, cast, get_args
 
-from train.prepare.datasets import is_label_map, named, naming_of, session_in
-from train.prepare.series import LABELS, Series, map_beside
+from train.prepare.datasets import named, naming_of, session_in
+from train.prepare.maps import MapFile, is_label_map, map_in_dataset, map_in_folder, maps_by_case
+from train.prepare.series import Series
 from train.prepare.words import Guess, phase_in_full_name, phase_in_name
 from train.store import Split
 
 Layout = Literal["auto", "folders", "phase-folders", "coltea", "mp-act", "phantom", "nnunet", "bids", "files"]
 LAYOUTS: Final[tuple[Layout, ...]] = get_args(Layout)
+#: Those of single files named as other frameworks name them, label maps among them.
+DATASETS: Final[tuple[Layout, ...]] = ("nnunet", "bids", "files")
 
 _PHANTOM: Final = re.compile(r"(?:phantom|anatomy)-\d+", re.IGNORECASE)
 _COLTEA: Final = frozenset({"NATIVE", "ARTERIAL", "VENOUS"})
@@ -58,7 +61,7 @@ class Candidate:
     binding: bool = False
     split: Split | None = None
     fold: int | None = None
-    labels: Path | None = None
+    labels: MapFile | None = None
     by_name: bool = False
     person: str = ""
 
@@ -86,8 +89,9 @@ def lay_out(series: Sequence[Series], *, layout: Layout, root: Path) -> list[Can
     """What the layout says about every series."""
     if layout == "auto":
         layout = recognise(series)
-    if layout in ("nnunet", "bids", "files"):
-        return [_by_naming(one, layout, root) for one in series if not is_label_map(one)]
+    if layout in DATASETS:
+        maps = maps_by_case(series, naming=layout)
+        return [_by_naming(one, layout, root, maps) for one in series if not is_label_map(one)]
     if layout == "folders":
         return [_by_headers(one, root) for one in series]
     shared = _shared_depth([outer for one in series if (outer := _outer(one))])
@@ -105,7 +109,7 @@ def _heads_disagree(series: Sequence[Series]) -> bool:
     return any(len(found) > 1 for found in ids.values())
 
 
-def _by_naming(one: Series, naming: str, root: Path) -> Candidate:
+def _by_naming(one: Series, naming: str, root: Path, maps: Mapping[str, list[Series]]) -> Candidate:
     says = named(one, naming, root=root)
     return Candidate(
         series=one,
@@ -114,13 +118,14 @@ def _by_naming(one: Series, naming: str, root: Path) -> Candidate:
         phase=says.phase,
         said_by=says.said_by,
         split=says.split,
+        labels=map_in_dataset(one, maps.get(says.patient, []), naming=naming, root=root),
     )
 
 
 def _by_headers(one: Series, root: Path) -> Candidate:
     folder = one.parts[0] if one.parts else one.place
     study = one.study or session_in(one.parts)
-    return Candidate(series=one, patient=one.patient or folder, study=study, labels=_labels(root, one))
+    return Candidate(series=one, patient=one.patient or folder, study=study, labels=map_in_folder(root, one))
 
 
 def _by_place(one: Series, root: Path, *, by_name: bool, shared: int) -> Candidate:
@@ -136,7 +141,7 @@ def _by_place(one: Series, root: Path, *, by_name: bool, shared: int) -> Candida
         study="/".join((*outer[1:], *((session,) if (session := _session(one)) else ()))),
         phase=None if index is None else phase_in_name(parts[index]),
         said_by="" if index is None else "folder or file name",
-        labels=_labels(root, one),
+        labels=map_in_folder(root, one),
         by_name=by_name,
     )
 
@@ -177,20 +182,4 @@ def _phase_part(one: Series) -> int | None:
     for index in range(len(one.parts) - 1, -1, -1):
         if phase_in_name(one.parts[index]) is not None:
             return index
-    return None
-
-
-def _labels(root: Path, one: Series) -> Path | None:
-    """The label map of a series' own name, else the one beside it, else the one beside its study."""
-    folder = root / one.place
-    if not folder.is_dir():
-        own = map_beside(folder)
-        if own is not None and own.resolve().is_relative_to(root.resolve()):
-            return own
-        folder = folder.parent
-    for place in (folder, folder.parent):
-        if (place / LABELS).is_file() and place.resolve().is_relative_to(root.resolve()):
-            return place / LABELS
-        if place == root:
-            break
     return None

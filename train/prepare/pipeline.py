@@ -10,9 +10,10 @@ from train.errors import TrainError
 from train.prepare.case import CaseTask, is_done, make_case, rejections_of
 from train.prepare.datalists import read_datalist
 from train.prepare.judging import Listener, judge_all
-from train.prepare.layouts import Candidate, Layout, lay_out, recognise
+from train.prepare.layouts import DATASETS, Candidate, Layout, lay_out, recognise
 from train.prepare.ledger import Ledger
 from train.prepare.manifest import keep_options, write_manifest, write_rejected
+from train.prepare.maps import NAMES, is_label_map, names_of
 from train.prepare.options import PrepareOptions
 from train.prepare.pairing import Pairing, Rejection, pair_up
 from train.prepare.persons import one_person_each
@@ -191,7 +192,26 @@ def _candidates(
         candidates, rejections = read(table, series, root=studies)
         return "table", candidates, rejections
     layout: Layout = recognise(series) if options.layout == "auto" else options.layout
-    return layout, lay_out(series, layout=layout, root=studies), []
+    candidates = lay_out(series, layout=layout, root=studies)
+    return layout, candidates, _unused_maps(series, candidates, studies) if layout in DATASETS else []
+
+
+def _unused_maps(series: Sequence[Series], candidates: Sequence[Candidate], studies: Path) -> list[Rejection]:
+    """A data set's label maps that are no scan's."""
+    used = {one.labels.image for one in candidates if one.labels is not None}
+    return [
+        Rejection(place=one.name, phase="", code="labels_unused", reason=_why_unused(one, studies))
+        for one in series
+        if is_label_map(one) and one.files[0] not in used
+    ]
+
+
+def _why_unused(one: Series, studies: Path) -> str:
+    if one.fault:
+        return one.fault
+    if names_of(one, studies) is None:
+        return f"nothing names its labels: put {NAMES} with id: name beside it"
+    return "no scan of its name has as many voxels each way, or another label map comes first"
 
 
 def _tasks(

@@ -11,7 +11,8 @@ import SimpleITK as sitk
 from s2ldm_core.errors import VolumeError
 from s2ldm_core.io.image import IMAGE_SUFFIXES
 from s2ldm_core.io.series import group_by_series
-from train.prepare.series import LABELS, MIN_SLICES, SLICE_ARRAYS, Series, corners_of, maps_another
+from train.prepare.maps import LABELS, maps_another
+from train.prepare.series import MIN_SLICES, SLICE_ARRAYS, Series, corners_of
 from train.prepare.stacks import KEYWORDS, plane_of, stacks_of
 
 # What is called so and cannot be read was meant to be a slice.
@@ -48,7 +49,7 @@ def find_series(root: Path, *, on_file: Callable[[], object] | None = None) -> l
             if on_file is not None:
                 on_file()
             name = path.name.lower()
-            if name == LABELS or name.endswith((".json", ".csv", ".txt", ".md", ".png")):
+            if name == LABELS or name.endswith((".json", ".csv", ".txt", ".tsv", ".md", ".png")):
                 continue
             if name.endswith(IMAGE_SUFFIXES):
                 if not maps_another(path):

@@ -27,11 +27,6 @@ FACT_KEYWORDS: Final[tuple[str, ...]] = (
     "ConvolutionKernel",
     "BodyPartExamined",
 )
-#: Label maps that may lie beside the images (see `train.prepare.labels`).
-LABELS: Final = "labels.nii.gz"
-#: What their labels mean.
-NAMES: Final = "labels.json"
-_MAP_OF: Final = "seg_"
 #: NumPy arrays of slices.
 SLICE_ARRAYS: Final = ".npy"
 #: Fewer images are a localizer or a fragment.
@@ -116,22 +111,6 @@ def stem(name: str) -> str:
         if name.lower().endswith(suffix):
             return name[: -len(suffix)]
     return Path(name).stem
-
-
-def map_beside(image: Path) -> Path | None:
-    """The label map of a single-file image: ``seg_<its name>`` beside it in any format of images, and `NAMES`."""
-    if not image.with_name(NAMES).is_file():
-        return None
-    places = (image.with_name(f"{_MAP_OF}{stem(image.name)}{suffix}") for suffix in IMAGE_SUFFIXES)
-    return next((path for path in places if path.is_file()), None)
-
-
-def maps_another(path: Path) -> bool:
-    """Whether a single-file image is the label map of one beside it, as `map_beside` finds it."""
-    if not (path.name.startswith(_MAP_OF) and path.with_name(NAMES).is_file()):
-        return False
-    image = stem(path.name).removeprefix(_MAP_OF)
-    return any(path.with_name(f"{image}{suffix}").is_file() for suffix in IMAGE_SUFFIXES)
 
 
 def corners_of(
