@@ -29,10 +29,11 @@ def finished_system(run: Path, *, best: bool = False) -> tuple[FitConfig, System
     position, state = found
     config = resolved_config(run)
     if position.stage < len(config.stages):
+        stage = config.stages[position.stage].name
         raise TrainError(
             "run_unfinished",
-            f"The run in {run} stopped in stage {config.stages[position.stage].name} at step {position.step}.",
-            "Run the same fit command again; it continues there.",
+            f"The run in {run} stopped in stage {stage} at step {position.step}.",
+            f"Run the same fit command again; it goes on there. With a smaller budget for stages.{stage} it ends there.",
         )
     system = build_system(config.system, config.network)
     system.load_shipped(best_weights(run, stage=config.stages[-1].name) if best else state["ema"])

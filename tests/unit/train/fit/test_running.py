@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from rich.console import Console
 
-from tests.tiny_training import CROP, fit_config, write_pair
+from tests.tiny_training import CROP, fit_config, fit_until, write_pair
 from tests.unit.train.fit.test_fit import _history, _same
+from train.checkpoint import load_checkpoint
 from train.config import load_config
 from train.errors import TrainError
 from train.fit import Fit, finished_system
@@ -37,6 +39,23 @@ def test_a_finished_run_with_a_larger_budget_goes_on_in_its_last_stage(store: An
     }
     assert steps == {"diffusion": [1, 2, 3], "finetune": [1, 2, 3, 4, 5]}
     assert _same(Fit(more).fit().state_dict(), after)
+
+
+def test_a_run_cut_short_ends_where_it_is_when_its_stage_is_given_less(store: Any, tmp_path: Path) -> None:
+    """With the weights averaged until then."""
+    fit_until(fit_config(store, tmp_path, steps=6), stage=2, step=4)
+    found = load_checkpoint(tmp_path / "run")
+    assert found is not None
+    with pytest.raises(TrainError, match="stopped in stage finetune at step 4") as caught:
+        finished_system(tmp_path / "run")
+    assert "stages.finetune" in caught.value.remedy
+    stages = [{"name": name, "steps": 6, "lr": 2e-3} for name in ("autoencoder", "diffusion")]
+    Fit(fit_config(store, tmp_path, stages=[*stages, {"name": "finetune", "steps": 1, "lr": 2e-3}])).fit()
+    _, system = finished_system(tmp_path / "run")
+    shipped = system.shipped()
+    assert all(torch.equal(value, shipped[key]) for key, value in found[1]["ema"].items())
+    steps = [line["step"] for line in _history(tmp_path / "run") if line["stage"] == "finetune"]
+    assert steps == [1, 2, 3, 4]
 
 
 def test_what_is_logged_are_means_with_rate_speed_and_memory(store: Any, tmp_path: Path) -> None:
