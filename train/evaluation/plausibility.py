@@ -23,6 +23,7 @@ from train.evaluation.expected import EXPECTED, LEAST_OF_MEAN, LUMINA
 from train.evaluation.tissue import still_tissue
 from train.metrics import organ_cores
 from train.prepare.labels import read_labels
+from train.prepare.maps import MapFile
 
 _FEWEST_VOXELS = 10
 _FEWEST_IN_SLICE = 20
@@ -90,7 +91,7 @@ def labelled_regions(path: Path, scan: Volume) -> list[Region]:
     TrainError
         ``labels_unreadable``.
     """
-    labels = read_labels(path)
+    labels = read_labels(MapFile.beside(path))
     cores = organ_cores(labels.on(scan), spacing_mm=scan.spacing_mm, fewest=_FEWEST_VOXELS)
     regions = []
     for name, value in labels.organs.items():

@@ -8,6 +8,8 @@
 ==============  ================================================================  ==========================================
 """
 
+from __future__ import annotations
+
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -40,6 +42,11 @@ class MapFile(NamedTuple):
     image: Path
     names: Path
 
+    @classmethod
+    def beside(cls, image: Path) -> MapFile:
+        """Named by the `NAMES` beside it."""
+        return cls(image, image.with_name(NAMES))
+
 
 def is_label_map(one: Series) -> bool:
     """Whether a file lies in a data set's folder of label maps, or is called one as BIDS calls them."""
@@ -71,11 +78,11 @@ def map_in_folder(root: Path, one: Series) -> MapFile | None:
     if not folder.is_dir():
         own = map_beside(folder)
         if own is not None and own.resolve().is_relative_to(root.resolve()):
-            return MapFile(own, own.with_name(NAMES))
+            return MapFile.beside(own)
         folder = folder.parent
     for place in (folder, folder.parent):
         if (place / LABELS).is_file() and place.resolve().is_relative_to(root.resolve()):
-            return MapFile(place / LABELS, place / NAMES)
+            return MapFile.beside(place / LABELS)
         if place == root:
             break
     return None

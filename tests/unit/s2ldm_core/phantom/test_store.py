@@ -11,6 +11,7 @@ from train.config import DataConfig
 from train.crops import CropSampler
 from train.phantoms import PhantomGrid, case_name, make_store, write_dicom
 from train.prepare.labels import read_labels
+from train.prepare.maps import MapFile
 from train.store import PairStore
 
 GRID = PhantomGrid(spacing_mm=(12.0, 6.0, 6.0), matrix=(64, 64), slices=(8, 10))
@@ -54,7 +55,7 @@ def test_every_phase_comes_with_its_organs_where_they_lie_in_it(tmp_path: Path) 
     lungs = {}
     for phase in ("native", "arterial"):
         scan = read_volume(tmp_path / case_name(2) / phase)
-        labels = read_labels(tmp_path / case_name(2) / phase / "labels.nii.gz")
+        labels = read_labels(MapFile.beside(tmp_path / case_name(2) / phase / "labels.nii.gz"))
         lungs[phase] = labels.on(scan) == labels.organs["lung"]
         assert np.median(scan.hu[lungs[phase]]) < -700
         assert np.median(scan.hu[labels.on(scan) == labels.organs["liver"]]) > 30

@@ -353,9 +353,9 @@ def test_labels_may_be_named_by_id_or_by_name_and_keep_only_what_is_there(tmp_pa
     phantom = small_phantom(5)
     write_labels(phantom, tmp_path)
     (tmp_path / "labels.json").write_text(json.dumps({str(ORGANS["liver"]): "liver"}), encoding="utf-8")
-    by_id = read_labels(MapFile(tmp_path / "labels.nii.gz", tmp_path / "labels.json"))
+    by_id = read_labels(MapFile.beside(tmp_path / "labels.nii.gz"))
     (tmp_path / "labels.json").write_text(json.dumps({"Liver": ORGANS["liver"], "spleen": 250}), encoding="utf-8")
-    by_name = read_labels(MapFile(tmp_path / "labels.nii.gz", tmp_path / "labels.json"))
+    by_name = read_labels(MapFile.beside(tmp_path / "labels.nii.gz"))
     assert by_id.organs["liver"] == by_name.organs["liver"] == ORGANS["liver"]
     assert "spleen" not in by_name.organs
     grid = Volume(hu=np.zeros(phantom.shape, np.float32), affine=phantom.affine)
