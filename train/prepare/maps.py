@@ -30,8 +30,9 @@ _UNKNOWN: Final = "ignore"
 _MAP_OF: Final = "seg_"
 _FOLDER: Final = re.compile(r"(?:labels|masks?|segmentations?)(Tr|Ts)?", re.IGNORECASE)
 _IMAGE_FOLDER: Final = re.compile(r".*?(Tr|Ts)?")
-_BIDS_MAP: Final = re.compile(r"(.+)_(?:dseg|mask|probseg)")
-_BIDS_TABLE: Final = "dseg.tsv"
+_BIDS_MAP: Final = re.compile(r"(.+)_(dseg|mask|probseg)")
+_BIDS_LABELS: Final = "dseg"
+"""BIDS suffix of maps of several labels and of the tables that name them; masks and probabilities have no names."""
 _OF_THE_MAP: Final = ("desc", "space", "res", "den", "label", "seg", "atlas")
 """BIDS entities that tell maps of one scan apart."""
 
@@ -118,7 +119,8 @@ def names_of(one: Series, root: Path) -> Path | None:
     image, inside = one.files[0], root.resolve()
     entities = set(stem(image.name).split("_"))
     for folder in _up_to(root, image):
-        tables = (path for path in sorted(folder.glob(f"*{_BIDS_TABLE}")) if set(path.stem.split("_")) <= entities)
+        near = sorted(folder.glob(f"*{_BIDS_LABELS}.tsv")) if _BIDS_LABELS in entities else []
+        tables = (path for path in near if set(path.stem.split("_")) <= entities)
         for path in (folder / NAMES, folder / DATASET, *tables):
             if path.is_file() and path.resolve().is_relative_to(inside):
                 return path
@@ -134,7 +136,7 @@ def names_in(path: Path) -> Mapping[str, object]:
         It cannot be read as what it is called.
     """
     text = path.read_text(encoding="utf-8-sig")
-    if path.name.endswith(_BIDS_TABLE):
+    if path.suffix == ".tsv":
         rows = [line.split("\t") for line in text.splitlines() if line.strip()]
         number, name = (rows[0].index(column) for column in ("index", "name"))
         return {row[number]: row[name] for row in rows[1:]}
@@ -168,7 +170,7 @@ def _twin(one: Series, each: Series) -> int | None:
 def _bids(one: Series, each: Series) -> int | None:
     """How many of the scan's entities the label map does not name; ``None`` where it names another's."""
     match = _BIDS_MAP.fullmatch(each.parts[-1])
-    if match is None:
+    if match is None or match[2] != _BIDS_LABELS:
         return None
     entities = set(one.parts[-1].split("_")[:-1])
     named = {part for part in match[1].split("_") if part.partition("-")[0] not in _OF_THE_MAP}

@@ -211,7 +211,7 @@ def _why_unused(one: Series, studies: Path) -> str:
         return one.fault
     if names_of(one, studies) is None:
         return f"nothing names its labels: put {NAMES} with id: name beside it"
-    return "no scan of its name has as many voxels each way, or another label map comes first"
+    return "no scan of its name has as many voxels each way, another label map comes first, or it is a mask of BIDS"
 
 
 def _tasks(

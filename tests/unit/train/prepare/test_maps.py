@@ -156,6 +156,16 @@ def test_a_segmentation_of_a_session_goes_with_each_of_its_scans(
     assert {two.native.labels} == {candidate.labels for candidate in two.contrasts.values()}
 
 
+def test_a_mask_of_bids_is_no_label_map(images: dict[str, Path], organs: Path, tmp_path: Path) -> None:
+    """Although names for other maps lie above it."""
+    _bids(tmp_path, images)
+    put(organs, tmp_path / "derivatives/ours/sub-01/ses-2/sub-01_ses-2_mask.nii.gz")
+    (tmp_path / "labels.json").write_text(json.dumps(NAMES), encoding="utf-8")
+    found = pairs_in(tmp_path)
+    assert all(one.native.labels is None for one in found.pairings)
+    assert set(codes_of(found).values()) == {"labels_unused"}
+
+
 def test_names_are_not_taken_from_outside_the_tree(images: dict[str, Path], organs: Path, tmp_path: Path) -> None:
     root = tmp_path / "in"
     put(images["native"], root / "native" / "p7.nii.gz")
