@@ -12,6 +12,7 @@ from typing import Any
 from s2ldm_core.package import METADATA, WEIGHTS, ModelPackage, save_package
 from train.card import model_card
 from train.errors import TrainError
+from train.growth import grown
 
 
 def average(
@@ -42,7 +43,8 @@ def average(
         )
     system = tuned.build()
     start.verify()
-    first, second = load_file(start.path / WEIGHTS), load_file(tuned.path / WEIGHTS)
+    second = load_file(tuned.path / WEIGHTS)
+    first = grown(load_file(start.path / WEIGHTS), system)
     if {key: value.shape for key, value in first.items()} != {key: value.shape for key, value in second.items()}:
         raise TrainError("average_differs", "The two networks have other shapes.", "Average trainings of one network.")
     system.load_shipped(

@@ -1,14 +1,17 @@
-"""Where a run's weights come from when it does not start at random: a model package of the same network."""
+"""Where a run's weights come from when it does not start at random: a model package of the same network, or of one with fewer blocks."""
 
 from typing import Any
 
 from s2ldm_core.package import ModelPackage
 from s2ldm_core.systems import System
 from train.errors import TrainError
+from train.growth import grown
 
 
 def start_from(system: System, *, name: str, init: str) -> dict[str, Any]:
     """Load the weights of package ``init`` into ``system`` (called ``name``); returns what the run's record says of it.
+
+    A package whose network has fewer residual blocks and is otherwise alike will do: the others start as the identity.
 
     Raises
     ------
@@ -27,7 +30,7 @@ def start_from(system: System, *, name: str, init: str) -> dict[str, Any]:
             "Start from a package of the same system and phases, in the same order.",
         )
     try:
-        system.load_shipped(built.shipped())
+        system.load_shipped(grown(built.shipped(), system))
     except RuntimeError as error:
         raise TrainError(
             "init_differs",

@@ -23,6 +23,7 @@ from train.fit.ahead import drawn_ahead
 from train.fit.average import Average
 from train.fit.best import keep_best
 from train.fit.budget import Budget
+from train.fit.compiled import compile_blocks
 from train.fit.initial import start_from
 from train.fit.latents import LatentCache
 from train.fit.provenance import refuse_held_out
@@ -69,6 +70,8 @@ class Fit:
         for name, part in self.system.named_children():
             if name not in self.system.training_only:  # these as they translate
                 part.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        if config.compile:
+            compile_blocks(self.system)
         self.average = Average(self.system, decay=config.optim.ema)
         self.store = pairs_of(config.data, "train")
         self.sampler = CropSampler(self.store, config.data, phases=self.system.config.phases, seed=config.seed)

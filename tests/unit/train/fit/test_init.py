@@ -5,8 +5,13 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
+from torch.testing import assert_close
 
+from s2ldm_core.package import WEIGHTS
+from s2ldm_core.systems import Condition
 from tests.tiny_training import NETWORK, STAGES, fit_config, write_pair
+from train.averaging import average
 from train.card import model_card
 from train.errors import TrainError
 from train.export import export
@@ -36,6 +41,32 @@ def _last_stage(store: Any, output: Any, package: Any, **changes: Any) -> Any:
 def test_the_run_starts_from_the_package_s_weights(store: Any, package: Any, tmp_path: Path) -> None:
     started = Fit(_last_stage(store, tmp_path, package)).system.state_dict()
     assert all(torch.equal(value, started[key]) for key, value in package.build().state_dict().items())
+
+
+def test_a_deeper_network_begins_with_the_package_s_answer(store: Any, package: Any, tmp_path: Path) -> None:
+    deep = {
+        **NETWORK,
+        "autoencoder": {**NETWORK["autoencoder"], "blocks": (2, 3)},
+        "diffusion": {**NETWORK["diffusion"], "blocks": 2},
+    }
+    fit = Fit(_last_stage(store, tmp_path, package, network=deep))
+    source, condition = torch.rand(1, 1, 8, 32, 32) - 0.5, Condition(phase=torch.tensor([1]))
+    with torch.no_grad():
+        answers = [
+            system.eval().predict_change(source, condition) for system in (package.build(), fit.system.cpu().float())
+        ]
+    assert answers[0].abs().max() > 0
+    assert_close(answers[1], answers[0])
+    new = [key for key in fit.system.shipped() if key not in package.build().shipped()]
+    assert len(new) > 8 * 8
+    before = {key: value.clone() for key, value in fit.system.shipped().items()}
+    fit.fit()
+    assert all(not torch.equal(fit.system.shipped()[key], before[key]) for key in new if ".conv2." in key)
+    grown = export(fit.run, tmp_path / "grown", name="grown", version="1")
+    middle = average(package, grown, tmp_path / "middle", share=0.5, name="middle", version="1")
+    weights, half = load_file(grown.path / WEIGHTS), load_file(middle.path / WEIGHTS)
+    for key in new:
+        assert_close(half[key], weights[key] / 2 if ".conv2." in key else weights[key])
 
 
 def test_the_last_stage_alone_is_trained_and_the_result_names_where_it_came_from(
