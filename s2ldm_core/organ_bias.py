@@ -5,8 +5,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 _LABELS = 256
-_STILL = 2 / 70
-"""Mean change (window units) up to which an organ does not enhance: 10 HU in [-200, 500]."""
 
 
 def organ_bias(error: Tensor, organs: Tensor, *, fewest: int = 1) -> Tensor:
@@ -21,10 +19,11 @@ def organ_bias(error: Tensor, organs: Tensor, *, fewest: int = 1) -> Tensor:
     return _over_organs(mean.square(), known)
 
 
-def false_change(error: Tensor, change: Tensor, organs: Tensor, *, fewest: int = 1) -> Tensor:
-    """As `organ_bias`, of the organs alone that do not enhance: those whose mean true ``change`` ``(B, 1, D, H, W)`` is at most 10 HU."""
+def false_change(error: Tensor, change: Tensor, organs: Tensor, *, most: float, fewest: int = 1) -> Tensor:
+    """As `organ_bias`, of the organs alone that do not enhance: those whose mean true ``change`` ``(B, 1, D, H, W)`` is at most ``most``,
+    either way, in the change's units."""
     (mean, true), known = _means_inside((error, change), organs, fewest=fewest)
-    return _over_organs(mean.square(), known & (true.abs() <= _STILL))
+    return _over_organs(mean.square(), known & (true.abs() <= most))
 
 
 def _means_inside(images: tuple[Tensor, ...], organs: Tensor, *, fewest: int) -> tuple[tuple[Tensor, ...], Tensor]:

@@ -71,6 +71,8 @@ class ChangeLossConfig(BaseModel):
     false_change: float = Field(0.0, ge=0)
     """Weight of the same of the organs alone that do not enhance: what is painted there is one of the many small errors to the other terms,
     and to a reader a lesion."""
+    false_change_most: float = Field(2 / 70, ge=0)
+    """Mean true change (window units), either way, up to which an organ does not enhance: 10 HU in [-200, 500]."""
     organ_voxels: int = Field(64, ge=1)
     """Fewest voxels inside an organ (off its outline) in a crop from which its mean counts."""
     further: tuple[FurtherLoss, ...] = ()
@@ -116,7 +118,9 @@ def change_loss(
             parts["organ_bias"] = organ_bias(error, seen, fewest=loss.organ_voxels)
             total = total + loss.organ_bias * parts["organ_bias"]
         if loss.false_change:
-            parts["false_change"] = false_change(error, batch.change, seen, fewest=loss.organ_voxels)
+            parts["false_change"] = false_change(
+                error, batch.change, seen, most=loss.false_change_most, fewest=loss.organ_voxels
+            )
             total = total + loss.false_change * parts["false_change"]
     if gradient:
         parts["frequency"] = gradient * gradient_loss(image, batch.target, valid=batch.valid)

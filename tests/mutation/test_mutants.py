@@ -57,8 +57,8 @@ MUTANTS = {
     ),
     "false_change_of_what_enhances": Mutant(
         "organ_bias.py",
-        "known & (true.abs() <= _STILL)",
-        "known & (true.abs() > _STILL)",
+        "known & (true.abs() <= most)",
+        "known & (true.abs() > most)",
         "tests/unit/s2ldm_core/systems/test_s2ldm.py",
     ),
     "what_was_not_measured_counts": Mutant(

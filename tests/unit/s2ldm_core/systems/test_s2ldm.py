@@ -92,10 +92,14 @@ def test_a_false_change_is_the_bias_of_organs_that_do_not_enhance() -> None:
     block(0, 14, 11, wrong=0.4, true=-0.025)  # 9 HU
     block(1, 2, 9, wrong=0.3, true=0.0)  # what does not enhance in this crop
     block(1, 10, 3, wrong=0.7, true=-0.033)  # 11 HU less
-    assert false_change(error, change, organs, fewest=10).item() == pytest.approx(
+    ten_hu = 10 / 350
+    assert false_change(error, change, organs, most=ten_hu, fewest=10).item() == pytest.approx(
         ((0.2**2 + 0.4**2) / 2 + 0.3**2) / 2, rel=1e-5
     )
-    assert false_change(error, torch.ones_like(error), organs).item() == 0.0
+    assert false_change(error, change, organs, most=0.02, fewest=10).item() == pytest.approx(
+        (0.2**2 + 0.3**2) / 2, rel=1e-5
+    )
+    assert false_change(error, torch.ones_like(error), organs, most=ten_hu).item() == 0.0
 
 
 def test_fine_tuning_weighs_the_bias_of_organs_only_where_organs_are_known(batch: Any) -> None:
@@ -114,6 +118,8 @@ def test_fine_tuning_weighs_the_bias_of_organs_only_where_organs_are_known(batch
     assert loss.item() == pytest.approx(without.item() + weighed, rel=1e-5)
     assert parts["organ_bias"] > 0
     assert parts["false_change"] > 0
+    stricter = _system(loss={"false_change": 3.0, "false_change_most": 0.0, "finetune_flow": 0.0}).train()
+    assert stricter.loss("finetune", "finetune", labelled, Turn(0.5))[1]["false_change"] == 0.0
 
 
 def test_the_adversarial_term_starts_when_it_is_told_to(batch: Any) -> None:
