@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
-from sqlalchemy import Connection, Table, insert, select
+from sqlalchemy import Connection, Table, false, insert, update
 from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -140,7 +140,8 @@ class Database:
         """Prove that the database answers and can be written; raises `CatalogError` (``catalog_unusable``)."""
         try:
             with self.write() as connection:
-                connection.execute(select(schema.associations.c.id).limit(1))
+                # Of no row: what cannot be written refuses it none the less, and SQLite not before.
+                connection.execute(update(schema.associations).where(false()).values(outcome=None))
         except SQLAlchemyError as error:
             raise self._unwritable(error) from error
 
@@ -159,6 +160,8 @@ class Database:
         self.close()
 
     def _unwritable(self, error: Exception) -> CatalogAwayError:
+        if self._kind.is_spent(getattr(error, "orig", error)):
+            self._engine.dispose()  # connections in use are closed as they come back
         return CatalogAwayError("catalog_unusable", f"The catalog {self._where} does not answer: {_said(error)}.")
 
     @contextmanager

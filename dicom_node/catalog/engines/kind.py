@@ -56,6 +56,9 @@ class EngineKind(Protocol):
     def is_damage(self, error: BaseException | None) -> bool:
         """Whether a driver's error says that the database is no longer a sound one."""
 
+    def is_spent(self, error: BaseException | None) -> bool:
+        """Whether a driver's error may be the connection's alone for good, so that it must not be used again."""
+
     def rebuilding(self, connection: Connection) -> AbstractContextManager[None]:
         """A connection on which tables can be made anew without losing what refers to their rows."""
 

@@ -97,6 +97,10 @@ class PostgreSQL:
         """The server's own business."""
         return False
 
+    def is_spent(self, error: BaseException | None) -> bool:
+        """Connections are tried before each use."""
+        return False
+
     @contextmanager
     def rebuilding(self, connection: Connection) -> Iterator[None]:
         """Tables need not be made anew."""

@@ -17,6 +17,10 @@ BUSY_TIMEOUT_MS = 30_000
 #: How SQLite says that a file is no database, or no longer a sound one.
 _DAMAGED = ("file is not a database", "malformed")
 
+#: How SQLite says that it cannot use the file it has opened. One opened while the disk could not be written is read-only for good, and one
+#: opened before the disk went away never sees it come back.
+_SPENT = ("readonly database", "disk I/O error", "unable to open database file")
+
 
 class SQLite:
     """See `dicom_node.catalog.engines.kind.EngineKind`.
@@ -64,6 +68,10 @@ class SQLite:
     def is_damage(self, error: BaseException | None) -> bool:
         """Whether the file is no database."""
         return any(sign in str(error) for sign in _DAMAGED)
+
+    def is_spent(self, error: BaseException | None) -> bool:
+        """Whether the disk was not there or not writable when the file was opened, or went away since."""
+        return any(sign in str(error) for sign in _SPENT)
 
     @contextmanager
     def rebuilding(self, connection: Connection) -> Iterator[None]:

@@ -120,3 +120,29 @@ def test_a_prepared_statement_takes_values_as_the_driver_has_them(catalog: Catal
         written = connection.execute(select(associations).order_by(associations.c.id)).mappings().all()
     assert [one["id"] for one in written] == ["a", "b"]
     assert {name: written[0][name] for name in columns} == row
+
+
+@pytest.mark.parametrize("bare", [False, True])
+def test_a_connection_opened_on_a_read_only_disk_is_not_used_again(
+    catalog: Catalog, tmp_path: Path, bare: bool
+) -> None:
+    """SQLite opens a file that it may not write for reading alone, and goes on so once the file may be written again."""
+    engine: Engine = catalog._engine
+    file = tmp_path / "catalog.sqlite"
+
+    def opened_read_only(*_: Any) -> sqlite3.Connection:
+        return sqlite3.connect(f"file:{file}?mode=ro", uri=True, check_same_thread=False)
+
+    def write() -> None:
+        if bare:
+            with catalog.write_bare() as cursor:
+                cursor.execute("UPDATE associations SET calling_ae = calling_ae")
+        else:
+            catalog.check()
+
+    engine.dispose()
+    event.listen(engine, "do_connect", opened_read_only)
+    with pytest.raises(CatalogError, match="readonly database"):
+        write()
+    event.remove(engine, "do_connect", opened_read_only)
+    write()
