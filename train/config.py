@@ -218,7 +218,7 @@ class FitConfig(_Part):
     threads: int | None = Field(None, ge=1)
     """CPU threads of PyTorch; null: PyTorch's own choice."""
     compile: bool = False
-    """Compile the network's residual blocks with PyTorch: a minute at the start, then faster steps on a GPU. Needs a C++ compiler."""
+    """Compile the network's residual blocks with PyTorch, for a GPU: a minute and a half before the first step. Needs a C++ compiler."""
     checkpoint_steps: int = Field(200, ge=1)
     log_steps: int = Field(10, ge=1)
     output: Path = Path("runs")

@@ -1,5 +1,5 @@
-"""Residual blocks as kernels that PyTorch compiles: on a GPU most of their time goes into reading and writing volumes between the small
-steps of norms and activations, which one kernel does at once."""
+"""Residual blocks as kernels that PyTorch compiles: the small steps of norms and activations, each of which reads and writes whole volumes,
+become few."""
 
 from torch import nn
 
@@ -9,12 +9,11 @@ _VARIANTS = 64
 """Of one block, by sizes and types, before PyTorch gives up; its own limit is too few for blocks of so many widths."""
 
 
-def compile_blocks(network: nn.Module) -> int:
-    """Compile each residual block of ``network`` when it is first used, a minute in all on a GPU; returns how many there are."""
+def compile_blocks(network: nn.Module) -> None:
+    """Compile each residual block of ``network`` when it is first used."""
     from torch._dynamo import config  # slow to import
 
     config.recompile_limit = max(config.recompile_limit, _VARIANTS)
-    blocks = [part for part in network.modules() if isinstance(part, ResidualBlock)]
-    for block in blocks:
-        block.compile(dynamic=False)
-    return len(blocks)
+    for part in network.modules():
+        if isinstance(part, ResidualBlock):
+            part.compile(dynamic=False)
