@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import affine_transform, gaussian_filter
 
 from train.config import DataConfig
 from train.store import Case
@@ -16,6 +17,9 @@ _OUTLINE_SIGMA = 0.6
 
 _GRAIN_VOXELS = (0.4, 1.0)
 """Blur of added noise in the plane, voxels of the model's grid: from a sharp kernel's noise to a soft one's; slices are independent."""
+
+_COARSE = 2
+"""Voxels of a smooth field, when it is drawn, to a standard deviation of what makes it smooth."""
 
 
 class Grain(NamedTuple):
@@ -37,6 +41,30 @@ class Grain(NamedTuple):
         return noise * np.float32(self.sd_hu / noise.std())
 
 
+class Shading(NamedTuple):
+    """A smooth field in HU, the same in both phases, such as beam hardening, scatter and motion leave in every scan."""
+
+    sd_hu: float
+    length_mm: float
+    """Standard deviation of the Gaussian that makes it smooth."""
+    seed: int
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, config: DataConfig) -> Shading:
+        length_mm = float(np.exp(rng.uniform(*np.log(config.shading_mm))))
+        return cls(rng.uniform(0, config.shading_hu), length_mm, int(rng.integers(2**63)))
+
+    def hu(self, shape: tuple[int, ...], *, spacing_mm: tuple[float, float, float]) -> np.ndarray:
+        """float32 ``shape`` ``(D, H, W)``: made on a grid as coarse as it is smooth."""
+        sigma = np.array([self.length_mm / mm for mm in spacing_mm])
+        step = np.maximum(1.0, sigma / _COARSE)
+        coarse = [math.ceil(n) + 1 for n in shape / step]
+        white = np.random.default_rng(self.seed).standard_normal(coarse, dtype=np.float32)
+        smooth = gaussian_filter(white, sigma / step, mode="wrap")
+        field: np.ndarray = affine_transform(smooth, 1 / step, output_shape=shape, order=1)
+        return field * np.float32(self.sd_hu / smooth.std())
+
+
 class Augmentation(NamedTuple):
     """What is done to both phases of a case alike."""
 
@@ -48,6 +76,7 @@ class Augmentation(NamedTuple):
     organ_hu: np.ndarray | None = None
     """``(256,)`` float32 offset of every label; ``None``: none."""
     grain: Grain | None = None
+    shading: Shading | None = None
 
     @classmethod
     def draw(cls, rng: np.random.Generator, config: DataConfig, case: Case) -> Augmentation:
@@ -66,7 +95,8 @@ class Augmentation(NamedTuple):
                     0.0, config.organ_offset.hu
                 )
         grain = Grain.draw(rng, config.added_noise_hu) if config.added_noise_hu and case.noise is None else None
-        return cls(offset, noise, sigma, organ_hu, grain)
+        shading = Shading.draw(rng, config) if config.shading_hu else None
+        return cls(offset, noise, sigma, organ_hu, grain, shading)
 
     def native(
         self,
@@ -80,6 +110,8 @@ class Augmentation(NamedTuple):
         hu = native + np.float32(self.offset_hu)
         if self.organ_hu is not None and labels is not None:
             hu += gaussian_filter(self.organ_hu[labels], _OUTLINE_SIGMA, mode="nearest", truncate=3.0)
+        if self.shading is not None:
+            hu += self.shading.hu(hu.shape, spacing_mm=spacing_mm)
         if noise is not None:
             hu += noise * np.float32(self.noise)
         if self.grain is not None:

@@ -1,6 +1,7 @@
 """Crops of a pair store: seeded item by item, augmented alike in both phases, of the phases that a case has."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +196,35 @@ def test_noise_is_added_to_a_real_scan_alike_in_both_phases_and_not_to_a_case_th
     assert beside > 0.2 > 0.05 > abs(below)  # grain in the plane, slices of their own
     np.testing.assert_array_equal(crops("real"), noise)
     np.testing.assert_allclose(crops("made"), 0, atol=0.01)
+
+
+def test_a_smooth_field_is_added_alike_in_both_phases(store: Any, tmp_path: Path) -> None:
+    flat = np.full((16, 64, 64), 40.0)
+    write_case(tmp_path, "a", spacing_mm=(3, 1.5, 1.5), native=flat, changes={"arterial": flat}, about={})
+    quiet = {"crop": (16, 64, 64), "offset_hu": 0.0, "smooth_share": 0.0, "shading_hu": 10.0}
+    plain = fit_config(store, tmp_path).data.model_dump() | quiet
+
+    def fields(shortest: float, longest: float) -> Any:
+        config = DataConfig.model_validate(plain | {"shading_mm": (shortest, longest)})
+        sampler = CropSampler(PairStore(tmp_path), config, phases=("arterial",), seed=0)
+        batch = sampler.batch(stage=0, step=0, items=range(40))
+        np.testing.assert_allclose(batch.change.numpy() * 350, 40.0, atol=0.01)
+        return batch.source.numpy()[:, 0] * 350 + 150 - 40
+
+    short = fields(4, 4)
+    spread = short.std(axis=(1, 2, 3))
+    assert spread.min() < 2
+    assert 8 < spread.max() < 11
+    assert 4 < spread.mean() < 6
+    # Gaussians of 4 mm: fields 6 mm apart correlate by exp(-36 / 64), whichever way.
+    for axis, voxels in ((1, 2), (2, 4), (3, 4)):
+        one, other = (np.take(short, range(*ends), axis=axis) for ends in ((0, 12), (voxels, 12 + voxels)))
+        assert (one * other).mean() / short.var() == pytest.approx(math.exp(-36 / 64), abs=0.1)
+    long = fields(20, 20)
+    assert np.abs(np.diff(long, axis=3)).mean() < 0.3 * np.abs(np.diff(short, axis=3)).mean()
+    np.testing.assert_array_equal(fields(4, 4), short)
+    with pytest.raises(ValueError, match="shading_mm"):
+        fields(20, 4)
 
 
 def test_the_anatomy_of_a_crop_is_zoomed_and_its_noise_is_not(store: Any, tmp_path: Path) -> None:
