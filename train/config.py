@@ -245,6 +245,8 @@ class FitConfig(_Part):
         first = known.index(names[0]) if self.init is not None and names[0] in known else 0
         if names != known[first : first + len(names)]:
             raise ValueError(f"stages must be {', '.join(known)} in this order, not {', '.join(names) or 'none'}")
+        if needed := [stage.name for stage in system.stages[:first] if not stage.shipped]:
+            raise ValueError(f"stages must have {needed[0]}: no package holds what it trains")
         wanted = system.traits.window_hu
         if wanted not in (None, self.data.window_hu):
             raise ValueError(f"data.window_hu is {list(self.data.window_hu)}, but the network counts on {list(wanted)}")

@@ -20,6 +20,7 @@ from s2ldm_core.networks.blocks import (
     VoxelNorm,
     depth_to_space,
     space_to_depth,
+    with_detail,
 )
 
 STEM: Triple = (1, 2, 2)
@@ -47,8 +48,7 @@ class Encoder(nn.Module):
     """E: one set of weights for NCCT and CECT ("syncretic"). ``(B, 1, D, H, W)`` in window units → latent and features.
 
     Spatial sizes must be multiples of `FACTOR`. ``moments`` doubles the output channels for the KL variant.
-    ``detail_window`` (low, high in window units) adds the same image in a narrower window as a second input: unenhanced soft tissues
-    differ by a few hundredths of the full window, which the first normalisation would drown.
+    ``detail_window`` (low, high in window units) adds the same image in a narrower window as a second input (`with_detail`).
     """
 
     def __init__(
@@ -73,10 +73,7 @@ class Encoder(nn.Module):
         self.out = nn.Conv3d(c1, 2 * latent if moments else latent, 1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Features]:
-        if self.detail_window is not None:
-            low, high = self.detail_window
-            x = torch.cat([x, ((x - low) * (2 / (high - low)) - 1).clamp(-1, 1)], dim=1)
-        h = self.stem(space_to_depth(x, STEM))
+        h = self.stem(space_to_depth(with_detail(x, self.detail_window), STEM))
         for block in self.stem_blocks:
             h = block(h)
         stem = h

@@ -81,6 +81,17 @@ class Upsample(nn.Module):
         return depth_to_space(self.conv(x), self.stride)
 
 
+def with_detail(x: Tensor, window: tuple[float, float] | None) -> Tensor:
+    """``x`` ``(B, C, D, H, W)`` in window units, and where there is a narrower ``window`` (low, high) its first channel in that too.
+
+    Unenhanced soft tissues differ by a few hundredths of the full window, which the first normalisation would drown.
+    """
+    if window is None:
+        return x
+    low, high = window
+    return torch.cat([x, ((x[:, :1] - low) * (2 / (high - low)) - 1).clamp(-1, 1)], dim=1)
+
+
 def space_to_depth(x: Tensor, stride: Triple) -> Tensor:
     """``(B, C, D, H, W)`` → ``(B, C·sz·sy·sx, D/sz, H/sy, W/sx)``; each axis must divide by its stride."""
     b, c, d, h, w = x.shape

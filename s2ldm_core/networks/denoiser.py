@@ -63,6 +63,19 @@ class Denoiser(nn.Module):
         """``t``: ``(B,)`` in [0, 1] (``None`` without time); ``phase``: ``(B,)`` long, index into the system's phases; ``extra``: a
         further condition, ``(B, embedding)``."""
         embedding = F.silu(self._condition(t, phase, extra))
+        skips, h = self._encoded(x, embedding)
+        for blocks, up in zip(reversed(self.decode), reversed(self.up), strict=True):
+            h = torch.cat([up(h), skips.pop()], dim=1)
+            for block in blocks:  # type: ignore[attr-defined]
+                h = block(h, embedding)
+        return self.out(F.silu(self.norm(h)))
+
+    def features(self, x: Tensor, *, phase: Tensor) -> list[Tensor]:
+        """What it sees on the way down, without time: the last of every level, finest first, and the middle's."""
+        skips, middle = self._encoded(x, F.silu(self._condition(None, phase, None)))
+        return [*skips, middle]
+
+    def _encoded(self, x: Tensor, embedding: Tensor) -> tuple[list[Tensor], Tensor]:
         h = self.inp(x)
         skips = []
         for blocks, down in zip(self.encode, self.down, strict=True):
@@ -75,11 +88,7 @@ class Denoiser(nn.Module):
             h = h.float()
             for block in self.middle:
                 h = block(h, embedding.float())
-        for blocks, up in zip(reversed(self.decode), reversed(self.up), strict=True):
-            h = torch.cat([up(h), skips.pop()], dim=1)
-            for block in blocks:  # type: ignore[attr-defined]
-                h = block(h, embedding)
-        return self.out(F.silu(self.norm(h)))
+        return skips, h
 
     def _condition(self, t: Tensor | None, phase: Tensor, extra: Tensor | None) -> Tensor:
         parts = [] if self.phase is None else [self.phase(phase)]

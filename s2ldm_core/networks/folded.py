@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from s2ldm_core.networks.autoencoder import FACTOR
-from s2ldm_core.networks.blocks import Triple, depth_to_space, space_to_depth
+from s2ldm_core.networks.blocks import Triple, depth_to_space, space_to_depth, with_detail
 from s2ldm_core.networks.denoiser import Denoiser
 
 _VOXELS = math.prod(FACTOR)
@@ -47,11 +47,7 @@ class FoldedDenoiser(nn.Module):
 
     def folded(self, source: Tensor, *images: Tensor) -> Tensor:
         """What the core takes, of images ``(B, 1, D, H, W)``."""
-        seen = [source, *images]
-        if self.detail_window is not None:
-            low, high = self.detail_window
-            seen.append(((source - low) * (2 / (high - low)) - 1).clamp(-1, 1))
-        return space_to_depth(torch.cat(seen, dim=1), FACTOR)
+        return space_to_depth(with_detail(torch.cat([source, *images], dim=1), self.detail_window), FACTOR)
 
     def unfolded(self, x: Tensor) -> Tensor:
         """The image of what the core gives, fp32."""

@@ -37,6 +37,8 @@ class Stage:
     data: Data = "paired"
     cached: str | None = None
     """Key of the map of `System.cache` that this stage leaves as it is, so that it may be computed once a case; pairs only."""
+    shipped: bool = True
+    """Whether a package holds what it trains; where not, no run that goes through later stages may leave it out."""
 
 
 @dataclass(frozen=True, kw_only=True)

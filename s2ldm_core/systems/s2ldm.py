@@ -3,6 +3,9 @@
 Three stages. ``autoencoder`` (eq. 2) trains the weight-shared encoder E, the quantiser Q and the CECT decoder D; ``diffusion``
 (eq. 4, a reading of `s2ldm_core.diffusion`) trains the denoiser on the frozen latents; ``finetune`` trains everything end to end
 through the one deterministic step (ε = 0, t = 1), which is what translation uses unless more steps are asked for.
+
+A fourth, ``tissues``, is not the paper's: before the last one it trains a network that names tissues, in whose features the last stage then
+compares answer and target.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,7 +18,7 @@ from torch import Tensor, nn
 from s2ldm_core.frequency import enhance, gain_at, gradient_loss
 from s2ldm_core.networks.autoencoder import Features
 from s2ldm_core.networks.discriminator import PatchDiscriminator, deceived, hinge
-from s2ldm_core.networks.segmenter import Segmenter
+from s2ldm_core.networks.segmenter import Segmenter, TissueNetwork
 from s2ldm_core.similarity import cosine, similarity_loss, similarity_mask
 from s2ldm_core.systems.base import Alarm, How, Player, Stage, Turn
 from s2ldm_core.systems.batch import Batch
@@ -33,18 +36,27 @@ class S2LDM(S2LDMNetworks):
 
     name = "s2ldm"
     Config = S2LDMConfig
-    training_only = ("discriminator", "segmenter")
+    training_only = ("discriminator", "segmenter", "tissues")
     ceiling = "autoencoder"
 
     def __init__(self, config: S2LDMConfig) -> None:
         super().__init__(config)
-        self.stages = tuple(Stage(name=n, cached=_LATENT if n == "diffusion" else None) for n in config.stages)
+        self.stages = tuple(
+            Stage(name=n, cached=_LATENT if n == "diffusion" else None, shipped=n != "tissues") for n in config.stages
+        )
         self.discriminator = PatchDiscriminator() if config.loss.adv else None
         self.segmenter = Segmenter(config.autoencoder.channels[0]) if config.loss.segmentation else None
+        self.tissues: TissueNetwork | None = None
+        if config.loss.features:
+            self.tissues = TissueNetwork(
+                channels=config.tissues.channels, detail_window=config.autoencoder.detail_window
+            )
 
     def players(self, stage: str) -> tuple[Player, ...]:
         if stage == "diffusion":
             return (Player(name="denoiser", parameters=self.denoiser.parameters()),)
+        if stage == "tissues" and self.tissues is not None:
+            return (Player(name="tissues", parameters=self.tissues.parameters()),)
         parts: tuple[nn.Module, ...] = (self.encoder, self.decoder)
         if stage == "finetune":
             parts += (self.denoiser, *(() if self.segmenter is None else (self.segmenter,)))
@@ -75,7 +87,16 @@ class S2LDM(S2LDMNetworks):
         if stage == "diffusion":
             loss = self.diffusion_loss(*self.latents(batch), batch.condition.phase, turn)
             return loss, {"diffusion": loss.detach()}
+        if stage == "tissues" and self.tissues is not None:
+            return self._tissues_loss(self.tissues, batch, turn)
         return self._finetune_loss(batch, turn)
+
+    def _tissues_loss(self, network: TissueNetwork, batch: Batch, turn: Turn) -> tuple[Tensor, dict[str, Tensor]]:
+        native = torch.rand(batch.source.shape[0], generator=turn.generator) < self.config.tissues.source_share
+        image = torch.where(native.to(batch.source.device)[:, None, None, None, None], batch.source, batch.target)
+        organs = torch.zeros_like(image, dtype=torch.uint8) if batch.organs is None else batch.organs
+        loss = network(image, organs)
+        return loss, {"naming": loss.detach()}
 
     def _autoencoder_loss(self, batch: Batch, turn: Turn) -> tuple[Tensor, dict[str, Tensor]]:
         """L_auto, eq. 2."""
@@ -163,6 +184,9 @@ class S2LDM(S2LDMNetworks):
         if self.segmenter is not None and seen is not None and batch.organs is not None:
             parts["segmentation"] = self.segmenter(seen, batch.organs)
             loss = loss + weight.segmentation * parts["segmentation"]
+        if self.tissues is not None:
+            parts["features"] = self.tissues.distance(image, batch.target, valid=batch.valid)
+            loss = loss + weight.features * parts["features"]
         if true_c is not None:
             parts["diffusion"] = self.diffusion_loss(
                 z_n.detach(), true_c, batch.condition.phase, replace(turn, progress=1.0)
@@ -196,7 +220,10 @@ class S2LDM(S2LDMNetworks):
         self.fix_latents([self.encode(batch.target, normalise=False)[0] for batch in batches])
 
     def view(self, stage: str, batch: Batch, how: How) -> Tensor | None:
-        """While the autoencoder is trained, the decoded true target: whether the contrast survives the latent."""
+        """While the autoencoder is trained, the decoded true target: whether the contrast survives the latent. Naming tissues changes no
+        answer."""
+        if stage == "tissues":
+            return None
         if stage == "autoencoder":
             return self.reconstruct_change(batch.source, batch.target, how)
         return super().view(stage, batch, how)

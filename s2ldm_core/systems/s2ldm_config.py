@@ -68,6 +68,9 @@ class LossConfig(ChangeLossConfig):
     """Weight of the error of the image in eq. 2."""
     segmentation: float = Field(0.0, ge=0)
     """Last stage: weight of telling the tissues (`s2ldm_core.tissue_groups`) by a head of the decoder's features that is not shipped."""
+    features: float = Field(0.0, ge=0)
+    """Last stage: weight of the distance to the target in the features of a network that names tissues, which the stage ``tissues`` trains
+    before; it is not shipped."""
     quant: float = 1.0
     sim: float = 0.1
     adv: float = 0.0
@@ -81,6 +84,14 @@ class LossConfig(ChangeLossConfig):
     """Weight of eq. 4 during end-to-end fine-tuning, for sampling from noise."""
     finetune_flow_share: float = Field(0.25, ge=0, le=1)
     """In which share of the steps eq. 4 is computed then."""
+
+
+class TissuesConfig(_Part):
+    """The network of the stage ``tissues``."""
+
+    channels: tuple[int, ...] = Field((16, 32, 48), min_length=1)
+    source_share: float = Field(0.25, ge=0, le=1)
+    """Share of the crops of which it sees the source; of the others it sees the target."""
 
 
 class DiffusionConfig(_Part):
@@ -119,9 +130,14 @@ class S2LDMConfig(SystemConfig):
     frequency: FrequencyConfig = FrequencyConfig()
     loss: LossConfig = LossConfig()
     diffusion: DiffusionConfig = DiffusionConfig()
+    tissues: TissuesConfig = TissuesConfig()
     syncretic: bool = True
     """Encode NCCT and CECT with the shared weights in stage 1; false: stage 1 sees CECT only (ablation a)."""
-    stages: tuple[Literal["autoencoder", "diffusion", "finetune"], ...] = ("autoencoder", "diffusion", "finetune")
+    stages: tuple[Literal["autoencoder", "diffusion", "tissues", "finetune"], ...] = (
+        "autoencoder",
+        "diffusion",
+        "finetune",
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -134,8 +150,16 @@ class S2LDMConfig(SystemConfig):
             self.autoencoder.source_conditioned or not self.syncretic or self.loss.decode_source
         ):
             raise ValueError("difference decoding needs syncretic true, source_conditioned false and decode_source 0")
+        self._names_tissues()
         if "finetune" in self.stages and self.diffusion.target == "epsilon":
             raise ValueError(
                 "the deterministic step cannot be fine-tuned with an ε-prediction: use target velocity or x0"
             )
         return self
+
+    def _names_tissues(self) -> None:
+        wanted, known = bool(self.loss.features), "tissues" in self.stages
+        if wanted != known or (known and "finetune" not in self.stages[self.stages.index("tissues") :]):
+            raise ValueError("loss.features and a stage tissues before finetune belong together: set both or neither")
+        if wanted and len(self.tissues.channels) > len(self.diffusion.channels) + 1:
+            raise ValueError("tissues.channels may have one level more than diffusion.channels: crops fit that grid")

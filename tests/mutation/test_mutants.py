@@ -67,6 +67,12 @@ MUTANTS = {
         "penalty.mean()",
         "tests/unit/s2ldm_core/systems/test_change_loss.py",
     ),
+    "features_of_the_source": Mutant(
+        "systems/s2ldm.py",
+        "self.tissues.distance(image, batch.target,",
+        "self.tissues.distance(image, batch.source,",
+        "tests/unit/s2ldm_core/networks/test_tissue_network.py",
+    ),
 }
 
 

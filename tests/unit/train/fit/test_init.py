@@ -1,5 +1,6 @@
 """Runs that start from a package: its weights, its name in what they become, and only the stages that are wanted."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,13 @@ from torch.testing import assert_close
 
 from s2ldm_core.package import WEIGHTS
 from s2ldm_core.systems import Condition
-from tests.tiny_training import NETWORK, STAGES, fit_config, write_pair
+from tests.tiny_training import NETWORK, STAGES, fit_config, fit_until, write_pair
 from train.averaging import average
 from train.card import model_card
 from train.errors import TrainError
 from train.export import export
 from train.fit import Fit
+from train.fit.record import HISTORY
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +84,31 @@ def test_the_last_stage_alone_is_trained_and_the_result_names_where_it_came_from
     assert f"- started from: {before}\n" in model_card(made)
     again = made.model_copy(update={"training_data": {"started_from": made.model_dump(mode="json")}})
     assert f"(weights {made.weights_sha256[:12]}…), which started from {before}\n" in model_card(again)
+
+
+def test_tissues_are_named_first_and_a_killed_run_still_knows_them(package: Any, tmp_path: Path) -> None:
+    write_pair(tmp_path / "store", 0, labels=True)
+    features = {**NETWORK, "loss": {"features": 1.0}, "stages": ("tissues", "finetune")}
+
+    def config(name: str, *stages: str) -> Any:
+        wanted = tuple({"name": stage, "steps": 3, "lr": 1e-2} for stage in stages)
+        more = {"name": name, "init": str(package.path), "stages": wanted, "network": features}
+        return fit_config(tmp_path / "store", tmp_path, **more)
+
+    with pytest.raises(ValueError, match="stages must have tissues: no package holds what it trains"):
+        config("untaught", "finetune")
+    through, killed = config("through", "tissues", "finetune"), config("killed", "tissues", "finetune")
+    whole = Fit(through).fit().state_dict()
+    fit_until(killed, stage=1, step=2)
+    resumed = Fit(killed).fit().state_dict()
+    assert any(key.startswith("tissues.core.") and value.any() for key, value in whole.items())
+    assert all(torch.equal(value, resumed[key]) for key, value in whole.items())
+    history = [json.loads(line) for line in (tmp_path / "through" / HISTORY).read_text().splitlines()]
+    assert [line["naming"] for line in history if line["stage"] == "tissues"][-1] > 0
+    assert [line["features"] for line in history if line["stage"] == "finetune"][-1] > 0
+    made = export(tmp_path / "through", tmp_path / "made", name="made", version="1")
+    assert load_file(made.path / WEIGHTS).keys() == load_file(package.path / WEIGHTS).keys()
+    average(package, made, tmp_path / "middle", share=0.5, name="middle", version="1")
 
 
 def test_without_a_package_no_stage_can_be_left_out(store: Any, tmp_path: Path) -> None:
