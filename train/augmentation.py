@@ -42,21 +42,27 @@ class Grain(NamedTuple):
 
 
 class Shading(NamedTuple):
-    """A smooth field in HU, the same in both phases, such as beam hardening, scatter and motion leave in every scan."""
+    """A field in HU that is smooth in the plane and through the slices, the same in both phases.
+
+    Noise of slices thicker than the grid's goes on through several of these; beam hardening, scatter and motion are smoother still.
+    """
 
     sd_hu: float
-    length_mm: float
-    """Standard deviation of the Gaussian that makes it smooth."""
+    sigma_mm: tuple[float, float]
+    """Of the Gaussian that makes it smooth, through the slices and in the plane."""
     seed: int
 
     @classmethod
     def draw(cls, rng: np.random.Generator, config: DataConfig) -> Shading:
-        length_mm = float(np.exp(rng.uniform(*np.log(config.shading_mm))))
-        return cls(rng.uniform(0, config.shading_hu), length_mm, int(rng.integers(2**63)))
+        """The smoother in the plane, the weaker: real fields have little power there."""
+        z, xy = (float(np.exp(rng.uniform(*np.log(ends)))) for ends in (config.shading_slices_mm, config.shading_mm))
+        largest = config.shading_hu * math.sqrt(config.shading_mm[0] / xy)
+        return cls(rng.uniform(0, largest), (z, xy), int(rng.integers(2**63)))
 
     def hu(self, shape: tuple[int, ...], *, spacing_mm: tuple[float, float, float]) -> np.ndarray:
         """float32 ``shape`` ``(D, H, W)``: made on a grid as coarse as it is smooth."""
-        sigma = np.array([self.length_mm / mm for mm in spacing_mm])
+        z, xy = self.sigma_mm
+        sigma = np.array([mm / step for mm, step in zip((z, xy, xy), spacing_mm, strict=True)])
         step = np.maximum(1.0, sigma / _COARSE)
         coarse = [math.ceil(n) + 1 for n in shape / step]
         white = np.random.default_rng(self.seed).standard_normal(coarse, dtype=np.float32)

@@ -97,10 +97,12 @@ class DataConfig(_Part):
     """Largest standard deviation of noise added to both phases of a case that does not keep its own apart: of a real scan, whose grain
     would otherwise be the same in every crop. 0: none."""
     shading_hu: float = Field(0.0, ge=0)
-    """Largest standard deviation (HU) of a smooth field added to both phases: what beam hardening, scatter and motion leave in scans and
-    not in phantoms. A network that never saw it takes a darker part of a vessel for a clot. 0: none."""
-    shading_mm: tuple[float, float] = (4.0, 20.0)
-    """Shortest and longest standard deviation of the Gaussian that makes that field smooth, mm."""
+    """Largest standard deviation (HU) of a smooth field added to both phases, where it is least smooth in the plane; the smoother, the
+    weaker (square root): noise of thick slices, beam hardening, scatter and motion. 0: none."""
+    shading_mm: tuple[float, float] = (1.5, 20.0)
+    """Least and greatest standard deviation of the Gaussian that makes that field smooth in the plane, mm."""
+    shading_slices_mm: tuple[float, float] = (2.0, 10.0)
+    """The same through the slices."""
     offset_hu: float = Field(3.0, ge=0)
     """Standard deviation of a calibration offset added to both phases."""
     zoom: tuple[float, float] | None = None
@@ -134,8 +136,9 @@ class DataConfig(_Part):
     def _ranges(self) -> Self:
         if self.zoom is not None and not 0.5 <= self.zoom[0] <= self.zoom[1] <= 2:
             raise ValueError("zoom must be two factors from 0.5 to 2, the smaller one first")
-        if not 1 <= self.shading_mm[0] <= self.shading_mm[1]:
-            raise ValueError("shading_mm must be two lengths from 1 mm, the shorter one first")
+        for key in ("shading_mm", "shading_slices_mm"):
+            if not 0 < getattr(self, key)[0] <= getattr(self, key)[1]:
+                raise ValueError(f"{key} must be two lengths above 0 mm, the shorter one first")
         return self
 
 

@@ -204,27 +204,32 @@ def test_a_smooth_field_is_added_alike_in_both_phases(store: Any, tmp_path: Path
     quiet = {"crop": (16, 64, 64), "offset_hu": 0.0, "smooth_share": 0.0, "shading_hu": 10.0}
     plain = fit_config(store, tmp_path).data.model_dump() | quiet
 
-    def fields(shortest: float, longest: float) -> Any:
-        config = DataConfig.model_validate(plain | {"shading_mm": (shortest, longest)})
+    def fields(plane: tuple[float, float], slices: tuple[float, float]) -> Any:
+        config = DataConfig.model_validate(plain | {"shading_mm": plane, "shading_slices_mm": slices})
         sampler = CropSampler(PairStore(tmp_path), config, phases=("arterial",), seed=0)
         batch = sampler.batch(stage=0, step=0, items=range(40))
         np.testing.assert_allclose(batch.change.numpy() * 350, 40.0, atol=0.01)
         return batch.source.numpy()[:, 0] * 350 + 150 - 40
 
-    short = fields(4, 4)
-    spread = short.std(axis=(1, 2, 3))
+    one_size = fields((4, 4), (6, 6))
+    spread = one_size.std(axis=(1, 2, 3))
     assert spread.min() < 2
     assert 8 < spread.max() < 11
     assert 4 < spread.mean() < 6
-    # Gaussians of 4 mm: fields 6 mm apart correlate by exp(-36 / 64), whichever way.
-    for axis, voxels in ((1, 2), (2, 4), (3, 4)):
-        one, other = (np.take(short, range(*ends), axis=axis) for ends in ((0, 12), (voxels, 12 + voxels)))
-        assert (one * other).mean() / short.var() == pytest.approx(math.exp(-36 / 64), abs=0.1)
-    long = fields(20, 20)
-    assert np.abs(np.diff(long, axis=3)).mean() < 0.3 * np.abs(np.diff(short, axis=3)).mean()
-    np.testing.assert_array_equal(fields(4, 4), short)
-    with pytest.raises(ValueError, match="shading_mm"):
-        fields(20, 4)
+    # A Gaussian of s mm makes places d mm apart correlate by exp(-d² / 4s²): here d = 1.5 s.
+    for axis, voxels in ((1, 3), (2, 4), (3, 4)):
+        one, other = (np.take(one_size, range(*ends), axis=axis) for ends in ((0, 12), (voxels, 12 + voxels)))
+        assert (one * other).mean() / one_size.var() == pytest.approx(math.exp(-(1.5**2) / 4), abs=0.12)
+    sizes = fields((2, 18), (6, 6))
+    along = np.array([(field[..., 1:] * field[..., :-1]).mean() / field.var() for field in sizes])
+    weak, smooth = sizes.std(axis=(1, 2, 3)), np.argsort(along)
+    assert along.min() < 0.9
+    assert weak[smooth[:10]].max() > 6
+    assert weak[smooth[-10:]].max() < 6  # those of 10 mm and more: 10 sqrt(2 / 10), and chance
+    np.testing.assert_array_equal(fields((2, 18), (6, 6)), sizes)
+    for wrong in (((18, 2), (6, 6)), ((2, 18), (0, 6))):
+        with pytest.raises(ValueError, match="shading"):
+            fields(*wrong)
 
 
 def test_the_anatomy_of_a_crop_is_zoomed_and_its_noise_is_not(store: Any, tmp_path: Path) -> None:
