@@ -82,7 +82,7 @@ class TranslationRecord:
         if self.frames:
             values["frames"] = self.frames
         if uncertainty is not None:
-            values["calibration"] = uncertainty.calibration.model_dump(mode="json")
+            values["calibration"] = uncertainty.calibration.model_dump(mode="json", exclude={"training_data"})
         with atomic_file(path, mode=FILE_MODE) as file:
             file.write(json.dumps(values, indent=1).encode())
         sync_folder(folder)

@@ -1,6 +1,6 @@
 """What a package says of its uncertainty: how wide intervals are, and how often they held."""
 
-from typing import Final
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -25,3 +25,5 @@ class Calibration(BaseModel):
     """So many of them."""
     weights_sha256: str = Field(pattern=_SHA256)
     """Of the network's weights."""
+    training_data: dict[str, Any] = Field(default_factory=dict, exclude_if=lambda data: not data)
+    """What network and widths were fitted to, told as the package's own training data are; empty: nobody said."""

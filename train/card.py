@@ -52,6 +52,7 @@ def _uncertainty(meta: PackageMetadata) -> tuple[str, ...]:
         f"side are made to hold the truth: {widths}. On {told.cases} cases that neither network nor widths were fitted to they held it in "
         "these shares of the voxels:",
         _table(("phase", "tissue", *levels), rows),
+        *(("Network and widths were fitted to: " + _training_data(told.training_data),) if told.training_data else ()),
     )
 
 

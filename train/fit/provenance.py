@@ -3,6 +3,7 @@
 import json
 import platform
 from collections import Counter
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -64,10 +65,10 @@ def _head(git: Path) -> str | None:
     return None
 
 
-def describe_data(store: PairStore) -> dict[str, Any]:
+def describe_data(*stores: PairStore) -> dict[str, Any]:
     """The training data as a package's metadata name them: how many cases of which sources, under which licences.
 
-    What a case does not say of itself, the store's ``source.yaml`` may say of all: ``source`` and ``licence``. A case that the store holds
+    What a case does not say of itself, its store's ``source.yaml`` may say of all: ``source`` and ``licence``. A case that the stores hold
     twice, to be drawn more often, counts once.
 
     Raises
@@ -75,12 +76,7 @@ def describe_data(store: PairStore) -> dict[str, Any]:
     TrainError
         ``source_invalid``.
     """
-    said = _said(store.folder / "source.yaml")
-    names = {store.digest_of(store[i]): name for i, name in enumerate(store.names)}.values()
-    about = [
-        {**said, **json.loads((store.folder / name / "case.json").read_text(encoding="utf-8")).get("about", {})}
-        for name in names
-    ]
+    about = list({digest: item for store in stores for digest, item in _about(store)}.values())
     counts = Counter((_source(item), str(item.get("licence") or _LICENCES.get(_source(item), ""))) for item in about)
     sources = [
         {"source": source, "licence": licence, "cases": count} for (source, licence), count in sorted(counts.items())
@@ -88,13 +84,21 @@ def describe_data(store: PairStore) -> dict[str, Any]:
     described: dict[str, Any] = {
         "source": "; ".join(source for source in dict.fromkeys(str(item["source"]) for item in sources)),
         "sources": sources,
-        "cases": len(names),
-        "patients": len({store[i].patient for i in range(len(store))}),
+        "cases": len(about),
+        "patients": len({store[i].patient for store in stores for i in range(len(store))}),
     }
     seeds = [int(item["seed"]) for item in about if _source(item) == _PHANTOM and "seed" in item]
     if seeds:
         described["seeds"] = seeds
     return described
+
+
+def _about(store: PairStore) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Of every case its checksum, and what it and its store say of it."""
+    said = _said(store.folder / "source.yaml")
+    for i, name in enumerate(store.names):
+        record = json.loads((store.folder / name / "case.json").read_text(encoding="utf-8"))
+        yield store.digest_of(store[i]), {**said, **record.get("about", {})}
 
 
 def _said(path: Path) -> dict[str, str]:

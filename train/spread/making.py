@@ -11,7 +11,7 @@ from s2ldm_core.calibration import LEVELS, Calibration
 from s2ldm_core.package import METADATA, ModelPackage, with_spread
 from train.card import model_card
 from train.errors import TrainError
-from train.fit.provenance import refuse_held_out
+from train.fit.provenance import describe_data, refuse_held_out
 from train.spread.answered import Answered, answer_cases
 from train.spread.coverage import Coverage, measured, the_same, told_by
 from train.spread.training import of_minutes, train_spread
@@ -119,6 +119,7 @@ def add_spread(
         coverage=found[held_out].coverage.within(half_widths),
         cases=len(stores[held_out]),
         weights_sha256="0" * 64,
+        training_data=describe_data(stores[fit], stores[calibrate]),
     )
     made = with_spread(
         package, output, network=network, calibration=calibration, version=version, model_card=model_card

@@ -78,13 +78,14 @@ def test_record_can_be_read_by_the_version_before(hu: np.ndarray, tmp_path: Path
 
 def test_uncertainty_comes_back_in_whole_hu_and_is_none_where_there_is_none(hu: np.ndarray, tmp_path: Path) -> None:
     spread = np.linspace(0, 70, 8, dtype=np.float32).reshape(2, 2, 2)
-    told = Uncertainty(hu=spread, calibration=CALIBRATION)
+    told = Uncertainty(hu=spread, calibration=CALIBRATION.model_copy(update={"training_data": {"cases": 3}}))
     path = RECORD.save(tmp_path / "with", hu=hu, padding=None, uncertainty=told)
     back = load_uncertainty(path)
     assert back is not None
     np.testing.assert_array_equal(back.hu, np.rint(spread))
     assert np.issubdtype(back.hu.dtype, np.integer)
-    assert back.calibration == CALIBRATION
+    assert back.calibration == CALIBRATION  # the version before knows no more of it
+    assert "training_data" not in json.loads(path.read_text(encoding="utf-8"))["calibration"]
     assert TranslationRecord.load(path)[0] == RECORD
     assert load_uncertainty(RECORD.save(tmp_path / "without", hu=hu, padding=None)) is None
 

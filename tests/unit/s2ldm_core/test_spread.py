@@ -122,6 +122,19 @@ def test_a_network_of_another_size_is_named(package: Path) -> None:
     assert caught.value.code == "package_invalid"
 
 
+def test_a_package_that_says_nothing_of_what_its_network_was_fitted_to_has_the_checksum_it_had(package: Path) -> None:
+    made = ModelPackage.load(package)
+    assert made.metadata.calibration is not None
+    assert set(made.metadata.plain()["calibration"]) == {
+        "channels",
+        "half_widths",
+        "coverage",
+        "cases",
+        "weights_sha256",
+    }
+    made.verify()
+
+
 def test_it_is_added_like_any_package(package: Path, tmp_path: Path) -> None:
     added = install_package(package, tmp_path / "models")
     assert (added.path / "spread.safetensors").is_file()

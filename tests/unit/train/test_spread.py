@@ -201,7 +201,10 @@ def test_the_whole_way_from_a_package_without_to_one_with(tmp_path: Path) -> Non
     assert made.metadata.version == "2.0"
     assert set(told.coverage) == set(PHASES)
     assert all(abs(told.coverage[phase]["liver"][1] - 0.8) < 0.2 for phase in PHASES)
-    assert (made.path / "README.md").read_text().count("| arterial | liver |") == 1
+    assert (told.training_data["cases"], told.training_data["seeds"]) == (3, [1, 2, 3])
+    card = (made.path / "README.md").read_text()
+    assert card.count("| arterial | liver |") == 1
+    assert "fitted to: digital torso phantom" in card
     assert len(list((tmp_path / "answers").rglob("*.npy"))) == 10
     assert not list((tmp_path / "answers").rglob("*.pt"))
 

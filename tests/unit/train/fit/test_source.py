@@ -43,3 +43,11 @@ def test_a_case_that_is_linked_twice_to_be_drawn_more_often_counts_once(tmp_path
     assert len(store) == 3
     described = describe_data(store)
     assert (described["cases"], [one["cases"] for one in described["sources"]]) == (2, [2])
+
+
+def test_a_case_of_several_stores_counts_once(tmp_path: Path) -> None:
+    _case(tmp_path / "one", "a", source="ours")
+    _case(tmp_path / "two", "b", source="theirs")
+    (tmp_path / "two" / "c").symlink_to(tmp_path / "one" / "a", target_is_directory=True)
+    described = describe_data(PairStore(tmp_path / "one"), PairStore(tmp_path / "two"))
+    assert (described["source"], described["cases"]) == ("ours; theirs", 2)
