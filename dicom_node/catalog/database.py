@@ -38,8 +38,8 @@ class Database:
     clock
         Gives the current time, timezone-aware; default: the database's own, else that of this machine.
     monotonic
-        Gives seconds that only run forwards, by which a step of ``clock`` is noticed; default: the system's, or those of
-        a ``clock`` that is given.
+        Gives seconds that only run forwards, by which a step of ``clock`` and the silence of a `Lease`'s block are noticed;
+        default: the system's, or those of a ``clock`` that is given.
     lease_seconds
         How long a claim holds unless it is renewed.
 
@@ -60,7 +60,8 @@ class Database:
     ) -> None:
         self._database_clock = DatabaseClock() if clock is None else None
         self.now: Callable[[], datetime] = clock or self._database_clock or (lambda: datetime.now(UTC))
-        self._clock_steps = ClockSteps(self.now, monotonic or (time.monotonic if clock is None else self._timestamp))
+        self.monotonic = monotonic or (time.monotonic if clock is None else self._timestamp)
+        self._clock_steps = ClockSteps(self.now, self.monotonic)
         self.lease_seconds = lease_seconds
         self._kind = engine_kind(location)
         self._where = self._kind.name

@@ -5,7 +5,6 @@ its claim by itself, and what it still wants to record then is not taken any mor
 """
 
 import threading
-import time
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Self
@@ -187,7 +186,7 @@ class Lease:
 
     def __init__(self, catalog: Leases, claim: Claim, *, patience_seconds: float) -> None:
         self._catalog, self._claim, self._patience_seconds = catalog, claim, patience_seconds
-        self._beat_at = time.monotonic()
+        self._beat_at = self._catalog.monotonic()
         self._ended = threading.Event()
         self._lost = threading.Event()
         self._thread = threading.Thread(target=self._renew, name=f"lease-{claim.id}", daemon=True)
@@ -200,11 +199,11 @@ class Lease:
     @property
     def silent(self) -> bool:
         """Whether the block has given no sign of life for longer than it may."""
-        return time.monotonic() - self._beat_at > self._patience_seconds
+        return self._catalog.monotonic() - self._beat_at > self._patience_seconds
 
     def beat(self) -> None:
         """A sign of life."""
-        self._beat_at = time.monotonic()
+        self._beat_at = self._catalog.monotonic()
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -5,6 +5,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from dicom_node.config import NodeSettings, Settings
 from dicom_node.receive import Listener
 from dicom_node.streaming.association import ReceivingAssociation
 from tests import peers
+from tests.catalog_jobs import Clock
 from tests.ct_series import ct_slice
 
 SECONDS = 10.0
@@ -41,11 +43,13 @@ SECONDS = 10.0
 class Receiver:
     """A listener in this process, with its catalog and folders."""
 
-    def __init__(self, folder: Path, *, lease_seconds: float = LEASE_SECONDS, **node: object) -> None:
+    def __init__(
+        self, folder: Path, *, clock: Clock | None = None, lease_seconds: float = LEASE_SECONDS, **node: object
+    ) -> None:
         values = {"host": peers.HOST, "port": peers.free_port(), "data_dir": folder, "min_free_mib": 0}
         self.settings = Settings(node=NodeSettings.model_validate(values | node))
         self.folder = folder
-        self.catalog = Catalog(self.settings.catalog_location, lease_seconds=lease_seconds)
+        self.catalog = Catalog(self.settings.catalog_location, clock=clock, lease_seconds=lease_seconds)
         self.listener = Listener(self.settings, self.catalog)
         self.port = self.settings.node.port
 
@@ -198,16 +202,19 @@ def test_compressed_images_are_kept_compressed(receiver: Receiver, syntax: str) 
 
 
 def test_an_open_association_outlasts_its_lease(start: Callable[..., Receiver]) -> None:
-    receiver = start(lease_seconds=0.3)
+    clock = Clock()
+    receiver = start(clock=clock, lease_seconds=0.3)
     with associate(receiver):
         (opened,) = receiver.catalog.open_associations()
-        first = opened.claimed_until
-        assert first is not None
-        peers.wait_until(
-            lambda: (receiver.catalog.now() - first).total_seconds() > 0.6, seconds=20, what="two leases to pass"
-        )
-        receiver.catalog.sweep_leases()
-        assert [one.id for one in receiver.catalog.open_associations()] == [opened.id]
+        for _ in range(3):
+            clock.advance(0.2)
+            peers.wait_until(
+                lambda: receiver.catalog.open_associations()[0].claimed_until == clock() + timedelta(seconds=0.3),
+                seconds=20,
+                what="the association to be renewed",
+            )
+            receiver.catalog.sweep_leases()
+            assert [one.id for one in receiver.catalog.open_associations()] == [opened.id]
     peers.wait_until(receiver.all_closed, seconds=20, what="the association to end")
 
 
