@@ -6,6 +6,7 @@ from typing import Any
 
 from s2ldm_core.calibration import LEVELS
 from s2ldm_core.package import PackageMetadata
+from train.fit.provenance import ANSWERED_BY
 
 _NAMED_SEEDS = 3
 
@@ -67,7 +68,11 @@ def _training_data(data: Mapping[str, Any]) -> str:
             for item in sources
         ]
         lines.append(_table(("source", "licence", "cases"), rows))
-    shown = {key: value for key, value in data.items() if key not in ("source", "sources", "seeds", "started_from")}
+    for teacher, taught_on in (data.get(ANSWERED_BY) or {}).items():
+        lines.append(f"Targets are answers: {teacher}, which was trained on")
+        lines.append(_table(("source", "licence"), [(one["source"], one["licence"]) for one in taught_on]))
+    apart = ("source", "sources", "seeds", "started_from", ANSWERED_BY)
+    shown = {key: value for key, value in data.items() if key not in apart}
     if ancestors := _ancestors(data):
         shown["started from"] = ancestors
     seeds = data.get("seeds")

@@ -6,6 +6,7 @@ from rich.console import Console
 from s2ldm_core.problem import ProblemError
 from train.commands.ablate import ablate
 from train.commands.average import average
+from train.commands.distill import distill
 from train.commands.evaluate import evaluate
 from train.commands.export import export
 from train.commands.fit import fit
@@ -24,7 +25,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Train, evaluate and package the models of the node.",
 )
-for command in (prepare, phantom, plan, fit, evaluate, plausibility, export, average, spread, ablate, table1, systems):
+for command in (
+    prepare,
+    phantom,
+    plan,
+    fit,
+    evaluate,
+    plausibility,
+    export,
+    average,
+    distill,
+    spread,
+    ablate,
+    table1,
+    systems,
+):
     app.command()(command)
 app.add_typer(reader_study, name="reader-study")
 

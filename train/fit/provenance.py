@@ -18,6 +18,8 @@ _PACKAGES = ("s2ldm-node", "torch", "monai", "accelerate", "numpy", "scipy")
 _PHANTOM = "digital torso phantom (s2ldm_core.phantom)"
 _LICENCES = {_PHANTOM: "none needed: synthetic, no patient data"}
 _LONGEST_REFERENCE = 200
+ANSWERED_BY = "answered_by"
+"""Of a case whose phases are answers (`train.distilling`): who gave them, and source and licence of what these learned from."""
 
 
 def versions() -> dict[str, str]:
@@ -76,7 +78,7 @@ def describe_data(*stores: PairStore) -> dict[str, Any]:
     TrainError
         ``source_invalid``.
     """
-    about = list({digest: item for store in stores for digest, item in _about(store)}.values())
+    about = list({digest: item for store in stores for digest, item in told_of(store)}.values())
     counts = Counter((_source(item), str(item.get("licence") or _LICENCES.get(_source(item), ""))) for item in about)
     sources = [
         {"source": source, "licence": licence, "cases": count} for (source, licence), count in sorted(counts.items())
@@ -90,11 +92,19 @@ def describe_data(*stores: PairStore) -> dict[str, Any]:
     seeds = [int(item["seed"]) for item in about if _source(item) == _PHANTOM and "seed" in item]
     if seeds:
         described["seeds"] = seeds
+    if teachers := {teacher: data for item in about for teacher, data in item.get(ANSWERED_BY, {}).items()}:
+        described[ANSWERED_BY] = teachers
     return described
 
 
-def _about(store: PairStore) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Of every case its checksum, and what it and its store say of it."""
+def told_of(store: PairStore) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Of every case, in the store's order, its checksum, and what it and its store say of it.
+
+    Raises
+    ------
+    TrainError
+        ``source_invalid``.
+    """
     said = _said(store.folder / "source.yaml")
     for i, name in enumerate(store.names):
         record = json.loads((store.folder / name / "case.json").read_text(encoding="utf-8"))
@@ -138,4 +148,4 @@ def _source(about: dict[str, Any]) -> str:
         if about.get(key):
             mode = f" ({about['mode']})" if about.get("mode") else ""
             return f"{about[key]}{mode}"
-    return _PHANTOM if set(about) <= {"seed"} else "unnamed pairs"
+    return _PHANTOM if set(about) <= {"seed", ANSWERED_BY} else "unnamed pairs"

@@ -1,0 +1,134 @@
+"""A store whose phases are what packages answer."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from s2ldm_core.package import CARD, ModelPackage
+from s2ldm_core.translator import Translator
+from s2ldm_core.volume import Volume
+from tests.tiny_training import PLAIN, fit_config, write_pair
+from train.cli import app
+from train.distilling import distill
+from train.errors import TrainError
+from train.export import export
+from train.fit import Fit
+from train.fit.provenance import describe_data, refuse_held_out
+from train.phantoms import HELD_OUT
+from train.store import PairStore
+
+PHANTOM = "digital torso phantom (s2ldm_core.phantom)"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("distilling")
+
+
+@pytest.fixture(scope="module")
+def teachers(folder: Path) -> dict[str, ModelPackage]:
+    for seed in range(2):
+        write_pair(folder / "pairs", seed, labels=True, phases=("arterial", "venous")[: seed + 1])
+
+    def trained(name: str, **changes: Any) -> ModelPackage:
+        fit = Fit(fit_config(folder / "pairs", folder / name, steps=2, **{"network": PLAIN, **changes}))
+        fit.fit()
+        return export(fit.run, folder / "packages" / name, name=name, version="1")
+
+    return {
+        "one": trained("one"),
+        "two": trained("two", seed=5),
+        "arterial": trained("arterial", network={**PLAIN, "phases": ("arterial",)}),
+    }
+
+
+def answer(package: ModelPackage, hu: np.ndarray, phase: str) -> np.ndarray:
+    source = Volume(hu=hu, affine=np.diag([1.5, 1.5, 3.0, 1.0]))
+    return Translator.load(package.path, device="cpu").translate(source, phase=phase).volume.hu - hu
+
+
+def test_targets_are_the_mean_of_the_answers_and_all_else_stays(
+    folder: Path, teachers: dict[str, ModelPackage], tmp_path: Path
+) -> None:
+    pairs = PairStore(folder / "pairs", split=None)
+    one, two = teachers["one"], teachers["two"]
+    assert distill([one, one, two], pairs, tmp_path, device="cpu") == 2
+    made = PairStore(tmp_path, split=None)
+    assert made.names == pairs.names
+    for case, was in ((made[i], pairs[i]) for i in range(2)):
+        assert set(case.changes) == {"arterial", "venous"}, "those that nobody scanned, too"
+        for name in ("native", "noise", "labels"):
+            assert np.array_equal(getattr(case, name), getattr(was, name)), name
+        assert (case.organs, case.patient, case.split) == (was.organs, was.patient, was.split)
+        hu = np.asarray(was.native, np.float32) + np.asarray(was.noise, np.float32)
+        for phase, change in case.changes.items():
+            first, second = answer(one, hu, phase), answer(two, hu, phase)
+            assert np.abs(first - second).max() > 0.2
+            assert np.abs(np.asarray(change, np.float32) - (2 * first + second) / 3).max() < 0.004
+
+
+def test_what_is_there_is_not_answered_again(folder: Path, teachers: dict[str, ModelPackage], tmp_path: Path) -> None:
+    pairs = PairStore(folder / "pairs", split=None)
+    distill([teachers["one"]], pairs, tmp_path, device="cpu")
+    (tmp_path / pairs.names[1] / "case.json").unlink()
+    done: list[str] = []
+    assert distill([teachers["one"]], pairs, tmp_path, device="cpu", on_case=done.append) == 1
+    assert done == [pairs.names[1]]
+
+
+def test_a_package_says_whose_answers_taught_it(
+    folder: Path, teachers: dict[str, ModelPackage], tmp_path: Path
+) -> None:
+    done = CliRunner().invoke(
+        app,
+        [
+            "distill",
+            *(str(teachers[name].path) for name in ("one", "one", "two")),
+            "--store",
+            str(folder / "pairs"),
+            "--output",
+            str(tmp_path / "made"),
+        ],
+    )
+    assert done.exit_code == 0, done.output
+    run = Fit(fit_config(tmp_path / "made", tmp_path / "runs", steps=1, network=PLAIN))
+    run.fit()
+    pupil = export(run.run, tmp_path / "pupil", name="pupil", version="1")
+    told = pupil.metadata.training_data
+    by = {f"2 of 3: {teachers['one'].identity}", f"1 of 3: {teachers['two'].identity}"}
+    assert set(told["answered_by"]) == by
+    (learned_from,) = {json.dumps(one) for one in told["answered_by"].values()}
+    assert json.loads(learned_from) == [{"source": PHANTOM, "licence": "none needed: synthetic, no patient data"}]
+    card = (pupil.path / CARD).read_text(encoding="utf-8")
+    assert all(f"Targets are answers: {teacher}" in card for teacher in by)
+    assert told["sources"] == describe_data(PairStore(folder / "pairs"))["sources"], "and where its images are from"
+    assert told["seeds"] == [0, 1]
+
+
+def test_phantoms_kept_for_evaluation_stay_kept(teachers: dict[str, ModelPackage], tmp_path: Path) -> None:
+    write_pair(tmp_path / "held", HELD_OUT)
+    distill([teachers["one"]], PairStore(tmp_path / "held"), tmp_path / "made", device="cpu")
+    with pytest.raises(TrainError) as refused:
+        refuse_held_out(PairStore(tmp_path / "made"))
+    assert refused.value.code == "held_out_seed"
+
+
+def test_refusals(folder: Path, teachers: dict[str, ModelPackage], tmp_path: Path) -> None:
+    pairs = PairStore(folder / "pairs", split=None)
+
+    def code(names: tuple[str, ...], store: PairStore, output: Path) -> str:
+        with pytest.raises(TrainError) as refused:
+            distill([teachers[name] for name in names], store, output, device="cpu")
+        return refused.value.code
+
+    assert code(("one",), pairs, folder / "pairs") == "output_is_store"
+    assert code(("one", "arterial"), pairs, tmp_path) == "teachers_differ"
+    write_pair(tmp_path / "coarse", 0)
+    record = tmp_path / "coarse" / "phantom-000000" / "case.json"
+    record.write_text(record.read_text(encoding="utf-8").replace("1.5", "2.0"), encoding="utf-8")
+    assert code(("one",), PairStore(tmp_path / "coarse"), tmp_path / "made") == "teacher_grid"
+    assert not (tmp_path / "made").exists()

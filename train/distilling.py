@@ -1,0 +1,116 @@
+"""Answers of packages as targets: a store from which one network learns what the mean of several answers (Hinton et al. 2015,
+arXiv 1503.02531, knowledge distillation).
+
+The mean of several trainings is nearer than each of them, and takes as many times as long. One network that is trained on it has most of
+that. Its crops are shown coarser, softer and noisier than what the teachers saw (Xie et al. 2020, arXiv 1911.04252, noisy student), and
+every case has every phase, those that nobody scanned among them.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from s2ldm_core.package import ModelPackage, PackageMetadata
+from s2ldm_core.translator import Translator
+from s2ldm_core.volume import Volume
+from train.errors import TrainError
+from train.fit.provenance import ANSWERED_BY, told_of
+from train.store import Case, PairStore, has_case, write_case
+
+
+def distill(
+    teachers: Sequence[ModelPackage],
+    store: PairStore,
+    output: Path,
+    *,
+    device: str = "auto",
+    on_case: Callable[[str], None] = lambda name: None,
+) -> int:
+    """Write the cases of ``store`` into ``output`` with the mean of what ``teachers`` answer as their phases; how many were written.
+
+    A teacher that is named twice counts twice. Noise that a case has apart is what the teachers see once, and stays apart. Cases that
+    ``output`` has already are passed over.
+
+    Raises
+    ------
+    TrainError
+        ``output_is_store``; ``teachers_differ`` when they have other phases than one another; ``teacher_grid`` when the store is on
+        another grid than theirs.
+    PackageError
+        A teacher was changed.
+    """
+    if output.resolve() == store.folder.resolve():
+        raise TrainError(
+            "output_is_store", f"The answers would take the place of the cases in {output}.", "Name another folder."
+        )
+    weights = Counter(teacher.path.resolve() for teacher in teachers)
+    translators = {path: Translator.load(path, device=device, refuse_answers=False) for path in weights}
+    first, *others = (translator.metadata for translator in translators.values())
+    for other in others:
+        if other.phases != first.phases:
+            raise TrainError(
+                "teachers_differ",
+                f"{other.name} {other.version} answers other phases than {first.name} {first.version}.",
+                "Name packages of the same phases.",
+            )
+    for meta in (first, *others):
+        if not np.allclose(meta.spacing_mm, store.spacing_mm, atol=1e-3):
+            raise TrainError(
+                "teacher_grid",
+                f"{store.folder} is on another grid than {meta.name} {meta.version}.",
+                "Prepare the store on the grid of the packages.",
+            )
+    told = {
+        f"{count} of {len(teachers)}: {translators[path].package.identity}": _taught_on(translators[path].metadata)
+        for path, count in weights.items()
+    }
+    written = 0
+    for number, (_, about) in enumerate(told_of(store)):
+        case = store[number]
+        if has_case(output, case.name):
+            continue
+        changes = {phase: _mean_answer(translators, weights, case, phase) for phase in first.phases}
+        write_case(
+            output,
+            case.name,
+            spacing_mm=case.spacing_mm,
+            native=case.native,
+            changes=changes,
+            noise=case.noise,
+            labels=case.labels,
+            organs=case.organs,
+            patient=case.patient,
+            split=case.split,
+            fold=case.fold,
+            about={**about, ANSWERED_BY: told},
+        )
+        written += 1
+        on_case(case.name)
+    return written
+
+
+def _taught_on(teacher: PackageMetadata) -> list[dict[str, str]]:
+    """Source and licence of all that a teacher and the packages that it came from were trained on: they hold for what it teaches."""
+    data: Any = teacher.training_data
+    found: dict[str, str] = {}
+    while isinstance(data, Mapping):
+        for one in data.get("sources", ()):
+            found.setdefault(str(one["source"]), str(one.get("licence", "")))
+        data = data.get("started_from", {}).get("training_data")
+    return [{"source": source, "licence": licence} for source, licence in found.items()]
+
+
+def _mean_answer(translators: dict[Path, Translator], weights: Counter[Path], case: Case, phase: str) -> np.ndarray:
+    """Change ``(D, H, W)`` HU."""
+    hu = np.asarray(case.native, np.float32)
+    if case.noise is not None:
+        hu = hu + np.asarray(case.noise, np.float32)
+    dz, dy, dx = case.spacing_mm
+    source = Volume(hu=hu, affine=np.diag([dx, dy, dz, 1.0]))
+    total = np.zeros(hu.shape, np.float32)
+    for path, translator in translators.items():
+        total += weights[path] / weights.total() * (translator.translate(source, phase=phase).volume.hu - hu)
+    return total
