@@ -12,6 +12,7 @@ from typing import Any
 from s2ldm_core.package import METADATA, WEIGHTS, ModelPackage, save_package
 from train.card import model_card
 from train.errors import TrainError
+from train.fit.provenance import ANSWERED_BY
 from train.growth import grown
 
 
@@ -97,9 +98,12 @@ def _training_data(start: ModelPackage, tuned: ModelPackage, share: float) -> di
         for one in package.metadata.training_data.get("sources", []):
             known = sources.get(one["source"], {})
             sources[one["source"]] = {**one, "cases": max(int(one["cases"]), int(known.get("cases", 0)))}
+    data = [package.metadata.training_data for package in (start, tuned)]
+    teachers = {teacher: learned for one in data for teacher, learned in one.get(ANSWERED_BY, {}).items()}
     return {
         "source": "; ".join(sources),
         "sources": list(sources.values()),
         "seeds": sorted({seed for one in (start, tuned) for seed in one.metadata.training_data.get("seeds", [])}),
+        **({ANSWERED_BY: teachers} if teachers else {}),
         "average": f"{share:g} of {tuned.identity}, {1 - share:g} of {start.identity}",
     }

@@ -8,6 +8,7 @@ every case has every phase, those that nobody scanned among them.
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def distill(
     ------
     TrainError
         ``output_is_store``; ``teachers_differ`` when they have other phases than one another; ``teacher_grid`` when the store is on
-        another grid than theirs.
+        another grid than theirs; ``answered_by_others`` when ``output`` has cases that others answered.
     PackageError
         A teacher was changed.
     """
@@ -67,10 +68,17 @@ def distill(
         f"{count} of {len(teachers)}: {translators[path].package.identity}": _taught_on(translators[path].metadata)
         for path, count in weights.items()
     }
+    names = [name for name in store.names if has_case(output, name)]
+    if names and any(about.get(ANSWERED_BY) != told for _, about in told_of(PairStore(output, split=None))):
+        raise TrainError(
+            "answered_by_others",
+            f"{output} has cases that others than {', '.join(told)} answered.",
+            "Name another folder, or the same packages as before.",
+        )
     written = 0
     for number, (_, about) in enumerate(told_of(store)):
         case = store[number]
-        if has_case(output, case.name):
+        if case.name in names:
             continue
         changes = {phase: _mean_answer(translators, weights, case, phase) for phase in first.phases}
         write_case(
@@ -97,7 +105,7 @@ def _taught_on(teacher: PackageMetadata) -> list[dict[str, str]]:
     data: Any = teacher.training_data
     found: dict[str, str] = {}
     while isinstance(data, Mapping):
-        for one in data.get("sources", ()):
+        for one in chain(data.get("sources", ()), *data.get(ANSWERED_BY, {}).values()):
             found.setdefault(str(one["source"]), str(one.get("licence", "")))
         data = data.get("started_from", {}).get("training_data")
     return [{"source": source, "licence": licence} for source, licence in found.items()]

@@ -12,6 +12,7 @@ from s2ldm_core.package import CARD, ModelPackage
 from s2ldm_core.translator import Translator
 from s2ldm_core.volume import Volume
 from tests.tiny_training import PLAIN, fit_config, write_pair
+from train.averaging import average
 from train.cli import app
 from train.distilling import distill
 from train.errors import TrainError
@@ -105,6 +106,12 @@ def test_a_package_says_whose_answers_taught_it(
     assert json.loads(learned_from) == [{"source": PHANTOM, "licence": "none needed: synthetic, no patient data"}]
     card = (pupil.path / CARD).read_text(encoding="utf-8")
     assert all(f"Targets are answers: {teacher}" in card for teacher in by)
+
+    other = Fit(fit_config(tmp_path / "made", tmp_path / "other", steps=1, network=PLAIN, init=str(pupil.path)))
+    other.fit()
+    tuned = export(other.run, tmp_path / "tuned", name="tuned", version="1")
+    middle = average(pupil, tuned, tmp_path / "middle", share=0.5, name="middle", version="1")
+    assert middle.metadata.training_data["answered_by"] == told["answered_by"], "a mean of pupils has their teachers"
     assert told["sources"] == describe_data(PairStore(folder / "pairs"))["sources"], "and where its images are from"
     assert told["seeds"] == [0, 1]
 
@@ -127,6 +134,10 @@ def test_refusals(folder: Path, teachers: dict[str, ModelPackage], tmp_path: Pat
 
     assert code(("one",), pairs, folder / "pairs") == "output_is_store"
     assert code(("one", "arterial"), pairs, tmp_path) == "teachers_differ"
+    distill([teachers["two"]], pairs, tmp_path / "answered", device="cpu")
+    assert code(("one",), pairs, tmp_path / "answered") == "answered_by_others"
+    assert code(("one", "two"), pairs, tmp_path / "answered") == "answered_by_others"
+    assert code(("one",), pairs, folder / "pairs" / ".." / "pairs") == "output_is_store"
     write_pair(tmp_path / "coarse", 0)
     record = tmp_path / "coarse" / "phantom-000000" / "case.json"
     record.write_text(record.read_text(encoding="utf-8").replace("1.5", "2.0"), encoding="utf-8")
