@@ -34,9 +34,7 @@ def _of_case(
     case: Case, *, phases: tuple[str, ...], window_hu: tuple[float, float], drawn: Drawn | None
 ) -> Iterator[tuple[str, list[_Slice]]]:
     """As an answer is: nothing outside the body, in air or in dense bone. What was not measured is nobody's example."""
-    native = np.asarray(case.native, np.float32)
-    if case.noise is not None:
-        native = native + np.asarray(case.noise, np.float32)
+    native = case.source_hu()
     whole, regions, kept = (
         body_mask(native, case.spacing_mm),
         regions_of(native, case.spacing_mm),

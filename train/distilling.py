@@ -1,9 +1,9 @@
 """Answers of packages as targets: a store from which one network learns what the mean of several answers (Hinton et al. 2015,
 arXiv 1503.02531, knowledge distillation).
 
-The mean of several trainings is nearer than each of them, and takes as many times as long. One network that is trained on it has most of
-that. Its crops are shown coarser, softer and noisier than what the teachers saw (Xie et al. 2020, arXiv 1911.04252, noisy student), and
-every case has every phase, those that nobody scanned among them.
+The mean of several trainings may be nearer than each of them, and takes as many times as long; one network may learn of it. Its crops are
+shown coarser, softer and noisier than what the teachers saw (Xie et al. 2020, arXiv 1911.04252, noisy student), and every case has every
+phase, those that nobody scanned among them. What that gained and lost here: docs/results/real-pairs.
 """
 
 from collections import Counter
@@ -47,8 +47,11 @@ def distill(
         raise TrainError(
             "output_is_store", f"The answers would take the place of the cases in {output}.", "Name another folder."
         )
-    weights = Counter(teacher.path.resolve() for teacher in teachers)
-    translators = {path: Translator.load(path, device=device, refuse_answers=False) for path in weights}
+    weights = Counter(teacher.identity for teacher in teachers)
+    translators = {
+        teacher.identity: Translator.load(teacher.path, device=device, refuse_answers=False)
+        for teacher in {one.identity: one for one in teachers}.values()
+    }
     first, *others = (translator.metadata for translator in translators.values())
     for other in others:
         if other.phases != first.phases:
@@ -65,8 +68,8 @@ def distill(
                 "Prepare the store on the grid of the packages.",
             )
     told = {
-        f"{count} of {len(teachers)}: {translators[path].package.identity}": _taught_on(translators[path].metadata)
-        for path, count in weights.items()
+        f"{count} of {len(teachers)}: {identity}": _taught_on(translators[identity].metadata)
+        for identity, count in weights.items()
     }
     names = [name for name in store.names if has_case(output, name)]
     if names and any(about.get(ANSWERED_BY) != told for _, about in told_of(PairStore(output, split=None))):
@@ -111,14 +114,12 @@ def _taught_on(teacher: PackageMetadata) -> list[dict[str, str]]:
     return [{"source": source, "licence": licence} for source, licence in found.items()]
 
 
-def _mean_answer(translators: dict[Path, Translator], weights: Counter[Path], case: Case, phase: str) -> np.ndarray:
+def _mean_answer(translators: dict[str, Translator], weights: Counter[str], case: Case, phase: str) -> np.ndarray:
     """Change ``(D, H, W)`` HU."""
-    hu = np.asarray(case.native, np.float32)
-    if case.noise is not None:
-        hu = hu + np.asarray(case.noise, np.float32)
+    hu = case.source_hu()
     dz, dy, dx = case.spacing_mm
     source = Volume(hu=hu, affine=np.diag([dx, dy, dz, 1.0]))
     total = np.zeros(hu.shape, np.float32)
-    for path, translator in translators.items():
-        total += weights[path] / weights.total() * (translator.translate(source, phase=phase).volume.hu - hu)
+    for identity, translator in translators.items():
+        total += weights[identity] / weights.total() * (translator.translate(source, phase=phase).volume.hu - hu)
     return total

@@ -56,6 +56,11 @@ class Case:
     aorta_hu: Mapping[str, float]
     """Phase → enhancement of the aorta, where its labels are known."""
 
+    def source_hu(self) -> np.ndarray:
+        """``(D, H, W)`` float32: the native scan, with its noise where that is apart."""
+        hu = np.asarray(self.native, np.float32)
+        return hu if self.noise is None else hu + np.asarray(self.noise, np.float32)
+
     def values(self, name: str) -> dict[str, float]:
         """What systems may be conditioned on of the image called ``name``; NaN where nobody knows it."""
         return {"seconds": self.seconds.get(name, np.nan), "aorta_hu": self.aorta_hu.get(name, np.nan)}

@@ -161,9 +161,7 @@ class StoreCases:
 
     def load(self, name: str) -> EvaluationCase:
         case = self._case(name)
-        native = np.asarray(case.native, dtype=np.float32)
-        if case.noise is not None:
-            native = native + np.asarray(case.noise, dtype=np.float32)
+        native = case.source_hu()
         dz, dy, dx = case.spacing_mm
         source = Volume(hu=native, affine=np.diag([dx, dy, dz, 1.0]))
         return EvaluationCase(
