@@ -13,6 +13,16 @@ from tests.diffusion_systems import TINY as DIFFUSION
 SMALLEST: dict[str, dict[str, Any]] = {
     **ADVERSARIAL,
     **DIFFUSION,
+    "ensemble": {
+        "members": [
+            {
+                "system": "unet",
+                "share": 0.75,
+                "network": {"channels": (4, 4), "blocks": (1, 1), "core_channels": (4, 4), "latent": 2},
+            },
+            {"system": "pix2pix", "share": 0.25, "network": ADVERSARIAL["pix2pix"]},
+        ]
+    },
     "monai_network": {
         "arguments": {"spatial_dims": 3, "in_channels": 1, "out_channels": 1, "features": [4, 4, 4, 4, 4, 4]}
     },

@@ -5,14 +5,12 @@ What a fine-tuning gains on new data and what it loses on the old is often no tr
 either. That holds where one was trained from the other or both from a third, as is asked for here.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from s2ldm_core.package import METADATA, WEIGHTS, ModelPackage, save_package
 from train.card import model_card
 from train.errors import TrainError
-from train.fit.provenance import ANSWERED_BY
+from train.fit.ancestry import STARTED_FROM, line, merged
 from train.growth import grown
 
 
@@ -34,7 +32,7 @@ def average(
         raise TrainError(
             "output_exists", f"{output} already holds a package.", "Name another folder or remove that one."
         )
-    first_line, second_line = _line(start), _line(tuned)
+    first_line, second_line = line(start.metadata), line(tuned.metadata)
     common = next((entry for sha256, entry in second_line.items() if sha256 in first_line), None)
     if common is None:
         raise TrainError(
@@ -67,43 +65,14 @@ def average(
             "spacing_mm": meta.spacing_mm,
             "min_slices": meta.min_slices,
             "intended_use": meta.intended_use,
-            "training_data": {**_training_data(start, tuned, share), "started_from": common},
+            "training_data": {
+                **merged((start, tuned)),
+                "average": f"{share:g} of {tuned.identity}, {1 - share:g} of {start.identity}",
+                STARTED_FROM: common,
+            },
             "metrics": {},
             "limits": tuple(dict.fromkeys((*meta.limits, *start.metadata.limits))),
             "answers": meta.answers,
         },
         model_card=model_card,
     )
-
-
-def _line(package: ModelPackage) -> dict[str, Mapping[str, Any]]:
-    """Digest of the weights → entry of ``started_from``: of the package itself and of each that it came from, the latest first."""
-    meta = package.metadata
-    entry: Mapping[str, Any] = {
-        "name": meta.name,
-        "version": meta.version,
-        "weights_sha256": meta.weights_sha256,
-        "training_data": meta.training_data,
-    }
-    found = {}
-    while entry:
-        found[str(entry["weights_sha256"])] = entry
-        entry = entry["training_data"].get("started_from", {})
-    return found
-
-
-def _training_data(start: ModelPackage, tuned: ModelPackage, share: float) -> dict[str, Any]:
-    sources: dict[str, Mapping[str, Any]] = {}
-    for package in (start, tuned):
-        for one in package.metadata.training_data.get("sources", []):
-            known = sources.get(one["source"], {})
-            sources[one["source"]] = {**one, "cases": max(int(one["cases"]), int(known.get("cases", 0)))}
-    data = [package.metadata.training_data for package in (start, tuned)]
-    teachers = {teacher: learned for one in data for teacher, learned in one.get(ANSWERED_BY, {}).items()}
-    return {
-        "source": "; ".join(sources),
-        "sources": list(sources.values()),
-        "seeds": sorted({seed for one in (start, tuned) for seed in one.metadata.training_data.get("seeds", [])}),
-        **({ANSWERED_BY: teachers} if teachers else {}),
-        "average": f"{share:g} of {tuned.identity}, {1 - share:g} of {start.identity}",
-    }

@@ -6,6 +6,7 @@ from typing import Any
 
 from s2ldm_core.calibration import LEVELS
 from s2ldm_core.package import PackageMetadata
+from train.fit.ancestry import MEMBERS, STARTED_FROM
 from train.fit.provenance import ANSWERED_BY
 
 _NAMED_SEEDS = 3
@@ -71,7 +72,7 @@ def _training_data(data: Mapping[str, Any]) -> str:
     for teacher, taught_on in (data.get(ANSWERED_BY) or {}).items():
         lines.append(f"Targets are answers: {teacher}, which was trained on")
         lines.append(_table(("source", "licence"), [(one["source"], one["licence"]) for one in taught_on]))
-    apart = ("source", "sources", "seeds", "started_from", ANSWERED_BY)
+    apart = ("source", "sources", "seeds", STARTED_FROM, MEMBERS, ANSWERED_BY)
     shown = {key: value for key, value in data.items() if key not in apart}
     if ancestors := _ancestors(data):
         shown["started from"] = ancestors
@@ -87,7 +88,7 @@ def _training_data(data: Mapping[str, Any]) -> str:
 def _ancestors(data: Mapping[str, Any]) -> str:
     """The packages whose weights these came from, latest first; what those were trained on is in the metadata."""
     named = []
-    while isinstance(before := data.get("started_from"), Mapping):
+    while isinstance(before := data.get(STARTED_FROM), Mapping):
         named.append(
             f"{before.get('name')} {before.get('version')} (weights {str(before.get('weights_sha256'))[:12]}…)"
         )

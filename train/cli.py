@@ -7,6 +7,7 @@ from s2ldm_core.problem import ProblemError
 from train.commands.ablate import ablate
 from train.commands.average import average
 from train.commands.distill import distill
+from train.commands.ensemble import ensemble
 from train.commands.evaluate import evaluate
 from train.commands.export import export
 from train.commands.fit import fit
@@ -35,6 +36,7 @@ for command in (
     export,
     average,
     distill,
+    ensemble,
     spread,
     ablate,
     table1,

@@ -7,17 +7,16 @@ phase, those that nobody scanned among them. What that gained and lost here: doc
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from itertools import chain
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from s2ldm_core.package import ModelPackage, PackageMetadata
+from s2ldm_core.package import ModelPackage
 from s2ldm_core.translator import Translator
 from s2ldm_core.volume import Volume
 from train.errors import TrainError
+from train.fit.ancestry import taught_on
 from train.fit.provenance import ANSWERED_BY, told_of
 from train.store import Case, PairStore, has_case, write_case
 
@@ -68,7 +67,7 @@ def distill(
                 "Prepare the store on the grid of the packages.",
             )
     told = {
-        f"{count} of {len(teachers)}: {identity}": _taught_on(translators[identity].metadata)
+        f"{count} of {len(teachers)}: {identity}": taught_on(translators[identity].metadata)
         for identity, count in weights.items()
     }
     names = [name for name in store.names if has_case(output, name)]
@@ -101,17 +100,6 @@ def distill(
         written += 1
         on_case(case.name)
     return written
-
-
-def _taught_on(teacher: PackageMetadata) -> list[dict[str, str]]:
-    """Source and licence of all that a teacher and the packages that it came from were trained on: they hold for what it teaches."""
-    data: Any = teacher.training_data
-    found: dict[str, str] = {}
-    while isinstance(data, Mapping):
-        for one in chain(data.get("sources", ()), *data.get(ANSWERED_BY, {}).values()):
-            found.setdefault(str(one["source"]), str(one.get("licence", "")))
-        data = data.get("started_from", {}).get("training_data")
-    return [{"source": source, "licence": licence} for source, licence in found.items()]
 
 
 def _mean_answer(translators: dict[str, Translator], weights: Counter[str], case: Case, phase: str) -> np.ndarray:

@@ -17,6 +17,7 @@ _HOMES = {
     "cmdm": "s2ldm_core.systems.cmdm:CMDM",
     "ctagan": "s2ldm_core.systems.ctagan:CTAGAN",
     "cyclegan": "s2ldm_core.systems.cyclegan:CycleGAN",
+    "ensemble": "s2ldm_core.systems.ensemble:Ensemble",
     "monai_network": "s2ldm_core.systems.monai_network:MonaiNetwork",
     "pix2pix": "s2ldm_core.systems.pix2pix:Pix2pix",
     "reggan": "s2ldm_core.systems.reggan:RegGAN",
