@@ -8,19 +8,19 @@ from rich.console import Console
 
 
 def distill(
-    packages: Annotated[
-        list[str],
+    package: Annotated[
+        str,
         typer.Argument(
-            help="Packages whose mean answer is to be learned: folders, or bundled names; named twice, one counts twice."
+            help="The package whose answers are to be learned, such as an ensemble: a folder, or a bundled name."
         ),
     ],
     store: Annotated[Path, typer.Option(help="Pair store whose cases they answer.")],
     output: Annotated[Path, typer.Option(help="Folder of the new pair store; goes on where it was cut short.")],
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
-    """Make a store whose phases are what packages answer, for one network that answers as their mean does.
+    """Make a store whose phases are what a package answers, for one network that answers as an ensemble does.
 
-    Example: s2ldm-train distill packages/a packages/b --store runs/pairs --output runs/answered
+    Example: s2ldm-train distill packages/both --store runs/pairs --output runs/answered
     """
     from s2ldm_core.package import ModelPackage
     from train.distilling import distill as make
@@ -29,7 +29,7 @@ def distill(
     console = Console(stderr=True)
     with console.status("…") as status:
         written = make(
-            [ModelPackage.load(package) for package in packages],
+            ModelPackage.load(package),
             PairStore(store, split=None),
             output,
             device=device,

@@ -20,6 +20,8 @@ _LICENCES = {_PHANTOM: "none needed: synthetic, no patient data"}
 _LONGEST_REFERENCE = 200
 ANSWERED_BY = "answered_by"
 """Of a case whose phases are answers (`train.distilling`): who gave them, and source and licence of what these learned from."""
+ANSWERS_TO = "answers_to"
+"""Of such a case: the checksum of the one that was asked."""
 
 
 def versions() -> dict[str, str]:
@@ -148,4 +150,4 @@ def _source(about: dict[str, Any]) -> str:
         if about.get(key):
             mode = f" ({about['mode']})" if about.get("mode") else ""
             return f"{about[key]}{mode}"
-    return _PHANTOM if set(about) <= {"seed", ANSWERED_BY} else "unnamed pairs"
+    return _PHANTOM if set(about) <= {"seed", ANSWERED_BY, ANSWERS_TO} else "unnamed pairs"

@@ -1,6 +1,5 @@
-"""A store whose phases are what packages answer."""
+"""A store whose phases are what a package answers."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from tests.tiny_training import PLAIN, fit_config, write_pair
 from train.averaging import average
 from train.cli import app
 from train.distilling import distill
+from train.ensembling import ensemble
 from train.errors import TrainError
 from train.export import export
 from train.fit import Fit
@@ -40,11 +40,9 @@ def teachers(folder: Path) -> dict[str, ModelPackage]:
         fit.fit()
         return export(fit.run, folder / "packages" / name, name=name, version="1")
 
-    return {
-        "one": trained("one"),
-        "two": trained("two", seed=5),
-        "arterial": trained("arterial", network={**PLAIN, "phases": ("arterial",)}),
-    }
+    made = {"one": trained("one"), "two": trained("two", seed=5)}
+    both = ensemble(list(made.values()), folder / "packages" / "both", name="both", version="1", shares=(2, 1))
+    return {**made, "both": both}
 
 
 def answer(package: ModelPackage, hu: np.ndarray, phase: str) -> np.ndarray:
@@ -52,12 +50,12 @@ def answer(package: ModelPackage, hu: np.ndarray, phase: str) -> np.ndarray:
     return Translator.load(package.path, device="cpu").translate(source, phase=phase).volume.hu - hu
 
 
-def test_targets_are_the_mean_of_the_answers_and_all_else_stays(
+def test_targets_are_the_answers_and_all_else_stays(
     folder: Path, teachers: dict[str, ModelPackage], tmp_path: Path
 ) -> None:
     pairs = PairStore(folder / "pairs", split=None)
     one, two = teachers["one"], teachers["two"]
-    assert distill([one, one, two], pairs, tmp_path, device="cpu") == 2
+    assert distill(teachers["both"], pairs, tmp_path, device="cpu") == 2
     made = PairStore(tmp_path, split=None)
     assert made.names == pairs.names
     for case, was in ((made[i], pairs[i]) for i in range(2)):
@@ -74,10 +72,10 @@ def test_targets_are_the_mean_of_the_answers_and_all_else_stays(
 
 def test_what_is_there_is_not_answered_again(folder: Path, teachers: dict[str, ModelPackage], tmp_path: Path) -> None:
     pairs = PairStore(folder / "pairs", split=None)
-    distill([teachers["one"]], pairs, tmp_path, device="cpu")
+    distill(teachers["one"], pairs, tmp_path, device="cpu")
     (tmp_path / pairs.names[1] / "case.json").unlink()
     done: list[str] = []
-    assert distill([teachers["one"]], pairs, tmp_path, device="cpu", on_case=done.append) == 1
+    assert distill(teachers["one"], pairs, tmp_path, device="cpu", on_case=done.append) == 1
     assert done == [pairs.names[1]]
 
 
@@ -88,7 +86,7 @@ def test_a_package_says_whose_answers_taught_it(
         app,
         [
             "distill",
-            *(str(teachers[name].path) for name in ("one", "one", "two")),
+            str(teachers["both"].path),
             "--store",
             str(folder / "pairs"),
             "--output",
@@ -100,12 +98,9 @@ def test_a_package_says_whose_answers_taught_it(
     run.fit()
     pupil = export(run.run, tmp_path / "pupil", name="pupil", version="1")
     told = pupil.metadata.training_data
-    by = {f"2 of 3: {teachers['one'].identity}", f"1 of 3: {teachers['two'].identity}"}
-    assert set(told["answered_by"]) == by
-    (learned_from,) = {json.dumps(one) for one in told["answered_by"].values()}
-    assert json.loads(learned_from) == [{"source": PHANTOM, "licence": "none needed: synthetic, no patient data"}]
-    card = (pupil.path / CARD).read_text(encoding="utf-8")
-    assert all(f"Targets are answers: {teacher}" in card for teacher in by)
+    learned_from = [{"source": PHANTOM, "licence": "none needed: synthetic, no patient data"}]
+    assert told["answered_by"] == {teachers["both"].identity: learned_from}
+    assert f"Targets are answers: {teachers['both'].identity}" in (pupil.path / CARD).read_text(encoding="utf-8")
 
     other = Fit(fit_config(tmp_path / "made", tmp_path / "other", steps=1, network=PLAIN, init=str(pupil.path)))
     other.fit()
@@ -118,7 +113,7 @@ def test_a_package_says_whose_answers_taught_it(
 
 def test_phantoms_kept_for_evaluation_stay_kept(teachers: dict[str, ModelPackage], tmp_path: Path) -> None:
     write_pair(tmp_path / "held", HELD_OUT)
-    distill([teachers["one"]], PairStore(tmp_path / "held"), tmp_path / "made", device="cpu")
+    distill(teachers["one"], PairStore(tmp_path / "held"), tmp_path / "made", device="cpu")
     with pytest.raises(TrainError) as refused:
         refuse_held_out(PairStore(tmp_path / "made"))
     assert refused.value.code == "held_out_seed"
@@ -127,19 +122,21 @@ def test_phantoms_kept_for_evaluation_stay_kept(teachers: dict[str, ModelPackage
 def test_refusals(folder: Path, teachers: dict[str, ModelPackage], tmp_path: Path) -> None:
     pairs = PairStore(folder / "pairs", split=None)
 
-    def code(names: tuple[str, ...], store: PairStore, output: Path) -> str:
+    def code(name: str, store: PairStore, output: Path) -> str:
         with pytest.raises(TrainError) as refused:
-            distill([teachers[name] for name in names], store, output, device="cpu")
+            distill(teachers[name], store, output, device="cpu")
         return refused.value.code
 
-    assert code(("one",), pairs, folder / "pairs") == "output_is_store"
-    assert code(("one", "arterial"), pairs, tmp_path) == "teachers_differ"
-    distill([teachers["two"]], pairs, tmp_path / "answered", device="cpu")
-    assert code(("one",), pairs, tmp_path / "answered") == "answered_by_others"
-    assert code(("one", "two"), pairs, tmp_path / "answered") == "answered_by_others"
-    assert code(("one",), pairs, folder / "pairs" / ".." / "pairs") == "output_is_store"
+    assert code("one", pairs, folder / "pairs") == "output_is_store"
+    assert code("one", pairs, folder / "pairs" / ".." / "pairs") == "output_is_store"
+    distill(teachers["two"], pairs, tmp_path / "answered", device="cpu")
+    assert code("one", pairs, tmp_path / "answered") == "answered_by_others"
+    assert code("both", pairs, tmp_path / "answered") == "answered_by_others"
+    for seed in range(2):
+        write_pair(tmp_path / "pairs", seed, labels=True)
+    assert code("two", PairStore(tmp_path / "pairs", split=None), tmp_path / "answered") == "case_remade"
     write_pair(tmp_path / "coarse", 0)
     record = tmp_path / "coarse" / "phantom-000000" / "case.json"
     record.write_text(record.read_text(encoding="utf-8").replace("1.5", "2.0"), encoding="utf-8")
-    assert code(("one",), PairStore(tmp_path / "coarse"), tmp_path / "made") == "teacher_grid"
+    assert code("one", PairStore(tmp_path / "coarse"), tmp_path / "made") == "teacher_grid"
     assert not (tmp_path / "made").exists()

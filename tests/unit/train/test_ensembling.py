@@ -191,7 +191,7 @@ def test_what_an_ensemble_teaches_was_learnt_from_all_that_its_members_learnt_fr
     deep = {**two, "training_data": {**two["training_data"], "started_from": earlier}}
     told = meta.model_copy(update={"training_data": {**meta.training_data, "members": [one, deep]}})
     assert {"source": "a patient", "licence": "CC BY 4.0"} in taught_on(told)
-    assert distill([joined], PairStore(folder / "pairs", split=None), tmp_path, device="cpu") == 2
+    assert distill(joined, PairStore(folder / "pairs", split=None), tmp_path, device="cpu") == 2
 
 
 def test_refusals(trained: dict[str, ModelPackage], joined: ModelPackage, tmp_path: Path) -> None:
