@@ -36,7 +36,7 @@ class Member(BaseModel):
 class EnsembleConfig(SystemConfig):
     """Which systems, and how much each counts."""
 
-    members: tuple[Member, ...] = Field((Member(), Member()), min_length=2, max_length=16)
+    members: tuple[Member, ...] = Field((Member(), Member()), min_length=2)
     loss: ChangeLossConfig | None = None
     """``None``: L1. Else the terms of S2LDM's last stage."""
     gradient: float = Field(0.0, ge=0)
@@ -56,7 +56,8 @@ class EnsembleConfig(SystemConfig):
 
 
 class Ensemble(System):
-    """In each member's own way, and in one step, the mean of the answers; a sample is one member's, drawn by the shares."""
+    """The mean of what its members answer, each in its own steps or all in one; what is asked for in more is a sample of one member, drawn
+    by the shares."""
 
     name = "ensemble"
     Config = EnsembleConfig
@@ -68,10 +69,9 @@ class Ensemble(System):
         self.members = tuple(
             build_system(member.system, {**member.network, "phases": config.phases}) for member in config.members
         )
+        # Each a child of its own, so that its training-only parts stay behind.
         for number, member in enumerate(self.members):
-            self.add_module(
-                f"member_{number}", member
-            )  # each a child of its own, so that its training-only parts stay behind
+            self.add_module(f"member_{number}", member)
         self.traits = _joined([member.traits for member in self.members])
 
     def players(self, stage: str) -> tuple[Player, ...]:
