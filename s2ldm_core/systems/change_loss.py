@@ -129,3 +129,14 @@ def change_loss(
         parts[one.name] = one.function()(image, batch)
         total = total + one.weight * parts[one.name]
     return total, parts
+
+
+def error_of_change(
+    change: Tensor, batch: Batch, loss: ChangeLossConfig | None, *, gradient: float = 0.0
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """L1 of a predicted ``change`` ``(B, 1, D, H, W)`` (``loss`` ``None``), or `change_loss` of the image with it; parts for the log."""
+    if loss is None:
+        error = voxel_error(change, batch.change, change=batch.change, valid=batch.valid, loss=L1)
+        return error, {"l1": error.detach()}
+    total, parts = change_loss(batch.source + change, batch, loss, gradient=gradient)
+    return total, {name: part.detach() for name, part in parts.items()}

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from s2ldm_core.systems.base import AT_ONCE, How, Player, Stage, System, SystemConfig, Traits, Turn
 from s2ldm_core.systems.batch import Batch, Condition
-from s2ldm_core.systems.change_loss import L1, ChangeLossConfig, change_loss, voxel_error
+from s2ldm_core.systems.change_loss import ChangeLossConfig, error_of_change
 from s2ldm_core.systems.registry import build_system
 
 
@@ -83,11 +83,7 @@ class Ensemble(System):
 
     def loss(self, stage: str, player: str, batch: Batch, turn: Turn) -> tuple[Tensor, dict[str, Tensor]]:
         change = self._mean(batch.source, batch.condition, AT_ONCE)
-        if self.config.loss is None:
-            error = voxel_error(change, batch.change, change=batch.change, valid=batch.valid, loss=L1)
-            return error, {"l1": error.detach()}
-        total, parts = change_loss(batch.source + change, batch, self.config.loss, gradient=self.config.gradient)
-        return total, {name: part.detach() for name, part in parts.items()}
+        return error_of_change(change, batch, self.config.loss, gradient=self.config.gradient)
 
     def predict_change(self, source: Tensor, condition: Condition, how: How = AT_ONCE) -> Tensor:
         if how.steps is None or how.steps == 1:
