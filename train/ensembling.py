@@ -108,7 +108,7 @@ def _whole(shares: Sequence[float], count: int) -> list[float]:
     if len(shares) != count or not all(isfinite(share) and share > 0 for share in shares):
         raise TrainError(
             "bad_shares",
-            f"{len(shares)} shares ({', '.join(f'{share:g}' for share in shares)}) do not fit {count} packages.",
+            f"The shares {', '.join(f'{share:g}' for share in shares)} do not fit {count} packages.",
             "Give one positive number for each package, in their order, or none.",
         )
     return [share / fsum(shares) for share in shares]
