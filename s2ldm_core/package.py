@@ -163,7 +163,7 @@ class ModelPackage:
             network = read_document(self.path / NETWORK)
             system = build_system(self.metadata.system, network.values)
             system.load_shipped(load_file(self.path / WEIGHTS))
-        except (DocumentError, ValidationError, SafetensorError, RuntimeError) as error:
+        except (DocumentError, ValueError, SafetensorError, RuntimeError) as error:
             raise PackageError(
                 "package_invalid",
                 f"The network of {self.path} cannot be built: {_first(error, network)}",

@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from s2ldm_core.package import ModelPackage
 from train.config import FitConfig
+from train.export import export
 from train.fit import Fit
 from train.fit.step import OptimiserStep
 from train.store import write_case
@@ -63,6 +65,13 @@ def fit_config(store: Path, output: Path, *, steps: int = 3, **changes: Any) -> 
         "output": output,
     }
     return FitConfig.model_validate({**values, **changes})
+
+
+def packaged(store: Path, folder: Path, name: str, **changes: Any) -> ModelPackage:
+    """The package ``name`` of a run of two steps a stage; both lie in ``folder``."""
+    fit = Fit(fit_config(store, folder / name, **{"steps": 2, **changes}))
+    fit.fit()
+    return export(fit.run, folder / "packages" / name, name=name, version="1")
 
 
 class _KilledError(Exception):

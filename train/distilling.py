@@ -55,7 +55,7 @@ def distill(
         )
     told = {teacher.identity: taught_on(meta)}
     asked = list(told_of(store))
-    there = _answered(store, output)
+    there = _answered(output)
     _refuse_others(
         there, by=told, to={name: digest for name, (digest, _) in zip(store.names, asked, strict=True)}, output=output
     )
@@ -83,12 +83,12 @@ def distill(
     return written
 
 
-def _answered(store: PairStore, output: Path) -> dict[str, dict[str, Any]]:
-    """What those cases of ``output`` say of themselves that ``store`` has as well."""
-    if not any(has_case(output, name) for name in store.names):
+def _answered(output: Path) -> dict[str, dict[str, Any]]:
+    """What the cases of ``output`` say of themselves, those of other stores too."""
+    if not (output.is_dir() and any(has_case(output, path.name) for path in output.iterdir())):
         return {}
     made = PairStore(output, split=None)
-    return {name: about for name, (_, about) in zip(made.names, told_of(made), strict=True) if name in store.names}
+    return {name: about for name, (_, about) in zip(made.names, told_of(made), strict=True)}
 
 
 def _refuse_others(there: dict[str, dict[str, Any]], *, by: dict[str, Any], to: dict[str, str], output: Path) -> None:
@@ -99,7 +99,7 @@ def _refuse_others(there: dict[str, dict[str, Any]], *, by: dict[str, Any], to: 
                 f"{output} has cases that another than {', '.join(by)} answered, such as {name}.",
                 "Name another folder, or the same package as before.",
             )
-        if about.get(ANSWERS_TO) != to[name]:
+        if name in to and about.get(ANSWERS_TO) != to[name]:
             raise TrainError(
                 "case_remade",
                 f"{output / name} answers to another case than the store has under that name now.",

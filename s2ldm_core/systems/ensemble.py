@@ -66,13 +66,16 @@ class Ensemble(System):
 
     def __init__(self, config: EnsembleConfig) -> None:
         super().__init__(config)
-        self.members = tuple(
-            build_system(member.system, {**member.network, "phases": config.phases}) for member in config.members
-        )
         # Each a child of its own, so that its training-only parts stay behind.
-        for number, member in enumerate(self.members):
-            self.add_module(f"member_{number}", member)
+        for number, member in enumerate(config.members):
+            network = {**member.network, "phases": config.phases}
+            self.add_module(f"member_{number}", build_system(member.system, network))
         self.traits = _joined([member.traits for member in self.members])
+
+    @property
+    def members(self) -> tuple[System, ...]:
+        """In the order of the configuration."""
+        return tuple(part for part in self.children() if isinstance(part, System))
 
     def players(self, stage: str) -> tuple[Player, ...]:
         learning = [member for member, one in zip(self.members, self.config.members, strict=True) if one.trained]
@@ -103,7 +106,10 @@ class Ensemble(System):
 
 
 def _joined(traits: list[Traits]) -> Traits:
-    """What holds for all of them."""
+    """What holds for all of them; ``ValueError`` where they want other HU windows."""
+    windows = {one.window_hu for one in traits if one.window_hu is not None}
+    if len(windows) > 1:
+        raise ValueError(f"the members are for different HU windows: {sorted(windows)}")
     multiples = tuple(lcm(*sizes) for sizes in zip(*(one.multiple_of for one in traits), strict=True))
     tilings, draws = {one.tiling for one in traits}, {one.draws for one in traits}
     return Traits(
@@ -113,6 +119,6 @@ def _joined(traits: list[Traits]) -> Traits:
         draws=traits[0].draws,
         steps=max(one.steps for one in traits),
         values=tuple(name for name in traits[0].values if all(name in one.values for one in traits)),
-        window_hu=next((one.window_hu for one in traits if one.window_hu is not None), None),
+        window_hu=next(iter(windows), None),
         redraws=any(one.redraws for one in traits),
     )

@@ -1,28 +1,23 @@
 """Weights between those of two packages, one of which was trained from the other or both from a third."""
 
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from safetensors.torch import load_file
 from torch.testing import assert_close
 
 from s2ldm_core.package import WEIGHTS
-from tests.tiny_training import fit_config, write_pair
+from tests.tiny_training import packaged, write_pair
 from train.averaging import average
 from train.errors import TrainError
-from train.export import export
-from train.fit import Fit
 
 
 def test_the_middle_of_two_trainings_and_of_no_two_others(tmp_path: Path) -> None:
     for seed in range(2):
         write_pair(tmp_path / "store", seed)
 
-    def trained(name: str, **changes: Any) -> Any:
-        fit = Fit(fit_config(tmp_path / "store", tmp_path / name, steps=2, **changes))
-        fit.fit()
-        return export(fit.run, tmp_path / "packages" / name, name=name, version="1")
+    trained = partial(packaged, tmp_path / "store", tmp_path)
 
     start = trained("start")
     tuned = trained("tuned", init=str(start.path), seed=5)

@@ -1,7 +1,7 @@
 """A store whose phases are what a package answers."""
 
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from s2ldm_core.package import CARD, ModelPackage
 from s2ldm_core.translator import Translator
 from s2ldm_core.volume import Volume
-from tests.tiny_training import PLAIN, fit_config, write_pair
+from tests.tiny_training import PLAIN, fit_config, packaged, write_pair
 from train.averaging import average
 from train.cli import app
 from train.distilling import distill
@@ -35,11 +35,7 @@ def teachers(folder: Path) -> dict[str, ModelPackage]:
     for seed in range(2):
         write_pair(folder / "pairs", seed, labels=True, phases=("arterial", "venous")[: seed + 1])
 
-    def trained(name: str, **changes: Any) -> ModelPackage:
-        fit = Fit(fit_config(folder / "pairs", folder / name, steps=2, **{"network": PLAIN, **changes}))
-        fit.fit()
-        return export(fit.run, folder / "packages" / name, name=name, version="1")
-
+    trained = partial(packaged, folder / "pairs", folder, network=PLAIN)
     made = {"one": trained("one"), "two": trained("two", seed=5)}
     both = ensemble(list(made.values()), folder / "packages" / "both", name="both", version="1", shares=(2, 1))
     return {**made, "both": both}
@@ -132,6 +128,10 @@ def test_refusals(folder: Path, teachers: dict[str, ModelPackage], tmp_path: Pat
     distill(teachers["two"], pairs, tmp_path / "answered", device="cpu")
     assert code("one", pairs, tmp_path / "answered") == "answered_by_others"
     assert code("both", pairs, tmp_path / "answered") == "answered_by_others"
+    write_pair(tmp_path / "further", 2)
+    further = PairStore(tmp_path / "further")
+    assert code("one", further, tmp_path / "answered") == "answered_by_others", "nor beside cases of another store"
+    assert distill(teachers["two"], further, tmp_path / "answered", device="cpu") == 1
     for seed in range(2):
         write_pair(tmp_path / "pairs", seed, labels=True)
     assert code("two", PairStore(tmp_path / "pairs", split=None), tmp_path / "answered") == "case_remade"

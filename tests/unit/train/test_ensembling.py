@@ -1,5 +1,7 @@
 """Finished packages that answer together as one."""
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +10,12 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from s2ldm_core.package import CARD, WEIGHTS, ModelPackage, save_package
+from s2ldm_core.errors import PackageError
+from s2ldm_core.package import CARD, NETWORK, WEIGHTS, ModelPackage, save_package
 from s2ldm_core.translator import Translator
 from s2ldm_core.volume import Volume
-from tests.tiny_training import PLAIN, fit_config, write_pair
+from tests.adversarial_systems import TINY
+from tests.tiny_training import PLAIN, fit_config, packaged, write_pair
 from train.cli import app
 from train.distilling import distill
 from train.ensembling import ensemble
@@ -34,15 +38,11 @@ def trained(folder: Path) -> dict[str, ModelPackage]:
     for seed in range(3):
         write_pair(folder / "pairs" if seed < 2 else folder / "others", seed)
 
-    def one(name: str, store: str = "pairs", **changes: Any) -> ModelPackage:
-        fit = Fit(fit_config(folder / store, folder / name, steps=2, **{"network": PLAIN, **changes}))
-        fit.fit()
-        return export(fit.run, folder / "packages" / name, name=name, version="1")
-
+    pairs, arterial = folder / "pairs", {**PLAIN, "phases": ("arterial",)}
     return {
-        "one": one("one"),
-        "two": one("two", "others", seed=5),
-        "arterial": one("arterial", network={**PLAIN, "phases": ("arterial",)}),
+        "one": packaged(pairs, folder, "one", network=PLAIN),
+        "two": packaged(folder / "others", folder, "two", network=PLAIN, seed=5),
+        "arterial": packaged(pairs, folder, "arterial", network=arterial),
     }
 
 
@@ -130,9 +130,7 @@ def test_limits_of_answers_are_those_of_all(tmp_path: Path, trained: dict[str, M
 def test_an_ensemble_joins_with_its_members(
     folder: Path, trained: dict[str, ModelPackage], joined: ModelPackage, tmp_path: Path, hu: np.ndarray
 ) -> None:
-    fit = Fit(fit_config(folder / "pairs", tmp_path / "three", steps=2, network=PLAIN, seed=9))
-    fit.fit()
-    three = export(fit.run, tmp_path / "package", name="three", version="1")
+    three = packaged(folder / "pairs", tmp_path, "three", network=PLAIN, seed=9)
     both = ensemble([joined, three], tmp_path / "both", name="both", version="1")
     members: Any = both.build().config
     assert [round(member.share, 6) for member in members.members] == [0.375, 0.125, 0.5]
@@ -206,3 +204,19 @@ def test_refusals(trained: dict[str, ModelPackage], joined: ModelPackage, tmp_pa
     assert code("one", "two", output=joined.path) == "output_exists"
     for shares in ((1.0,), (1.0, 0.0), (1.0, -1.0), (1.0, float("nan")), (1.0, 2.0, 3.0)):
         assert code("one", "two", shares=shares) == "bad_shares"
+
+
+def test_a_package_whose_members_do_not_go_together_is_refused_as_a_package(
+    joined: ModelPackage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(joined.path, tmp_path / "changed")
+    members = [
+        {"system": "ctagan", "share": 0.5, "network": {**TINY["ctagan"], "window_hu": window}}
+        for window in ([-200, 500], [-200, 200])
+    ]
+    network = json.dumps({"phases": joined.metadata.phases, "members": members})
+    (tmp_path / "changed" / NETWORK).write_text(network, encoding="utf-8")
+    monkeypatch.setattr(ModelPackage, "verify", lambda self: None)
+    with pytest.raises(PackageError, match="different HU windows") as refused:
+        ModelPackage.load(tmp_path / "changed").build()
+    assert refused.value.code == "package_invalid"

@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 import torch
-from pydantic import ValidationError
 from torch.testing import assert_close
 
 from s2ldm_core.systems import Condition, How, Turn, build_system
@@ -160,8 +159,15 @@ def test_it_ships_and_trains_what_its_members_ship(mixed: Any) -> None:
         ([{"share": 0.5}], "at least 2 items"),
         ([{"share": 0.5}, {"share": 0.5, "network": {"phases": ["venous"]}}], "phases are the ensemble's"),
         ([{"share": 0.5}, {"share": 0.5, "system": "ensemble"}], "name its members instead"),
+        (
+            [
+                {"share": 0.5, "system": "ctagan", "network": {**TINY["ctagan"], "window_hu": window}}
+                for window in ((-200, 500), (-200, 200))
+            ],
+            "different HU windows",
+        ),
     ],
 )
 def test_a_wrong_ensemble_is_refused(members: list[dict[str, Any]], said: str) -> None:
-    with pytest.raises(ValidationError, match=said):
+    with pytest.raises(ValueError, match=said):
         build_system("ensemble", {"members": members})
