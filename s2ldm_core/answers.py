@@ -117,5 +117,23 @@ def limits_of(
     return limits
 
 
+def limits_between(limits: Mapping[str, Limits], weights: Mapping[str, float]) -> Limits:
+    """What the weighted sum of answers must lie within where each phase's answer must lie within ``limits``.
+
+    Regions and measures that a phase has no limits for have none.
+    """
+    first, *others = (limits.get(phase, {}) for phase in weights)
+    shared = {
+        region: [name for name in measures if all(name in other.get(region, {}) for other in others)]
+        for region, measures in first.items()
+    }
+
+    def ends(region: str, name: str) -> tuple[float, float]:
+        each = [sorted(weight * end for end in limits[phase][region][name]) for phase, weight in weights.items()]
+        return sum(low for low, _ in each), sum(high for _, high in each)
+
+    return {region: {name: ends(region, name) for name in names} for region, names in shared.items() if names}
+
+
 def _ends(name: str, regions: Iterable[str], limits: Limits) -> list[tuple[float, float]]:
     return [limits.get(region, {}).get(name, (-np.inf, np.inf)) for region in regions]

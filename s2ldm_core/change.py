@@ -46,6 +46,10 @@ class Clock:
         if self._progress is not None:
             self._progress(name, fraction)
 
+    def part(self, number: int, of: int) -> Progress:
+        """As `on_progress`, of the answer ``number`` of ``of`` that are made one after the other."""
+        return lambda name, fraction: self.on_progress(name, (number + fraction) / of)
+
 
 class Changed(NamedTuple):
     """A scan with the change, both on the source's grid."""

@@ -13,15 +13,16 @@ import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from s2ldm_core.calibration import Calibration
 from s2ldm_core.documents import Document, mistakes, read_document
 from s2ldm_core.errors import DocumentError, PackageError
 from s2ldm_core.seconds import NAME, seconds_of
+from s2ldm_core.times import Times
 
 if TYPE_CHECKING:
     import torch
@@ -49,6 +50,8 @@ class PackageMetadata(BaseModel):
     phases: tuple[str, ...] = Field(min_length=1)
     values: tuple[str, ...] = ()
     """What it can be asked for beside or instead of a phase, such as ``seconds``."""
+    times: Times | None = None
+    """How it answers for times between its phases; ``None``: it does not, unless its ``values`` have seconds."""
     window_hu: tuple[float, float]
     spacing_mm: tuple[float, float, float]
     """Model grid: slices, rows, columns."""
@@ -69,18 +72,33 @@ class PackageMetadata(BaseModel):
     metadata_sha256: str | None = Field(None, pattern=_SHA256)
     """Of everything above (`digest`); ``None`` in packages of version 0.1, whose metadata are not covered."""
 
+    @model_validator(mode="after")
+    def _times_are_of_its_phases(self) -> Self:
+        if self.times is not None and (unknown := sorted(set(self.times.weights).difference(self.phases))):
+            raise ValueError(f"times name {', '.join(unknown)}, which is none of its phases")
+        return self
+
     def offers(self, phase: str) -> bool:
-        """Whether it can be asked for ``phase``: one of its phases, or a time such as ``35s`` where it heeds seconds."""
-        return phase in self.phases or (seconds_of(phase) is not None and NAME in self.values)
+        """Whether it can be asked for ``phase``: one of its phases, or a time such as ``35s`` that it knows how to answer for."""
+        if phase in self.phases or (seconds := seconds_of(phase)) is None:
+            return phase in self.phases
+        return NAME in self.values or (self.times is not None and self.times.covers(seconds))
+
+    @property
+    def heeded(self) -> tuple[str, ...]:
+        """What it can be told beside the phase."""
+        return self.values if self.times is None or NAME in self.values else (*self.values, NAME)
 
     @property
     def offered(self) -> str:
         """What it can be asked for, in words."""
-        return ", ".join((*self.phases, *(("seconds such as 35s",) if NAME in self.values else ())))
+        if NAME in self.values:
+            return ", ".join((*self.phases, "seconds such as 35s"))
+        return ", ".join((*self.phases, *(() if self.times is None else (self.times.said,))))
 
     def plain(self) -> dict[str, Any]:
-        """As it is written; packages made before there were any have no empty ``answers``, ``values`` and ``calibration``."""
-        later = {key for key in ("answers", "values", "calibration") if not getattr(self, key)}
+        """As it is written; packages made before there were any have no empty ``answers``, ``values``, ``times`` and ``calibration``."""
+        later = {key for key in ("answers", "values", "times", "calibration") if not getattr(self, key)}
         return self.model_dump(mode="json", exclude=later)
 
     def digest(self) -> str:
@@ -289,15 +307,39 @@ def with_spread(
     """
     from safetensors.torch import save_file
 
-    package.verify()
-    if folder.exists() and any(folder.iterdir()):
-        raise PackageError("package_exists", f"{folder} is not empty.", "Name another folder.")
-    shutil.copytree(package.path, folder, dirs_exist_ok=True)
+    copied = _copied(package, folder)
     weights = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
     save_file(weights, folder / SPREAD)
     (folder / SPREAD).chmod(0o644)
     told = calibration.model_copy(update={"weights_sha256": sha256_of(folder / SPREAD)})
-    return _finished(folder, package.metadata.model_copy(update={"calibration": told, "version": version}), model_card)
+    return _finished(folder, copied.model_copy(update={"calibration": told, "version": version}), model_card)
+
+
+def with_times(
+    package: ModelPackage,
+    folder: Path,
+    *,
+    times: Times,
+    version: str,
+    model_card: Callable[[PackageMetadata], str] | None = None,
+) -> ModelPackage:
+    """Write ``package`` anew into ``folder`` with ``times``; what it answers for its phases stays as it is.
+
+    Raises
+    ------
+    PackageError
+        As of `with_spread`.
+    """
+    copied = _copied(package, folder)
+    return _finished(folder, copied.model_copy(update={"times": times, "version": version}), model_card)
+
+
+def _copied(package: ModelPackage, folder: Path) -> PackageMetadata:
+    package.verify()
+    if folder.exists() and any(folder.iterdir()):
+        raise PackageError("package_exists", f"{folder} is not empty.", "Name another folder.")
+    shutil.copytree(package.path, folder, dirs_exist_ok=True)
+    return package.metadata
 
 
 def list_packages(directories: Iterable[Path] = ()) -> list[ModelPackage]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from s2ldm_core.answers import limits_between
 from s2ldm_core.change import Clock, Progress, Resampler, add_change
 from s2ldm_core.errors import TranslationError
 from s2ldm_core.memory import in_tiles_that_fit
@@ -115,21 +117,23 @@ class Translator:
         HU (air, lung and dense bone keep their values exactly) and added. One step is deterministic (``seed`` has no effect);
         more steps sample from noise of ``seed``, and several draws (``sampling``) have a spread as well. ``values`` are what some systems
         can be asked for beside the phase, such as ``seconds`` after the start of the injection, which a ``phase`` such as ``35s`` asks for
-        alone. The same input, package, seed and device give the same voxels; where memory does not suffice for the usual tiles,
-        smaller ones give them to rounding, where the system tiles exactly.
+        alone; a package with ``times`` answers for seconds with a weighted sum of what it answers for its phases.
+
+        The same input, package, seed and device give the same voxels; where memory does not suffice for the usual tiles, smaller ones give
+        them to rounding, where the system tiles exactly.
 
         Raises
         ------
         TranslationError
-            ``unknown_phase``, ``seconds_unknown``, ``unknown_value``, ``too_few_slices``, ``not_finite``; those of `settled`;
-            ``answer_out_of_distribution`` where the package says what answers must lie within.
+            ``unknown_phase``, ``seconds_unknown``, ``seconds_beyond``, ``unknown_value``, ``too_few_slices``, ``not_finite``; those of
+            `settled`; ``answer_out_of_distribution`` where the package says what answers must lie within.
         """
         meta = self.metadata
         self._check(volume, phase, values or {})
         settled = self.settled(sampling)
         clock = Clock(progress)
-        condition = self._condition(phase, values or {}).to(self.device)
-
+        shares = self._shares(phase, values or {})
+        parts = self._parts(phase, values or {}, shares)
         tile = TILE
 
         def predict(unit: torch.Tensor, _: Resampler) -> torch.Tensor:
@@ -138,20 +142,32 @@ class Translator:
             unit, inside = beyond_its_ends(unit) if self._system.traits.tiling == "exact" else (unit, slice(None))
             there = unit.to(self.device, memory_format=torch.channels_last_3d)
 
-            def answer(tile: Triple) -> torch.Tensor:
-                how = How(tile=tile, on_progress=clock.on_progress)
+            def answer_for(condition: Condition, how: How) -> torch.Tensor:
                 change = self._system.answer(there, condition, settled, seed=seed, how=how)
                 if settled.kind != "predicted" or self._spread is None:
                     return change
                 with clock.measure("spread"):
-                    spread = self._spread.predict(there, change, condition.phase, tile=tile)
+                    spread = self._spread.predict(there, change, condition.phase, tile=how.tile)
                 return torch.cat([change.float(), spread], dim=1)
+
+            def answer(tile: Triple) -> torch.Tensor:
+                each = []
+                for number, (weight, condition) in enumerate(parts):
+                    part = answer_for(condition, How(tile=tile, on_progress=clock.part(number, len(parts))))
+                    each.append(part if weight is None else _weighted(part, weight))
+                return torch.stack(each).sum(dim=0) if len(each) > 1 else each[0]
 
             change, tile = in_tiles_that_fit(answer, smallest=self._system.traits.smallest_tile)
             return change[:, :, inside]
 
-        limits = (meta.answers or {}).get(phase)
-        found = add_change(volume, predict, metadata=meta, clock=clock, limits=limits)
+        limits = meta.answers or {}
+        found = add_change(
+            volume,
+            predict,
+            metadata=meta,
+            clock=clock,
+            limits=limits.get(phase) if shares is None else limits_between(limits, shares),
+        )
         if found.doubt is not None and self._refuse_answers:
             raise TranslationError(found.doubt.code, found.doubt.sentence, found.doubt.remedy)
         return TranslationResult(
@@ -172,14 +188,35 @@ class Translator:
             doubt=found.doubt,
         )
 
-    def _condition(self, phase: str, values: Mapping[str, float]) -> Condition:
-        phases, seconds = self.metadata.phases, seconds_of(phase)
-        if phase not in phases and seconds is not None:
+    def _parts(
+        self, phase: str, values: Mapping[str, float], shares: Mapping[str, float] | None
+    ) -> list[tuple[float | None, Condition]]:
+        """What the system is asked for, and how much each answer counts; ``None``: it is the answer."""
+        phases = self.metadata.phases
+        if shares is not None:
+            others = {name: value for name, value in values.items() if name != NAME}
+            return [(share, self._condition(phases.index(one), others)) for one, share in shares.items()]
+        if phase in phases:
+            return [(None, self._condition(phases.index(phase), values))]
+        if (seconds := seconds_of(phase)) is not None:
             values = {**values, NAME: seconds}
-        number = phases.index(phase) if phase in phases else self._system.phase_at(values)
-        return Condition(
-            phase=torch.tensor([number]), values={name: torch.tensor([float(value)]) for name, value in values.items()}
-        )
+        return [(None, self._condition(self._system.phase_at(values), values))]
+
+    def _condition(self, number: int, values: Mapping[str, float]) -> Condition:
+        told = {name: torch.tensor([float(value)]) for name, value in values.items()}
+        return Condition(phase=torch.tensor([number]), values=told).to(self.device)
+
+    def _shares(self, phase: str, values: Mapping[str, float]) -> dict[str, float] | None:
+        """Phase → weight where a time is put together from phases; ``None`` where the system is asked as it is."""
+        times, seconds = self.metadata.times, self._seconds(phase, values)
+        if times is None or NAME in self._system.traits.values or seconds is None:
+            return None
+        return times.at(seconds)
+
+    def _seconds(self, phase: str, values: Mapping[str, float]) -> float | None:
+        """The time that is asked for; ``None``: none, or nobody knows."""
+        seconds = seconds_of(phase) if phase not in self.metadata.phases else values.get(NAME)
+        return None if seconds is None or not math.isfinite(seconds) else seconds
 
     @property
     def default_steps(self) -> int:
@@ -241,13 +278,24 @@ class Translator:
             )
 
     def _check(self, volume: Volume, phase: str, values: Mapping[str, float]) -> None:
-        meta = self.metadata
-        heeded = self._system.traits.values
-        if phase not in meta.phases and seconds_of(phase) is not None and NAME not in heeded:
+        meta, seconds = self.metadata, self._seconds(phase, values)
+        heeded = meta.heeded
+        if seconds_of(phase) is not None and phase not in meta.phases and NAME not in heeded:
             raise TranslationError(
                 "seconds_unknown",
                 f"The model {meta.name} cannot be asked for a time such as {phase}.",
                 f"Ask for one of {', '.join(meta.phases)}, or use a model that was trained with seconds, such as one of the system ccdm.",
+            )
+        if (
+            seconds is not None
+            and NAME not in meta.values
+            and meta.times is not None
+            and not meta.times.covers(seconds)
+        ):
+            raise TranslationError(
+                "seconds_beyond",
+                f"The model {meta.name} answers for {meta.times.said} after the start of the injection, not for {seconds:g}s.",
+                f"Ask for {meta.offered}, or use another model.",
             )
         if phase not in meta.phases and seconds_of(phase) is None:
             raise TranslationError(
@@ -271,6 +319,12 @@ class Translator:
             raise TranslationError(
                 "not_finite", "The source holds values that are not numbers.", "Check the source files."
             )
+
+
+def _weighted(part: torch.Tensor, weight: float) -> torch.Tensor:
+    """An answer times ``weight``; its spread, where it has one, stays positive: the sum's is the largest that those of its parts allow."""
+    change, *spread = part.float().split(1, dim=1)
+    return torch.cat([weight * change, *(abs(weight) * one for one in spread)], dim=1)
 
 
 def _device(name: str) -> torch.device:

@@ -27,6 +27,7 @@ def model_card(meta: PackageMetadata) -> str:
         "## Metrics",
         _metrics(meta.metrics),
         *_uncertainty(meta),
+        *_times(meta),
         "## Limits",
         "\n".join(f"- {limit}" for limit in meta.limits) or "None recorded. That is not to say that there are none.",
         "## Files",
@@ -55,6 +56,23 @@ def _uncertainty(meta: PackageMetadata) -> tuple[str, ...]:
         "these shares of the voxels:",
         _table(("phase", "tissue", *levels), rows),
         *(("Network and widths were fitted to: " + _training_data(told.training_data),) if told.training_data else ()),
+    )
+
+
+def _times(meta: PackageMetadata) -> tuple[str, ...]:
+    """How it answers for times between its phases, where it does."""
+    if meta.times is None:
+        return ()
+    rows = [
+        (f"{seconds:g} s", *(f"{weights[number]:.2f}" for weights in meta.times.weights.values()))
+        for number, seconds in enumerate(meta.times.seconds)
+    ]
+    return (
+        "## Times between the phases",
+        f"Asked for {meta.times.said} after the start of the injection it answers with a weighted sum of what it answers for its phases "
+        "(weights below, linear between them, from the kinetics of the digital phantom). It was not trained on those times, and contrast "
+        "that has not passed the lungs (superior vena cava, right heart, pulmonary arteries) is painted as in the arterial phase.",
+        _table(("after the injection", *meta.times.weights), rows),
     )
 
 

@@ -19,6 +19,7 @@ from train.commands.reader_study import reader_study
 from train.commands.spread import spread
 from train.commands.systems import systems
 from train.commands.table1 import table1
+from train.commands.times import times
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -38,6 +39,7 @@ for command in (
     distill,
     ensemble,
     spread,
+    times,
     ablate,
     table1,
     systems,

@@ -20,9 +20,14 @@ _CLEAR = tuple(ORGANS[name] for name in ("air", "lung", "table_foam"))
 _BONE = tuple(ORGANS[name] for name in ("cortical_bone", "vertebral_marrow", "pelvic_marrow"))
 
 
+def delay_seconds(patient: Patient) -> float:
+    """How much later than usual this patient is scanned; bolus tracking follows the circulation in part."""
+    return 8.0 * (5.6 / patient.cardiac_output - 1.0) + patient.timing_jitter_seconds
+
+
 def phase_seconds(patient: Patient, phase: str) -> float:
-    """Second after the start of the injection at which this patient's phase is scanned; bolus tracking follows the circulation in part."""
-    return PHASE_SECONDS[phase] + (8.0 * (5.6 / patient.cardiac_output - 1.0) + patient.timing_jitter_seconds)
+    """Second after the start of the injection at which this patient's phase is scanned."""
+    return PHASE_SECONDS[phase] + delay_seconds(patient)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -138,6 +138,11 @@ class Kinetics:
                 factor *= float(np.exp(rng.normal(0, 0.35)))
             self._curves[name] = factor * (mixture @ bases[_supply(name)])
 
+    @property
+    def systemic(self) -> tuple[str, ...]:
+        """Tissues that enhance and are supplied by the aorta or the portal vein: contrast reaches them behind the lungs."""
+        return tuple(name for name in self._curves if _supply(name) != "before lungs")
+
     def enhancement(self, name: str, seconds: float) -> float:
         """Return the enhancement (HU) of tissue `name` at `seconds` after the start of the injection."""
         curve = self._curves.get(name)

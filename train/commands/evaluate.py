@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
+from train.commands.named import named_seconds, named_value
 from train.errors import TrainError
 
 if TYPE_CHECKING:  # the evaluation itself is imported when it runs: asking for help needs no PyTorch
@@ -65,8 +66,16 @@ def evaluate(
     tell: Annotated[
         str | None,
         typer.Option(
-            help="Also answer with this value of the case told to packages that heed it, such as seconds after the injection.",
-            metavar="NAME",
+            help="Also answer with this value of the case told to packages that heed it, such as seconds after the injection; "
+            "NAME=VALUE: with that value in every case.",
+            metavar="NAME[=VALUE]",
+        ),
+    ] = None,
+    scanned: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Scan a phase of the phantoms at so many seconds after the injection instead of the usual; may be repeated.",
+            metavar="PHASE=SECONDS",
         ),
     ] = None,
     viewer_cases: Annotated[int, typer.Option(help="Cases shown in the report's slice viewer.", min=0)] = 2,
@@ -89,8 +98,18 @@ def evaluate(
         raise TrainError(
             "patient_without_store", "Patients are named, but no store of theirs.", "Name it with --store."
         )
-    if tell is not None and store is None:
-        raise TrainError("tell_without_store", "Phantoms tell no values.", "Name a store of cases with --store.")
+    name, value = (None, None) if tell is None else named_value(tell)
+    seconds = dict(named_seconds(one) for one in scanned or ())
+    if name is not None and value is None and store is None and not seconds:
+        raise TrainError(
+            "tell_without_store",
+            "Phantoms tell no values.",
+            "Name a store of cases with --store, a value with --tell NAME=VALUE, or a time with --scanned PHASE=SECONDS.",
+        )
+    if seconds and store is not None:
+        raise TrainError(
+            "scanned_store", "A store's cases are scanned when they are.", "Leave --scanned or --store out."
+        )
     if not window[0] < window[1]:
         raise TrainError(
             "window_empty", f"The window {window[0]:g} {window[1]:g} is empty.", "Give the lower HU first."
@@ -102,7 +121,13 @@ def evaluate(
     single = {label: parts[0] for label, parts in loaded.items() if len(parts) == 1}
     joined = [ensemble(label, parts, device=device) for label, parts in loaded.items() if len(parts) > 1]
     phases = tuple(dict.fromkeys(p for parts in loaded.values() for package in parts for p in package.metadata.phases))
-    phantoms = HeldOut.first(seeds, slices=slices, phases=phases)
+    if unknown := sorted(set(seconds).difference(phases)):
+        raise TrainError(
+            "scanned_unknown",
+            f"--scanned names {', '.join(unknown)}, which no package has as a phase.",
+            f"Name one of {', '.join(phases)}.",
+        )
+    phantoms = HeldOut.first(seeds, slices=slices, phases=phases, seconds=seconds)
     evaluation = Evaluation(
         cases=phantoms
         if store is None
@@ -116,7 +141,8 @@ def evaluate(
                 )
                 if samples
                 else None,
-                tell=tell,
+                tell=name,
+                value=value,
                 device=device,
             ),
             *joined,

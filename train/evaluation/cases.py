@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from s2ldm_core.phantom import ORGANS, Phantom
+from s2ldm_core.phantom.appearance import delay_seconds
+from s2ldm_core.seconds import NAME
 from s2ldm_core.volume import Volume
 from train.errors import TrainError
 from train.phantoms import HELD_OUT, case_name
@@ -71,11 +73,22 @@ class HeldOut:
     slices: int = 64
     spacing_mm: tuple[float, float, float] = (2.5, 0.78, 0.78)
     phases: tuple[str, ...] = ("arterial", "venous")
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """Phases that are scanned at another time than is usual, in seconds after the start of the injection; a patient's own delay is
+    added as to every phase."""
 
     @classmethod
-    def first(cls, count: int, *, slices: int = 64, phases: tuple[str, ...] = ("arterial", "venous")) -> HeldOut:
+    def first(
+        cls,
+        count: int,
+        *,
+        slices: int = 64,
+        phases: tuple[str, ...] = ("arterial", "venous"),
+        seconds: Mapping[str, float] | None = None,
+    ) -> HeldOut:
         """The first ``count`` of the seeds that are kept for evaluation."""
-        return cls(seeds=tuple(range(HELD_OUT, HELD_OUT + count)), slices=slices, phases=phases)
+        seeds = tuple(range(HELD_OUT, HELD_OUT + count))
+        return cls(seeds=seeds, slices=slices, phases=phases, seconds=seconds or {})
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -91,6 +104,7 @@ class HeldOut:
             "slices": self.slices,
             "matrix": list(self.matrix),
             "spacing_mm": list(self.spacing_mm),
+            **({"seconds": dict(self.seconds)} if self.seconds else {}),
         }
 
     def phantom(self, seed: int) -> Phantom:
@@ -104,7 +118,8 @@ class HeldOut:
         def target(phase: str) -> Volume:
             # Noise of the phase itself: seeds that neither the source nor another phase uses.
             noise_seed = 2 * seed + 1 + 10_000_000 * (self.phases.index(phase) + 1)
-            return source.with_hu(phantom.hu(phase, noise_seed=noise_seed))
+            at = phase if phase not in self.seconds else self.seconds[phase] + delay_seconds(phantom.patient)
+            return source.with_hu(phantom.hu(at, noise_seed=noise_seed))
 
         return EvaluationCase(
             name=name,
@@ -114,6 +129,7 @@ class HeldOut:
             target=target,
             labels=phantom.labels,
             organs={organ: value for organ, value in ORGANS.items() if organ not in _OUTSIDE},
+            values=lambda phase: {NAME: self.seconds[phase]} if phase in self.seconds else {},
         )
 
 

@@ -72,6 +72,7 @@ def candidates(
     ceilings: Mapping[str, Path] | None = None,
     sampling: Sampling | None = None,
     tell: str | None = None,
+    value: float | None = None,
     device: str = "auto",
 ) -> list[Candidate]:
     """Identity, each package, the same told a value of the case, its samples' mean where it can sample, and its autoencoder.
@@ -87,6 +88,8 @@ def candidates(
     tell
         Value of the case that systems which heed it are told, such as ``seconds``: an answer that knows of the target what no native scan
         tells.
+    value
+        What it is said to be in every case; ``None``: what the case says.
 
     Raises
     ------
@@ -96,8 +99,8 @@ def candidates(
         A package is damaged.
     """
     ceilings = ceilings or {}
-    if tell is not None and not any(tell in package.metadata.values for package in packages.values()):
-        heeded = sorted({name for package in packages.values() for name in package.metadata.values})
+    if tell is not None and not any(tell in package.metadata.heeded for package in packages.values()):
+        heeded = sorted({name for package in packages.values() for name in package.metadata.heeded})
         raise TrainError(
             "tell_unheeded",
             f"No package heeds {tell!r} (known: {', '.join(heeded) or 'none'}).",
@@ -118,13 +121,14 @@ def candidates(
         table.append(
             Candidate(label=label, kind="model", answer=_answer(translator), identity=package.identity, phases=phases)
         )
-        if tell is not None and tell in package.metadata.values:
+        if tell is not None and tell in package.metadata.heeded:
+            told = tell if value is None else f"{tell}={value:g}"
             table.append(
                 Candidate(
-                    label=f"{label}, told {tell}",
+                    label=f"{label}, told {told}",
                     kind="model",
-                    answer=_answer(translator, tell=tell),
-                    identity=f"{package.identity}, told {tell}",
+                    answer=_answer(translator, tell=tell, value=value),
+                    identity=f"{package.identity}, told {told}",
                     phases=phases,
                 )
             )
@@ -237,9 +241,11 @@ def _autoencoder(
     )
 
 
-def _answer(model: Translator | Ensemble, sampling: Sampling = OWN, *, tell: str | None = None) -> Answer:
+def _answer(
+    model: Translator | Ensemble, sampling: Sampling = OWN, *, tell: str | None = None, value: float | None = None
+) -> Answer:
     def answer(case: EvaluationCase, target: Volume, phase: str) -> Prediction:
-        known = {} if tell is None else {tell: case.values(phase).get(tell, np.nan)}
+        known = {} if tell is None else {tell: case.values(phase).get(tell, np.nan) if value is None else value}
         found = model.translate(case.source, phase=phase, values=known, sampling=sampling)
         return Prediction(
             hu=found.volume.hu,
