@@ -47,7 +47,7 @@ def list_models(folder: FolderOption = None, config: ConfigOption = None, as_jso
                 package.metadata.name,
                 package.metadata.version,
                 package.metadata.system,
-                ", ".join(package.metadata.phases),
+                package.metadata.offered,
                 ", ".join(routes.get(package.path, ())),
                 package.metadata.intended_use,
                 package.path,

@@ -57,8 +57,9 @@ class UncertaintyInfo(DerivationInfo):
     @property
     def shown(self) -> str:
         """See `DerivationInfo`."""
+        what = "Calibrated standard deviation" if self._is_measured else "Standard deviation, not calibrated,"
         return (
-            f"Calibrated standard deviation in HU of the error of the synthetic series {self.of_series} "
+            f"{what} in HU of the error of the synthetic series {self.of_series} "
             f"({depicted(self.translation.phase)}), as predicted with it; no attenuation."
         )
 
@@ -66,14 +67,22 @@ class UncertaintyInfo(DerivationInfo):
     def measured(self) -> str:
         """How wide the calibrated intervals are, and the share of voxels whose truth lay within them, tissue by tissue."""
         told = self.calibration
+        if not self._is_measured:
+            return f"How often errors lie within it was measured for {', '.join(told.coverage)} only."
         widths = ", ".join(f"{width:.2f}" for width in told.half_widths)
         text = f"Of the errors, {_percent(LEVELS)} % shall lie within {widths} standard deviations"
-        shares = told.coverage.get(self.translation.phase, {})
+        shares = told.coverage.get(self.translation.phase)
         if not shares:
             return f"{text}."
         by_tissue = "; ".join(f"{tissue} {_percent(share)}" for tissue, share in shares.items())
         cases = "1 other case" if told.cases == 1 else f"{told.cases} other cases"
         return f"{text}; in {cases} the % of voxels were: {by_tissue}."
+
+    @property
+    def _is_measured(self) -> bool:
+        """Not of a time between the phases: its spread is the largest that those of its parts allow. A package may tell no shares at all."""
+        coverage = self.calibration.coverage
+        return not coverage or self.translation.phase in coverage
 
     def window(self, source_hu: tuple[float, float] | None) -> tuple[float, float]:
         """The same for every series: a route's window, and the source's, are for attenuation."""

@@ -142,6 +142,16 @@ def test_its_derivation_names_the_series_and_what_was_measured_of_this_phase(bot
     assert first.DerivationDescription.startswith("Synthetic arterial contrast phase, predicted from non-contrast CT")
 
 
+def test_of_a_time_that_nobody_measured_it_claims_no_calibration() -> None:
+    between = replace(INFO, translation=replace(INFO.translation, phase="50s"))
+    info = uncertainty_info(between, of_series="1.2.3", calibration=CALIBRATION)
+    assert info.shown == (
+        "Standard deviation, not calibrated, in HU of the error of the synthetic series 1.2.3 "
+        "(image 50 s after injection), as predicted with it; no attenuation."
+    )
+    assert info.measured == "How often errors lie within it was measured for arterial, venous only."
+
+
 def test_its_mark_reads_so_and_keeps_off_the_body_of_the_synthetic_image(
     write_ct_series: Writer, hu: np.ndarray, spread_hu: np.ndarray, tmp_path: Path
 ) -> None:
