@@ -13,6 +13,7 @@ from train.commands.export import export
 from train.commands.fit import fit
 from train.commands.phantom import phantom
 from train.commands.plan import plan
+from train.commands.planes import planes
 from train.commands.plausibility import plausibility
 from train.commands.prepare import prepare
 from train.commands.reader_study import reader_study
@@ -34,6 +35,7 @@ for command in (
     fit,
     evaluate,
     plausibility,
+    planes,
     export,
     average,
     distill,

@@ -80,7 +80,7 @@ class UncertaintyInfo(DerivationInfo):
 
     @property
     def _is_measured(self) -> bool:
-        """Not of a time between the phases: its spread is the largest that those of its parts allow. A package may tell no shares at all."""
+        """Not of a time between the phases: its spread is the largest that those of its parts allow. Some packages tell no shares."""
         coverage = self.calibration.coverage
         return not coverage or self.translation.phase in coverage
 

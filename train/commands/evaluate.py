@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
-from train.commands.named import named_seconds, named_value
+from train.commands.named import labelled, named_seconds, named_value
 from train.errors import TrainError
 
 if TYPE_CHECKING:  # the evaluation itself is imported when it runs: asking for help needs no PyTorch
@@ -164,9 +164,3 @@ def _run(evaluation: Evaluation, output: Path | None) -> Sequence[ScanRecord]:
     with Progress(*columns, console=Console(stderr=True)) as bar, tempfile.TemporaryDirectory() as nowhere:
         task = bar.add_task(f"scans, {len(evaluation.systems)} systems each", total=scans)
         return evaluation.run(output or Path(nowhere), on_scan=lambda case, phase: bar.advance(task))
-
-
-def labelled(item: str) -> tuple[str, str]:
-    """``LABEL=FOLDER`` → (label, folder); without a label the folder's name."""
-    label, _, folder = item.rpartition("=")
-    return label or Path(folder).name, folder

@@ -1,5 +1,6 @@
 """Options such as ``NAME=VALUE``."""
 
+from pathlib import Path
 from typing import Final
 
 from train.errors import TrainError
@@ -39,3 +40,9 @@ def named_seconds(text: str) -> tuple[str, float]:
             "Give it such as arterial=35.",
         )
     return phase, value
+
+
+def labelled(item: str) -> tuple[str, str]:
+    """``LABEL=FOLDER`` → (label, folder); without a label the folder's name."""
+    label, _, folder = item.rpartition("=")
+    return label or Path(folder).name, folder

@@ -8,7 +8,8 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from train.commands.evaluate import SplitName, labelled
+from train.commands.evaluate import SplitName
+from train.commands.named import labelled
 from train.errors import TrainError
 
 reader_study = typer.Typer(

@@ -1,0 +1,83 @@
+"""``s2ldm-train planes``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from train.commands.named import labelled
+from train.errors import TrainError
+
+if TYPE_CHECKING:
+    from s2ldm_core.volume import Volume
+    from train.evaluation.cases import EvaluationCase
+
+
+def planes(
+    packages: Annotated[list[str], typer.Argument(help="Packages as LABEL=FOLDER, or NAME of a bundled one.")],
+    output: Annotated[Path, typer.Option(help="Picture: a .jpg or .png file.")],
+    scan: Annotated[
+        Path | None, typer.Option(help="Native CT: folder with a DICOM series, NIfTI or MetaImage.")
+    ] = None,
+    store: Annotated[Path | None, typer.Option(help="Pair store of the case.")] = None,
+    case: Annotated[str | None, typer.Option(help="Case of the store; its real phases are shown as well.")] = None,
+    phase: Annotated[
+        list[str] | None,
+        typer.Option(help="Phase, or time such as 50s; may be repeated.", show_default="those of the packages"),
+    ] = None,
+    window: Annotated[tuple[float, float], typer.Option(help="Black and white, HU.")] = (-130.0, 350.0),
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Draw a scan and what packages make of it in three planes, a row each: an answer is to be looked at, not only measured.
+
+    Example: s2ldm-train planes demo --scan series/ --phase arterial --phase 50s --output planes.jpg
+    """
+    from s2ldm_core import Translator
+    from train.evaluation.planes import draw_planes
+
+    if output.suffix.lower() not in (".jpg", ".jpeg", ".png"):
+        raise TrainError("planes_output", f"{output} is no picture that can be written.", "Name a .jpg or .png file.")
+    if not window[0] < window[1]:
+        raise TrainError(
+            "window_empty", f"The window {window[0]:g} {window[1]:g} is empty.", "Give the lower HU first."
+        )
+    native, pair = _shown(scan, store, case)
+    translators = {
+        label: Translator.load(folder, device=device, refuse_answers=False) for label, folder in map(labelled, packages)
+    }
+    asked = phase or list(dict.fromkeys(p for one in translators.values() for p in one.metadata.phases))
+    rows = {"native": native}
+    for one in asked:
+        if pair is not None and one in pair.phases:
+            rows[f"{one}, real"] = pair.target(one)
+        answers = {label: known for label, known in translators.items() if known.metadata.offers(one)}
+        if not answers:
+            known = "; ".join(f"{label} knows {other.metadata.offered}" for label, other in translators.items())
+            raise TrainError("planes_phase", f"No package can be asked for {one}: {known}.", "Give another --phase.")
+        rows |= {f"{one}, {label}": known.translate(native, phase=one).volume for label, known in answers.items()}
+    output.parent.mkdir(parents=True, exist_ok=True)
+    draw_planes(rows, window_hu=window).save(output, quality=85)
+    Console(stderr=True).print(f"picture: {output}", markup=False, soft_wrap=True)
+
+
+def _shown(scan: Path | None, store: Path | None, name: str | None) -> tuple[Volume, EvaluationCase | None]:
+    """The native scan, and the case that it is of."""
+    from s2ldm_core import read_volume
+    from train.evaluation.cases import StoreCases
+
+    if scan is not None and store is None:
+        return read_volume(scan), None
+    if store is None or scan is not None:
+        raise TrainError("planes_of_what", "One scan is drawn.", "Give --scan, or --store and --case.")
+    cases = StoreCases(store, split=None)
+    if name not in cases.names:
+        raise TrainError(
+            "planes_case",
+            f"{store} has no case {name!r}." if name else "No case is named.",
+            f"Give --case NAME, such as {cases.names[0]}.",
+        )
+    case = cases.load(name)
+    return case.source, case
