@@ -20,6 +20,8 @@ _SAGITTAL: Final = (0.36, 0.5)
 """Places in the body's box, from the feet, the front and the right."""
 _PIXEL_MM: Final = 1.4
 _GAP: Final = 6
+_COLUMN: Final = 1.5
+"""So many times as high as an axial slice the other planes of a short stack may be, one below the other."""
 
 
 def draw_planes(rows: Mapping[str, Volume], *, window_hu: tuple[float, float] = WINDOW_HU) -> Image.Image:
@@ -33,7 +35,7 @@ def draw_planes(rows: Mapping[str, Volume], *, window_hu: tuple[float, float] = 
 
 
 def _row(hu: np.ndarray, spacing_mm: tuple[float, float, float], window_hu: tuple[float, float]) -> Image.Image:
-    """Axial slices beside each other, then those of the other planes, one below the other where that is no higher."""
+    """Axial slices beside each other, then those of the other planes, one below the other where that is not much higher."""
     dz, dy, dx = spacing_mm
     depth, rows, columns = hu.shape
 
@@ -48,10 +50,8 @@ def _row(hu: np.ndarray, spacing_mm: tuple[float, float, float], window_hu: tupl
         [picture(hu[::-1, _at(rows, place)], depth * dz, columns * dx) for place in _CORONAL],
         [picture(hu[::-1, :, _at(columns, place)], depth * dz, rows * dy) for place in _SAGITTAL],
     ]
-    height = axial[0].height
-    placed = [
-        [_below(column)] if sum(one.height + _GAP for one in column) <= height + _GAP else column for column in others
-    ]
+    highest = _COLUMN * axial[0].height
+    placed = [[_below(column)] if sum(one.height for one in column) <= highest else column for column in others]
     return _beside([*axial, *(one for column in placed for one in column)])
 
 

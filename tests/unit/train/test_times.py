@@ -33,6 +33,8 @@ def test_a_phase_counts_alone_at_its_own_time_and_the_sum_is_nearer_than_either_
     for seconds in (30.0, 40.0, 45.0, 50.0, 55.0, 60.0):
         between, nearest = by_time[seconds]
         assert between < 0.65 * nearest, seconds
+    # Were patients not scanned as much earlier or later as their phases are, it would be 21 HU.
+    assert by_time[50.0][0] == pytest.approx(18.8, abs=1.0)
 
 
 def test_early_is_less_of_all_and_late_fills_what_empties_from_the_arteries(fit: Fit) -> None:
