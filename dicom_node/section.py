@@ -34,15 +34,18 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
 
-def kind_in(registry: Iterable[str], *, also: Callable[[str], bool] = lambda _: False) -> AfterValidator:
-    """A key that names one of a registry's kinds; another name is an error that names them and the nearest, unless it is one ``also``."""
+def kind_in(
+    registry: Iterable[str], *, also: Callable[[str], bool] = lambda _: False, also_said: str = ""
+) -> AfterValidator:
+    """A key that names one of a registry's kinds; another name is an error that names them and the nearest, unless it is one ``also``,
+    which ``also_said`` tells of."""
     names = tuple(registry)
 
     def known(name: str) -> str:
         if name not in names and not also(name):
             *others, last = map(repr, names)
             listed = f"{', '.join(others)} or {last}" if others else last
-            raise ValueError(f"Input should be {listed}" + nearest(name, names))
+            raise ValueError(f"Input should be {listed}{also_said}" + nearest(name, names))
         return name
 
     return AfterValidator(known)

@@ -101,8 +101,10 @@ def validate(model: type[Model], document: Document, *, name: str, between: str 
 
 
 def mistakes(error: ValidationError, document: Document, model: type[BaseModel] | None = None) -> list[str]:
-    """One sentence per mistake: line, key and what is wrong; for an unknown key the nearest one that ``model`` knows."""
-    return [_explain(detail, document, model) for detail in error.errors(include_url=False)]
+    """One sentence per mistake: line, key and what is wrong; for an unknown key the nearest one that ``model`` knows. That a default could
+    not be made since another key is wrong is no mistake."""
+    found = error.errors(include_url=False)
+    return [_explain(detail, document, model) for detail in found if detail["type"] != "default_factory_not_called"]
 
 
 def nearest(name: str, known: Iterable[object]) -> str:

@@ -12,7 +12,9 @@ from dicom_node.section import Section, kind_in
 from s2ldm_core.handling import Handling, StackHandling
 from s2ldm_core.seconds import seconds_of
 
-PhaseName = Annotated[str, kind_in(PHASES, also=lambda name: seconds_of(name) is not None)]
+PhaseName = Annotated[
+    str, kind_in(PHASES, also=lambda name: seconds_of(name) is not None, also_said=", or seconds such as 50s")
+]
 FormName = Annotated[str, kind_in(FORM_NAMES)]
 
 

@@ -18,7 +18,9 @@ from dicom_node.phases import PHASES
 
 _MOST_FIELDS = 500
 #: Keys whose words are a registry's.
-_WORDS: dict[str, Sequence[str]] = {"phase": tuple(PHASES), "output": tuple(FORM_NAMES), "type": tuple(DESTINATIONS)}
+_WORDS: dict[str, Sequence[str]] = {"output": tuple(FORM_NAMES), "type": tuple(DESTINATIONS)}
+#: Keys that take other values, too, such as the phase 50s.
+_SUGGESTED: dict[str, Sequence[str]] = {"phase": tuple(PHASES)}
 #: Groups of keys that a form shows one by one.
 _GROUPS = {"select": Select}
 
@@ -26,7 +28,7 @@ Filled = Mapping[str, Sequence[str]]
 
 
 class Field(BaseModel):
-    """One key in a form; ``value`` as the form shows it."""
+    """One key in a form; ``value`` as the form shows it. Of a text, ``choices`` are what it may be among others."""
 
     name: str
     kind: Literal["text", "yaml", "number", "yes_no", "choice", "several"]
@@ -67,13 +69,12 @@ def fields_of(
             choices = tuple(dict.fromkeys([*destinations, *plain]))
             found.append(Field(kind="several", value="", choices=choices, chosen=tuple(plain), **about))
         elif words := _words(name, types):
-            # A value that is no word of the registry, such as the phase 35s, stays as it is.
-            choices = words if plain is None or str(plain) in words else (*words, str(plain))
-            found.append(Field(kind="choice", value=str(plain), choices=choices, **about))
+            found.append(Field(kind="choice", value=str(plain), choices=words, **about))
         elif bool in types:
             found.append(Field(kind="yes_no", value="yes" if plain else "", **about))
         elif str in types:
-            found.append(Field(kind="text", value="" if plain is None else str(plain), **about))
+            suggested = tuple(_SUGGESTED.get(name, ()))
+            found.append(Field(kind="text", value="" if plain is None else str(plain), choices=suggested, **about))
         elif types & {int, float} and not isinstance(plain, list | dict):
             found.append(
                 Field(

@@ -89,6 +89,14 @@ def test_uncertainty_is_known_of_the_models_own_number_of_steps_alone() -> None:
         parse_settings({"routes": {"A": {"phase": "venous", "uncertainty": True, "steps": 4}}})
 
 
+def test_a_phase_that_is_none_is_one_mistake_and_tells_what_it_may_be() -> None:
+    """Also where another key's default follows from the phase."""
+    with pytest.raises(ConfigError) as caught:
+        parse_settings({"routes": {"A": {"phase": "50 seconds"}}})
+    said = "Input should be 'arterial', 'venous' or 'delayed', or seconds such as 50s"
+    assert caught.value.sentence == f"configuration: routes.A.phase: {said}"
+
+
 def test_key_that_stands_twice_is_an_error_with_both_lines(tmp_path: Path) -> None:
     path = tmp_path / "node.yaml"
     path.write_text("routes: {A: {phase: arterial}}\nnode: {port: 1}\nroutes: {B: {phase: venous}}\n", encoding="utf-8")

@@ -51,6 +51,19 @@ def test_a_route_s_seconds_stay_in_its_form(console: Console) -> None:
     assert form_of(console, "/routes/CECT_ART")["phase"] == ["35s"]
 
 
+def test_a_route_s_time_can_be_typed_where_its_phases_are_suggested(console: Console) -> None:
+    page = console.client.get("/routes/CECT_ART").text
+    assert '<datalist id="w-phase"><option value="arterial"></option><option value="venous"></option>' in page
+    form = form_of(console, "/routes/CECT_ART")
+    wrong = console.client.post("/routes/CECT_ART", data=form | {"phase": "50 seconds", "do": "look"})
+    assert "50 seconds" in wrong.text
+    assert "such as 50s" in wrong.text
+    filled = form | {"phase": "50s", "model": "elsewhere"}
+    assert "phase: 50s" in console.client.post("/routes/CECT_ART", data=filled | {"do": "look"}).text
+    console.client.post("/routes/CECT_ART", data=filled | {"do": "save"})
+    assert console.configuration.current.routes["CECT_ART"].phase == "50s"
+
+
 def test_route_is_changed_and_in_force_at_once(console: Console) -> None:
     answer = console.client.put(
         "/api/routes/CECT_ART", json={"phase": "venous", "destinations": ["pacs"]}, params={"comment": "board"}
