@@ -9,7 +9,7 @@ from bisect import bisect_right
 from itertools import pairwise
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 _NOTHING = 0.025
 """A phase that counts less is not asked for: it would take its time and add less than its answer is off by."""
@@ -20,9 +20,9 @@ class Times(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    seconds: tuple[float, ...] = Field(min_length=2)
+    seconds: tuple[FiniteFloat, ...] = Field(min_length=2)
     """After the start of the injection, rising: those of the first column, the second, … of ``weights``."""
-    weights: dict[str, tuple[float, ...]] = Field(min_length=2)
+    weights: dict[str, tuple[FiniteFloat, ...]] = Field(min_length=2)
     """Phase → weight at each of ``seconds``. They need not add up to one: between arterial and venous phase much enhances more than in
     either."""
 
@@ -44,7 +44,7 @@ class Times(BaseModel):
         return f"any time from {self.seconds[0]:g}s to {self.seconds[-1]:g}s"
 
     def at(self, seconds: float) -> dict[str, float]:
-        """Phase → weight; phases that do not count are left out.
+        """Phase → weight; phases that do not count are left out, but for the largest.
 
         Raises
         ------
@@ -59,4 +59,5 @@ class Times(BaseModel):
         found = {
             phase: (1 - share) * weights[later - 1] + share * weights[later] for phase, weights in self.weights.items()
         }
-        return {phase: weight for phase, weight in found.items() if abs(weight) >= _NOTHING}
+        most = max(abs(weight) for weight in found.values())
+        return {phase: weight for phase, weight in found.items() if abs(weight) >= min(_NOTHING, most)}

@@ -284,7 +284,8 @@ class Translator:
             raise TranslationError(
                 "seconds_unknown",
                 f"The model {meta.name} cannot be asked for a time such as {phase}.",
-                f"Ask for one of {', '.join(meta.phases)}, or use a model that was trained with seconds, such as one of the system ccdm.",
+                f"Ask for one of {', '.join(meta.phases)}, or use a model that knows times: one of the system ccdm, or one with times "
+                "(s2ldm-train times).",
             )
         if (
             seconds is not None

@@ -19,6 +19,7 @@ from s2ldm_core.ensemble import Ensemble
 from s2ldm_core.errors import DocumentError
 from s2ldm_core.package import ModelPackage, sha256_of
 from s2ldm_core.sampling import OWN, Sampling
+from s2ldm_core.seconds import NAME
 from s2ldm_core.systems import Batch, Condition, How, System, build_system
 from s2ldm_core.tiling import TILE
 from s2ldm_core.translator import Translator
@@ -244,8 +245,15 @@ def _autoencoder(
 def _answer(
     model: Translator | Ensemble, sampling: Sampling = OWN, *, tell: str | None = None, value: float | None = None
 ) -> Answer:
+    times = model.metadata.times if isinstance(model, Translator) else None
+
+    def own(case: EvaluationCase, phase: str) -> float:
+        """What the case says; NaN where it says nothing, or a time that the package cannot be asked for."""
+        found = case.values(phase).get(str(tell), np.nan)
+        return np.nan if tell == NAME and times is not None and not times.covers(found) else found
+
     def answer(case: EvaluationCase, target: Volume, phase: str) -> Prediction:
-        known = {} if tell is None else {tell: case.values(phase).get(tell, np.nan) if value is None else value}
+        known = {} if tell is None else {tell: own(case, phase) if value is None else value}
         found = model.translate(case.source, phase=phase, values=known, sampling=sampling)
         return Prediction(
             hu=found.volume.hu,

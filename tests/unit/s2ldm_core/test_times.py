@@ -87,12 +87,20 @@ def test_weights_are_linear_between_the_seconds_and_phases_that_do_not_count_are
         ({"seconds": [72.0, 35.0]}, "do not rise"),
         ({"weights": {"arterial": [1.0], "venous": [0.0, 1.0]}}, "another number of weights"),
         ({"weights": {"arterial": [1.0, 0.0]}}, "at least 2"),
+        ({"weights": {"arterial": [1.0, float("nan")], "venous": [0.0, 1.0]}}, "finite"),
+        ({"seconds": [35.0, float("inf")]}, "finite"),
     ],
 )
 def test_times_that_do_not_fit_are_refused(broken: dict[str, Any], said: str) -> None:
     sound = {"seconds": [35.0, 72.0], "weights": {"arterial": [1.0, 0.0], "venous": [0.0, 1.0]}}
     with pytest.raises(ValueError, match=said):
         Times.model_validate(sound | broken)
+
+
+def test_something_counts_at_every_time() -> None:
+    crossing = Times(seconds=(35.0, 72.0), weights={"arterial": (1.0, -1.0), "venous": (0.01, 0.01)})
+    assert crossing.at(53.5) == pytest.approx({"venous": 0.01})
+    assert Times(seconds=(35.0, 72.0), weights={"arterial": (0.0, 0.0), "venous": (0.0, 0.0)}).at(40.0)
 
 
 def test_a_time_is_answered_with_the_weighted_sum(translator: Translator, volume: Volume) -> None:
