@@ -18,7 +18,8 @@ from s2ldm_core.times import Times
 from train.errors import TrainError
 
 PATIENTS: Final = 64
-_GRID_SECONDS: Final = 5.0
+_GRID_SECONDS: Final = (*range(5, 90, 5), *range(90, 601, 30))
+"""Enhancement changes fast in the first minute and a half."""
 
 
 class Fit(NamedTuple):
@@ -54,27 +55,26 @@ def fit_times(phases: Mapping[str, float], *, earliest: float, latest: float) ->
             f"Times from {earliest:g} to {latest:g} seconds are no range.",
             "Give --earliest and --latest in seconds after the start of the injection.",
         )
-    grid = np.arange(np.ceil(earliest / _GRID_SECONDS), latest / _GRID_SECONDS) * _GRID_SECONDS
-    own = [at for at in phases.values() if earliest <= at <= latest]
-    seconds = sorted({float(earliest), float(latest), *(float(at) for at in grid), *own})
+    between = (float(at) for at in (*_GRID_SECONDS, *phases.values()) if earliest < at < latest)
+    seconds = sorted({float(earliest), float(latest), *between})
     patients = [_Drawn.of(seed) for seed in range(PATIENTS)]
 
     def enhancements(seconds: float) -> np.ndarray:
         return np.concatenate([patient.enhancements(seconds) for patient in patients])
 
     at_phases = np.stack([enhancements(at) for at in phases.values()], axis=1)
-    weights, between, nearest = [], [], []
+    weights, off, nearest = [], [], []
     for one in seconds:
         wanted = enhancements(one)
         found = np.linalg.lstsq(at_phases, wanted, rcond=None)[0]
         weights.append(found)
-        between.append(_rms(at_phases @ found - wanted))
+        off.append(_rms(at_phases @ found - wanted))
         nearest.append(min(_rms(column - wanted) for column in at_phases.T))
     columns = {
         phase: tuple(round(float(value), 3) + 0.0 for value in column)
         for phase, column in zip(phases, np.array(weights).T, strict=True)
     }
-    return Fit(Times(seconds=tuple(seconds), weights=columns), tuple(seconds), tuple(between), tuple(nearest))
+    return Fit(Times(seconds=tuple(seconds), weights=columns), tuple(seconds), tuple(off), tuple(nearest))
 
 
 class _Drawn(NamedTuple):

@@ -22,7 +22,7 @@ def times(
     ],
     version: Annotated[str, typer.Option(help="Version of the new package.")],
     earliest: Annotated[float, typer.Option(help="First second that may be asked for.")] = 25.0,
-    latest: Annotated[float, typer.Option(help="Last second that may be asked for.")] = 90.0,
+    latest: Annotated[float, typer.Option(help="Last second that may be asked for.")] = 240.0,
 ) -> None:
     """Let a package answer for a time between its phases, such as a route's `phase: 50s`; its weights stay as they are.
 

@@ -80,7 +80,7 @@ def test_the_command_writes_a_package_that_answers_for_times(tmp_path: Path) -> 
     package = ModelPackage.load(tmp_path / "made")
     package.verify()
     assert (package.metadata.version, package.metadata.offers("50s")) == ("0.1.0", True)
-    assert "any time from 25s to 90s after the start of the injection" in (package.path / "README.md").read_text()
+    assert "any time from 25s to 240s after the start of the injection" in (package.path / "README.md").read_text()
     assert package.metadata.weights_sha256 == ModelPackage.load(tiny).metadata.weights_sha256
 
 
