@@ -154,5 +154,5 @@ def test_phantoms_scanned_at_another_time_say_so_and_the_package_is_asked_for_it
     assert np.array_equal(answers[1], translator.translate(case.source, phase="60s").volume.hu)
     own = translator.translate(case.source, phase="venous").volume.hu
     assert np.array_equal(told.answer(case, case.source, "venous").hu, own)
-    too_late = replace(case, values=lambda phase: {"seconds": 95.0})
+    too_late = replace(case, values=lambda phase: {"seconds": 300.0})
     assert np.array_equal(told.answer(too_late, case.source, "venous").hu, own)
