@@ -211,7 +211,8 @@ def test_a_peer_is_refused_at_the_port_for_tls_and_noted_and_the_next_is_served(
     before, counted = door.refused(), door.counted(reason)
     with structlog.testing.capture_logs() as log:
         attempt(door)
-        peers.wait_until(lambda: door.refused() != before, seconds=SECONDS, what="the peer to be noted")
+        # The metrics are told last: list and log have it then.
+        peers.wait_until(lambda: door.counted(reason) > counted, seconds=SECONDS, what="the peer to be noted")
     assert door.refused() == {**before, reason: before.get(reason, 0) + 1}
     assert [one for one in log if one["log_level"] != "info"] == [
         {
@@ -236,6 +237,7 @@ def test_a_good_certificate_opens_no_door_to_who_is_not_known_or_calls_nobody(
 ) -> None:
     counted = door.counted(reason)
     assert not door.echo(door.context(), called=called, calling=calling)
+    peers.wait_until(lambda: door.counted(reason) > counted, seconds=SECONDS, what="the peer to be noted")
     assert door.counted(reason) == counted + 1
     (row,) = [one for one in door.catalog.rejected_peers() if one.reason.code == reason]
     assert (row.called_ae, row.calling_ae, row.peer) == (called, calling, peers.HOST)
