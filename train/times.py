@@ -26,9 +26,8 @@ class Fit(NamedTuple):
     """The weights, and what they leave open."""
 
     times: Times
-    seconds: tuple[float, ...]
     between_hu: tuple[float, ...]
-    """Root mean square over patients and tissues of what the sum is off by, at each of ``seconds``."""
+    """Root mean square over patients and tissues of what the sum is off by, at each of its seconds."""
     nearest_hu: tuple[float, ...]
     """The same of the phase whose enhancement is nearer."""
 
@@ -74,7 +73,7 @@ def fit_times(phases: Mapping[str, float], *, earliest: float, latest: float) ->
         phase: tuple(round(float(value), 3) + 0.0 for value in column)
         for phase, column in zip(phases, np.array(weights).T, strict=True)
     }
-    return Fit(Times(seconds=tuple(seconds), weights=columns), tuple(seconds), tuple(off), tuple(nearest))
+    return Fit(Times(seconds=tuple(seconds), weights=columns), tuple(off), tuple(nearest))
 
 
 class _Drawn(NamedTuple):
@@ -105,7 +104,7 @@ def table(fit: Fit) -> str:
         f"| seconds | {' | '.join(phases)} | off by HU | nearest phase off by HU |",
         "|" + "---|" * (len(phases) + 3),
     ]
-    for number, seconds in enumerate(fit.seconds):
+    for number, seconds in enumerate(fit.times.seconds):
         weights = " | ".join(f"{fit.times.weights[phase][number]:.2f}" for phase in phases)
         rows.append(f"| {seconds:g} | {weights} | {fit.between_hu[number]:.1f} | {fit.nearest_hu[number]:.1f} |")
     return "\n".join(rows)

@@ -1,6 +1,6 @@
 """A scan and what became of it in three planes, a row each: for whoever looks whether an answer is anatomy.
 
-All rows have the same slices of the body's box, the same scale in millimetres and the same window; right is left of the patient.
+All rows have the same slices of the body's box, the same scale in millimetres and the same window; the patient's right is on the left.
 """
 
 from collections.abc import Mapping, Sequence

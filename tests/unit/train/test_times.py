@@ -29,8 +29,8 @@ def fit() -> Fit:
 def test_a_phase_counts_alone_at_its_own_time_and_the_sum_is_nearer_than_either_between(fit: Fit) -> None:
     assert fit.times.at(35.0) == {"arterial": 1.0}
     assert fit.times.at(72.0) == {"venous": 1.0}
-    assert (fit.seconds[0], fit.seconds[-1]) == (25.0, 80.0)
-    by_time = dict(zip(fit.seconds, zip(fit.between_hu, fit.nearest_hu, strict=True), strict=True))
+    assert (fit.times.seconds[0], fit.times.seconds[-1]) == (25.0, 80.0)
+    by_time = dict(zip(fit.times.seconds, zip(fit.between_hu, fit.nearest_hu, strict=True), strict=True))
     for seconds in (30.0, 40.0, 45.0, 50.0, 55.0, 60.0):
         between, nearest = by_time[seconds]
         assert between < 0.65 * nearest, seconds
@@ -50,7 +50,7 @@ def test_early_is_less_of_all_and_late_fills_what_empties_from_the_arteries(fit:
 def test_the_table_has_a_row_for_each_second(fit: Fit) -> None:
     rows = table(fit).splitlines()
     assert rows[0] == "| seconds | arterial | venous | off by HU | nearest phase off by HU |"
-    assert len(rows) == 2 + len(fit.seconds)
+    assert len(rows) == 2 + len(fit.times.seconds)
     assert "| 35 | 1.00 | 0.00 | 0.0 | 0.0 |" in rows
 
 
