@@ -142,8 +142,10 @@ class ModelPackage:
 
     @property
     def identity(self) -> str:
-        """What makes its output another one: name, version, and the weights themselves."""
-        return f"{self.metadata.name} {self.metadata.version} {self.metadata.weights_sha256[:12]}"
+        """What makes its output another one: name, version, the weights themselves, and the times where it has some."""
+        meta = self.metadata
+        times = "" if meta.times is None else f" times {meta.times.digest[:12]}"
+        return f"{meta.name} {meta.version} {meta.weights_sha256[:12]}{times}"
 
     def verify(self) -> None:
         """Compare the checksums of metadata, network, weights and model card with the metadata.
@@ -244,10 +246,12 @@ def save_package(
     weights = {key: value.detach().cpu().contiguous() for key, value in system.shipped().items()}
     if half:
         weights = {key: _halved(key, value) for key, value in weights.items()}
-    save_file(weights, folder / WEIGHTS)
-    (folder / WEIGHTS).chmod(0o644)  # safetensors writes 0600; a package is read by whichever user runs the node
     network = system.config.model_dump(mode="json")
     (folder / NETWORK).write_text(yaml.safe_dump(network, sort_keys=False), encoding="utf-8")
+    network_sha256 = sha256_of(folder / NETWORK)
+    # The same weights in another network (other shares of an ensemble) answer otherwise, and have another checksum by this.
+    save_file(weights, folder / WEIGHTS, metadata={"network_sha256": network_sha256})
+    (folder / WEIGHTS).chmod(0o644)  # safetensors writes 0600; a package is read by whichever user runs the node
     try:
         complete = PackageMetadata.model_validate(
             {
@@ -256,7 +260,7 @@ def save_package(
                 "phases": system.config.phases,
                 "values": system.traits.values,
                 "weights_sha256": sha256_of(folder / WEIGHTS),
-                "network_sha256": sha256_of(folder / NETWORK),
+                "network_sha256": network_sha256,
             }
         )
     except ValidationError as error:

@@ -5,6 +5,8 @@ nearly linearly (`train.times` fits by how much). A model of phases so answers f
 hospital's arterial phase than that of its training.
 """
 
+import hashlib
+import json
 from bisect import bisect_right
 from itertools import pairwise
 from typing import Self
@@ -42,6 +44,11 @@ class Times(BaseModel):
     def said(self) -> str:
         """What `covers`, in words."""
         return f"any time from {self.seconds[0]:g}s to {self.seconds[-1]:g}s"
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of these times as JSON with sorted keys."""
+        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
 
     def at(self, seconds: float) -> dict[str, float]:
         """Phase → weight; phases that do not count are left out, but for the largest.

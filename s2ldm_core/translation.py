@@ -13,6 +13,9 @@ class Translation:
     ----------
     phase
         Contrast phase synthesised, as the model calls it.
+    shares
+        Phase → how much the model's answer for it counts, where ``phase`` is a time that it answers for with a weighted sum
+        (`s2ldm_core.times`). Empty: it answered for ``phase`` itself.
     model_name, model_version, weights_sha256
         The model package; the checksum is 64 hexadecimal digits.
     training_statement
@@ -34,6 +37,7 @@ class Translation:
     training_statement: str = ""
     seed: int
     steps: int
+    shares: Mapping[str, float] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
     device: str = ""
     tile: tuple[int, int, int] | None = None

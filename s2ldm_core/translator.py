@@ -180,6 +180,7 @@ class Translator:
                 training_statement=training_statement(meta.training_data),
                 seed=seed,
                 steps=settled.steps or self.default_steps,
+                shares={} if shares is None else {one: round(share, 3) for one, share in shares.items()},
                 seconds=clock.seconds,
                 device=str(self.device),
                 tile=tile,

@@ -1,6 +1,7 @@
 """The record that translation leaves for derivation."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,12 @@ def test_record_of_the_version_before_is_read(hu: np.ndarray, tmp_path: Path) ->
 def test_record_can_be_read_by_the_version_before(hu: np.ndarray, tmp_path: Path) -> None:
     path = RECORD.save(tmp_path, hu=hu, padding=None)
     assert json.loads(path.read_text(encoding="utf-8")) == json.loads(WRITTEN)
+
+
+def test_what_a_time_is_put_together_of_comes_back(hu: np.ndarray, tmp_path: Path) -> None:
+    summed = replace(RECORD.translation, phase="50s", shares={"arterial": 0.731, "venous": 0.27})
+    record = replace(RECORD, translation=summed)
+    assert TranslationRecord.load(record.save(tmp_path, hu=hu, padding=None))[0] == record
 
 
 def test_uncertainty_comes_back_in_whole_hu_and_is_none_where_there_is_none(hu: np.ndarray, tmp_path: Path) -> None:

@@ -114,6 +114,21 @@ def test_a_time_is_answered_with_the_weighted_sum(translator: Translator, volume
     assert np.array_equal(change(translator, volume, "72s"), venous)
 
 
+def test_what_a_time_is_put_together_of_is_said(translator: Translator, volume: Volume) -> None:
+    of_a_time = translator.translate(volume, phase="50s").translation
+    assert of_a_time.shares == pytest.approx({"arterial": 0.7, "venous": 0.6})
+    assert not translator.translate(volume, phase="arterial").translation.shares
+
+
+def test_other_times_make_another_model_of_the_same_version(package: ModelPackage, tmp_path: Path) -> None:
+    others = TIMES.model_copy(update={"weights": {**TIMES.weights, "venous": (-0.1, 0.0, 0.5, 1.0)}})
+    same, other = (
+        with_times(package, tmp_path / str(number), times=times, version="0.0.3")
+        for number, times in enumerate((TIMES, others))
+    )
+    assert package.identity == same.identity != other.identity
+
+
 def test_seconds_beside_a_phase_say_when_it_was_taken_and_unknown_ones_nothing(
     translator: Translator, volume: Volume
 ) -> None:

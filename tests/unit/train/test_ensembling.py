@@ -89,6 +89,20 @@ def test_half_the_size_for_a_rounding(
     assert np.abs(answer(half, hu, "venous") - answer(joined, hu, "venous")).max() < 0.3
 
 
+def test_other_shares_of_the_same_weights_are_another_model(
+    folder: Path, trained: dict[str, ModelPackage], joined: ModelPackage
+) -> None:
+    paths = [str(trained[name].path) for name in ("one", "two")]
+    for share in ("0.75", "0.5"):
+        rest = str(1 - float(share))
+        arguments = ["ensemble", *paths, "--share", share, "--share", rest, "--output", str(folder / f"of-{share}")]
+        done = CliRunner().invoke(app, [*arguments, "--name", "joined", "--version", joined.metadata.version])
+        assert done.exit_code == 0, done.output
+    again, other = (ModelPackage.load(folder / f"of-{share}") for share in ("0.75", "0.5"))
+    assert again.metadata.weights_sha256 == joined.metadata.weights_sha256
+    assert other.identity != again.identity
+
+
 def test_its_metadata_say_what_answers_in_it_and_what_that_learnt_from(
     trained: dict[str, ModelPackage], joined: ModelPackage
 ) -> None:

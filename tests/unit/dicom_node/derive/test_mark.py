@@ -207,6 +207,14 @@ def test_drawing_is_exact() -> None:
     assert plane.tolist() == [[7, 7, 7], [3071 + 2048, -1024 + 2048, 7]]
 
 
+def test_a_time_says_of_which_phases_its_change_is_the_sum() -> None:
+    told = info()
+    assert "summed" not in told.derivation()
+    summed = replace(told.translation, phase="50s", shares={"arterial": 0.731, "venous": 0.27})
+    text = replace(told, translation=summed).derivation()
+    assert "Enhancement summed of 0.731 times the arterial phase's and 0.27 times the venous phase's." in text
+
+
 def test_long_training_statement_does_not_push_the_warning_out() -> None:
     told = info()
     told = replace(told, translation=replace(told.translation, training_statement="x" * 2000))

@@ -53,11 +53,26 @@ def test_texts_dates_and_window_do_not_change_the_series_uid(info: DerivationInf
         {"weights_sha256": "1" * 64},
         {"seed": 1},
         {"steps": 4},
+        {"shares": {"arterial": 0.7, "venous": 0.3}},
     ],
 )
-def test_another_phase_model_or_sampling_gives_another_series_uid(info: DerivationInfo, change: dict) -> None:
+def test_another_phase_model_sampling_or_sum_gives_another_series_uid(info: DerivationInfo, change: dict) -> None:
     other = replace(info, translation=replace(info.translation, **change))
     assert series_instance_uid(SOURCES, info=info) != series_instance_uid(SOURCES, info=other)
+
+
+def test_other_shares_of_the_same_time_give_another_series_uid(info: DerivationInfo) -> None:
+    uids = {
+        series_instance_uid(
+            SOURCES, info=replace(info, translation=replace(info.translation, phase="50s", shares=shares))
+        )
+        for shares in (
+            {"arterial": 0.7, "venous": 0.3},
+            {"venous": 0.7, "arterial": 0.3},
+            {"venous": 0.3, "arterial": 0.7},
+        )
+    }
+    assert len(uids) == 2
 
 
 @pytest.mark.parametrize("change", [{"route": "CECT_VEN"}, {"output": "ct"}, {"mark": Mark.NONE}])
