@@ -107,8 +107,8 @@ class Listener:
                 places=Places(most_retrievals(settings)) if shared is None else shared.retrievals,
             ),
         ]
-        reception = Reception(self._gate, catalog, storage=storage, desks=desks, observer=observer)
-        self._acceptor = Acceptor(ae, reception, places=None if shared is None else shared.associations)
+        self._reception = Reception(self._gate, catalog, storage=storage, desks=desks, observer=observer)
+        self._acceptor = Acceptor(ae, self._reception, places=None if shared is None else shared.associations)
 
     @property
     def is_listening(self) -> bool:
@@ -158,13 +158,19 @@ class Listener:
         self._ended.set()
         if self._renewal.ident is not None:
             self._renewal.join()
+        self._tell_ended()
         self._spool.close()
 
     def _renew(self) -> None:
         """Keep the records of open associations; those of a listener that died run out, and their series complete."""
         while not self._ended.wait(self._catalog.lease_seconds / 3):
+            self._tell_ended()
             with suppress(CatalogError, SQLAlchemyError):  # cannot be written at present; tried again
                 self._catalog.renew_associations(self._tag)
+
+    def _tell_ended(self) -> None:
+        with suppress(CatalogError, SQLAlchemyError):  # cannot be written at present; tried again
+            self._reception.tell_ended()
 
 
 def _disabled(settings: Settings) -> list[str]:

@@ -1,6 +1,7 @@
 """What the node answers to associations: who is let in, and where the objects of each go."""
 
 import ssl
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -54,6 +55,7 @@ class Reception:
         self._catalog = catalog
         self._storage = storage
         self._observer = observer
+        self._untold: deque[tuple[Admission, End]] = deque()
 
     def admit(self, request: Request, *, enter: Enter) -> "AdmittedAssociation | Refusal":
         """Let in or turn away, and record it."""
@@ -72,10 +74,24 @@ class Reception:
             storage=self._storage,
             desks=self._desks,
             observer=self._observer,
+            untold=self._untold,
         )
         if decision.route is not None and request.stores:
             association.record()
         return association
+
+    def tell_ended(self) -> None:
+        """Tell the catalog of associations that ended while it could not be told: they stand there as open, and are waited for.
+
+        Raises
+        ------
+        CatalogError, sqlalchemy.exc.SQLAlchemyError
+            It still cannot be told.
+        """
+        while self._untold:
+            admission, how = self._untold[0]
+            self._catalog.close_association(admission.id, outcome=how)
+            self._untold.popleft()
 
     def not_secured(self, peer: str, *, error: ssl.SSLError | None, first_byte: int) -> None:
         """Record a connection whose TLS came to nothing; nobody has said yet who calls whom."""
@@ -104,7 +120,9 @@ class AdmittedAssociation:
         storage: StorageService,
         desks: Sequence[Desk],
         observer: ReceiveObserver | None,
+        untold: deque[tuple[Admission, End]],
     ) -> None:
+        self._untold = untold
         self._admission = admission
         self._desks = desks
         self._catalog = catalog
@@ -157,7 +175,9 @@ class AdmittedAssociation:
         """Record that it is over."""
         try:
             self._catalog.close_association(self._admission.id, outcome=how)
-        except (CatalogError, SQLAlchemyError) as error:  # its lease runs out
+        except (CatalogError, SQLAlchemyError) as error:
             _log.error("association_not_closed", route=self._admission.route, error=type(error).__name__)
+            if self._recorded:  # otherwise it does not stand there as open
+                self._untold.append((self._admission, how))
         if self._observer is not None:
             self._observer.associations(opened=-1)

@@ -259,8 +259,7 @@ def test_a_node_on_a_full_and_on_a_read_only_disk_says_so_and_delivers_once_it_c
         data_dir = disk.folder / "data"
         settings: dict[str, Any] = {
             "node": {"data_dir": str(data_dir), "min_free_mib": 1},
-            # That an association has ended cannot always be told on a read-only disk, so it must not count as open for long.
-            "series": {"quiet_seconds": 0.5, "open_association_seconds": 10.0, "min_slices": 2},
+            "series": {"quiet_seconds": 0.5, "min_slices": 2},
             "routes": {ROUTE: {"phase": "arterial", "model": str(package), "anatomy": "any", "destinations": ["pacs"]}},
             "compute": {"device": "cpu", "threads": 1, "retry_seconds": 0.3, "max_attempts": 1000},
             "destinations": {"pacs": {**peers.destination(scp), "retry_seconds": 0.3, "retry_max_seconds": 1.0}},

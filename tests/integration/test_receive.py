@@ -31,6 +31,7 @@ from pynetdicom.dsutils import encode
 from dicom_node.catalog import Catalog, JobState
 from dicom_node.catalog.database import LEASE_SECONDS
 from dicom_node.config import NodeSettings, Settings
+from dicom_node.errors import CatalogAwayError
 from dicom_node.receive import Listener
 from dicom_node.streaming.association import ReceivingAssociation
 from tests import peers
@@ -63,8 +64,11 @@ class Receiver:
 
     def all_closed(self) -> bool:
         """Whether every association is over, for us and for the catalog."""
-        threads = [thread for thread in threading.enumerate() if isinstance(thread, ReceivingAssociation)]
-        return not threads and not self.catalog.open_associations()
+        return self.nobody_is_there() and not self.catalog.open_associations()
+
+    def nobody_is_there(self) -> bool:
+        """Whether every association is over for us."""
+        return not any(isinstance(thread, ReceivingAssociation) for thread in threading.enumerate())
 
 
 @pytest.fixture
@@ -140,6 +144,43 @@ def encoded(dataset: Dataset, syntax: str = ExplicitVRLittleEndian) -> bytes:
     )
     assert value is not None
     return value
+
+
+@pytest.mark.parametrize("stopping", [False, True], ids=["while it runs", "when it stops"])
+def test_the_end_of_an_association_is_told_once_the_catalog_can_be_written(
+    start: Callable[..., Receiver], monkeypatch: pytest.MonkeyPatch, stopping: bool
+) -> None:
+    receiver = start(lease_seconds=60.0 if stopping else 0.3)
+    away = threading.Event()
+    closing, opening = receiver.catalog.close_association, receiver.catalog.open_association
+    closed = []
+
+    def close(association_id: str, *, outcome: str) -> None:
+        if away.is_set():
+            raise CatalogAwayError("catalog_unusable", "The catalog does not answer.")
+        closing(association_id, outcome=outcome)
+        closed.append(outcome)
+
+    def open_(*args: Any, **who: Any) -> None:
+        if away.is_set():
+            raise CatalogAwayError("catalog_unusable", "The catalog does not answer.")
+        opening(*args, **who)
+
+    monkeypatch.setattr(receiver.catalog, "close_association", close)
+    monkeypatch.setattr(receiver.catalog, "open_association", open_)
+    with associate(receiver) as association:
+        assert association.send_c_store(image()).Status == 0x0000
+        away.set()
+    with associate(receiver) as association:  # never recorded, so nothing to be told later
+        assert association.send_c_store(image(1)).Status != 0x0000
+    peers.wait_until(receiver.nobody_is_there, seconds=SECONDS, what="both to be gone")
+    assert len(receiver.catalog.open_associations()) == 1
+    away.clear()
+    if not stopping:
+        peers.wait_until(receiver.all_closed, seconds=SECONDS, what="the association to be closed in the catalog")
+    receiver.listener.stop(grace_seconds=0.5)
+    assert receiver.all_closed()
+    assert closed == ["released"]
 
 
 def test_an_echo_is_answered_for_the_node_and_for_every_route(receiver: Receiver) -> None:
