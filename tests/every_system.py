@@ -46,7 +46,7 @@ def write_untrained(name: str, folder: Path) -> Path:
             "name": name,
             "version": "0",
             "window_hu": (-200.0, 500.0),
-            "spacing_mm": (3.0, 1.5, 1.5),
+            "spacing_mm": (5.0, 6.0, 6.0),
             "min_slices": 2,
             "intended_use": "tests",
             "training_data": {"source": "nothing"},

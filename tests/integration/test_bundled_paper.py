@@ -24,7 +24,7 @@ def translator() -> Any:
 
 @pytest.fixture(scope="module")
 def native() -> Any:
-    phantom = Phantom(100_003, matrix=(128, 128), slices=16, spacing_mm=(5.0, 3.0, 3.0))
+    phantom = Phantom(100_003, matrix=(64, 64), slices=8, spacing_mm=(3.0, 3.0, 3.0))
     return Volume(hu=phantom.hu("native", noise_seed=1), affine=phantom.affine)
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -129,20 +130,25 @@ def add_spread(
 
 
 def markdown(told: Told) -> str:
-    """A table a store and phase: the tissues down, what held at each level beside what one width everywhere holds, and the errors in HU."""
+    """A table a store and phase: the tissues down, what held at each level, give or take what other scans might (`Coverage.doubt`), beside
+    what one width everywhere holds, and the errors in HU."""
     parts = []
     for store, found in told.measured.items():
         squares, same = found.coverage.root_mean_squares(), found.the_same.within(found.half_widths_of_the_same)
+        doubt = found.coverage.doubt(found.half_widths)
         for phase, tissues in found.coverage.within(found.half_widths).items():
-            head = "| tissue | " + " | ".join(f"{q:.0%} (one width)" for q in LEVELS)
+            head = "| tissue | scans | " + " | ".join(f"{q:.0%} (one width)" for q in LEVELS)
             rows = [
-                f"| {name.replace('_', ' ')} | "
-                + " | ".join(f"{a:.2f} ({b:.2f})" for a, b in zip(held, same[phase][name], strict=True))
+                f"| {name.replace('_', ' ')} | {len(found.coverage.counts[phase, name])} | "
+                + " | ".join(
+                    f"{share:.2f}{'' if math.isnan(half) else f' ± {half:.2f}'} ({other:.2f})"
+                    for share, half, other in zip(held, doubt[phase][name], same[phase][name], strict=True)
+                )
                 + " | {:.1f} | {:.1f} |".format(*squares[phase][name])
                 for name, held in sorted(tissues.items())
             ]
             parts.append(
-                f"{store}, {phase}\n\n{head} | RMS error, HU | RMS spread, HU |\n|---|---|---|---|---|---|\n"
+                f"{store}, {phase}\n\n{head} | RMS error, HU | RMS spread, HU |\n|---|---|---|---|---|---|---|\n"
                 + "\n".join(rows)
             )
     return "\n\n".join(parts) + "\n"

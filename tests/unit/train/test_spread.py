@@ -18,7 +18,7 @@ from train.cli import app
 from train.errors import TrainError
 from train.spread import add_spread
 from train.spread.answered import NO_TISSUE, Answered, answer_cases
-from train.spread.coverage import measured, the_same, told_by
+from train.spread.coverage import Coverage, measured, the_same, told_by
 from train.spread.training import normal_loss, train_spread
 from train.store import PairStore, write_case
 
@@ -131,6 +131,26 @@ def test_intervals_hold_as_often_as_they_say() -> None:
     error, spread = found.root_mean_squares()["arterial"]["spleen"]
     assert error == pytest.approx(30, rel=0.01)
     assert spread == pytest.approx(30, rel=0.01)
+
+
+def test_its_doubt_holds_for_the_mean_of_scans_that_differ_in_size_and_share() -> None:
+    rng = np.random.default_rng(0)
+    key, outside = ("arterial", "liver"), 0
+    for _ in range(400):
+        sizes = rng.integers(1000, 9000, 15)
+        inside = np.round(sizes * rng.beta(2, 2, 15)).astype(int)  # on average half of a scan's errors
+        counts = (
+            np.stack([inside, sizes - inside], axis=1).repeat(2000, axis=1) / 2000
+        )  # half of all bins: ten deviations
+        coverage = Coverage(counts={key: counts}, squares={})
+        (share,), (half,) = coverage.within([10.0])["arterial"]["liver"], coverage.doubt([10.0])["arterial"]["liver"]
+        outside += abs(share - 0.5) > half
+    assert 0.02 < outside / 400 < 0.09
+
+
+def test_one_scan_tells_nothing_of_others() -> None:
+    found = measured([answered(0)], the_same([answered(0)]))
+    assert np.isnan(found.doubt([1.0])["arterial"]["liver"]).all()
 
 
 def test_one_width_everywhere_holds_too_often_in_one_tissue_and_too_seldom_in_the_other() -> None:
