@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import numpy as np
 import typer
 from rich.console import Console
 
@@ -29,6 +30,14 @@ def planes(
         typer.Option(help="Phase, or time such as 50s; may be repeated.", show_default="those of the packages"),
     ] = None,
     window: Annotated[tuple[float, float], typer.Option(help="Black and white, HU.")] = (-130.0, 350.0),
+    uncertainty: Annotated[
+        bool,
+        typer.Option(
+            "--uncertainty",
+            help="Below an answer, how wrong the package says that it may be (a standard deviation) and, where the real phase is known, "
+            "how wrong it is; white: 100 HU.",
+        ),
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Draw a scan and what packages make of it in three planes, a row each: an answer is to be looked at, not only measured.
@@ -36,7 +45,8 @@ def planes(
     Example: s2ldm-train planes demo --scan series/ --phase arterial --phase 50s --output planes.jpg
     """
     from s2ldm_core import Translator
-    from train.evaluation.planes import draw_planes
+    from s2ldm_core.sampling import OWN, Sampling
+    from train.evaluation.planes import DEVIATION_HU, draw_planes
 
     if output.suffix.lower() not in (".jpg", ".jpeg", ".png"):
         raise TrainError("planes_output", f"{output} is no picture that can be written.", "Name a .jpg or .png file.")
@@ -49,18 +59,37 @@ def planes(
         label: Translator.load(folder, device=device, refuse_answers=False) for label, folder in map(labelled, packages)
     }
     asked = phase or list(dict.fromkeys(p for one in translators.values() for p in one.metadata.phases))
-    rows = {"native": native}
+    sampling = Sampling(kind="predicted") if uncertainty else OWN
+    rows: dict[str, Volume] = {"native": native}
+    deviations: set[str] = set()
     for one in asked:
         if pair is not None and one in pair.phases:
             rows[f"{one}, real"] = pair.target(one)
         answers = {label: known for label, known in translators.items() if known.metadata.offers(one)}
         if not answers:
-            known = "; ".join(f"{label} knows {other.metadata.offered}" for label, other in translators.items())
-            raise TrainError("planes_phase", f"No package can be asked for {one}: {known}.", "Give another --phase.")
-        rows |= {f"{one}, {label}": known.translate(native, phase=one).volume for label, known in answers.items()}
+            offered = "; ".join(f"{label} knows {other.metadata.offered}" for label, other in translators.items())
+            raise TrainError("planes_phase", f"No package can be asked for {one}: {offered}.", "Give another --phase.")
+        for label, known in answers.items():
+            answer = known.translate(native, phase=one, sampling=sampling)
+            rows[f"{one}, {label}"] = answer.volume
+            if answer.spread is None:
+                continue
+            off = {"may be": answer.spread.hu, **_error(answer.volume, one, pair)}
+            below = {f"{one}, {label}: {how} off by": native.with_hu(hu) for how, hu in off.items()}
+            rows |= below
+            deviations |= below.keys()
     output.parent.mkdir(parents=True, exist_ok=True)
-    draw_planes(rows, window_hu=window).save(output, quality=85)
+    draw_planes(rows, window_hu=window, windows_hu=dict.fromkeys(deviations, DEVIATION_HU)).save(output, quality=85)
     Console(stderr=True).print(f"picture: {output}", markup=False, soft_wrap=True)
+
+
+def _error(answer: Volume, phase: str, pair: EvaluationCase | None) -> dict[str, np.ndarray]:
+    """How far ``answer`` is from the real phase, HU, and nothing where that was not measured; empty where there is none."""
+    if pair is None or phase not in pair.phases:
+        return {}
+    off = np.abs(answer.hu - pair.target(phase).hu)
+    measured = pair.valid(phase)
+    return {"is": off if measured is None else np.where(measured, off, 0.0)}
 
 
 def _shown(scan: Path | None, store: Path | None, name: str | None) -> tuple[Volume, EvaluationCase | None]:

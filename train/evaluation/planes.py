@@ -4,6 +4,7 @@ All rows have the same slices of the body's box, the same scale in millimetres a
 """
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -14,6 +15,8 @@ from s2ldm_core.volume import Volume, canonical
 
 WINDOW_HU: Final = (-130.0, 350.0)
 """Shows fat and vessels of an arterial phase at once."""
+DEVIATION_HU: Final = (0.0, 100.0)
+"""Of how wrong an answer is, or may be."""
 _AXIAL: Final = (0.2, 0.5, 0.8)
 _CORONAL: Final = (0.36, 0.5)
 _SAGITTAL: Final = (0.36, 0.5)
@@ -24,13 +27,22 @@ _COLUMN: Final = 1.5
 """So many times as high as an axial slice the other planes of a short stack may be, one below the other."""
 
 
-def draw_planes(rows: Mapping[str, Volume], *, window_hu: tuple[float, float] = WINDOW_HU) -> Image.Image:
-    """Grey picture of ``rows``, title → volume, all on the grid of the first, whose body's box they show."""
+def draw_planes(
+    rows: Mapping[str, Volume],
+    *,
+    window_hu: tuple[float, float] = WINDOW_HU,
+    windows_hu: Mapping[str, tuple[float, float]] = MappingProxyType({}),
+) -> Image.Image:
+    """Grey picture of ``rows``, title → volume, all on the grid of the first, whose body's box they show; those that ``windows_hu`` names
+    have a window of their own."""
     turned = {title: canonical(volume)[0] for title, volume in rows.items()}
     first = next(iter(turned.values()))
     box = body_box(first.hu, first.spacing_mm, padding=first.padding)
     return _below(
-        [_titled(title, _row(volume.hu[box], first.spacing_mm, window_hu)) for title, volume in turned.items()]
+        [
+            _titled(title, _row(volume.hu[box], first.spacing_mm, windows_hu.get(title, window_hu)))
+            for title, volume in turned.items()
+        ]
     )
 
 

@@ -9,9 +9,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from s2ldm_core import Volume
-from tests.tiny_model import write_tiny_package
+from s2ldm_core.problem import ProblemError
+from tests.tiny_model import with_spread, write_tiny_package
 from train.cli import app
-from train.errors import TrainError
 from train.evaluation.planes import draw_planes
 from train.store import write_case
 
@@ -91,10 +91,43 @@ def test_the_command_draws_the_native_scan_the_real_phases_and_every_answer(stor
         assert second.height == 6 * (height + 6) - 6  # native, arterial of both, venous real and of both
 
 
+def test_below_an_answer_stands_how_wrong_it_may_be_and_how_wrong_it_is_where_that_was_measured(tmp_path: Path) -> None:
+    native = body().hu
+    measured = np.ones(native.shape, bool)
+    measured[:, :, 40:] = False
+    write_case(
+        tmp_path / "pairs",
+        "p0001-1",
+        patient="p0001",
+        split="train",
+        spacing_mm=SPACING,
+        native=native,
+        changes={"venous": np.where(native > 0, 80.0, 0.0).astype(np.float32)},
+        valid={"venous": measured},
+        about={},
+    )
+    told = with_spread(write_tiny_package(tmp_path / "tiny"), tmp_path / "told")
+    picture = tmp_path / "planes.png"
+    done = run(f"a={told}", "--store", tmp_path / "pairs", "--case", "p0001-1", "--uncertainty", "--output", picture)
+    assert done.exit_code == 0, done.output
+    with Image.open(picture) as drawn:
+        grey = np.asarray(drawn)
+    height = (
+        grey.shape[0] - 6 * 6
+    ) // 7  # native; arterial and what it may be; venous real, answered, what it may be, what it is
+    rows = [grey[k * (height + 6) : k * (height + 6) + height] for k in range(7)]
+    off = rows[6][height // 4, :80].astype(int)  # of the first axial slice
+    assert off[20] > 100, "the tiny model changes little where 80 HU were measured"
+    assert off[60] == 0, "not measured there"
+    assert rows[5][height // 4, 20] > 0
+    assert rows[5].max() < 255
+
+
 @pytest.mark.parametrize(
     ("options", "code"),
     [
         ((), "planes_of_what"),
+        (("--store", "STORE", "--case", "p0001-1", "--uncertainty"), "uncertainty_unknown"),
         (("--scan", "a", "--store", "b"), "planes_of_what"),
         (("--store", "STORE"), "planes_case"),
         (("--store", "STORE", "--case", "p9"), "planes_case"),
@@ -107,6 +140,6 @@ def test_what_cannot_be_drawn_is_refused(options: tuple[str, ...], code: str, st
     tiny = write_tiny_package(tmp_path / "tiny")
     given = [str(store) if one == "STORE" else one for one in options]
     result = run(tiny, "--output", tmp_path / "a.png", *given)
-    assert isinstance(result.exception, TrainError)
+    assert isinstance(result.exception, ProblemError)
     assert result.exception.code == code
     assert not list(tmp_path.glob("*.png"))
