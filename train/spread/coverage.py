@@ -1,6 +1,7 @@
 """How often the truth lies within the intervals, tissue by tissue, and how wide they must be for it."""
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -22,42 +23,48 @@ SpreadOf = Callable[[Answered], np.ndarray]
 _BINS: Final = 4000
 _WIDEST: Final = 20.0
 """Standard deviations; errors beyond count as there."""
-_FEWEST_VOXELS: Final = 2000
-"""Of a tissue in all cases together, for it to be told."""
+_FEWEST_VOXELS: Final = 200
+"""Of a tissue in a scan, for the scan to count."""
+_FEWEST_SCANS: Final = 5
+"""Of a tissue, or all there are, for it to be told: what a few scans hold by chance (consolidated lung) sets no width."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Coverage:
     """What was measured, by phase and tissue: of each scan that has the tissue how many errors were how many standard deviations large,
-    ``(scans, _BINS)`` in bins of `_WIDEST` / `_BINS`, and of all scans Σ e² and Σ σ² in HU²."""
+    ``(scans, _BINS)`` in bins of `_WIDEST` / `_BINS`, and of all of them Σ e² and Σ σ² in HU²."""
 
     counts: Mapping[tuple[str, str], np.ndarray]
     squares: Mapping[tuple[str, str], np.ndarray]
 
     def within(self, half_widths: Sequence[float]) -> dict[str, dict[str, tuple[float, ...]]]:
-        """Phase → tissue → share of its voxels with an error of at most so many standard deviations."""
+        """Phase → tissue → share of its voxels with an error of at most so many standard deviations: the mean over scans."""
         found: dict[str, dict[str, tuple[float, ...]]] = {}
         for (phase, tissue), counts in self.counts.items():
-            shares = (_within(counts, width).sum() / counts.sum() for width in half_widths)
+            shares = (_shares(counts, width).mean() for width in half_widths)
             found.setdefault(phase, {})[tissue] = tuple(round(float(share), 4) for share in shares)
         return found
 
     def doubt(self, half_widths: Sequence[float]) -> dict[str, dict[str, tuple[float, ...]]]:
-        """Phase → tissue → half of the 95 % interval of what `within` says, were other scans of the kind measured; NaN of one scan.
+        """Phase → tissue → half of the 95 % interval (Student's) of what `within` says; NaN of one scan.
 
-        The errors of a tissue in one scan lie together, so that it is the scans that are independent: the variance is that of a ratio of
-        sums over scans (Cochran, Sampling Techniques, 1977, eq. 2.46), the interval Student's.
+        The errors of a tissue in one scan lie together, so that it is the scans that are independent, not the voxels.
         """
         found: dict[str, dict[str, tuple[float, ...]]] = {}
         for (phase, tissue), counts in self.counts.items():
-            halves = (_half_interval(_within(counts, width), counts.sum(axis=1)) for width in half_widths)
+            halves = (_half_interval(_shares(counts, width)) for width in half_widths)
             found.setdefault(phase, {})[tissue] = tuple(halves)
         return found
 
     def half_widths(self) -> tuple[float, float, float]:
-        """Standard deviations within which `LEVELS` of the errors lie, every tissue of every phase counting alike."""
-        cumulative = np.cumsum(np.mean([counts.sum(axis=0) / counts.sum() for counts in self.counts.values()], axis=0))
-        half, eighty, most = (round(float((np.searchsorted(cumulative, q) + 1) * _WIDEST / _BINS), 4) for q in LEVELS)
+        """Standard deviations within which `LEVELS` of the errors lie: the median over tissues of what each needs.
+
+        The mean would be too wide for nearly all: what is wrong everywhere in the same way, as a vein is that no native scan shows, needs
+        many times the others' width.
+        """
+        alike = [(counts / counts.sum(axis=1, keepdims=True)).mean(axis=0).cumsum() for counts in self.counts.values()]
+        bins = ([np.searchsorted(held, level) + 1 for held in alike] for level in LEVELS)
+        half, eighty, most = (round(float(np.median(each)) * _WIDEST / _BINS, 4) for each in bins)
         return half, eighty, most
 
     def root_mean_squares(self) -> dict[str, dict[str, tuple[float, float]]]:
@@ -78,34 +85,38 @@ def measured(cases: Iterable[Answered], spread_of: SpreadOf) -> Coverage:
     """Of the voxels of ``cases`` that are judged and whose tissue is known."""
     counts: dict[tuple[str, str], list[np.ndarray]] = {}
     squares: dict[tuple[str, str], np.ndarray] = {}
+    scans: Counter[str] = Counter()
     for one in cases:
+        scans[one.phase] += 1
         judged = np.isfinite(one.error_hu)
         error, spread, tissue = one.error_hu[judged].astype(np.float32), spread_of(one)[judged], one.tissue[judged]
         bins = np.minimum((np.abs(error) / spread * (_BINS / _WIDEST)).astype(np.int64), _BINS - 1)
         for number, name in enumerate(GROUPS):
             here = tissue == number
-            if here.any():
+            if np.count_nonzero(here) >= _FEWEST_VOXELS:
                 key = (one.phase, name)
                 sums = [np.sum(np.square(values[here], dtype=np.float64)) for values in (error, spread)]
                 counts.setdefault(key, []).append(np.bincount(bins[here], minlength=_BINS))
                 squares[key] = squares.get(key, 0) + np.array(sums)
-    told = {key: np.stack(found) for key, found in counts.items() if np.sum(found) >= _FEWEST_VOXELS}
+    told = {
+        (phase, tissue): np.stack(found)
+        for (phase, tissue), found in counts.items()
+        if len(found) >= min(_FEWEST_SCANS, scans[phase])
+    }
     return Coverage(counts=told, squares={key: squares[key] for key in told})
 
 
-def _within(counts: np.ndarray, width: float) -> np.ndarray:
-    """``(scans,)``: errors of at most ``width`` standard deviations."""
-    return counts[:, : round(width * _BINS / _WIDEST)].sum(axis=1)
+def _shares(counts: np.ndarray, width: float) -> np.ndarray:
+    """``(scans,)``: of the errors of each those of at most ``width`` standard deviations."""
+    return np.asarray(counts[:, : round(width * _BINS / _WIDEST)].sum(axis=1) / counts.sum(axis=1))
 
 
-def _half_interval(held: np.ndarray, all_of_them: np.ndarray) -> float:
-    """Of Σ ``held`` / Σ ``all_of_them``, both ``(scans,)``."""
-    scans = len(held)
+def _half_interval(shares: np.ndarray) -> float:
+    """Of the mean of ``(scans,)``."""
+    scans = len(shares)
     if scans < 2:
         return math.nan
-    residual = held - all_of_them * (held.sum() / all_of_them.sum())
-    error = math.sqrt(scans / (scans - 1) * float(np.square(residual).sum())) / float(all_of_them.sum())
-    return float(student_t.ppf(0.975, scans - 1)) * error
+    return float(student_t.ppf(0.975, scans - 1) * shares.std(ddof=1) / math.sqrt(scans))
 
 
 def told_by(network: SpreadNetwork, *, phases: tuple[str, ...], window_hu: tuple[float, float]) -> SpreadOf:

@@ -148,6 +148,23 @@ def test_its_doubt_holds_for_the_mean_of_scans_that_differ_in_size_and_share() -
     assert 0.02 < outside / 400 < 0.09
 
 
+def test_every_scan_counts_alike_however_much_of_a_tissue_it_shows() -> None:
+    counts = np.zeros((2, 4000))
+    counts[0, 0], counts[1, -1] = 9000, 1000  # all within in the one, none in the other
+    coverage = Coverage(counts={("venous", "liver"): counts}, squares={})
+    assert coverage.within([10.0])["venous"]["liver"] == (0.5,)
+    assert coverage.half_widths()[1] == 20.0
+
+
+def test_one_tissue_that_is_far_off_does_not_widen_the_intervals_of_all_others() -> None:
+    within = np.zeros((1, 4000))
+    within[0, :200] = 1.0  # evenly over one standard deviation
+    beyond = np.zeros((1, 4000))
+    beyond[0, 2000] = 1.0
+    counts = {("venous", "liver"): within, ("venous", "spleen"): within, ("venous", "hepatic_vein"): beyond}
+    assert Coverage(counts=counts, squares={}).half_widths() == pytest.approx((0.5, 0.8, 0.95))
+
+
 def test_one_scan_tells_nothing_of_others() -> None:
     found = measured([answered(0)], the_same([answered(0)]))
     assert np.isnan(found.doubt([1.0])["arterial"]["liver"]).all()
@@ -169,6 +186,15 @@ def test_scaling_multiplies_what_it_says() -> None:
         before = network(x, x, phase)
         network.scale_by(1.7)
         assert torch.allclose(network(x, x, phase), 1.7 * before)
+
+
+def test_what_few_scans_show_sets_no_width() -> None:
+    cases = [answered(seed) for seed in range(6)]
+    for one in cases[2:]:
+        one.labels[one.labels == NUMBERS["spleen"]] = NO_TISSUE
+    told = measured(cases, the_same(cases))
+    assert {tissue for _, tissue in told.counts} == {"liver"}
+    assert {tissue for _, tissue in measured(cases[:2], the_same(cases)).counts} == {"liver", "spleen"}
 
 
 def test_few_voxels_are_not_told() -> None:
@@ -194,7 +220,10 @@ def write_store(folder: Path, seeds: list[int]) -> Path:
             spacing_mm=(3, 1.5, 1.5),
             native=native,
             noise=rng.normal(0, 5, native.shape),
-            changes={phase: np.where(native == 50, 60.0 + 5 * i, 0.0) for i, phase in enumerate(PHASES)},
+            changes={
+                phase: np.where(native == 50, rng.normal(60.0 + 5 * i, 40.0, native.shape), 0.0)
+                for i, phase in enumerate(PHASES)
+            },
             labels=labels,
             organs={"liver": ORGANS["liver"]},
             split="train",
