@@ -53,7 +53,7 @@ def _uncertainty(meta: PackageMetadata) -> tuple[str, ...]:
         "## Uncertainty",
         "`spread.safetensors` tells the standard deviation of the enhancement's error. Intervals of so many standard deviations to either "
         f"side are made to hold the truth: {widths}. On {told.cases} cases that neither network nor widths were fitted to they held it in "
-        "these shares of the voxels:",
+        "these shares of the voxels, on the mean over cases:",
         _table(("phase", "tissue", *levels), rows),
         *(("Network and widths were fitted to: " + _training_data(told.training_data),) if told.training_data else ()),
     )
