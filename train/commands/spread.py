@@ -12,12 +12,18 @@ def spread(
         str, typer.Argument(help="The package whose uncertainty is to be told: a folder, or a bundled name.")
     ],
     output: Annotated[Path, typer.Argument(help="Folder of the new package.")],
-    fit: Annotated[Path, typer.Option(help="Pair store whose errors the network learns.")],
     calibrate: Annotated[Path, typer.Option(help="Pair store that sets the widths of the intervals.")],
     held_out: Annotated[Path, typer.Option(help="Pair store on which is measured how often they hold.")],
     answers: Annotated[
         Path, typer.Option(help="Folder that keeps what the package answers, so that nothing is answered twice.")
     ],
+    fit: Annotated[
+        Path | None,
+        typer.Option(
+            help="Pair store whose errors the network learns.",
+            show_default="the package's own network stays, scale and widths are anew",
+        ),
+    ] = None,
     also: Annotated[
         list[Path] | None, typer.Option(help="A further pair store to measure on; may be repeated.")
     ] = None,

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 import torch
 from scipy.stats import t as student_t
+from scipy.stats import trim_mean
 
 from s2ldm_core.calibration import LEVELS
 from s2ldm_core.intensity import unit_change_to_hu
@@ -23,6 +24,7 @@ SpreadOf = Callable[[Answered], np.ndarray]
 _BINS: Final = 4000
 _WIDEST: Final = 20.0
 """Standard deviations; errors beyond count as there."""
+_TRIMMED: Final = 0.2
 _FEWEST_VOXELS: Final = 200
 """Of a tissue in a scan, for the scan to count."""
 _FEWEST_SCANS: Final = 5
@@ -57,14 +59,14 @@ class Coverage:
         return found
 
     def half_widths(self) -> tuple[float, float, float]:
-        """Standard deviations within which `LEVELS` of the errors lie: the median over tissues of what each needs.
+        """Standard deviations within which `LEVELS` of the errors lie: of what each tissue needs the mean without the fifth that needs most
+        and the fifth that needs least.
 
-        The mean would be too wide for nearly all: what is wrong everywhere in the same way, as a vein is that no native scan shows, needs
-        many times the others' width.
+        What is wrong everywhere in the same way, as a vein is that no native scan shows, needs many times the others' width.
         """
         alike = [(counts / counts.sum(axis=1, keepdims=True)).mean(axis=0).cumsum() for counts in self.counts.values()]
         bins = ([np.searchsorted(held, level) + 1 for held in alike] for level in LEVELS)
-        half, eighty, most = (round(float(np.median(each)) * _WIDEST / _BINS, 4) for each in bins)
+        half, eighty, most = (round(float(trim_mean(each, _TRIMMED)) * _WIDEST / _BINS, 4) for each in bins)
         return half, eighty, most
 
     def root_mean_squares(self) -> dict[str, dict[str, tuple[float, float]]]:

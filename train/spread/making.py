@@ -7,11 +7,14 @@ import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from s2ldm_core.calibration import LEVELS, Calibration
 from s2ldm_core.package import METADATA, ModelPackage, with_spread
+from s2ldm_core.spread import SpreadNetwork
 from train.card import model_card
 from train.errors import TrainError
+from train.fit.ancestry import STARTED_FROM
 from train.fit.provenance import describe_data, refuse_held_out
 from train.spread.answered import Answered, answer_cases
 from train.spread.coverage import Coverage, measured, the_same, told_by
@@ -45,19 +48,20 @@ def add_spread(
     package: ModelPackage,
     output: Path,
     *,
-    fit: Path,
+    fit: Path | None,
     calibrate: Path,
     held_out: Path,
     also: Sequence[Path] = (),
     answers: Path,
     version: str,
-    minutes: float,
+    minutes: float = 0.0,
     seed: int = 0,
     device: str = "cpu",
     say: Callable[[str], None],
 ) -> Told:
     """Train on the answers to the cases of the store ``fit``, scale on those of ``calibrate``, measure on those of ``held_out``, and on
-    those of the stores ``also``, which the package says nothing of.
+    those of the stores ``also``, which the package says nothing of. Without ``fit`` the network that the package has stays, and only its
+    scale and the intervals' widths are set anew.
 
     None of them may have been in the package's own training. ``answers`` is a folder for what it answers, and for where the training stands
     until the package is written.
@@ -65,15 +69,17 @@ def add_spread(
     Raises
     ------
     TrainError
-        ``output_exists``, ``stores_overlap``, ``phase_missing``, ``no_tissues``, ``loss_not_finite``; those of the stores.
+        ``output_exists``, ``stores_overlap``, ``phase_missing``, ``no_tissues``, ``nothing_to_calibrate``, ``loss_not_finite``; those of
+        the stores.
     """
     if (output / METADATA).exists():
         raise TrainError(
             "output_exists", f"{output} already holds a package.", "Name another folder or remove that one."
         )
-    meta, given = package.metadata, (fit, calibrate, held_out, *also)
+    meta, fitted = package.metadata, (calibrate,) if fit is None else (fit, calibrate)
+    given = (*fitted, held_out, *also)
     stores = {path: PairStore(path) for path in given}
-    for path in (fit, calibrate):
+    for path in fitted:
         refuse_held_out(stores[path])
         _refuse_lack(stores[path], meta.phases)
     _refuse_overlap(stores[path] for path in given)
@@ -83,19 +89,23 @@ def add_spread(
             package, stores[path], answers, device=device, on_case=lambda case: say(f"answered: {case}")
         )
 
-    first = answered(fit)
-    run = answers / meta.weights_sha256[:12] / f"spread-{_digest(stores[fit], minutes=minutes, seed=seed)}"
-    network = train_spread(
-        first,
-        phases=meta.phases,
-        channels=CHANNELS,
-        window_hu=meta.window_hu,
-        budget=of_minutes(minutes, device=device),
-        seed=seed,
-        device=device,
-        run=run,
-        on_progress=lambda done, loss: say(f"trained: {done:.0%}, loss {loss:.3f}"),
-    )
+    before: dict[str, Any] = {}
+    if fit is None:
+        network, channels, before[STARTED_FROM] = _own_network(package, device)
+    else:
+        run = answers / meta.weights_sha256[:12] / f"spread-{_digest(stores[fit], minutes=minutes, seed=seed)}"
+        channels = CHANNELS
+        network = train_spread(
+            answered(fit),
+            phases=meta.phases,
+            channels=channels,
+            window_hu=meta.window_hu,
+            budget=of_minutes(minutes, device=device),
+            seed=seed,
+            device=device,
+            run=run,
+            on_progress=lambda done, loss: say(f"trained: {done:.0%}, loss {loss:.3f}"),
+        )
     say_spread = told_by(network, phases=meta.phases, window_hu=meta.window_hu)
     second = answered(calibrate)
     raw = measured(second, say_spread)
@@ -115,17 +125,18 @@ def add_spread(
         )
     _refuse_unnamed(found[held_out].coverage, held_out)
     calibration = Calibration(
-        channels=CHANNELS,
+        channels=channels,
         half_widths=half_widths,
         coverage=found[held_out].coverage.within(half_widths),
         cases=len(stores[held_out]),
         weights_sha256="0" * 64,
-        training_data=describe_data(stores[fit], stores[calibrate]),
+        training_data={**describe_data(*(stores[path] for path in fitted)), **before},
     )
     made = with_spread(
         package, output, network=network, calibration=calibration, version=version, model_card=model_card
     )
-    shutil.rmtree(run)
+    if fit is not None:
+        shutil.rmtree(run)
     return Told(package=made, measured=found)
 
 
@@ -152,6 +163,21 @@ def markdown(told: Told) -> str:
                 + "\n".join(rows)
             )
     return "\n\n".join(parts) + "\n"
+
+
+def _own_network(package: ModelPackage, device: str) -> tuple[SpreadNetwork, tuple[int, ...], dict[str, Any]]:
+    """The network that the package has, its channels, and what is known of where it comes from."""
+    package.verify()
+    network, meta = package.build_spread(device=device), package.metadata
+    if network is None or meta.calibration is None:
+        raise TrainError(
+            "nothing_to_calibrate",
+            f"The package {meta.name} has no network that tells its uncertainty.",
+            "Give a store to teach one from (--fit).",
+        )
+    told = meta.calibration
+    known = {"weights_sha256": told.weights_sha256, "training_data": told.training_data}
+    return network, told.channels, {"name": meta.name, "version": meta.version, **known}
 
 
 def _digest(store: PairStore, *, minutes: float, seed: int) -> str:

@@ -13,7 +13,7 @@ from s2ldm_core.phantom import ORGANS
 from s2ldm_core.spread import SpreadNetwork
 from s2ldm_core.systems import Condition
 from s2ldm_core.tissue_groups import GROUPS
-from tests.tiny_model import write_tiny_package
+from tests.tiny_model import with_spread, write_tiny_package
 from train.cli import app
 from train.errors import TrainError
 from train.spread import add_spread
@@ -161,8 +161,9 @@ def test_one_tissue_that_is_far_off_does_not_widen_the_intervals_of_all_others()
     within[0, :200] = 1.0  # evenly over one standard deviation
     beyond = np.zeros((1, 4000))
     beyond[0, 2000] = 1.0
-    counts = {("venous", "liver"): within, ("venous", "spleen"): within, ("venous", "hepatic_vein"): beyond}
-    assert Coverage(counts=counts, squares={}).half_widths() == pytest.approx((0.5, 0.8, 0.95))
+    usual = {("venous", tissue): within for tissue in ("liver", "spleen", "artery", "muscle")}
+    coverage = Coverage(counts={**usual, ("venous", "hepatic_vein"): beyond}, squares={})
+    assert coverage.half_widths() == pytest.approx((0.5, 0.8, 0.95))
 
 
 def test_one_scan_tells_nothing_of_others() -> None:
@@ -256,6 +257,39 @@ def test_the_whole_way_from_a_package_without_to_one_with(tmp_path: Path) -> Non
     assert "fitted to: digital torso phantom" in card
     assert len(list((tmp_path / "answers").rglob("*.npy"))) == 10
     assert not list((tmp_path / "answers").rglob("*.pt"))
+
+
+def test_a_site_sets_scale_and_widths_on_its_own_cases_and_the_network_stays(tmp_path: Path) -> None:
+    told = with_spread(write_tiny_package(tmp_path / "tiny"), tmp_path / "told")
+    before = ModelPackage.load(told)
+    stores = [str(write_store(tmp_path / name, seeds)) for name, seeds in (("ours", [1, 2]), ("held", [100_000]))]
+    arguments = ["--calibrate", stores[0], "--held-out", stores[1], "--answers", str(tmp_path / "answers")]
+    ended = CliRunner().invoke(app, ["spread", str(told), str(tmp_path / "anew"), *arguments, "--version", "2.0"])
+    assert ended.exit_code == 0, ended.output
+    made = ModelPackage.load(tmp_path / "anew")
+    made.verify()
+    assert before.metadata.calibration is not None
+    assert made.metadata.calibration is not None
+    one, other = before.build_spread(), made.build_spread()
+    assert one is not None
+    assert other is not None
+    changed = {key for key, value in one.state_dict().items() if not torch.equal(value, other.state_dict()[key])}
+    assert changed == {"core.out.bias"}
+    held = made.metadata.calibration.coverage
+    assert all(abs(held[phase]["liver"][1] - 0.8) < 0.1 for phase in PHASES)
+    data = made.metadata.calibration.training_data
+    assert data["seeds"] == [1, 2]
+    assert data["started_from"]["weights_sha256"] == before.metadata.calibration.weights_sha256
+    assert f"started from: {before.metadata.name} {before.metadata.version}" in (made.path / "README.md").read_text()
+
+
+def test_without_a_network_there_is_nothing_to_calibrate(tmp_path: Path) -> None:
+    tiny = write_tiny_package(tmp_path / "tiny")
+    stores = [str(write_store(tmp_path / name, seeds)) for name, seeds in (("ours", [1]), ("held", [100_000]))]
+    arguments = ["--calibrate", stores[0], "--held-out", stores[1], "--answers", str(tmp_path / "answers")]
+    ended = CliRunner().invoke(app, ["spread", str(tiny), str(tmp_path / "anew"), *arguments])
+    assert isinstance(ended.exception, TrainError)
+    assert ended.exception.code == "nothing_to_calibrate"
 
 
 @pytest.mark.parametrize(("calibrate", "held"), [([1, 2], [3]), ([2], [1]), ([1], [3])])
