@@ -19,7 +19,7 @@ def write_tiny_package(
     folder: Path,
     *,
     min_slices: int = 2,
-    spacing_mm: tuple[float, float, float] = (5.0, 6.0, 6.0),
+    spacing_mm: tuple[float, float, float] = (3.0, 1.5, 1.5),
     seconds: bool = False,
 ) -> Path:
     """A residual U-Net of a few thousand weights, saved as a package; returns ``folder``. ``seconds``: CCDM, which heeds them."""

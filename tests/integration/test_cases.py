@@ -31,7 +31,7 @@ SHORTFALLS: dict[str, str] = {}
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(write_tiny_package(tmp_path_factory.mktemp("tiny"), min_slices=MIN_SLICES))
+    return str(write_tiny_package(tmp_path_factory.mktemp("tiny"), min_slices=MIN_SLICES, spacing_mm=(5.0, 6.0, 6.0)))
 
 
 def test_every_case_is_held_to_an_outcome(cases: Path) -> None:

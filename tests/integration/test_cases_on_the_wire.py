@@ -75,7 +75,7 @@ def outcomes(
 ) -> Iterator[dict[tuple[str, str], list[Ended]]]:
     """By name and way, how each of its series ended."""
     folder = tmp_path_factory.mktemp("wire")
-    model = str(write_tiny_package(folder / "tiny", min_slices=MIN_SLICES))
+    model = str(write_tiny_package(folder / "tiny", min_slices=MIN_SLICES, spacing_mm=(5.0, 6.0, 6.0)))
     route = {"phase": "arterial", "model": model, "destinations": [], "mark": "none"}
     settings = {
         "series": {"quiet_seconds": 1.0, "min_slices": MIN_SLICES},
