@@ -142,10 +142,12 @@ class ModelPackage:
 
     @property
     def identity(self) -> str:
-        """What makes its output another one: name, version, the weights themselves, and the times where it has some."""
+        """What makes its output another one: name, version, the weights themselves, and where it has them its times and what tells its
+        uncertainty."""
         meta = self.metadata
-        times = "" if meta.times is None else f" times {meta.times.digest[:12]}"
-        return f"{meta.name} {meta.version} {meta.weights_sha256[:12]}{times}"
+        times = [] if meta.times is None else [f"times {meta.times.digest[:12]}"]
+        uncertainty = [] if meta.calibration is None else [f"uncertainty {meta.calibration.weights_sha256[:12]}"]
+        return " ".join((meta.name, meta.version, meta.weights_sha256[:12], *times, *uncertainty))
 
     def verify(self) -> None:
         """Compare the checksums of metadata, network, weights and model card with the metadata.

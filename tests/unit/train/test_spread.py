@@ -264,10 +264,12 @@ def test_a_site_sets_scale_and_widths_on_its_own_cases_and_the_network_stays(tmp
     before = ModelPackage.load(told)
     stores = [str(write_store(tmp_path / name, seeds)) for name, seeds in (("ours", [1, 2]), ("held", [100_000]))]
     arguments = ["--calibrate", stores[0], "--held-out", stores[1], "--answers", str(tmp_path / "answers")]
-    ended = CliRunner().invoke(app, ["spread", str(told), str(tmp_path / "anew"), *arguments, "--version", "2.0"])
+    arguments += ["--version", before.metadata.version]
+    ended = CliRunner().invoke(app, ["spread", str(told), str(tmp_path / "anew"), *arguments])
     assert ended.exit_code == 0, ended.output
     made = ModelPackage.load(tmp_path / "anew")
     made.verify()
+    assert made.identity != before.identity  # so that a node makes the uncertainty anew
     assert before.metadata.calibration is not None
     assert made.metadata.calibration is not None
     one, other = before.build_spread(), made.build_spread()
