@@ -168,19 +168,20 @@ def test_the_end_of_an_association_is_told_once_the_catalog_can_be_written(
 
     monkeypatch.setattr(receiver.catalog, "close_association", close)
     monkeypatch.setattr(receiver.catalog, "open_association", open_)
-    with associate(receiver) as association:
-        assert association.send_c_store(image()).Status == 0x0000
+    with associate(receiver) as one, associate(receiver) as other:
+        assert one.send_c_store(image()).Status == 0x0000
+        assert other.send_c_store(image(2)).Status == 0x0000
         away.set()
     with associate(receiver) as association:  # never recorded, so nothing to be told later
         assert association.send_c_store(image(1)).Status != 0x0000
-    peers.wait_until(receiver.nobody_is_there, seconds=SECONDS, what="both to be gone")
-    assert len(receiver.catalog.open_associations()) == 1
+    peers.wait_until(receiver.nobody_is_there, seconds=SECONDS, what="all to be gone")
+    assert len(receiver.catalog.open_associations()) == 2
     away.clear()
     if not stopping:
-        peers.wait_until(receiver.all_closed, seconds=SECONDS, what="the association to be closed in the catalog")
+        peers.wait_until(receiver.all_closed, seconds=SECONDS, what="both to be closed in the catalog")
     receiver.listener.stop(grace_seconds=0.5)
     assert receiver.all_closed()
-    assert closed == ["released"]
+    assert closed == ["released", "released"]
 
 
 def test_an_echo_is_answered_for_the_node_and_for_every_route(receiver: Receiver) -> None:
