@@ -27,6 +27,7 @@ class Answered:
     """One phase of one case; arrays ``(D, H, W)``, memory-mapped."""
 
     name: str
+    patient: str
     phase: str
     source: np.ndarray
     """Window units, float16."""
@@ -74,6 +75,7 @@ def answer_cases(
             found.append(
                 Answered(
                     name=case.name,
+                    patient=case.patient,
                     phase=phase,
                     source=source,
                     change=change,

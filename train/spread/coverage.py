@@ -8,7 +8,6 @@ from typing import Final
 
 import numpy as np
 import torch
-from scipy.stats import t as student_t
 from scipy.stats import trim_mean
 
 from s2ldm_core.calibration import LEVELS
@@ -16,6 +15,7 @@ from s2ldm_core.intensity import unit_change_to_hu
 from s2ldm_core.spread import SpreadNetwork
 from s2ldm_core.tiling import TILE
 from s2ldm_core.tissue_groups import GROUPS
+from train.evaluation.statistics import estimate
 from train.spread.answered import Answered
 
 SpreadOf = Callable[[Answered], np.ndarray]
@@ -37,6 +37,8 @@ class Coverage:
     ``(scans, _BINS)`` in bins of `_WIDEST` / `_BINS`, and of all of them Σ e² and Σ σ² in HU²."""
 
     counts: Mapping[tuple[str, str], np.ndarray]
+    patients: Mapping[tuple[str, str], Sequence[str]]
+    """Of each of those scans whose it is; of deformations of one map that map's."""
     squares: Mapping[tuple[str, str], np.ndarray]
 
     def within(self, half_widths: Sequence[float]) -> dict[str, dict[str, tuple[float, ...]]]:
@@ -48,14 +50,14 @@ class Coverage:
         return found
 
     def doubt(self, half_widths: Sequence[float]) -> dict[str, dict[str, tuple[float, ...]]]:
-        """Phase → tissue → half of the 95 % interval (Student's) of what `within` says; NaN of one scan.
+        """Phase → tissue → half of the 95 % interval of what `within` says; NaN of one patient.
 
-        The errors of a tissue in one scan lie together, so that it is the scans that are independent, not the voxels.
+        The errors of a tissue in one patient lie together, so that it is patients that are independent, neither voxels nor scans.
         """
         found: dict[str, dict[str, tuple[float, ...]]] = {}
-        for (phase, tissue), counts in self.counts.items():
-            halves = (_half_interval(_shares(counts, width)) for width in half_widths)
-            found.setdefault(phase, {})[tissue] = tuple(halves)
+        for key, counts in self.counts.items():
+            halves = (_half_interval(_shares(counts, width), self.patients[key]) for width in half_widths)
+            found.setdefault(key[0], {})[key[1]] = tuple(halves)
         return found
 
     def half_widths(self) -> tuple[float, float, float]:
@@ -86,6 +88,7 @@ class Coverage:
 def measured(cases: Iterable[Answered], spread_of: SpreadOf) -> Coverage:
     """Of the voxels of ``cases`` that are judged and whose tissue is known."""
     counts: dict[tuple[str, str], list[np.ndarray]] = {}
+    patients: dict[tuple[str, str], list[str]] = {}
     squares: dict[tuple[str, str], np.ndarray] = {}
     scans: Counter[str] = Counter()
     for one in cases:
@@ -99,13 +102,18 @@ def measured(cases: Iterable[Answered], spread_of: SpreadOf) -> Coverage:
                 key = (one.phase, name)
                 sums = [np.sum(np.square(values[here], dtype=np.float64)) for values in (error, spread)]
                 counts.setdefault(key, []).append(np.bincount(bins[here], minlength=_BINS))
+                patients.setdefault(key, []).append(one.patient)
                 squares[key] = squares.get(key, 0) + np.array(sums)
     told = {
         (phase, tissue): np.stack(found)
         for (phase, tissue), found in counts.items()
         if len(found) >= min(_FEWEST_SCANS, scans[phase])
     }
-    return Coverage(counts=told, squares={key: squares[key] for key in told})
+    return Coverage(
+        counts=told,
+        patients={key: patients[key] for key in told},
+        squares={key: squares[key] for key in told},
+    )
 
 
 def _shares(counts: np.ndarray, width: float) -> np.ndarray:
@@ -113,12 +121,10 @@ def _shares(counts: np.ndarray, width: float) -> np.ndarray:
     return np.asarray(counts[:, : round(width * _BINS / _WIDEST)].sum(axis=1) / counts.sum(axis=1))
 
 
-def _half_interval(shares: np.ndarray) -> float:
+def _half_interval(shares: np.ndarray, patients: Sequence[str]) -> float:
     """Of the mean of ``(scans,)``."""
-    scans = len(shares)
-    if scans < 2:
-        return math.nan
-    return float(student_t.ppf(0.975, scans - 1) * shares.std(ddof=1) / math.sqrt(scans))
+    found = estimate(shares.tolist(), patients)
+    return math.nan if found is None or found.high is None else found.high - found.value
 
 
 def told_by(network: SpreadNetwork, *, phases: tuple[str, ...], window_hu: tuple[float, float]) -> SpreadOf:

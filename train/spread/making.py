@@ -54,7 +54,7 @@ def add_spread(
     also: Sequence[Path] = (),
     answers: Path,
     version: str,
-    minutes: float = 0.0,
+    minutes: float,
     seed: int = 0,
     device: str = "cpu",
     say: Callable[[str], None],

@@ -1,6 +1,7 @@
 """Teaching a package its uncertainty: what is wrong by more is said to be, and intervals hold as often as they say."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,7 @@ def answered(seed: int, *, phase: str = "arterial", sure: float = 5.0, unsure: f
     error[:, :4] = np.nan
     return Answered(
         name=f"case {seed}",
+        patient=f"patient {seed}",
         phase=phase,
         source=np.where(right, 0.2, -0.3).astype(np.float16),
         change=np.full(shape, 0.1, np.float16),
@@ -142,7 +144,7 @@ def test_its_doubt_holds_for_the_mean_of_scans_that_differ_in_size_and_share() -
         counts = (
             np.stack([inside, sizes - inside], axis=1).repeat(2000, axis=1) / 2000
         )  # half of all bins: ten deviations
-        coverage = Coverage(counts={key: counts}, squares={})
+        coverage = Coverage(counts={key: counts}, patients={key: [f"p{number}" for number in range(15)]}, squares={})
         (share,), (half,) = coverage.within([10.0])["arterial"]["liver"], coverage.doubt([10.0])["arterial"]["liver"]
         outside += abs(share - 0.5) > half
     assert 0.02 < outside / 400 < 0.09
@@ -151,7 +153,7 @@ def test_its_doubt_holds_for_the_mean_of_scans_that_differ_in_size_and_share() -
 def test_every_scan_counts_alike_however_much_of_a_tissue_it_shows() -> None:
     counts = np.zeros((2, 4000))
     counts[0, 0], counts[1, -1] = 9000, 1000  # all within in the one, none in the other
-    coverage = Coverage(counts={("venous", "liver"): counts}, squares={})
+    coverage = Coverage(counts={("venous", "liver"): counts}, patients={}, squares={})
     assert coverage.within([10.0])["venous"]["liver"] == (0.5,)
     assert coverage.half_widths()[1] == 20.0
 
@@ -162,13 +164,16 @@ def test_one_tissue_that_is_far_off_does_not_widen_the_intervals_of_all_others()
     beyond = np.zeros((1, 4000))
     beyond[0, 2000] = 1.0
     usual = {("venous", tissue): within for tissue in ("liver", "spleen", "artery", "muscle")}
-    coverage = Coverage(counts={**usual, ("venous", "hepatic_vein"): beyond}, squares={})
+    coverage = Coverage(counts={**usual, ("venous", "hepatic_vein"): beyond}, patients={}, squares={})
     assert coverage.half_widths() == pytest.approx((0.5, 0.8, 0.95))
 
 
-def test_one_scan_tells_nothing_of_others() -> None:
-    found = measured([answered(0)], the_same([answered(0)]))
+def test_one_patient_tells_nothing_of_others_however_often_he_was_scanned() -> None:
+    cases = [replace(answered(seed), patient="patient 0") for seed in range(3)]
+    found = measured(cases, the_same(cases))
     assert np.isnan(found.doubt([1.0])["arterial"]["liver"]).all()
+    cases[2] = answered(2)
+    assert np.isfinite(measured(cases, the_same(cases)).doubt([1.0])["arterial"]["liver"]).all()
 
 
 def test_one_width_everywhere_holds_too_often_in_one_tissue_and_too_seldom_in_the_other() -> None:
