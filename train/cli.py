@@ -17,6 +17,7 @@ from train.commands.planes import planes
 from train.commands.plausibility import plausibility
 from train.commands.prepare import prepare
 from train.commands.reader_study import reader_study
+from train.commands.scan_times import scan_times
 from train.commands.spread import spread
 from train.commands.systems import systems
 from train.commands.table1 import table1
@@ -42,6 +43,7 @@ for command in (
     ensemble,
     spread,
     times,
+    scan_times,
     ablate,
     table1,
     systems,

@@ -204,6 +204,17 @@ def place_case(folder: Path, name: str, *, split: Split, fold: int | None) -> No
         replace_text(path, json.dumps(placed, indent=1))
 
 
+def tell_seconds(folder: Path, name: str, seconds: Mapping[str, float], *, source: str) -> None:
+    """Add when phases of a case were taken, and by ``source`` how that is known; seconds that the case has stay."""
+    path = folder / name / _CASE
+    record = json.loads(path.read_text(encoding="utf-8"))
+    known = record.get("seconds", {})
+    if added := {phase: at for phase, at in seconds.items() if phase not in known}:
+        about = record.get("about", {})
+        about["seconds_by"] = about.get("seconds_by", {}) | dict.fromkeys(added, source)
+        replace_text(path, json.dumps(record | {"seconds": known | added, "about": about}, indent=1))
+
+
 def write_case(
     folder: Path,
     name: str,

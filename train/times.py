@@ -6,7 +6,7 @@ before the lungs (superior vena cava, right heart, pulmonary arteries), which em
 phases tells.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple, Self
 
 import numpy as np
@@ -56,7 +56,7 @@ def fit_times(phases: Mapping[str, float], *, earliest: float, latest: float) ->
         )
     between = (float(at) for at in (*_GRID_SECONDS, *phases.values()) if earliest < at < latest)
     seconds = sorted({float(earliest), float(latest), *between})
-    patients = [_Drawn.of(seed) for seed in range(PATIENTS)]
+    patients = [DrawnPatient.of(seed) for seed in range(PATIENTS)]
 
     def enhancements(seconds: float) -> np.ndarray:
         return np.concatenate([patient.enhancements(seconds) for patient in patients])
@@ -76,8 +76,8 @@ def fit_times(phases: Mapping[str, float], *, earliest: float, latest: float) ->
     return Fit(Times(seconds=tuple(seconds), weights=columns), tuple(off), tuple(nearest))
 
 
-class _Drawn(NamedTuple):
-    """A patient, scanned as much earlier or later as its phases are."""
+class DrawnPatient(NamedTuple):
+    """Of the phantom's patients one, scanned as much earlier or later as its phases are."""
 
     kinetics: Kinetics
     delay_seconds: float
@@ -87,10 +87,10 @@ class _Drawn(NamedTuple):
         patient = Patient.draw(seed)
         return cls(Kinetics(patient, seed=seed), delay_seconds(patient))
 
-    def enhancements(self, seconds: float) -> np.ndarray:
-        """HU of every tissue that the weights are fitted to."""
+    def enhancements(self, seconds: float, *, tissues: Sequence[str] = ()) -> np.ndarray:
+        """HU of ``tissues``, or of every one that is `Kinetics.systemic`."""
         at = seconds + self.delay_seconds
-        return np.array([self.kinetics.enhancement(name, at) for name in self.kinetics.systemic])
+        return np.array([self.kinetics.enhancement(name, at) for name in tissues or self.kinetics.systemic])
 
 
 def _rms(difference: np.ndarray) -> float:

@@ -1,0 +1,158 @@
+"""When a scan was taken: held-out patients' gains tell it within the interval, whatever the dose and one wrong organ."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from train.cli import app
+from train.scan_times import FEWEST_VOXELS, WITHIN, ScanTime, medians, scan_times
+from train.store import Case, PairStore, write_case
+from train.times import DrawnPatient
+
+ORGANS = ("aorta", "liver", "spleen", "renal_cortex", "portal_vein", "pancreas")
+HELD_OUT = 100_000
+
+
+def gains(seconds: float, *, patient: int = HELD_OUT, dose: float = 1.0) -> np.ndarray:
+    return dose * DrawnPatient.of(patient).enhancements(seconds, tissues=ORGANS)
+
+
+def write(folder: Path, name: str, *, organs: tuple[str, ...] = ORGANS, **phases: np.ndarray) -> None:
+    """Every organ a block of (4, 12, 12) voxels beside the next."""
+    labels = np.zeros((4, 12, 12 * len(ORGANS)), np.uint8)
+    changes = {phase: np.zeros(labels.shape, np.float32) for phase in phases}
+    for number, organ in enumerate(ORGANS):
+        block = (slice(None), slice(None), slice(12 * number, 12 * number + 12))
+        for phase, values in phases.items():
+            changes[phase][block] = values[number]
+        if organ in organs:
+            labels[block] = number + 1
+    write_case(
+        folder,
+        name,
+        spacing_mm=(3.0, 1.5, 1.5),
+        native=np.full(labels.shape, 40.0),
+        changes=changes,
+        labels=labels,
+        organs={organ: number + 1 for number, organ in enumerate(ORGANS)},
+        about={},
+    )
+
+
+def case(folder: Path, **phases: np.ndarray) -> Case:
+    write(folder, "one", **phases)
+    return PairStore(folder)[0]
+
+
+def test_the_time_of_patients_that_nothing_was_fitted_to_lies_within_its_interval(tmp_path: Path) -> None:
+    inside, off = [], []
+    for number in range(8):
+        for seconds in (30.0, 40.0, 50.0):
+            told = scan_times(case(tmp_path, arterial=gains(seconds, patient=HELD_OUT + number)))["arterial"]
+            inside.append(told.between[0] <= seconds <= told.between[1])
+            off.append(told.seconds - seconds)
+    assert np.mean(inside) >= WITHIN - 0.1
+    assert np.sqrt(np.mean(np.square(off))) < 6.5
+    assert abs(np.mean(off)) < 3.0
+
+
+def test_a_late_phase_is_told_from_an_early_one_and_less_surely(tmp_path: Path) -> None:
+    told = scan_times(case(tmp_path, arterial=gains(32.0), venous=gains(90.0)))
+    assert told["arterial"].seconds == pytest.approx(32.0, abs=6.0)
+    assert told["venous"].between[0] < 90.0 < told["venous"].between[1]
+    assert told["arterial"].certain
+    assert not told["venous"].certain
+
+
+def test_the_dose_is_told_apart_from_the_time(tmp_path: Path) -> None:
+    usual, much = (scan_times(case(tmp_path, arterial=gains(35.0, dose=dose)))["arterial"] for dose in (1.0, 1.6))
+    assert much.dose / usual.dose == pytest.approx(1.6, abs=0.3)
+    assert much.seconds == pytest.approx(usual.seconds, abs=4.0)
+
+
+def test_a_dose_is_expected_to_be_near_the_usual(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = case(tmp_path, arterial=gains(35.0))
+    told = scan_times(one)["arterial"]
+    monkeypatch.setattr("train.scan_times._DOSE_SPREAD", 100.0)
+    anything = scan_times(one)["arterial"]
+    assert told.between[1] - told.between[0] < anything.between[1] - anything.between[0]
+
+
+def test_phases_of_a_study_share_the_patient_and_the_dose(tmp_path: Path) -> None:
+    """A little aorta, early or little dosed: the other phase tells which."""
+    early = gains(26.0)
+    alone = scan_times(case(tmp_path, arterial=early))["arterial"]
+    little, usual = (scan_times(case(tmp_path, arterial=early, venous=gains(72.0, dose=dose))) for dose in (0.4, 1.0))
+    assert little["arterial"].dose == little["venous"].dose < usual["arterial"].dose
+    assert little["arterial"].seconds > usual["arterial"].seconds + 1.0
+    assert usual["arterial"].between[1] - usual["arterial"].between[0] < alone.between[1] - alone.between[0]
+
+
+def test_one_organ_that_is_outlined_wrongly_decides_nothing(tmp_path: Path) -> None:
+    values = gains(35.0)
+    right = scan_times(case(tmp_path, arterial=values))["arterial"]
+    values[ORGANS.index("liver")] = 230.0
+    assert scan_times(case(tmp_path, arterial=values))["arterial"].seconds == pytest.approx(right.seconds, abs=4.0)
+
+
+def test_what_was_not_measured_tells_nothing(tmp_path: Path) -> None:
+    whole = case(tmp_path, arterial=gains(35.0))
+    assert set(scan_times(whole)["arterial"].organs) == set(ORGANS)
+    valid = np.ones(whole.native.shape, bool)
+    valid[..., :12] = False
+    assert "aorta" not in scan_times(replace(whole, valid={"arterial": valid}))["arterial"].organs
+    assert scan_times(replace(whole, labels=None)) == {}
+    small = np.zeros(whole.native.shape, bool)
+    small[:1, :8] = True
+    assert FEWEST_VOXELS > 8 * 12
+    assert scan_times(replace(whole, valid={"arterial": small})) == {}
+
+
+def test_the_command_prints_and_keeps_what_is_certain_and_not_known(tmp_path: Path) -> None:
+    write(tmp_path, "early", arterial=gains(30.0), venous=gains(90.0))
+    write(tmp_path, "told", arterial=gains(50.0))
+    write(tmp_path, "bare", organs=("aorta", "liver"), arterial=gains(30.0))
+    path = tmp_path / "told" / "case.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"seconds": {"arterial": 47.0}}))
+    before = (tmp_path / "bare" / "case.json").read_bytes()
+
+    looked = CliRunner().invoke(app, ["scan-times", str(tmp_path)])
+    assert looked.exit_code == 0, looked.output
+    assert PairStore(tmp_path)[1].seconds == {}
+    assert "bare: fewer than 3 labelled organs" in looked.stderr
+    rows = [line for line in looked.stdout.splitlines() if line.startswith("| told | arterial |")]
+    assert len(rows) == 1
+    assert rows[0].endswith("| 47 |")
+    assert "arterial: " in looked.stdout
+    assert "(2 patients, " in looked.stdout
+
+    kept = CliRunner().invoke(app, ["scan-times", str(tmp_path), "--keep"])
+    assert kept.exit_code == 0, kept.output
+    bare, early, told = (PairStore(tmp_path)[number] for number in range(3))
+    assert (tmp_path / "bare" / "case.json").read_bytes() == before
+    assert bare.seconds == {}
+    assert set(early.seconds) == {"arterial"}
+    assert early.values("arterial")["seconds"] == pytest.approx(30.0, abs=6.0)
+    assert told.seconds == {"arterial": 47.0}
+    record = json.loads((tmp_path / "early" / "case.json").read_text())
+    assert record["about"]["seconds_by"] == {"arterial": "organs"}
+
+
+def test_a_store_without_labels_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, "bare", organs=(), arterial=gains(30.0))
+    with pytest.raises(Exception, match="scan_time_organs"):
+        CliRunner().invoke(app, ["scan-times", str(tmp_path)], catch_exceptions=False)
+
+
+def test_a_patient_counts_once_however_many_cases_he_has(tmp_path: Path) -> None:
+    one = case(tmp_path, arterial=gains(35.0))
+
+    def at(seconds: float) -> dict[str, ScanTime]:
+        return {"arterial": ScanTime(seconds, (seconds - 5, seconds + 5), 1.0, ORGANS)}
+
+    cases = [(replace(one, patient="a"), at(30.0))] * 3 + [(replace(one, patient="b"), at(50.0))]
+    assert medians(cases) == ["arterial: 40 s (2 patients, 30 to 50)"]
