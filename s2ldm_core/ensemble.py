@@ -82,9 +82,10 @@ class Ensemble:
 
 
 def _joined(made: Sequence[Translation]) -> Translation:
-    """One record of all; its checksum is the SHA-256 of the members' checksums in their order."""
+    """One record of all; its checksum is the SHA-256 of the members' checksums in their order. Shares that differ are not the mean's."""
     return replace(
         made[0],
+        shares=made[0].shares if all(one.shares == made[0].shares for one in made) else {},
         model_name=" + ".join(one.model_name for one in made),
         model_version=" + ".join(one.model_version for one in made),
         weights_sha256=hashlib.sha256("".join(one.weights_sha256 for one in made).encode()).hexdigest(),

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from s2ldm_core import contrast_dose
 from s2ldm_core.calibration import Calibration
 from s2ldm_core.documents import Document, mistakes, read_document
 from s2ldm_core.errors import DocumentError, PackageError
@@ -86,8 +87,9 @@ class PackageMetadata(BaseModel):
 
     @property
     def heeded(self) -> tuple[str, ...]:
-        """What it can be told beside the phase."""
-        return self.values if self.times is None or NAME in self.values else (*self.values, NAME)
+        """What it can be told beside the phase; every package a contrast dose."""
+        own = self.values if self.times is None or NAME in self.values else (*self.values, NAME)
+        return (*own, contrast_dose.NAME)
 
     @property
     def offered(self) -> str:

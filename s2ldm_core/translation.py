@@ -15,7 +15,7 @@ class Translation:
         Contrast phase synthesised, as the model calls it.
     shares
         Phase → how much the model's answer for it counts, where ``phase`` is a time that it answers for with a weighted sum
-        (`s2ldm_core.times`). Empty: it answered for ``phase`` itself.
+        (`s2ldm_core.times`) or another contrast dose than the usual was asked for. Empty: it answered for ``phase`` itself.
     model_name, model_version, weights_sha256
         The model package; the checksum is 64 hexadecimal digits.
     training_statement

@@ -7,10 +7,12 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
 
+from s2ldm_core import contrast_dose
 from s2ldm_core.answers import limits_between
 from s2ldm_core.change import Clock, Progress, Resampler, add_change
 from s2ldm_core.errors import TranslationError
@@ -25,6 +27,7 @@ from s2ldm_core.tiling import TILE, Triple, beyond_its_ends
 from s2ldm_core.translation import Translation, training_statement
 from s2ldm_core.volume import Volume
 
+T = TypeVar("T")
 _CUDA = re.compile(r"cuda(:\d{1,2})?")
 
 
@@ -50,6 +53,15 @@ class TranslationResult:
     """``None``: of one draw."""
     doubt: Problem | None = None
     """Why the answer is refused where answers are; an ensemble's is not judged."""
+
+
+class _Part(NamedTuple):
+    """One answer of those that are added up."""
+
+    phase: str
+    """As its model calls it, or a time that it is asked for."""
+    weight: float
+    condition: Condition
 
 
 class Translator:
@@ -115,9 +127,10 @@ class Translator:
 
         The change is predicted at the model's spacing inside the body's box, brought back to the source's grid, gated by the source's
         HU (air, lung and dense bone keep their values exactly) and added. One step is deterministic (``seed`` has no effect);
-        more steps sample from noise of ``seed``, and several draws (``sampling``) have a spread as well. ``values`` are what some systems
-        can be asked for beside the phase, such as ``seconds`` after the start of the injection, which a ``phase`` such as ``35s`` asks for
-        alone; a package with ``times`` answers for seconds with a weighted sum of what it answers for its phases.
+        more steps sample from noise of ``seed``, and several draws (``sampling``) have a spread as well. ``values`` are what is asked for
+        beside the phase: of some systems ``seconds`` after the start of the injection, which a ``phase`` such as ``35s`` asks for alone (a
+        package with ``times`` answers with a weighted sum of what it answers for its phases), of all of them a ``contrast_dose``, which
+        multiplies the change (`s2ldm_core.contrast_dose`). A value that is NaN is not known.
 
         The same input, package, seed and device give the same voxels; where memory does not suffice for the usual tiles, smaller ones give
         them to rounding, where the system tiles exactly.
@@ -128,12 +141,14 @@ class Translator:
             ``unknown_phase``, ``seconds_unknown``, ``seconds_beyond``, ``unknown_value``, ``too_few_slices``, ``not_finite``; those of
             `settled`; ``answer_out_of_distribution`` where the package says what answers must lie within.
         """
-        meta = self.metadata
-        self._check(volume, phase, values or {})
+        meta, asked = self.metadata, dict(values or {})
+        self._check(volume, phase, asked)
         settled = self.settled(sampling)
         clock = Clock(progress)
-        shares = self._shares(phase, values or {})
-        parts = self._parts(phase, values or {}, shares)
+        dose = _known(asked.pop(contrast_dose.NAME, None), otherwise=1.0)
+        parts = self._parts(phase, asked, dose)
+        weights = {part.phase: part.weight for part in parts}
+        shares = {} if weights == {phase: 1.0} else weights
         tile = TILE
 
         def predict(unit: torch.Tensor, _: Resampler) -> torch.Tensor:
@@ -152,9 +167,9 @@ class Translator:
 
             def answer(tile: Triple) -> torch.Tensor:
                 each = []
-                for number, (weight, condition) in enumerate(parts):
-                    part = answer_for(condition, How(tile=tile, on_progress=clock.part(number, len(parts))))
-                    each.append(part if weight is None else _weighted(part, weight))
+                for number, part in enumerate(parts):
+                    found = answer_for(part.condition, How(tile=tile, on_progress=clock.part(number, len(parts))))
+                    each.append(found if part.weight == 1.0 else _weighted(found, part.weight))
                 return torch.stack(each).sum(dim=0) if len(each) > 1 else each[0]
 
             change, tile = in_tiles_that_fit(answer, smallest=self._system.traits.smallest_tile)
@@ -166,7 +181,7 @@ class Translator:
             predict,
             metadata=meta,
             clock=clock,
-            limits=limits.get(phase) if shares is None else limits_between(limits, shares),
+            limits=limits_between(limits, shares) if shares else limits.get(phase),
         )
         if found.doubt is not None and self._refuse_answers:
             raise TranslationError(found.doubt.code, found.doubt.sentence, found.doubt.remedy)
@@ -180,7 +195,7 @@ class Translator:
                 training_statement=training_statement(meta.training_data),
                 seed=seed,
                 steps=settled.steps or self.default_steps,
-                shares={} if shares is None else {one: round(share, 3) for one, share in shares.items()},
+                shares={one: round(share, 3) for one, share in shares.items()},
                 seconds=clock.seconds,
                 device=str(self.device),
                 tile=tile,
@@ -189,35 +204,29 @@ class Translator:
             doubt=found.doubt,
         )
 
-    def _parts(
-        self, phase: str, values: Mapping[str, float], shares: Mapping[str, float] | None
-    ) -> list[tuple[float | None, Condition]]:
-        """What the system is asked for, and how much each answer counts; ``None``: it is the answer."""
-        phases = self.metadata.phases
-        if shares is not None:
+    def _parts(self, phase: str, values: Mapping[str, float], dose: float) -> list[_Part]:
+        """What the system is asked for, and how much each answer counts."""
+        phases, times, seconds = self.metadata.phases, self.metadata.times, self._seconds(phase, values)
+        if times is not None and NAME not in self._system.traits.values and seconds is not None:
             others = {name: value for name, value in values.items() if name != NAME}
-            return [(share, self._condition(phases.index(one), others)) for one, share in shares.items()]
+            return [
+                _Part(one, share * dose, self._condition(phases.index(one), others))
+                for one, share in times.at(seconds).items()
+            ]
         if phase in phases:
-            return [(None, self._condition(phases.index(phase), values))]
-        if (seconds := seconds_of(phase)) is not None:
+            return [_Part(phase, dose, self._condition(phases.index(phase), values))]
+        if seconds is not None:
             values = {**values, NAME: seconds}
-        return [(None, self._condition(self._system.phase_at(values), values))]
+        return [_Part(phase, dose, self._condition(self._system.phase_at(values), values))]
 
     def _condition(self, number: int, values: Mapping[str, float]) -> Condition:
         told = {name: torch.tensor([float(value)]) for name, value in values.items()}
         return Condition(phase=torch.tensor([number]), values=told).to(self.device)
 
-    def _shares(self, phase: str, values: Mapping[str, float]) -> dict[str, float] | None:
-        """Phase → weight where a time is put together from phases; ``None`` where the system is asked as it is."""
-        times, seconds = self.metadata.times, self._seconds(phase, values)
-        if times is None or NAME in self._system.traits.values or seconds is None:
-            return None
-        return times.at(seconds)
-
     def _seconds(self, phase: str, values: Mapping[str, float]) -> float | None:
         """The time that is asked for; ``None``: none, or nobody knows."""
         seconds = seconds_of(phase) if phase not in self.metadata.phases else values.get(NAME)
-        return None if seconds is None or not math.isfinite(seconds) else seconds
+        return _known(seconds, otherwise=None)
 
     @property
     def default_steps(self) -> int:
@@ -309,7 +318,14 @@ class Translator:
             raise TranslationError(
                 "unknown_value",
                 f"The model {meta.name} cannot be asked for {', '.join(unknown)}.",
-                f"Ask for {', '.join(heeded)} beside the phase." if heeded else "Ask for a phase alone.",
+                f"Ask for {', '.join(heeded)} beside the phase.",
+            )
+        dose = values.get(contrast_dose.NAME, 1.0)
+        if not math.isnan(dose) and not contrast_dose.LEAST <= dose <= contrast_dose.MOST:
+            raise TranslationError(
+                "contrast_dose_beyond",
+                f"A contrast dose of {dose:g} times the usual is none that is given.",
+                f"Ask for {contrast_dose.LEAST:g} to {contrast_dose.MOST:g}, 1 being what is usual.",
             )
         if volume.shape[0] < meta.min_slices:
             raise TranslationError(
@@ -321,6 +337,11 @@ class Translator:
             raise TranslationError(
                 "not_finite", "The source holds values that are not numbers.", "Check the source files."
             )
+
+
+def _known(value: float | None, *, otherwise: T) -> float | T:
+    """``value``, or ``otherwise`` where it is none or NaN."""
+    return otherwise if value is None or not math.isfinite(value) else value
 
 
 def _weighted(part: torch.Tensor, weight: float) -> torch.Tensor:

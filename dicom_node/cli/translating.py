@@ -10,6 +10,7 @@ from dicom_node.cli.output import stage_progress, stdout
 from dicom_node.derive.forms import FORM_NAMES
 from dicom_node.derive.marks import Mark
 from dicom_node.phases import PHASES
+from s2ldm_core import contrast_dose
 from s2ldm_core.seconds import seconds_of
 
 # typer takes a choice as an enumeration only; mypy cannot see the members of this one.
@@ -64,6 +65,15 @@ def translate(
             help="Contrast phase to synthesise, or seconds after the injection where the model knows them.",
         ),
     ],
+    dose: Annotated[
+        float,
+        typer.Option(
+            "--contrast-dose",
+            min=contrast_dose.LEAST,
+            max=contrast_dose.MOST,
+            help="Contrast medium as a part of what is usual in the model's training.",
+        ),
+    ] = 1.0,
     model: Annotated[str, typer.Option(help="Bundled package, or folder of a model package.")] = "demo",
     output: Annotated[
         FormName | None,
@@ -103,6 +113,7 @@ def translate(
             input_path,
             output_path,
             phase=phase,
+            dose=dose,
             model=model,
             output_form=None if output is None else output.value,
             device=device,

@@ -9,6 +9,7 @@ from dicom_node.derive.forms import DEFAULT_FORM, FORM_NAMES
 from dicom_node.derive.marks import Mark
 from dicom_node.phases import PHASES, UNCERTAINTY_OFFSET, presented
 from dicom_node.section import Section, kind_in
+from s2ldm_core import contrast_dose
 from s2ldm_core.handling import Handling, StackHandling
 from s2ldm_core.seconds import seconds_of
 
@@ -29,6 +30,7 @@ def _series_number_offset(route: dict[str, Any]) -> int:
     return presented(route.get("phase", "")).series_number_offset
 
 
+Dose = Annotated[float, Field(ge=contrast_dose.LEAST, le=contrast_dose.MOST)]
 Priority = Literal["stat", "high", "routine"]
 
 
@@ -38,6 +40,7 @@ class Route(Section):
     enabled: bool = True
     priority: Priority = "routine"
     phase: PhaseName
+    contrast_dose: Dose = 1.0
     model: str = Field(default="demo", min_length=1)
     output: FormName = DEFAULT_FORM
     destinations: tuple[str, ...] = ()
@@ -69,6 +72,12 @@ class Route(Section):
     def gone(cls) -> Self:
         """For what comes on a route that has left the configuration: it is recorded all the same, and selection says why not."""
         return cls(phase="arterial", model="none")
+
+    def kept(self) -> dict[str, Any]:
+        """As plain values for a job, without those by default: a node of the version before, at work on the same jobs, does not know
+        every key.
+        """
+        return self.model_dump(mode="json", exclude_defaults=True)
 
     @property
     def series_number_offsets(self) -> frozenset[int]:

@@ -234,7 +234,7 @@ class Settings(Section):
     def kept_route(self, title: str) -> dict[str, Any] | None:
         """A route as plain values, with what it takes from elsewhere: what a job keeps of it; None if there is none."""
         route = self.routes.get(title)
-        return None if route is None else {**route.model_dump(mode="json"), "min_slices": self.min_slices(title)}
+        return None if route is None else {**route.kept(), "min_slices": self.min_slices(title)}
 
     @property
     def ranks(self) -> Mapping[str, int]:

@@ -106,8 +106,8 @@ class DerivationInfo:
             f"Model {made.model_name} version {made.model_version}, weights sha256 {made.weights_sha256}, "
             f"seed {made.seed}, steps {made.steps}."
         )
-        parts = " and ".join(f"{share:g} times the {phase} phase's" for phase, share in made.shares.items())
-        summed = f"Enhancement summed of {parts}." if parts else ""
+        parts = [f"{share:g} times the {phase} phase's" for phase, share in made.shares.items()]
+        summed = f"Enhancement {'summed of ' if len(parts) > 1 else ''}{' and '.join(parts)}." if parts else ""
         earlier = ", ".join(self.replaces[-_NAMED_SERIES:])
         replaced = f"Replaces the earlier derived series {earlier}." if earlier else ""
         training = f"Training data: {made.training_statement}" if made.training_statement else ""

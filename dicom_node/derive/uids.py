@@ -38,8 +38,8 @@ def series_instance_uid(sources: Iterable[tuple[str, str]], *, info: DerivationI
     sources
         (SOP Instance UID, content digest) of every source slice, in any order.
     info
-        Route, model, phase (of a time what it is put together of), seed, steps, output form and visible mark take part, all that pixels
-        depend on; date, texts, window and series number do not.
+        Route, model, phase (of a time or another contrast dose: how much of which), seed, steps, output form and visible mark
+        take part, all that pixels depend on; date, texts, window and series number do not.
     """
     made = info.translation
     digest = hashlib.sha256()

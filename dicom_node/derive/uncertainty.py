@@ -68,7 +68,7 @@ class UncertaintyInfo(DerivationInfo):
         """How wide the calibrated intervals are, and the share of voxels whose truth lay within them, tissue by tissue."""
         told = self.calibration
         if not self._is_measured:
-            return f"How often errors lie within it was measured for {', '.join(told.coverage)} only."
+            return f"How often errors lie within it was measured for {', '.join(told.coverage)} at the usual contrast dose only."
         widths = ", ".join(f"{width:.2f}" for width in told.half_widths)
         text = f"Of the errors, {_percent(LEVELS)} % shall lie within {widths} standard deviations"
         shares = told.coverage.get(self.translation.phase)
@@ -80,9 +80,11 @@ class UncertaintyInfo(DerivationInfo):
 
     @property
     def _is_measured(self) -> bool:
-        """Not of a time between the phases: its spread is the largest that those of its parts allow. Some packages tell no shares."""
+        """Not of a time between the phases, whose spread is the largest that those of its parts allow, nor of another contrast dose. Some
+        packages tell no shares.
+        """
         coverage = self.calibration.coverage
-        return not coverage or self.translation.phase in coverage
+        return not coverage or (self.translation.phase in coverage and not self.translation.shares)
 
     def window(self, source_hu: tuple[float, float] | None) -> tuple[float, float]:
         """The same for every series: a route's window, and the source's, are for attenuation."""

@@ -119,7 +119,7 @@ class SelectStep:
         if decision.subject is not None and job.series_key is not None:
             self._catalog.set_subject(job.series_key, decision.subject)
         if decision.problem is None:
-            kept = None if route is None else route.model_dump(mode="json")
+            kept = None if route is None else route.kept()
             self._catalog.accept_job(
                 job, details=decision.details, set_aside=decision.set_aside, rules=decision.asked, route_settings=kept
             )

@@ -45,6 +45,7 @@ class Translate:
     phase: str
     model: str
     device: str
+    contrast_dose: float = 1.0
     sop_instance_uids: tuple[str, ...] = ()
     slices: int = 0
     handling: StackHandling = REGULAR_ONLY

@@ -158,6 +158,7 @@ class TranslateStep:
                 handling=route.stack_handling,
                 folder=str(folder),
                 phase=job.phase,
+                contrast_dose=route.contrast_dose,
                 model=job.model,
                 device=compute.device,
                 seed=route.seed,

@@ -36,6 +36,7 @@ from dicom_node.translate.messages import (
     disk_failure,
 )
 from dicom_node.translation import TranslationRecord, Uncertainty, slices_count_differs, slices_differ
+from s2ldm_core import contrast_dose
 from s2ldm_core.problem import Problem
 
 if TYPE_CHECKING:
@@ -161,6 +162,7 @@ class Worker:
             return by.translate(
                 volume,
                 phase=request.phase,
+                values={contrast_dose.NAME: request.contrast_dose},
                 seed=request.seed,
                 sampling=request.sampling,
                 progress=lambda stage, fraction: self._send(Progress(stage=stage, fraction=float(fraction))),

@@ -42,6 +42,7 @@ class RouteAnswer(BaseModel):
     called_ae: str
     enabled: bool
     phase: str
+    contrast_dose: float
     model: str
     output: str
     destinations: list[str]
@@ -60,6 +61,7 @@ class RouteAnswer(BaseModel):
             called_ae=called_ae,
             enabled=route.enabled,
             phase=route.phase,
+            contrast_dose=route.contrast_dose,
             model=route.model,
             output=route.output,
             destinations=list(route.destinations),

@@ -64,10 +64,10 @@ def evaluate(
         typer.Option(help="What samples differ in; a package that has none is refused.", show_default="what each has"),
     ] = None,
     tell: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
-            help="Also answer with this value of the case told to packages that heed it, such as seconds after the injection; "
-            "NAME=VALUE: with that value in every case.",
+            help="Also answer with this value of the case told to packages that heed it, such as seconds after the injection or "
+            "contrast_dose; NAME=VALUE: with that value in every case. May be repeated: all are told together.",
             metavar="NAME[=VALUE]",
         ),
     ] = None,
@@ -98,9 +98,9 @@ def evaluate(
         raise TrainError(
             "patient_without_store", "Patients are named, but no store of theirs.", "Name it with --store."
         )
-    name, value = (None, None) if tell is None else named_value(tell)
+    told = dict(named_value(one) for one in tell or ())
     seconds = dict(named_seconds(one) for one in scanned or ())
-    if name is not None and value is None and store is None and not seconds:
+    if None in told.values() and store is None and not seconds:
         raise TrainError(
             "tell_without_store",
             "Phantoms tell no values.",
@@ -141,8 +141,7 @@ def evaluate(
                 )
                 if samples
                 else None,
-                tell=name,
-                value=value,
+                tell=told,
                 device=device,
             ),
             *joined,

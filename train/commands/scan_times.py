@@ -7,40 +7,62 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
+from train.commands.named import named_seconds
+
 
 def scan_times(
     store: Annotated[Path, typer.Argument(help="Pair store whose cases have labels, such as prepare makes.")],
+    seconds: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A phase whose time is known, such as by protocol: the dose is told better then. May be repeated.",
+            metavar="PHASE=SECONDS",
+        ),
+    ] = None,
     keep: Annotated[
         bool,
         typer.Option(
             "--keep",
-            help="Write them into cases that have none, where the interval ends by twice its beginning; for `evaluate --tell seconds`.",
+            help="Write them into cases that have none, where the interval ends by twice its beginning: for `evaluate --tell`.",
         ),
     ] = False,
 ) -> None:
-    """Say when the phases of a store's cases were taken, from how much their organs gained: for `times`, and for a route's `phase: 50s`.
+    """Say when the phases of a store's cases were taken and at what dose, from how much their organs gained.
+
+    For `times`, and for a route's `phase: 50s` and `contrast_dose`.
 
     Example: s2ldm-train scan-times PAIRS
     """
     from train.errors import TrainError
-    from train.scan_times import FEWEST_ORGANS, TISSUES, medians, scan_times, table
-    from train.store import PairStore, tell_seconds
+    from train.injection import FEWEST_ORGANS, TISSUES, injection, medians, table
+    from train.store import PairStore, tell_injection
 
+    known = dict(named_seconds(one) for one in seconds or ())
     cases, found = PairStore(store), []
     console = Console(stderr=True)
     for number in track(range(len(cases)), description="cases", console=console, transient=True):
         case = cases[number]
-        if times := scan_times(case):
-            found.append((case, times))
-        else:
+        one = injection(case, known=known)
+        if one is None:
             console.print(
                 f"{case.name}: fewer than {FEWEST_ORGANS} labelled organs that tell a time",
                 markup=False,
                 soft_wrap=True,
             )
+            continue
+        found.append((case, one))
         if keep:
-            certain = {phase: round(one.seconds, 1) for phase, one in times.items() if one.certain}
-            tell_seconds(store, case.name, certain, source="organs")
+            tell_injection(
+                store,
+                case.name,
+                seconds={
+                    phase: round(told.median, 1)
+                    for phase, told in one.seconds.items()
+                    if told.certain and phase not in known
+                },
+                dose=round(one.dose.median, 2) if one.dose.certain else None,
+                source="organs",
+            )
     if not found:
         raise TrainError(
             "scan_time_organs",

@@ -72,11 +72,10 @@ def candidates(
     *,
     ceilings: Mapping[str, Path] | None = None,
     sampling: Sampling | None = None,
-    tell: str | None = None,
-    value: float | None = None,
+    tell: Mapping[str, float | None] | None = None,
     device: str = "auto",
 ) -> list[Candidate]:
-    """Identity, each package, the same told a value of the case, its samples' mean where it can sample, and its autoencoder.
+    """Identity, each package, the same told values of the case, its samples' mean where it can sample, and its autoencoder.
 
     Parameters
     ----------
@@ -87,10 +86,8 @@ def candidates(
     sampling
         How systems are sampled; those that cannot be are left out, unless it names a kind.
     tell
-        Value of the case that systems which heed it are told, such as ``seconds``: an answer that knows of the target what no native scan
-        tells.
-    value
-        What it is said to be in every case; ``None``: what the case says.
+        Values that systems which heed them are told, such as ``seconds``: an answer that knows of the target what no native scan tells.
+        Name → what it is said to be in every case; ``None``: what the case says.
 
     Raises
     ------
@@ -99,14 +96,15 @@ def candidates(
     PackageError
         A package is damaged.
     """
-    ceilings = ceilings or {}
-    if tell is not None and not any(tell in package.metadata.heeded for package in packages.values()):
-        heeded = sorted({name for package in packages.values() for name in package.metadata.heeded})
-        raise TrainError(
-            "tell_unheeded",
-            f"No package heeds {tell!r} (known: {', '.join(heeded) or 'none'}).",
-            "Leave --tell out, or name a package that was trained with the value.",
-        )
+    ceilings, tell = ceilings or {}, tell or {}
+    heeded = sorted({name for package in packages.values() for name in package.metadata.heeded})
+    for name in tell:
+        if name not in heeded:
+            raise TrainError(
+                "tell_unheeded",
+                f"No package heeds {name!r} (known: {', '.join(heeded)}).",
+                "Leave --tell out, or name a package that was trained with the value.",
+            )
     for label in ceilings:
         if label not in packages:
             raise TrainError(
@@ -122,13 +120,14 @@ def candidates(
         table.append(
             Candidate(label=label, kind="model", answer=_answer(translator), identity=package.identity, phases=phases)
         )
-        if tell is not None and tell in package.metadata.heeded:
-            told = tell if value is None else f"{tell}={value:g}"
+        own = {name: value for name, value in tell.items() if name in package.metadata.heeded}
+        if own:
+            told = " and ".join(name if value is None else f"{name}={value:g}" for name, value in own.items())
             table.append(
                 Candidate(
                     label=f"{label}, told {told}",
                     kind="model",
-                    answer=_answer(translator, tell=tell, value=value),
+                    answer=_answer(translator, tell=own),
                     identity=f"{package.identity}, told {told}",
                     phases=phases,
                 )
@@ -243,17 +242,17 @@ def _autoencoder(
 
 
 def _answer(
-    model: Translator | Ensemble, sampling: Sampling = OWN, *, tell: str | None = None, value: float | None = None
+    model: Translator | Ensemble, sampling: Sampling = OWN, *, tell: Mapping[str, float | None] | None = None
 ) -> Answer:
     times = model.metadata.times if isinstance(model, Translator) else None
 
-    def own(case: EvaluationCase, phase: str) -> float:
+    def own(case: EvaluationCase, phase: str, name: str) -> float:
         """What the case says; NaN where it says nothing, or a time that the package cannot be asked for."""
-        found = case.values(phase).get(str(tell), np.nan)
-        return np.nan if tell == NAME and times is not None and not times.covers(found) else found
+        found = case.values(phase).get(name, np.nan)
+        return np.nan if name == NAME and times is not None and not times.covers(found) else found
 
     def answer(case: EvaluationCase, target: Volume, phase: str) -> Prediction:
-        known = {} if tell is None else {tell: own(case, phase) if value is None else value}
+        known = {name: own(case, phase, name) if value is None else value for name, value in (tell or {}).items()}
         found = model.translate(case.source, phase=phase, values=known, sampling=sampling)
         return Prediction(
             hu=found.volume.hu,

@@ -58,6 +58,36 @@ def test_a_derived_series_of_a_time_says_so_in_its_header(series: Path, tmp_path
     )
 
 
+def test_a_contrast_dose_multiplies_the_enhancement_and_makes_another_series(
+    series: Path, package: str, tmp_path: Path
+) -> None:
+    source = {one.SOPInstanceUID: one.pixel_array + one.RescaleIntercept for one in map(dcmread, series.iterdir())}
+    gains, uids = [], []
+    for dose in (1.0, 0.5):
+        done = translate_path(
+            series,
+            tmp_path / str(dose),
+            phase="venous",
+            dose=dose,
+            model=package,
+            device="cpu",
+            anatomy="any",
+            mark=Mark.NONE,
+        )
+        derived = [dcmread(path) for path in done.paths]
+        of = [one.SourceImageSequence[0].ReferencedSOPInstanceUID for one in derived]
+        gains.append(
+            np.stack(
+                [one.pixel_array + one.RescaleIntercept - source[uid] for one, uid in zip(derived, of, strict=True)]
+            )
+        )
+        uids.append(done.series_instance_uid)
+        assert ("Enhancement 0.5 times the venous phase's." in derived[0].DerivationDescription) is (dose == 0.5)
+    assert np.abs(gains[0]).max() > 1.0
+    assert np.abs(gains[1] - 0.5 * gains[0]).max() <= 1.0  # whole HU
+    assert uids[0] != uids[1]
+
+
 def test_phases_of_one_source_get_series_numbers_of_their_own(series: Path, package: str, tmp_path: Path) -> None:
     numbers = set()
     for phase in ("arterial", "venous"):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dicom_node.catalog import Catalog, JobState
-from dicom_node.config import Settings
+from dicom_node.config import Route, Settings
 from dicom_node.job_route import job_route
 from s2ldm_core.problem import Problem
 from tests.catalog_jobs import QUIET, Clock, due, instance
@@ -61,6 +61,19 @@ def test_job_keeps_whether_it_tells_its_uncertainty(tmp_path: Path) -> None:
         route = job_route(catalog.get_job(job_id), settings(uncertainty=True))
     assert route is not None
     assert not route.uncertainty
+
+
+def test_a_job_keeps_its_contrast_dose_and_no_key_that_says_nothing() -> None:
+    """A node of the version before, beside this one, refuses keys that it does not know."""
+    kept = settings(contrast_dose=0.8, seed=5).kept_route("CECT_ART")
+    assert kept == {
+        "phase": "arterial",
+        "contrast_dose": 0.8,
+        "seed": 5,
+        "series_number_offset": 1000,
+        "min_slices": 8,
+    }
+    assert Route.model_validate(kept).contrast_dose == 0.8
 
 
 def test_job_keeps_its_route_when_that_has_left_the_configuration(began: tuple[Catalog, int]) -> None:

@@ -114,6 +114,48 @@ def test_a_time_is_answered_with_the_weighted_sum(translator: Translator, volume
     assert np.array_equal(change(translator, volume, "72s"), venous)
 
 
+def test_a_contrast_dose_multiplies_what_a_phase_and_what_a_time_gains(translator: Translator, volume: Volume) -> None:
+    half = {"contrast_dose": 0.5}
+    for phase in ("venous", "50s"):
+        usual = translator.translate(volume, phase=phase, sampling=PREDICTED)
+        told = translator.translate(volume, phase=phase, values=half, sampling=PREDICTED)
+        gained = usual.volume.hu - volume.hu
+        assert np.abs(gained).max() > 1.0
+        assert np.abs(told.volume.hu - volume.hu - 0.5 * gained).max() < 0.01
+        assert usual.spread is not None
+        assert told.spread is not None
+        assert np.abs(told.spread.hu - 0.5 * usual.spread.hu).max() < 0.01
+    both = change(translator, volume, "venous", values={"seconds": 50.0, "contrast_dose": 2.0})
+    assert np.abs(both - 2.0 * change(translator, volume, "50s")).max() < 0.02
+
+
+def test_a_dose_is_said_in_the_record_but_for_the_usual_one(translator: Translator, volume: Volume) -> None:
+    def shares(phase: str, dose: float) -> Any:
+        return translator.translate(volume, phase=phase, values={"contrast_dose": dose}).translation.shares
+
+    assert shares("venous", 0.5) == {"venous": 0.5}
+    assert shares("50s", 0.5) == pytest.approx({"arterial": 0.35, "venous": 0.3})
+    for unsaid in (1.0, float("nan")):
+        assert shares("venous", unsaid) == {}
+        assert shares("50s", unsaid) == pytest.approx({"arterial": 0.7, "venous": 0.6})
+
+
+@pytest.mark.parametrize("dose", [0.0, -1.0, 0.29, 2.01, 80.0, float("inf")])
+def test_a_dose_that_nobody_is_given_is_refused(translator: Translator, volume: Volume, dose: float) -> None:
+    with pytest.raises(TranslationError) as caught:
+        translator.translate(volume, phase="venous", values={"contrast_dose": dose})
+    assert caught.value.code == "contrast_dose_beyond"
+
+
+def test_a_system_that_knows_seconds_heeds_a_dose_as_well(volume: Volume, tmp_path: Path) -> None:
+    ccdm = Translator.load(write_tiny_package(tmp_path, seconds=True), device="cpu")
+    for phase in ("40s", "venous"):
+        half = change(ccdm, volume, phase, values={"contrast_dose": 0.5})
+        assert np.abs(half - 0.5 * change(ccdm, volume, phase)).max() < 0.01
+        assert np.abs(half).max() > 0.0
+    assert ccdm.translate(volume, phase="40s", values={"contrast_dose": 0.5}).translation.shares == {"40s": 0.5}
+
+
 def test_what_a_time_is_put_together_of_is_said(translator: Translator, volume: Volume) -> None:
     of_a_time = translator.translate(volume, phase="50s").translation
     assert of_a_time.shares == pytest.approx({"arterial": 0.7, "venous": 0.6})
@@ -171,13 +213,13 @@ def test_metadata_say_what_can_be_asked_for(package: ModelPackage, tmp_path: Pat
     meta = package.metadata
     offered = [meta.offers(one) for one in ("arterial", "30s", "72s", "29s", "73s", "late")]
     assert offered == [True, True, True, False, False, False]
-    assert (meta.offered, meta.heeded) == ("arterial, venous, any time from 30s to 72s", ("seconds",))
+    assert (meta.offered, meta.heeded) == ("arterial, venous, any time from 30s to 72s", ("seconds", "contrast_dose"))
     package.verify()
     assert ModelPackage.load(package.path).metadata == meta
     assert meta.calibration is not None
     without = ModelPackage.load(write_tiny_package(tmp_path / "without"))
     assert "times" not in json.loads((without.path / METADATA).read_text())
-    assert without.metadata.heeded == ()
+    assert without.metadata.heeded == ("contrast_dose",)
 
 
 def test_times_of_a_phase_that_the_package_has_not_are_refused(tmp_path: Path) -> None:

@@ -144,9 +144,7 @@ def test_phantoms_scanned_at_another_time_say_so_and_the_package_is_asked_for_it
     package = ModelPackage.load(tmp_path / "made")
     translator = Translator.load(package.path, device="cpu")
     asked = translator.translate(case.source, phase="50s").volume.hu
-    told, fixed = (
-        candidates({"tiny": package}, tell="seconds", value=value, device="cpu")[-1] for value in (None, 60.0)
-    )
+    told, fixed = (candidates({"tiny": package}, tell={"seconds": value}, device="cpu")[-1] for value in (None, 60.0))
     assert (told.label, fixed.label) == ("tiny, told seconds", "tiny, told seconds=60")
     assert told.identity != fixed.identity
     answers = [row.answer(case, case.source, "arterial").hu for row in (told, fixed)]

@@ -215,6 +215,12 @@ def test_a_time_says_of_which_phases_its_change_is_the_sum() -> None:
     assert "Enhancement summed of 0.731 times the arterial phase's and 0.27 times the venous phase's." in text
 
 
+def test_another_contrast_dose_than_the_usual_is_said() -> None:
+    told = info()
+    less = replace(told.translation, phase="venous", shares={"venous": 0.8})
+    assert "Enhancement 0.8 times the venous phase's." in replace(told, translation=less).derivation()
+
+
 def test_long_training_statement_does_not_push_the_warning_out() -> None:
     told = info()
     told = replace(told, translation=replace(told.translation, training_statement="x" * 2000))

@@ -149,7 +149,20 @@ def test_of_a_time_that_nobody_measured_it_claims_no_calibration() -> None:
         "Standard deviation, not calibrated, in HU of the error of the synthetic series 1.2.3 "
         "(image 50 s after injection), as predicted with it; no attenuation."
     )
-    assert info.measured == "How often errors lie within it was measured for arterial, venous only."
+    assert (
+        info.measured
+        == "How often errors lie within it was measured for arterial, venous at the usual contrast dose only."
+    )
+
+
+def test_of_another_contrast_dose_it_claims_none_either() -> None:
+    less = replace(INFO, translation=replace(INFO.translation, shares={INFO.translation.phase: 0.8}))
+    info = uncertainty_info(less, of_series="1.2.3", calibration=CALIBRATION)
+    assert info.shown.startswith("Standard deviation, not calibrated, in HU")
+    assert (
+        info.measured
+        == "How often errors lie within it was measured for arterial, venous at the usual contrast dose only."
+    )
 
 
 def test_its_mark_reads_so_and_keeps_off_the_body_of_the_synthetic_image(

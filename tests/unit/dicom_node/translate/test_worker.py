@@ -76,6 +76,22 @@ def test_result_is_on_disk_on_the_source_s_grid(
     )
 
 
+def test_the_route_s_contrast_dose_is_asked_for(
+    worker: Worker, package: Path, write_ct_series: Any, hu: np.ndarray, tmp_path: Path
+) -> None:
+    paths = write_ct_series(hu, spacing_mm=(3.0, 1.5, 1.5))
+    records = [
+        TranslationRecord.load(
+            Path(worker.answer(request(paths, tmp_path / str(dose), package, contrast_dose=dose)).record_path)
+        )
+        for dose in (1.0, 2.0)
+    ]
+    (_, usual, _), (twice, told, _) = records
+    assert np.abs(usual - hu).max() >= 1
+    assert np.abs((told - hu) - 2.0 * (usual - hu)).max() <= 1.5  # whole HU
+    assert twice.translation.shares == {"arterial": 2.0}
+
+
 def test_slices_are_named_in_the_volume_s_order(
     worker: Worker, package: Path, write_ct_series: Any, hu: np.ndarray, tmp_path: Path
 ) -> None:

@@ -131,7 +131,7 @@ def test_a_package_that_heeds_a_value_also_answers_with_that_of_the_case(
 ) -> None:
     case, target = scan
     told = ModelPackage.load(write_tiny_package(tmp_path / "told", seconds=True))
-    table = candidates({**packages, "told": told}, tell="seconds", device="cpu")
+    table = candidates({**packages, "told": told}, tell={"seconds": None}, device="cpu")
     untold, row = (one for one in table if one.kind == "model" and one.label.startswith("told"))
     assert row.label == "told, told seconds"
     assert row.identity != untold.identity
@@ -145,8 +145,21 @@ def test_a_package_that_heeds_a_value_also_answers_with_that_of_the_case(
     assert np.array_equal(
         row.answer(known, target, "venous").hu, translator.translate(case.source, phase="venous").volume.hu
     )
-    with pytest.raises(TrainError, match=r"seconds.*known: none"):
-        candidates(packages, tell="seconds", device="cpu")
+    with pytest.raises(TrainError, match=r"seconds.*known: contrast_dose"):
+        candidates(packages, tell={"seconds": None}, device="cpu")
+
+
+def test_values_are_told_together_and_every_package_heeds_a_dose(packages: Any, scan: Any, tmp_path: Path) -> None:
+    case, target = scan
+    heeds = ModelPackage.load(write_tiny_package(tmp_path / "heeds", seconds=True))
+    table = candidates({**packages, "heeds": heeds}, tell={"seconds": 110.0, "contrast_dose": None}, device="cpu")
+    rows = {one.label: one for one in table}
+    assert rows["S2LDM, told contrast_dose"].identity != rows["S2LDM"].identity
+    row = rows["heeds, told seconds=110 and contrast_dose"]
+    known = replace(case, values=lambda phase: {"contrast_dose": 0.5, "seconds": 40.0})
+    both = {"seconds": 110.0, "contrast_dose": 0.5}
+    asked = Translator.load(heeds.path, device="cpu").translate(case.source, phase="arterial", values=both).volume.hu
+    assert np.array_equal(row.answer(known, target, "arterial").hu, asked)
 
 
 def test_the_ceiling_is_the_autoencoder_as_stage_1_left_it(packages: Any, stage_one_run: Any, scan: Any) -> None:

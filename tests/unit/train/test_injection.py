@@ -1,4 +1,4 @@
-"""When a scan was taken: held-out patients' gains tell it within the interval, whatever the dose and one wrong organ."""
+"""When a scan was taken, and at what dose: held-out patients' gains tell it within the interval, whatever one wrong organ says."""
 
 import json
 from dataclasses import replace
@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from train.cli import app
-from train.scan_times import FEWEST_VOXELS, WITHIN, ScanTime, medians, scan_times
+from train.injection import FEWEST_VOXELS, WITHIN, Injection, Told, injection, medians
 from train.store import Case, PairStore, write_case
 from train.times import DrawnPatient
 
@@ -19,6 +19,12 @@ HELD_OUT = 100_000
 
 def gains(seconds: float, *, patient: int = HELD_OUT, dose: float = 1.0) -> np.ndarray:
     return dose * DrawnPatient.of(patient).enhancements(seconds, tissues=ORGANS)
+
+
+def told_of(one: Case, *, known: dict[str, float] | None = None) -> Injection:
+    found = injection(one, known=known)
+    assert found is not None
+    return found
 
 
 def write(folder: Path, name: str, *, organs: tuple[str, ...] = ORGANS, **phases: np.ndarray) -> None:
@@ -48,68 +54,83 @@ def case(folder: Path, **phases: np.ndarray) -> Case:
     return PairStore(folder)[0]
 
 
-def test_the_time_of_patients_that_nothing_was_fitted_to_lies_within_its_interval(tmp_path: Path) -> None:
-    inside, off = [], []
+def test_time_and_dose_of_patients_that_nothing_was_fitted_to_lie_within_their_intervals(tmp_path: Path) -> None:
+    inside, off, dosed = [], [], []
     for number in range(8):
         for seconds in (30.0, 40.0, 50.0):
-            told = scan_times(case(tmp_path, arterial=gains(seconds, patient=HELD_OUT + number)))["arterial"]
-            inside.append(told.between[0] <= seconds <= told.between[1])
-            off.append(told.seconds - seconds)
+            found = told_of(case(tmp_path, arterial=gains(seconds, patient=HELD_OUT + number)))
+            low, high = found.seconds["arterial"].between
+            inside.append(low <= seconds <= high)
+            off.append(found.seconds["arterial"].median - seconds)
+            dosed.append(found.dose.between[0] <= 1.0 <= found.dose.between[1])
     assert np.mean(inside) >= WITHIN - 0.1
+    assert np.mean(dosed) >= WITHIN - 0.1
     assert np.sqrt(np.mean(np.square(off))) < 6.5
     assert abs(np.mean(off)) < 3.0
 
 
 def test_a_late_phase_is_told_from_an_early_one_and_less_surely(tmp_path: Path) -> None:
-    told = scan_times(case(tmp_path, arterial=gains(32.0), venous=gains(90.0)))
-    assert told["arterial"].seconds == pytest.approx(32.0, abs=6.0)
-    assert told["venous"].between[0] < 90.0 < told["venous"].between[1]
-    assert told["arterial"].certain
-    assert not told["venous"].certain
+    found = told_of(case(tmp_path, arterial=gains(32.0), venous=gains(90.0))).seconds
+    assert found["arterial"].median == pytest.approx(32.0, abs=6.0)
+    assert found["venous"].between[0] < 90.0 < found["venous"].between[1]
+    assert found["arterial"].certain
+    assert not found["venous"].certain
 
 
 def test_the_dose_is_told_apart_from_the_time(tmp_path: Path) -> None:
-    usual, much = (scan_times(case(tmp_path, arterial=gains(35.0, dose=dose)))["arterial"] for dose in (1.0, 1.6))
-    assert much.dose / usual.dose == pytest.approx(1.6, abs=0.3)
-    assert much.seconds == pytest.approx(usual.seconds, abs=4.0)
+    usual, much = (told_of(case(tmp_path, arterial=gains(35.0, dose=dose))) for dose in (1.0, 1.6))
+    assert much.dose.median / usual.dose.median == pytest.approx(1.6, abs=0.3)
+    assert much.seconds["arterial"].median == pytest.approx(usual.seconds["arterial"].median, abs=4.0)
+
+
+def test_a_time_that_is_known_leaves_the_dose_less_open_and_is_not_asked(tmp_path: Path) -> None:
+    one = case(tmp_path, venous=gains(72.0, dose=0.6))
+    asked, known = told_of(one), told_of(one, known={"venous": 72.0})
+    assert known.seconds["venous"] == Told(72.0, (72.0, 72.0))
+    assert known.dose.median == pytest.approx(0.6, abs=0.1)
+    assert abs(known.dose.median - 0.6) < abs(asked.dose.median - 0.6)
+    assert known.dose.between[1] - known.dose.between[0] < asked.dose.between[1] - asked.dose.between[0]
+    late = told_of(one, known={"venous": 180.0})
+    assert late.dose.median > known.dose.median + 0.1
 
 
 def test_a_dose_is_expected_to_be_near_the_usual(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one = case(tmp_path, arterial=gains(35.0))
-    told = scan_times(one)["arterial"]
-    monkeypatch.setattr("train.scan_times._DOSE_SPREAD", 100.0)
-    anything = scan_times(one)["arterial"]
-    assert told.between[1] - told.between[0] < anything.between[1] - anything.between[0]
+    found = told_of(one).seconds["arterial"].between
+    monkeypatch.setattr("train.injection._DOSE_SPREAD", 100.0)
+    anything = told_of(one).seconds["arterial"].between
+    assert found[1] - found[0] < anything[1] - anything[0]
 
 
 def test_phases_of_a_study_share_the_patient_and_the_dose(tmp_path: Path) -> None:
     """A little aorta, early or little dosed: the other phase tells which."""
     early = gains(26.0)
-    alone = scan_times(case(tmp_path, arterial=early))["arterial"]
-    little, usual = (scan_times(case(tmp_path, arterial=early, venous=gains(72.0, dose=dose))) for dose in (0.4, 1.0))
-    assert little["arterial"].dose == little["venous"].dose < usual["arterial"].dose
-    assert little["arterial"].seconds > usual["arterial"].seconds + 1.0
-    assert usual["arterial"].between[1] - usual["arterial"].between[0] < alone.between[1] - alone.between[0]
+    alone = told_of(case(tmp_path, arterial=early)).seconds["arterial"].between
+    little, usual = (told_of(case(tmp_path, arterial=early, venous=gains(72.0, dose=dose))) for dose in (0.4, 1.0))
+    assert little.dose.median < usual.dose.median - 0.1
+    assert little.seconds["arterial"].median > usual.seconds["arterial"].median + 1.0
+    beside = usual.seconds["arterial"].between
+    assert beside[1] - beside[0] < alone[1] - alone[0]
 
 
 def test_one_organ_that_is_outlined_wrongly_decides_nothing(tmp_path: Path) -> None:
     values = gains(35.0)
-    right = scan_times(case(tmp_path, arterial=values))["arterial"]
+    right = told_of(case(tmp_path, arterial=values)).seconds["arterial"].median
     values[ORGANS.index("liver")] = 230.0
-    assert scan_times(case(tmp_path, arterial=values))["arterial"].seconds == pytest.approx(right.seconds, abs=4.0)
+    assert told_of(case(tmp_path, arterial=values)).seconds["arterial"].median == pytest.approx(right, abs=4.0)
 
 
 def test_what_was_not_measured_tells_nothing(tmp_path: Path) -> None:
     whole = case(tmp_path, arterial=gains(35.0))
-    assert set(scan_times(whole)["arterial"].organs) == set(ORGANS)
+    assert set(told_of(whole).organs["arterial"]) == set(ORGANS)
     valid = np.ones(whole.native.shape, bool)
     valid[..., :12] = False
-    assert "aorta" not in scan_times(replace(whole, valid={"arterial": valid}))["arterial"].organs
-    assert scan_times(replace(whole, labels=None)) == {}
+    assert "aorta" not in told_of(replace(whole, valid={"arterial": valid})).organs["arterial"]
+    assert injection(replace(whole, labels=None)) is None
     small = np.zeros(whole.native.shape, bool)
     small[:1, :8] = True
     assert FEWEST_VOXELS > 8 * 12
-    assert scan_times(replace(whole, valid={"arterial": small})) == {}
+    assert injection(replace(whole, valid={"arterial": small})) is None
 
 
 def test_the_command_prints_and_keeps_what_is_certain_and_not_known(tmp_path: Path) -> None:
@@ -130,7 +151,7 @@ def test_the_command_prints_and_keeps_what_is_certain_and_not_known(tmp_path: Pa
     assert "arterial: " in looked.stdout
     assert "(2 patients, " in looked.stdout
 
-    kept = CliRunner().invoke(app, ["scan-times", str(tmp_path), "--keep"])
+    kept = CliRunner().invoke(app, ["scan-times", str(tmp_path), "--keep", "--seconds", "venous=90"])
     assert kept.exit_code == 0, kept.output
     bare, early, told = (PairStore(tmp_path)[number] for number in range(3))
     assert (tmp_path / "bare" / "case.json").read_bytes() == before
@@ -138,8 +159,19 @@ def test_the_command_prints_and_keeps_what_is_certain_and_not_known(tmp_path: Pa
     assert set(early.seconds) == {"arterial"}
     assert early.values("arterial")["seconds"] == pytest.approx(30.0, abs=6.0)
     assert told.seconds == {"arterial": 47.0}
+    assert early.values("venous")["contrast_dose"] == pytest.approx(1.0, abs=0.3)
+    assert np.isnan(bare.values("arterial")["contrast_dose"])
     record = json.loads((tmp_path / "early" / "case.json").read_text())
-    assert record["about"]["seconds_by"] == {"arterial": "organs"}
+    assert record["about"]["injection_by"] == {"arterial": "organs", "contrast_dose": "organs"}
+
+
+def test_a_time_that_is_given_is_not_written_as_if_the_organs_had_told_it(tmp_path: Path) -> None:
+    write(tmp_path, "one", arterial=gains(35.0), venous=gains(72.0, dose=0.6))
+    looked = CliRunner().invoke(app, ["scan-times", str(tmp_path), "--keep", "--seconds", "arterial=35"])
+    assert looked.exit_code == 0, looked.output
+    assert "arterial: 35 s (1 patient)" in looked.stdout
+    assert "contrast dose: " in looked.stdout
+    assert "arterial" not in PairStore(tmp_path)[0].seconds
 
 
 def test_a_store_without_labels_is_refused(tmp_path: Path) -> None:
@@ -151,8 +183,9 @@ def test_a_store_without_labels_is_refused(tmp_path: Path) -> None:
 def test_a_patient_counts_once_however_many_cases_he_has(tmp_path: Path) -> None:
     one = case(tmp_path, arterial=gains(35.0))
 
-    def at(seconds: float) -> dict[str, ScanTime]:
-        return {"arterial": ScanTime(seconds, (seconds - 5, seconds + 5), 1.0, ORGANS)}
+    def at(seconds: float) -> Injection:
+        told = Told(seconds, (seconds - 5, seconds + 5))
+        return Injection(Told(seconds / 40, (0.5, 2.0)), {"arterial": told}, {"arterial": ORGANS})
 
     cases = [(replace(one, patient="a"), at(30.0))] * 3 + [(replace(one, patient="b"), at(50.0))]
-    assert medians(cases) == ["arterial: 40 s (2 patients, 30 to 50)"]
+    assert medians(cases) == ["arterial: 40 s (2 patients, 30 to 50)", "contrast dose: 1.00 (2 patients, 0.75 to 1.25)"]

@@ -1,0 +1,182 @@
+"""When the phases of a registered pair were taken and at what dose, from how much its organs gained: where no header tells.
+
+The phantom's patients (`s2ldm_core.phantom.Patient`: cardiac output, dose, length of the injection) say how much each organ gains at every
+second. How probable a time is, is how well an organ's gains at it fit, over all of these patients and doses; the phases of a study
+share patient and dose. An organ is taken to be off by a fifth of its gain and by 8 HU, with the heavy tails of Student's t, so that one
+badly outlined organ decides nothing. The seconds are as in `train.times`: of a usual patient.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+import numpy as np
+from scipy.special import logsumexp
+
+from s2ldm_core import contrast_dose
+from train.evaluation.tables import counted
+from train.metrics.organs import organ_cores
+from train.store import Case
+from train.times import DrawnPatient
+
+FEWEST_VOXELS: Final = 100
+"""Of an organ, more than 2 mm inside it, where the phase was measured: the mean of fewer is noise."""
+FEWEST_ORGANS: Final = 3
+"""The aorta alone rises and falls through every value, and a second organ may be the wrong one."""
+WITHIN: Final = 0.9
+"""Probability of the interval that is given."""
+TISSUES: Final = (
+    "aorta",
+    "left_ventricle",
+    "liver",
+    "spleen",
+    "pancreas",
+    "renal_cortex",
+    "renal_medulla",
+    "portal_vein",
+    "hepatic_vein",
+    "ivc_infrarenal",
+    "ivc_suprarenal",
+    "myocardium",
+    "thyroid",
+    "muscle",
+)
+"""Large enough to have a core, and in a label map what they are in the phantom."""
+_PATIENTS: Final = 96
+_SECONDS: Final = np.concatenate([np.arange(15.0, 120.0), np.arange(120.0, 301.0, 5.0)])
+_DOSES: Final = np.geomspace(contrast_dose.LEAST, contrast_dose.MOST, 30)
+_DOSE_SPREAD: Final = 0.5
+"""Of the logarithm, before the organs are looked at: contrast medium is given by weight, and not by all alike."""
+_OFF_PART, _OFF_HU, _FREEDOM = 0.2, 8.0, 4.0
+
+
+class Told(NamedTuple):
+    """What organs say of a value."""
+
+    median: float
+    between: tuple[float, float]
+    """What it lies between with the probability `WITHIN`."""
+
+    @property
+    def certain(self) -> bool:
+        """Whether it can be told to a model: the interval's end is no more than twice its beginning."""
+        return self.between[1] <= 2.0 * self.between[0]
+
+
+class Injection(NamedTuple):
+    """How the phases of a case came about."""
+
+    dose: Told
+    """Contrast medium as a part of the usual."""
+    seconds: Mapping[str, Told]
+    """Phase → when it was taken, after the start of the injection."""
+    organs: Mapping[str, tuple[str, ...]]
+    """Phase → the organs that told."""
+
+
+def injection(case: Case, *, known: Mapping[str, float] | None = None) -> Injection | None:
+    """When each phase of ``case`` was taken, and at what dose; ``None`` where none was measured in `FEWEST_ORGANS` labelled organs.
+
+    Phases that were not, beside one that was, are left out. ``known``: phase → seconds that are not asked, such as a protocol's, which
+    leave the dose less open.
+    """
+    gains = {phase: _gains(case, phase) for phase in sorted(case.changes) if "@" not in phase}
+    gains = {phase: found for phase, found in gains.items() if len(found) >= FEWEST_ORGANS}
+    if not gains:
+        return None
+    fits = {phase: _fit(found, seconds=(known or {}).get(phase)) for phase, found in gains.items()}
+    prior = -0.5 * np.square(np.log(_DOSES) / _DOSE_SPREAD)[None]
+    # A phase's fit over all of its times, for each patient and dose: what it says of them to the other phases.
+    overall = {phase: logsumexp(fit, axis=2) for phase, fit in fits.items()}
+    together = prior + sum(overall.values())
+    given = {phase: Told(at, (at, at)) for phase, at in (known or {}).items()}
+    of_others = {phase: (together - overall[phase])[:, :, None] for phase in fits}
+    return Injection(
+        dose=_told(logsumexp(together, axis=0), _DOSES),
+        seconds={
+            phase: given.get(phase) or _told(logsumexp(fit + of_others[phase], axis=(0, 1)), _SECONDS)
+            for phase, fit in fits.items()
+        },
+        organs={phase: tuple(found) for phase, found in gains.items()},
+    )
+
+
+def _gains(case: Case, phase: str) -> dict[str, float]:
+    """Organ → mean change in HU of its core."""
+    if case.labels is None:
+        return {}
+    cores = organ_cores(np.asarray(case.labels), spacing_mm=case.spacing_mm)
+    if phase in case.valid:
+        cores[~np.asarray(case.valid[phase])] = 0
+    found = {}
+    for organ in TISSUES:
+        where = cores == case.organs[organ] if organ in case.organs else np.zeros(0, bool)
+        if np.count_nonzero(where) >= FEWEST_VOXELS:
+            found[organ] = float(case.changes[phase][where].mean(dtype=np.float64))
+    return found
+
+
+def _fit(gains: Mapping[str, float], *, seconds: float | None) -> np.ndarray:
+    """Log probability of these gains, and of a time before they are looked at (every ratio of seconds alike): (patients, doses, times).
+
+    With ``seconds`` that time is the nearest of `_SECONDS`.
+    """
+    curves = _curves()
+    before = np.log(np.gradient(_SECONDS) / _SECONDS)
+    if seconds is not None:
+        before = np.where(np.arange(len(_SECONDS)) == np.argmin(np.abs(_SECONDS - seconds)), 0.0, -np.inf)
+    fit = np.broadcast_to(before, (_PATIENTS, len(_DOSES), len(_SECONDS))).copy()
+    for organ, gain in gains.items():
+        expected = _DOSES[None, :, None] * curves[organ][:, None]
+        off = np.sqrt(np.square(_OFF_PART * expected) + _OFF_HU**2)
+        fit -= np.log(off) + 0.5 * (_FREEDOM + 1) * np.log1p(np.square((gain - expected) / off) / _FREEDOM)
+    return fit
+
+
+@lru_cache(maxsize=1)
+def _curves() -> dict[str, np.ndarray]:
+    """Tissue → its HU in every patient at every time, (patients, times)."""
+    patients = [DrawnPatient.of(seed) for seed in range(_PATIENTS)]
+    curves = np.array([[one.enhancements(at, tissues=TISSUES) for at in _SECONDS] for one in patients])
+    return {name: curves[:, :, number] for number, name in enumerate(TISSUES)}
+
+
+def _told(log_weights: np.ndarray, values: np.ndarray) -> Told:
+    weights = np.exp(log_weights - log_weights.max())
+    below = (np.cumsum(weights) - 0.5 * weights) / weights.sum()
+    low, median, high = (float(np.interp(share, below, values)) for share in (0.5 - WITHIN / 2, 0.5, 0.5 + WITHIN / 2))
+    return Told(median, (low, high))
+
+
+def table(found: Sequence[tuple[Case, Injection]]) -> str:
+    """Markdown: every phase of every case, beside what the case has."""
+    rows = [
+        f"| case | phase | seconds | {WITHIN:.0%} lie between | contrast dose | {WITHIN:.0%} lie between | organs | in the case |",
+        "|" + "---|" * 8,
+    ]
+    for case, one in found:
+        dose = f"{one.dose.median:.2f} | {one.dose.between[0]:.2f} to {one.dose.between[1]:.2f}"
+        for phase, told in one.seconds.items():
+            low, high = told.between
+            known = f"{case.seconds[phase]:.0f}" if phase in case.seconds else ""
+            organs = ", ".join(one.organs[phase])
+            rows.append(
+                f"| {case.name} | {phase} | {told.median:.0f} | {low:.0f} to {high:.0f} | {dose} | {organs} | {known} |"
+            )
+    return "\n".join(rows)
+
+
+def medians(found: Sequence[tuple[Case, Injection]]) -> list[str]:
+    """A line for each phase, and one for the dose: the median of all patients', of each patient the median of his cases'."""
+    patients: dict[str, dict[str, list[float]]] = {}
+    for case, one in found:
+        for what, told in (*one.seconds.items(), (contrast_dose.NAME, one.dose)):
+            patients.setdefault(what, {}).setdefault(case.patient, []).append(told.median)
+
+    def line(what: str, form: str, unit: str) -> str:
+        each = [float(np.median(values)) for values in patients[what].values()]
+        spread = "" if len(each) == 1 else f", {min(each):{form}} to {max(each):{form}}"
+        return f"{what.replace('_', ' ')}: {np.median(each):{form}}{unit} ({counted(len(each), 'patient')}{spread})"
+
+    phases = sorted(set(patients) - {contrast_dose.NAME})
+    return [*(line(phase, ".0f", " s") for phase in phases), line(contrast_dose.NAME, ".2f", "")]
