@@ -132,4 +132,9 @@ def _soft_edged(body: np.ndarray) -> torch.Tensor:
     """Weight ``(D, H, W)``: 1 in the body, 0 on table and blankets, with a soft edge of a few millimetres."""
     mask = torch.from_numpy(body)[None, None].float()
     mask = F.max_pool3d(mask, (1, 5, 5), stride=1, padding=(0, 2, 2))
-    return F.avg_pool3d(mask, (1, 5, 5), stride=1, padding=(0, 2, 2), count_include_pad=False)[0, 0]
+    # Padded here: PyTorch's own padding refuses what is narrower than the kernel.
+    total, count = (
+        F.avg_pool3d(F.pad(one, (2, 2, 2, 2)), (1, 5, 5), stride=1, divisor_override=1)
+        for one in (mask, torch.ones_like(mask[:, :, :1]))
+    )
+    return (total / count)[0, 0]

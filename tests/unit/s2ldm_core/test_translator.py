@@ -125,6 +125,14 @@ def test_too_few_slices_are_refused(translator: Any, volume: Any) -> None:
         translator.translate(few, phase="arterial")
 
 
+@pytest.mark.parametrize("plane", [(40, 1), (2, 2), (3, 40)])
+def test_a_field_of_a_few_voxels_is_translated_like_any_other(translator: Any, plane: tuple[int, int]) -> None:
+    hu = np.full((8, *plane), 40.0, np.float32)
+    narrow = Volume(hu=hu, affine=np.diag([1.5, 1.5, 3.0, 1.0]))
+    change = translator.translate(narrow, phase="venous").volume.hu - hu
+    assert np.abs(change).min() > 0.0
+
+
 def test_values_that_are_not_numbers_are_refused(translator: Any, volume: Any) -> None:
     hu = volume.hu.copy()
     hu[2, 3, 4] = np.nan
