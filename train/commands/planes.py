@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,6 +30,10 @@ def planes(
         list[str] | None,
         typer.Option(help="Phase, or time such as 50s; may be repeated.", show_default="those of the packages"),
     ] = None,
+    contrast_dose: Annotated[
+        list[float] | None,
+        typer.Option(help="Answer with so much contrast medium as well, as a part of the usual; may be repeated."),
+    ] = None,
     window: Annotated[tuple[float, float], typer.Option(help="Black and white, HU.")] = (-130.0, 350.0),
     uncertainty: Annotated[
         bool,
@@ -45,6 +50,7 @@ def planes(
     Example: s2ldm-train planes demo --scan series/ --phase arterial --phase 50s --output planes.jpg
     """
     from s2ldm_core import Translator
+    from s2ldm_core.contrast_dose import NAME
     from s2ldm_core.sampling import OWN, Sampling
     from train.evaluation.planes import DEVIATION_HU, draw_planes
 
@@ -69,13 +75,14 @@ def planes(
         if not answers:
             offered = "; ".join(f"{label} knows {other.metadata.offered}" for label, other in translators.items())
             raise TrainError("planes_phase", f"No package can be asked for {one}: {offered}.", "Give another --phase.")
-        for label, known in answers.items():
-            answer = known.translate(native, phase=one, sampling=sampling)
-            rows[f"{one}, {label}"] = answer.volume
+        for (label, known), dose in product(answers.items(), (1.0, *(contrast_dose or ()))):
+            answer = known.translate(native, phase=one, values={NAME: dose}, sampling=sampling)
+            title = f"{one}, {label}" if dose == 1.0 else f"{one}, {label}, contrast dose {dose:g}"
+            rows[title] = answer.volume
             if answer.spread is None:
                 continue
             off = {"may be": answer.spread.hu, **_error(answer.volume, one, pair)}
-            below = {f"{one}, {label}: {how} off by": native.with_hu(hu) for how, hu in off.items()}
+            below = {f"{title}: {how} off by": native.with_hu(hu) for how, hu in off.items()}
             rows |= below
             deviations |= below.keys()
     output.parent.mkdir(parents=True, exist_ok=True)

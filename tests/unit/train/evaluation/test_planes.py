@@ -91,6 +91,28 @@ def test_the_command_draws_the_native_scan_the_real_phases_and_every_answer(stor
         assert second.height == 6 * (height + 6) - 6  # native, arterial of both, venous real and of both
 
 
+def test_another_contrast_dose_is_drawn_beside_the_usual(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: dict[str, Volume] = {}
+
+    def keep(rows: dict[str, Volume], **options: Any) -> Any:
+        drawn.update(rows)
+        return draw_planes(rows, **options)
+
+    monkeypatch.setattr("train.evaluation.planes.draw_planes", keep)
+    done = run(
+        f"a={write_tiny_package(tmp_path / 'tiny')}",
+        *("--store", store, "--case", "p0001-1", "--phase", "venous"),
+        *("--contrast-dose", 0.5, "--output", tmp_path / "dose.png"),
+    )
+    assert done.exit_code == 0, done.output
+    assert list(drawn) == ["native", "venous, real", "venous, a", "venous, a, contrast dose 0.5"]
+    native, _, usual, half = (one.hu for one in drawn.values())
+    assert np.abs(usual - native).max() > 1.0
+    assert np.abs(half - native - 0.5 * (usual - native)).max() < 0.01
+
+
 def test_below_an_answer_stands_how_wrong_it_may_be_and_how_wrong_it_is_where_that_was_measured(tmp_path: Path) -> None:
     native = body().hu
     measured = np.ones(native.shape, bool)
