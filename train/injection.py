@@ -62,6 +62,10 @@ class Told(NamedTuple):
         """Whether it can be told to a model: the interval's end is no more than twice its beginning."""
         return self.between[1] <= 2.0 * self.between[0]
 
+    def other_than(self, usual: float) -> bool:
+        """Whether the interval leaves ``usual`` out."""
+        return not self.between[0] <= usual <= self.between[1]
+
 
 class Injection(NamedTuple):
     """How the phases of a case came about."""

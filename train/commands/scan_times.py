@@ -23,7 +23,8 @@ def scan_times(
         bool,
         typer.Option(
             "--keep",
-            help="Write them into cases that have none, where the interval ends by twice its beginning: for `evaluate --tell`.",
+            help="For `evaluate --tell`: write into cases that have none a time whose interval ends by twice its beginning, and a dose "
+            "whose interval leaves out 1.",
         ),
     ] = False,
 ) -> None:
@@ -60,7 +61,7 @@ def scan_times(
                     for phase, told in one.seconds.items()
                     if told.certain and phase not in known
                 },
-                dose=round(one.dose.median, 2) if one.dose.certain else None,
+                dose=round(one.dose.median, 2) if one.dose.other_than(1.0) else None,
                 source="organs",
             )
     if not found:

@@ -10,6 +10,7 @@ import torch
 
 from s2ldm_core import Translator, Volume
 from s2ldm_core.answers import limits_between
+from s2ldm_core.ensemble import Ensemble
 from s2ldm_core.errors import PackageError, TranslationError
 from s2ldm_core.package import METADATA, ModelPackage, save_package, with_times
 from s2ldm_core.regions import REGIONS
@@ -160,6 +161,17 @@ def test_what_a_time_is_put_together_of_is_said(translator: Translator, volume: 
     of_a_time = translator.translate(volume, phase="50s").translation
     assert of_a_time.shares == pytest.approx({"arterial": 0.7, "venous": 0.6})
     assert not translator.translate(volume, phase="arterial").translation.shares
+
+
+def test_of_packages_that_answer_together_the_shares_are_said_where_they_are_the_same(
+    package: ModelPackage, translator: Translator, volume: Volume, tmp_path: Path
+) -> None:
+    others = TIMES.model_copy(update={"weights": {**TIMES.weights, "venous": (-0.1, 0.0, 0.5, 1.0)}})
+    other = Translator.load(with_times(package, tmp_path / "other", times=others, version="1").path, device="cpu")
+    together = Ensemble([translator, other])
+    half = together.translate(volume, phase="venous", values={"contrast_dose": 0.5})
+    assert half.translation.shares == {"venous": 0.5}
+    assert together.translate(volume, phase="50s").translation.shares == {}
 
 
 def test_other_times_make_another_model_of_the_same_version(package: ModelPackage, tmp_path: Path) -> None:

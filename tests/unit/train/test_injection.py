@@ -159,10 +159,23 @@ def test_the_command_prints_and_keeps_what_is_certain_and_not_known(tmp_path: Pa
     assert set(early.seconds) == {"arterial"}
     assert early.values("arterial")["seconds"] == pytest.approx(30.0, abs=6.0)
     assert told.seconds == {"arterial": 47.0}
-    assert early.values("venous")["contrast_dose"] == pytest.approx(1.0, abs=0.3)
-    assert np.isnan(bare.values("arterial")["contrast_dose"])
+    assert np.isnan(early.values("venous")["contrast_dose"])  # the usual, for all that is known
     record = json.loads((tmp_path / "early" / "case.json").read_text())
-    assert record["about"]["injection_by"] == {"arterial": "organs", "contrast_dose": "organs"}
+    assert record["about"]["injection_by"] == {"arterial": "organs"}
+
+
+def test_a_dose_that_is_surely_another_is_kept_once(tmp_path: Path) -> None:
+    write(tmp_path, "little", venous=gains(72.0, dose=0.5))
+    write(tmp_path, "told", venous=gains(72.0, dose=0.5))
+    path = tmp_path / "told" / "case.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"contrast_dose": 0.9}))
+    kept = CliRunner().invoke(app, ["scan-times", str(tmp_path), "--keep", "--seconds", "venous=72"])
+    assert kept.exit_code == 0, kept.output
+    little, told = (PairStore(tmp_path)[number].values("venous")["contrast_dose"] for number in range(2))
+    assert little == pytest.approx(0.5, abs=0.1)
+    assert told == 0.9
+    record = json.loads((tmp_path / "little" / "case.json").read_text())
+    assert record["about"]["injection_by"] == {"contrast_dose": "organs"}
 
 
 def test_a_time_that_is_given_is_not_written_as_if_the_organs_had_told_it(tmp_path: Path) -> None:

@@ -1,0 +1,57 @@
+"""What a route says of its answer reaches whoever translates, whole."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dicom_node.catalog import Catalog, JobState
+from dicom_node.config import parse_settings
+from dicom_node.translate.messages import Answer, Disposition, Failed, Load, Translate
+from dicom_node.translate.step import TranslateStep
+from s2ldm_core.handling import StackHandling
+from s2ldm_core.problem import Problem
+from s2ldm_core.sampling import Sampling
+from tests.tiny_model import queue_job
+
+
+class Asked:
+    """Keeps what it is asked for and answers that it cannot."""
+
+    def __init__(self) -> None:
+        self.requests: list[Translate] = []
+        self.ready = True
+
+    def warm_up(self, models: Sequence[Load], *, should_stop: Callable[[], bool]) -> dict[str, Problem]:
+        return {}
+
+    def translate(self, request: Translate, **how: Any) -> Answer:
+        self.requests.append(request)
+        return Failed(problem=Problem("not_here", "Nobody translates here."), disposition=Disposition.FAIL)
+
+    def stop(self) -> None: ...
+
+
+def test_a_route_s_answer_is_asked_for_as_it_is_configured(write_ct_series: Any, tmp_path: Path) -> None:
+    route = {
+        "phase": "50s",
+        "contrast_dose": 0.8,
+        "seed": 7,
+        "uncertainty": True,
+        "tilt": "resample",
+        "model": "somewhere/model",
+    }
+    settings = parse_settings({"node": {"data_dir": str(tmp_path / "data")}, "routes": {"A": route}})
+    asked = Asked()
+    with Catalog(settings.catalog_location) as catalog:
+        paths = write_ct_series(np.zeros((3, 16, 16), np.float32))
+        job_id = queue_job(catalog, paths, route="A", phase="50s", model="somewhere/model")
+        assert TranslateStep(settings, catalog, executor=asked).run_once()
+        assert catalog.get_job(job_id).state is JobState.FAILED
+    (request,) = asked.requests
+    assert (request.phase, request.contrast_dose, request.seed) == ("50s", 0.8, 7)
+    assert request.model == "somewhere/model"
+    assert request.sampling == Sampling(kind="predicted")
+    assert request.handling == StackHandling(tilt="resample", irregular="refuse")
+    assert len(request.paths) == len(set(request.sop_instance_uids)) == 3
