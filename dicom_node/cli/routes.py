@@ -33,7 +33,7 @@ def list_routes(config: ConfigOption = None, as_json: JsonOption = False) -> Non
         (
             (
                 title if route.enabled else f"{title} (disabled)",
-                route.phase,
+                route.asked,
                 route.model,
                 route.output,
                 settings.min_slices(title),
@@ -160,7 +160,7 @@ def _consequence(trial: "Trial") -> str:
     route, count = trial.route, len(trial.decision.slices)
     where = ", ".join(route.destinations) or "nowhere: it stays in data_dir"
     return (
-        f"{count} slices are translated to {route.phase} by {route.model}, written as {route.output}, sent to {where}."
+        f"{count} slices are translated to {route.asked} by {route.model}, written as {route.output}, sent to {where}."
     )
 
 

@@ -73,6 +73,11 @@ class Route(Section):
         """For what comes on a route that has left the configuration: it is recorded all the same, and selection says why not."""
         return cls(phase="arterial", model="none")
 
+    @property
+    def asked(self) -> str:
+        """What its models are asked for, in words."""
+        return self.phase if self.contrast_dose == 1.0 else f"{self.phase} at contrast dose {self.contrast_dose:g}"
+
     def kept(self) -> dict[str, Any]:
         """As plain values for a job, without those by default: a node of the version before, at work on the same jobs, does not know
         every key.

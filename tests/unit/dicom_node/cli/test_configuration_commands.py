@@ -48,6 +48,17 @@ def test_configuration_that_the_variable_names_is_changed_and_keeps_its_comments
     assert "phase: venous   # why" in path.read_text()
 
 
+def test_a_contrast_dose_is_listed_beside_its_phase_and_one_that_nobody_is_given_is_refused(
+    path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("routes", "set", "CECT", "contrast_dose=0.8") == 0
+    assert run("routes", "list") == 0
+    assert "arterial at contrast dose 0.8" in capsys.readouterr().out
+    assert run("routes", "set", "CECT", "contrast_dose=80") == 2
+    assert "routes.CECT.contrast_dose" in capsys.readouterr().err
+    assert read(path)["routes"]["CECT"]["contrast_dose"] == 0.8
+
+
 def test_history_tells_who_and_why_and_rollback_goes_back(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = path.read_text()
     run("config", "set", "routes.CECT.phase", "venous", "--comment", "board")

@@ -228,6 +228,17 @@ def test_page_is_there(sight: Console, path: str) -> None:
     assert " style=" not in answer.text
 
 
+def test_a_contrast_dose_is_typed_in_the_form_and_shown_beside_the_phase(console: Console) -> None:
+    form = form_of(console, "/routes/CECT_ART")
+    assert form["contrast_dose"] == ["1"]
+    wrong = console.client.post("/routes/CECT_ART", data=form | {"contrast_dose": "80", "do": "look"})
+    assert "less than or equal to 2" in wrong.text
+    console.client.post("/routes/CECT_ART", data=form | {"contrast_dose": "0.8", "do": "save"})
+    assert console.configuration.current.routes["CECT_ART"].contrast_dose == 0.8
+    assert '<td data-label="Phase">arterial at contrast dose 0.8</td>' in console.client.get("/routes").text
+    assert console.client.get("/api/routes").json()[0]["contrast_dose"] == 0.8
+
+
 @pytest.mark.parametrize("character", ["\x02", "\x9b", "\ufffe"])
 def test_text_with_a_character_that_yaml_does_not_have_is_refused(console: Console, character: str) -> None:
     before = console.path.read_text()
