@@ -189,6 +189,7 @@ class TranslateStep:
             "model_version": made.model_version,
             "weights_sha256": made.weights_sha256,
             "steps": made.steps,
+            **({"shares": dict(made.shares)} if made.shares else {}),
             "seconds": made.seconds,
             "device": made.device,
             "tile": made.tile,

@@ -5,22 +5,28 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from dicom_node.catalog import Catalog, JobState
 from dicom_node.config import parse_settings
-from dicom_node.translate.messages import Answer, Disposition, Failed, Load, Translate
+from dicom_node.translate.messages import Answer, Disposition, Failed, Load, Translate, Translated
 from dicom_node.translate.step import TranslateStep
 from s2ldm_core.handling import StackHandling
 from s2ldm_core.problem import Problem
 from s2ldm_core.sampling import Sampling
+from s2ldm_core.translation import Translation
 from tests.tiny_model import queue_job
 
 
-class Asked:
-    """Keeps what it is asked for and answers that it cannot."""
+NOBODY = Failed(problem=Problem("not_here", "Nobody translates here."), disposition=Disposition.FAIL)
 
-    def __init__(self) -> None:
+
+class Asked:
+    """Keeps what it is asked for and answers that it cannot, or as it is told to."""
+
+    def __init__(self, answer: Answer = NOBODY) -> None:
         self.requests: list[Translate] = []
+        self.answer = answer
         self.ready = True
 
     def warm_up(self, models: Sequence[Load], *, should_stop: Callable[[], bool]) -> dict[str, Problem]:
@@ -28,7 +34,7 @@ class Asked:
 
     def translate(self, request: Translate, **how: Any) -> Answer:
         self.requests.append(request)
-        return Failed(problem=Problem("not_here", "Nobody translates here."), disposition=Disposition.FAIL)
+        return self.answer
 
     def stop(self) -> None: ...
 
@@ -55,3 +61,20 @@ def test_a_route_s_answer_is_asked_for_as_it_is_configured(write_ct_series: Any,
     assert request.sampling == Sampling(kind="predicted")
     assert request.handling == StackHandling(tilt="resample", irregular="refuse")
     assert len(request.paths) == len(set(request.sop_instance_uids)) == 3
+
+
+@pytest.mark.parametrize("shares", [{"venous": 0.8}, {}])
+def test_a_job_tells_how_much_of_which_phase_its_series_is(
+    write_ct_series: Any, tmp_path: Path, shares: dict[str, float]
+) -> None:
+    made = Translation(
+        phase="venous", model_name="m", model_version="1", weights_sha256="ab" * 32, seed=0, steps=1, shares=shares
+    )
+    settings = parse_settings({"node": {"data_dir": str(tmp_path / "data")}, "routes": {"A": {"phase": "venous"}}})
+    asked = Asked(Translated(record_path=str(tmp_path / "translation.json"), translation=made))
+    with Catalog(settings.catalog_location) as catalog:
+        job_id = queue_job(
+            catalog, write_ct_series(np.zeros((3, 16, 16), np.float32)), route="A", phase="venous", model="demo"
+        )
+        assert TranslateStep(settings, catalog, executor=asked).run_once()
+        assert catalog.get_job(job_id).details.get("shares", {}) == shares
