@@ -17,7 +17,6 @@ from s2ldm_core.sampling import Sampling
 from s2ldm_core.translation import Translation
 from tests.tiny_model import queue_job
 
-
 NOBODY = Failed(problem=Problem("not_here", "Nobody translates here."), disposition=Disposition.FAIL)
 
 
