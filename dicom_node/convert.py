@@ -15,7 +15,7 @@ from dicom_node.errors import NodeError, TranslateError
 from dicom_node.input_series import select_slices
 from dicom_node.phases import presented
 from dicom_node.translation import Uncertainty, slices_differ, whole_hu
-from s2ldm_core import contrast_dose
+from s2ldm_core.contrast_dose import NAME as CONTRAST_DOSE
 from s2ldm_core.handling import Handling
 from s2ldm_core.sampling import Sampling
 from s2ldm_core.translation import Translation
@@ -40,7 +40,7 @@ def translate_path(
     output_path: Path,
     *,
     phase: str,
-    dose: float = 1.0,
+    contrast_dose: float = 1.0,
     model: str = "demo",
     output_form: str | None = None,
     device: str = "auto",
@@ -64,7 +64,7 @@ def translate_path(
     output_path
         Folder for the DICOM forms, which must be empty or absent; file for ``nifti`` (``.nii``, ``.nii.gz``, ``.mha``
         or ``.mhd``, which must not exist), or a folder, which gets ``<phase>.nii.gz``.
-    dose
+    contrast_dose
         Contrast medium as a part of what is usual in the model's training, 0.3 to 2.
     output_form
         One of ``OUTPUT_FORMS``; ``None`` means ``nifti`` when the output is named like a volume file or the input is
@@ -129,7 +129,7 @@ def translate_path(
     sources = [one.path for one in volume.slices if one.path is not None]
     sampling = Sampling(steps=steps, kind="predicted" if uncertainty else None)
     result = translator.translate(
-        volume, phase=phase, values={contrast_dose.NAME: dose}, seed=seed, sampling=sampling, progress=report
+        volume, phase=phase, values={CONTRAST_DOSE: contrast_dose}, seed=seed, sampling=sampling, progress=report
     )
     told = Uncertainty.of(result.spread, translator.metadata.calibration)
     report("write", 0.0)

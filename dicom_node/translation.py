@@ -78,8 +78,12 @@ class TranslationRecord:
             _save_array(folder / _UNCERTAINTY_NAME, whole_hu(uncertainty.hu))
         path = folder / RECORD_NAME
         facts = {key: value for key, value in asdict(self.translation).items() if key not in _OF_THE_JOB}
-        if not facts["shares"]:  # which a node of the version before does not know
-            del facts["shares"]
+        for name, unsaid in (
+            ("shares", {}),
+            ("contrast_dose", 1.0),
+        ):  # which a node of the version before does not know
+            if facts[name] == unsaid:
+                del facts[name]
         values = {"format": _FORMAT, **facts, "sop_instance_uids": self.sop_instance_uids}
         if self.frames:
             values["frames"] = self.frames

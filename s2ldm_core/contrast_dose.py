@@ -8,3 +8,5 @@ NAME = "contrast_dose"
 """The value of a condition that it is told by."""
 LEAST, MOST = 0.3, 2.0
 """Beyond these nobody is given contrast medium for a CT; what asks for them is another unit, or a slip."""
+DIGITS = 2
+"""Doses are told apart to a hundredth."""

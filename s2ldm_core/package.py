@@ -88,8 +88,8 @@ class PackageMetadata(BaseModel):
     @property
     def heeded(self) -> tuple[str, ...]:
         """What it can be told beside the phase; every package a contrast dose."""
-        own = self.values if self.times is None or NAME in self.values else (*self.values, NAME)
-        return (*own, contrast_dose.NAME)
+        times = () if self.times is None else (NAME,)
+        return tuple(dict.fromkeys((*self.values, *times, contrast_dose.NAME)))
 
     @property
     def offered(self) -> str:

@@ -15,7 +15,9 @@ class Translation:
         Contrast phase synthesised, as the model calls it.
     shares
         Phase → how much the model's answer for it counts, where ``phase`` is a time that it answers for with a weighted sum
-        (`s2ldm_core.times`) or another contrast dose than the usual was asked for. Empty: it answered for ``phase`` itself.
+        (`s2ldm_core.times`). Empty: it answered for ``phase`` itself.
+    contrast_dose
+        What the change was multiplied with (`s2ldm_core.contrast_dose`); 1 is the usual.
     model_name, model_version, weights_sha256
         The model package; the checksum is 64 hexadecimal digits.
     training_statement
@@ -38,6 +40,7 @@ class Translation:
     seed: int
     steps: int
     shares: Mapping[str, float] = field(default_factory=dict)
+    contrast_dose: float = 1.0
     seconds: Mapping[str, float] = field(default_factory=dict)
     device: str = ""
     tile: tuple[int, int, int] | None = None

@@ -27,7 +27,7 @@ from s2ldm_core.tiling import TILE, Triple, beyond_its_ends
 from s2ldm_core.translation import Translation, training_statement
 from s2ldm_core.volume import Volume
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 _CUDA = re.compile(r"cuda(:\d{1,2})?")
 
 
@@ -130,7 +130,7 @@ class Translator:
         more steps sample from noise of ``seed``, and several draws (``sampling``) have a spread as well. ``values`` are what is asked for
         beside the phase: of some systems ``seconds`` after the start of the injection, which a ``phase`` such as ``35s`` asks for alone (a
         package with ``times`` answers with a weighted sum of what it answers for its phases), of all of them a ``contrast_dose``, which
-        multiplies the change (`s2ldm_core.contrast_dose`). A value that is NaN is not known.
+        multiplies the change (`s2ldm_core.contrast_dose`; to a hundredth). A value that is NaN is not known.
 
         The same input, package, seed and device give the same voxels; where memory does not suffice for the usual tiles, smaller ones give
         them to rounding, where the system tiles exactly.
@@ -138,17 +138,18 @@ class Translator:
         Raises
         ------
         TranslationError
-            ``unknown_phase``, ``seconds_unknown``, ``seconds_beyond``, ``unknown_value``, ``too_few_slices``, ``not_finite``; those of
-            `settled`; ``answer_out_of_distribution`` where the package says what answers must lie within.
+            ``unknown_phase``, ``seconds_unknown``, ``seconds_beyond``, ``unknown_value``, ``contrast_dose_beyond``, ``too_few_slices``,
+            ``not_finite``; those of `settled`; ``answer_out_of_distribution`` where the package says what answers must lie within.
         """
         meta, asked = self.metadata, dict(values or {})
         self._check(volume, phase, asked)
         settled = self.settled(sampling)
         clock = Clock(progress)
-        dose = _known(asked.pop(contrast_dose.NAME, None), otherwise=1.0)
-        parts = self._parts(phase, asked, dose)
+        dose = self._dose(asked)
+        parts = self._parts(phase, asked)
         weights = {part.phase: part.weight for part in parts}
         shares = {} if weights == {phase: 1.0} else weights
+        counts = [part.weight * dose for part in parts]
         tile = TILE
 
         def predict(unit: torch.Tensor, _: Resampler) -> torch.Tensor:
@@ -169,7 +170,7 @@ class Translator:
                 each = []
                 for number, part in enumerate(parts):
                     found = answer_for(part.condition, How(tile=tile, on_progress=clock.part(number, len(parts))))
-                    each.append(found if part.weight == 1.0 else _weighted(found, part.weight))
+                    each.append(found if counts[number] == 1.0 else _weighted(found, counts[number]))
                 return torch.stack(each).sum(dim=0) if len(each) > 1 else each[0]
 
             change, tile = in_tiles_that_fit(answer, smallest=self._system.traits.smallest_tile)
@@ -181,7 +182,9 @@ class Translator:
             predict,
             metadata=meta,
             clock=clock,
-            limits=limits_between(limits, shares) if shares else limits.get(phase),
+            limits=limits_between(limits, dict(zip(weights, counts, strict=True)))
+            if shares or dose != 1.0
+            else limits.get(phase),
         )
         if found.doubt is not None and self._refuse_answers:
             raise TranslationError(found.doubt.code, found.doubt.sentence, found.doubt.remedy)
@@ -196,6 +199,7 @@ class Translator:
                 seed=seed,
                 steps=settled.steps or self.default_steps,
                 shares={one: round(share, 3) for one, share in shares.items()},
+                contrast_dose=dose,
                 seconds=clock.seconds,
                 device=str(self.device),
                 tile=tile,
@@ -204,20 +208,26 @@ class Translator:
             doubt=found.doubt,
         )
 
-    def _parts(self, phase: str, values: Mapping[str, float], dose: float) -> list[_Part]:
+    def _parts(self, phase: str, values: Mapping[str, float]) -> list[_Part]:
         """What the system is asked for, and how much each answer counts."""
         phases, times, seconds = self.metadata.phases, self.metadata.times, self._seconds(phase, values)
         if times is not None and NAME not in self._system.traits.values and seconds is not None:
             others = {name: value for name, value in values.items() if name != NAME}
             return [
-                _Part(one, share * dose, self._condition(phases.index(one), others))
+                _Part(one, share, self._condition(phases.index(one), others))
                 for one, share in times.at(seconds).items()
             ]
         if phase in phases:
-            return [_Part(phase, dose, self._condition(phases.index(phase), values))]
+            return [_Part(phase, 1.0, self._condition(phases.index(phase), values))]
         if seconds is not None:
             values = {**values, NAME: seconds}
-        return [_Part(phase, dose, self._condition(self._system.phase_at(values), values))]
+        return [_Part(phase, 1.0, self._condition(self._system.phase_at(values), values))]
+
+    def _dose(self, asked: dict[str, float]) -> float:
+        """The contrast dose, which leaves ``asked``; 1 where it is not known, or a condition of the system itself."""
+        if contrast_dose.NAME in self._system.traits.values:
+            return 1.0
+        return round(_known(asked.pop(contrast_dose.NAME, None), otherwise=1.0), contrast_dose.DIGITS)
 
     def _condition(self, number: int, values: Mapping[str, float]) -> Condition:
         told = {name: torch.tensor([float(value)]) for name, value in values.items()}
@@ -339,7 +349,7 @@ class Translator:
             )
 
 
-def _known(value: float | None, *, otherwise: T) -> float | T:
+def _known(value: float | None, *, otherwise: _T) -> float | _T:
     """``value``, or ``otherwise`` where it is none or NaN."""
     return otherwise if value is None or not math.isfinite(value) else value
 

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from s2ldm_core import contrast_dose
 from s2ldm_core.files import replace_text
 from train.errors import TrainError
 
@@ -56,8 +55,6 @@ class Case:
     """Phase → seconds after the start of the injection, where they are known."""
     aorta_hu: Mapping[str, float]
     """Phase → enhancement of the aorta, where its labels are known."""
-    contrast_dose: float
-    """As a part of the usual (`s2ldm_core.contrast_dose`); NaN where nobody knows it."""
 
     def source_hu(self) -> np.ndarray:
         """``(D, H, W)`` float32: the native scan, with its noise where that is apart."""
@@ -66,11 +63,7 @@ class Case:
 
     def values(self, name: str) -> dict[str, float]:
         """What systems may be conditioned on of the image called ``name``; NaN where nobody knows it."""
-        return {
-            "seconds": self.seconds.get(name, np.nan),
-            "aorta_hu": self.aorta_hu.get(name, np.nan),
-            contrast_dose.NAME: self.contrast_dose,
-        }
+        return {"seconds": self.seconds.get(name, np.nan), "aorta_hu": self.aorta_hu.get(name, np.nan)}
 
     def showing(self, phase: str) -> tuple[str, ...]:
         """Names in ``changes`` of the images of ``phase``: its own, and those at other seconds, such as ``venous@90s``."""
@@ -211,22 +204,6 @@ def place_case(folder: Path, name: str, *, split: Split, fold: int | None) -> No
         replace_text(path, json.dumps(placed, indent=1))
 
 
-def tell_injection(folder: Path, name: str, *, seconds: Mapping[str, float], dose: float | None, source: str) -> None:
-    """Add when phases of a case were taken and how much contrast medium was given, and by ``source`` how that is known.
-
-    What the case has of it stays.
-    """
-    path = folder / name / _CASE
-    record = json.loads(path.read_text(encoding="utf-8"))
-    known = record.get("seconds", {})
-    added = {phase: at for phase, at in seconds.items() if phase not in known}
-    told = {} if dose is None or contrast_dose.NAME in record else {contrast_dose.NAME: dose}
-    if added or told:
-        about = record["about"]
-        about["injection_by"] = about.get("injection_by", {}) | dict.fromkeys((*added, *told), source)
-        replace_text(path, json.dumps(record | {"seconds": known | added, **told}, indent=1))
-
-
 def write_case(
     folder: Path,
     name: str,
@@ -311,5 +288,4 @@ def _open(folder: Path) -> Case:
         valid={phase: where for phase, where in valid.items() if where is not None},
         seconds=record.get("seconds", {}),
         aorta_hu=record.get("aorta_hu", {}),
-        contrast_dose=record.get(contrast_dose.NAME, np.nan),
     )

@@ -14,6 +14,7 @@ import numpy as np
 from s2ldm_core.phantom import Patient
 from s2ldm_core.phantom.appearance import delay_seconds
 from s2ldm_core.phantom.kinetics import Kinetics
+from s2ldm_core.phantom.patient import REFERENCE
 from s2ldm_core.times import Times
 from train.errors import TrainError
 
@@ -81,11 +82,17 @@ class DrawnPatient(NamedTuple):
 
     kinetics: Kinetics
     delay_seconds: float
+    dose: float
+    """Iodine per kg of body weight, as a part of the usual."""
 
     @classmethod
     def of(cls, seed: int) -> Self:
         patient = Patient.draw(seed)
-        return cls(Kinetics(patient, seed=seed), delay_seconds(patient))
+        return cls(
+            Kinetics(patient, seed=seed),
+            delay_seconds(patient),
+            patient.iodine_mg_per_kg / REFERENCE.iodine_mg_per_kg,
+        )
 
     def enhancements(self, seconds: float, *, tissues: Sequence[str] = ()) -> np.ndarray:
         """HU of ``tissues``, or of every one that is `Kinetics.systemic`."""

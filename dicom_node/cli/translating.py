@@ -1,5 +1,6 @@
 """``translate``: files without a network."""
 
+import math
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -44,6 +45,12 @@ def _phase(name: str) -> str:
     return name
 
 
+def _number(value: float) -> float:
+    if math.isnan(value):
+        raise typer.BadParameter("nan is no number.")
+    return value
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command(epilog="Example: s2ldm-node translate ncct-series/ arterial/ --phase arterial")(translate)
@@ -71,6 +78,7 @@ def translate(
             "--contrast-dose",
             min=contrast_dose.LEAST,
             max=contrast_dose.MOST,
+            callback=_number,
             help="Contrast medium as a part of what is usual in the model's training.",
         ),
     ] = 1.0,
@@ -113,7 +121,7 @@ def translate(
             input_path,
             output_path,
             phase=phase,
-            dose=dose,
+            contrast_dose=dose,
             model=model,
             output_form=None if output is None else output.value,
             device=device,

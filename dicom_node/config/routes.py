@@ -79,10 +79,10 @@ class Route(Section):
         return self.phase if self.contrast_dose == 1.0 else f"{self.phase} at contrast dose {self.contrast_dose:g}"
 
     def kept(self) -> dict[str, Any]:
-        """As plain values for a job, without those by default: a node of the version before, at work on the same jobs, does not know
-        every key.
+        """As plain values for a job; without the usual dose, a key that a node of the version before, at work on the same jobs, does not
+        know.
         """
-        return self.model_dump(mode="json", exclude_defaults=True)
+        return self.model_dump(mode="json", exclude={"contrast_dose"} if self.contrast_dose == 1.0 else None)
 
     @property
     def series_number_offsets(self) -> frozenset[int]:

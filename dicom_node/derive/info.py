@@ -91,7 +91,9 @@ class DerivationInfo:
 
         One that replaces an earlier derived series says so at its end, whatever the text between.
         """
-        text = self.series_description or f"{called(self.translation.phase)} ({self.translation.model})"
+        made = self.translation
+        dose = "" if made.contrast_dose == 1.0 else f", contrast dose {made.contrast_dose:g}"
+        text = self.series_description or f"{called(made.phase)}{dose} ({made.model})"
         ascii_text = text.encode("ascii", "replace").decode("ascii").replace("\\", "/")
         ending = _REPLACES if self.replaces else ""
         return f"{self.word} {ascii_text}"[: 64 - len(ending)].rstrip() + ending
@@ -106,12 +108,13 @@ class DerivationInfo:
             f"Model {made.model_name} version {made.model_version}, weights sha256 {made.weights_sha256}, "
             f"seed {made.seed}, steps {made.steps}."
         )
-        parts = [f"{share:g} times the {phase} phase's" for phase, share in made.shares.items()]
-        summed = f"Enhancement {'summed of ' if len(parts) > 1 else ''}{' and '.join(parts)}." if parts else ""
+        parts = " and ".join(f"{share:g} times the {phase} phase's" for phase, share in made.shares.items())
+        summed = f"Enhancement summed of {parts}." if parts else ""
+        dosed = "" if made.contrast_dose == 1.0 else f"Contrast dose {made.contrast_dose:g} of the usual."
         earlier = ", ".join(self.replaces[-_NAMED_SERIES:])
         replaced = f"Replaces the earlier derived series {earlier}." if earlier else ""
         training = f"Training data: {made.training_statement}" if made.training_statement else ""
-        text = " ".join(filter(None, [self.shown, model, summed, replaced, *remarks, self.measured, training]))
+        text = " ".join(filter(None, [self.shown, model, summed, dosed, replaced, *remarks, self.measured, training]))
         return text.encode("ascii", "replace").decode("ascii")[:1024]
 
     @property

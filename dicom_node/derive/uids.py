@@ -38,7 +38,7 @@ def series_instance_uid(sources: Iterable[tuple[str, str]], *, info: DerivationI
     sources
         (SOP Instance UID, content digest) of every source slice, in any order.
     info
-        Route, model, phase (of a time or another contrast dose: how much of which), seed, steps, output form and visible mark
+        Route, model, phase (of a time what it is put together of), contrast dose, seed, steps, output form and visible mark
         take part, all that pixels depend on; date, texts, window and series number do not.
     """
     made = info.translation
@@ -57,6 +57,7 @@ def series_instance_uid(sources: Iterable[tuple[str, str]], *, info: DerivationI
         made.steps,
         info.output,
         *(f"{share:g} {phase}" for phase, share in sorted(made.shares.items())),
+        *([] if made.contrast_dose == 1.0 else [f"contrast dose {made.contrast_dose:g}"]),
         *([] if info.mark is Mark.NONE else [f"mark {info.mark}"]),
     )
 

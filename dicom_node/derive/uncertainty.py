@@ -68,7 +68,8 @@ class UncertaintyInfo(DerivationInfo):
         """How wide the calibrated intervals are, and the share of voxels whose truth lay within them, tissue by tissue."""
         told = self.calibration
         if not self._is_measured:
-            return f"How often errors lie within it was measured for {', '.join(told.coverage)} at the usual contrast dose only."
+            of = f" for {', '.join(told.coverage)}" if told.coverage else ""
+            return f"How often errors lie within it was measured{of} at the usual contrast dose only."
         widths = ", ".join(f"{width:.2f}" for width in told.half_widths)
         text = f"Of the errors, {_percent(LEVELS)} % shall lie within {widths} standard deviations"
         shares = told.coverage.get(self.translation.phase)
@@ -84,7 +85,7 @@ class UncertaintyInfo(DerivationInfo):
         packages tell no shares.
         """
         coverage = self.calibration.coverage
-        return not coverage or (self.translation.phase in coverage and not self.translation.shares)
+        return self.translation.contrast_dose == 1.0 and (not coverage or self.translation.phase in coverage)
 
     def window(self, source_hu: tuple[float, float] | None) -> tuple[float, float]:
         """The same for every series: a route's window, and the source's, are for attenuation."""

@@ -90,6 +90,7 @@ def evaluate(
     """
     from s2ldm_core.package import ModelPackage
     from s2ldm_core.sampling import Sampling
+    from s2ldm_core.seconds import NAME
     from train.evaluation import Evaluation, HeldOut, Report, StoreCases, candidates, ensemble
 
     if samples == 1:
@@ -100,7 +101,7 @@ def evaluate(
         )
     told = dict(named_value(one) for one in tell or ())
     seconds = dict(named_seconds(one) for one in scanned or ())
-    if None in told.values() and store is None and not seconds:
+    if store is None and any(value is None and not (name == NAME and seconds) for name, value in told.items()):
         raise TrainError(
             "tell_without_store",
             "Phantoms tell no values.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +11,7 @@ import numpy as np
 import typer
 from rich.console import Console
 
+from s2ldm_core.contrast_dose import LEAST, MOST, NAME
 from train.commands.named import labelled
 from train.errors import TrainError
 
@@ -32,7 +34,11 @@ def planes(
     ] = None,
     contrast_dose: Annotated[
         list[float] | None,
-        typer.Option(help="Answer with so much contrast medium as well, as a part of the usual; may be repeated."),
+        typer.Option(
+            help="Answer with so much contrast medium as well, as a part of the usual; may be repeated.",
+            min=LEAST,
+            max=MOST,
+        ),
     ] = None,
     window: Annotated[tuple[float, float], typer.Option(help="Black and white, HU.")] = (-130.0, 350.0),
     uncertainty: Annotated[
@@ -50,7 +56,6 @@ def planes(
     Example: s2ldm-train planes demo --scan series/ --phase arterial --phase 50s --output planes.jpg
     """
     from s2ldm_core import Translator
-    from s2ldm_core.contrast_dose import NAME
     from s2ldm_core.sampling import OWN, Sampling
     from train.evaluation.planes import DEVIATION_HU, draw_planes
 
@@ -60,6 +65,8 @@ def planes(
         raise TrainError(
             "window_empty", f"The window {window[0]:g} {window[1]:g} is empty.", "Give the lower HU first."
         )
+    if any(map(math.isnan, contrast_dose or ())):
+        raise TrainError("bad_value", "nan is no contrast dose.", f"Give {LEAST:g} to {MOST:g}.")
     native, pair = _shown(scan, store, case)
     translators = {
         label: Translator.load(folder, device=device, refuse_answers=False) for label, folder in map(labelled, packages)
@@ -75,7 +82,7 @@ def planes(
         if not answers:
             offered = "; ".join(f"{label} knows {other.metadata.offered}" for label, other in translators.items())
             raise TrainError("planes_phase", f"No package can be asked for {one}: {offered}.", "Give another --phase.")
-        for (label, known), dose in product(answers.items(), (1.0, *(contrast_dose or ()))):
+        for (label, known), dose in product(answers.items(), dict.fromkeys((1.0, *(contrast_dose or ())))):
             answer = known.translate(native, phase=one, values={NAME: dose}, sampling=sampling)
             title = f"{one}, {label}" if dose == 1.0 else f"{one}, {label}, contrast dose {dose:g}"
             rows[title] = answer.volume

@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
+from s2ldm_core import contrast_dose
 from train.commands.named import named_seconds
 
 
@@ -23,8 +24,8 @@ def scan_times(
         bool,
         typer.Option(
             "--keep",
-            help="For `evaluate --tell`: write into cases that have none a time whose interval ends by twice its beginning, and a dose "
-            "whose interval leaves out 1.",
+            help="Leave it beside the cases (injection.json) for `evaluate --tell`, in place of what was left before: times that are "
+            "given or whose interval ends by twice its beginning, and a dose whose interval leaves out 1.",
         ),
     ] = False,
 ) -> None:
@@ -35,11 +36,19 @@ def scan_times(
     Example: s2ldm-train scan-times PAIRS
     """
     from train.errors import TrainError
-    from train.injection import FEWEST_ORGANS, TISSUES, injection, medians, table
-    from train.store import PairStore, tell_injection
+    from train.injection.estimate import FEWEST_ORGANS, TISSUES, injection, medians, table
+    from train.injection.kept import KeptInjection
+    from train.store import PairStore
 
     known = dict(named_seconds(one) for one in seconds or ())
     cases, found = PairStore(store), []
+    phases = {phase for number in range(len(cases)) for phase in cases[number].changes}
+    if unknown := sorted(set(known) - phases):
+        raise TrainError(
+            "scan_time_phase",
+            f"--seconds names {', '.join(unknown)}, which no case of {store} has.",
+            f"Name one of {', '.join(sorted(phases))}.",
+        )
     console = Console(stderr=True)
     for number in track(range(len(cases)), description="cases", console=console, transient=True):
         case = cases[number]
@@ -53,22 +62,14 @@ def scan_times(
             continue
         found.append((case, one))
         if keep:
-            tell_injection(
-                store,
-                case.name,
-                seconds={
-                    phase: round(told.median, 1)
-                    for phase, told in one.seconds.items()
-                    if told.certain and phase not in known
-                },
-                dose=round(one.dose.median, 2) if one.dose.other_than(1.0) else None,
-                source="organs",
-            )
+            told = {phase: round(at.median, 1) for phase, at in one.seconds.items() if at.certain}
+            dose = round(one.dose.median, contrast_dose.DIGITS) if one.dose.other_than(1.0) else None
+            KeptInjection(seconds=told | known, contrast_dose=dose).write(store, case.name)
     if not found:
         raise TrainError(
             "scan_time_organs",
             f"In no case of {store} was a phase measured in {FEWEST_ORGANS} labelled organs or more that tell a time.",
             f"Give prepare label maps of the native scans with some of: {', '.join(TISSUES)}.",
         )
-    typer.echo(table(found))
+    typer.echo(table(found, known=known))
     typer.echo("\n" + "\n".join(medians(found)))

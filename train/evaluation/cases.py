@@ -14,6 +14,7 @@ from s2ldm_core.phantom.appearance import delay_seconds
 from s2ldm_core.seconds import NAME
 from s2ldm_core.volume import Volume
 from train.errors import TrainError
+from train.injection import kept
 from train.phantoms import HELD_OUT, case_name
 from train.store import Case, PairStore, Split
 
@@ -173,10 +174,12 @@ class StoreCases:
             "patients": len({self._case(name).patient for name in self.names}),
             "spacing_mm": list(self._store.spacing_mm),
             "store_sha256": self._store.digest(),
+            **({"injections_sha256": told} if (told := kept.digest(self._store.folder, self.names)) else {}),
         }
 
     def load(self, name: str) -> EvaluationCase:
         case = self._case(name)
+        told = kept.KeptInjection.of(self._store.folder, name)
         native = case.source_hu()
         dz, dy, dx = case.spacing_mm
         source = Volume(hu=native, affine=np.diag([dx, dy, dz, 1.0]))
@@ -189,7 +192,7 @@ class StoreCases:
             labels=None if case.labels is None else np.asarray(case.labels),
             organs={} if case.labels is None else dict(case.organs),
             valid=lambda phase: None if phase not in case.valid else np.asarray(case.valid[phase]),
-            values=case.values,
+            values=lambda phase: case.values(phase) | told.values(phase, known=case.seconds),
         )
 
     def _case(self, name: str) -> Case:

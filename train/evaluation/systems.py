@@ -102,8 +102,8 @@ def candidates(
         if name not in heeded:
             raise TrainError(
                 "tell_unheeded",
-                f"No package heeds {name!r} (known: {', '.join(heeded)}).",
-                "Leave --tell out, or name a package that was trained with the value.",
+                f"No package heeds {name!r} (known: {', '.join(heeded) or 'none'}).",
+                "Leave --tell out, or name a package that was trained with the value; the mean of several is told nothing.",
             )
     for label in ceilings:
         if label not in packages:

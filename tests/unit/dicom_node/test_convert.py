@@ -68,7 +68,7 @@ def test_a_contrast_dose_multiplies_the_enhancement_and_makes_another_series(
             series,
             tmp_path / str(dose),
             phase="venous",
-            dose=dose,
+            contrast_dose=dose,
             model=package,
             device="cpu",
             anatomy="any",
@@ -82,7 +82,7 @@ def test_a_contrast_dose_multiplies_the_enhancement_and_makes_another_series(
             )
         )
         uids.append(done.series_instance_uid)
-        assert ("Enhancement 0.5 times the venous phase's." in derived[0].DerivationDescription) is (dose == 0.5)
+        assert ("Contrast dose 0.5 of the usual." in derived[0].DerivationDescription) is (dose == 0.5)
     assert np.abs(gains[0]).max() > 1.0
     assert np.abs(gains[1] - 0.5 * gains[0]).max() <= 1.0  # whole HU
     assert uids[0] != uids[1]

@@ -77,8 +77,8 @@ def test_record_can_be_read_by_the_version_before(hu: np.ndarray, tmp_path: Path
     assert json.loads(path.read_text(encoding="utf-8")) == json.loads(WRITTEN)
 
 
-def test_what_a_time_is_put_together_of_comes_back(hu: np.ndarray, tmp_path: Path) -> None:
-    summed = replace(RECORD.translation, phase="50s", shares={"arterial": 0.731, "venous": 0.27})
+def test_what_a_time_is_put_together_of_and_its_dose_come_back(hu: np.ndarray, tmp_path: Path) -> None:
+    summed = replace(RECORD.translation, phase="50s", shares={"arterial": 0.731, "venous": 0.27}, contrast_dose=0.8)
     record = replace(RECORD, translation=summed)
     assert TranslationRecord.load(record.save(tmp_path, hu=hu, padding=None))[0] == record
 

@@ -131,14 +131,21 @@ def test_a_contrast_dose_multiplies_what_a_phase_and_what_a_time_gains(translato
 
 
 def test_a_dose_is_said_in_the_record_but_for_the_usual_one(translator: Translator, volume: Volume) -> None:
-    def shares(phase: str, dose: float) -> Any:
-        return translator.translate(volume, phase=phase, values={"contrast_dose": dose}).translation.shares
+    def said(phase: str, dose: float) -> Any:
+        made = translator.translate(volume, phase=phase, values={"contrast_dose": dose}).translation
+        return made.contrast_dose, made.shares
 
-    assert shares("venous", 0.5) == {"venous": 0.5}
-    assert shares("50s", 0.5) == pytest.approx({"arterial": 0.35, "venous": 0.3})
-    for unsaid in (1.0, float("nan")):
-        assert shares("venous", unsaid) == {}
-        assert shares("50s", unsaid) == pytest.approx({"arterial": 0.7, "venous": 0.6})
+    of_a_time = pytest.approx({"arterial": 0.7, "venous": 0.6})
+    for dose, wanted in ((0.5, 0.5), (1.0, 1.0), (float("nan"), 1.0), (0.804, 0.8), (1.004, 1.0)):
+        assert said("venous", dose) == (wanted, {})
+        assert said("50s", dose) == (wanted, of_a_time)
+
+
+def test_doses_are_told_apart_to_a_hundredth(translator: Translator, volume: Volume) -> None:
+    """As their records do, which series are told apart by."""
+    near, same = (change(translator, volume, "venous", values={"contrast_dose": dose}) for dose in (0.8001, 0.8))
+    assert np.array_equal(near, same)
+    assert not np.array_equal(near, change(translator, volume, "venous", values={"contrast_dose": 0.81}))
 
 
 @pytest.mark.parametrize("dose", [0.0, -1.0, 0.29, 2.01, 80.0, float("inf")])
@@ -154,7 +161,32 @@ def test_a_system_that_knows_seconds_heeds_a_dose_as_well(volume: Volume, tmp_pa
         half = change(ccdm, volume, phase, values={"contrast_dose": 0.5})
         assert np.abs(half - 0.5 * change(ccdm, volume, phase)).max() < 0.01
         assert np.abs(half).max() > 0.0
-    assert ccdm.translate(volume, phase="40s", values={"contrast_dose": 0.5}).translation.shares == {"40s": 0.5}
+    made = ccdm.translate(volume, phase="40s", values={"contrast_dose": 0.5}).translation
+    assert (made.contrast_dose, made.shares) == (0.5, {})
+
+
+def test_a_dose_that_is_a_condition_of_the_system_itself_is_left_to_it(volume: Volume, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = {
+        "channels": (4, 4),
+        "steps": 1,
+        "value": "contrast_dose",
+        "nominal": {"arterial": 1.0, "venous": 1.0},
+        "value_range": (0.3, 2.0),
+    }
+    system = build_system("ccdm", config)
+    for parameter in system.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    plain = ModelPackage.load(write_tiny_package(tmp_path / "plain")).metadata
+    kept = ("name", "version", "window_hu", "spacing_mm", "min_slices", "intended_use", "training_data", "metrics")
+    save_package(tmp_path / "own", system=system, metadata={key: getattr(plain, key) for key in kept})
+    own = Translator.load(tmp_path / "own", device="cpu")
+    assert own.metadata.heeded.count("contrast_dose") == 1
+    told = own.translate(volume, phase="venous", values={"contrast_dose": 0.5})
+    assert told.translation.contrast_dose == 1.0
+    usual = change(own, volume, "venous")
+    assert np.abs(told.volume.hu - volume.hu - 0.5 * usual).max() > 0.1
+    assert np.abs(told.volume.hu - volume.hu - usual).max() > 0.1
 
 
 def test_what_a_time_is_put_together_of_is_said(translator: Translator, volume: Volume) -> None:
@@ -170,7 +202,10 @@ def test_of_packages_that_answer_together_the_shares_are_said_where_they_are_the
     other = Translator.load(with_times(package, tmp_path / "other", times=others, version="1").path, device="cpu")
     together = Ensemble([translator, other])
     half = together.translate(volume, phase="venous", values={"contrast_dose": 0.5})
-    assert half.translation.shares == {"venous": 0.5}
+    assert (half.translation.contrast_dose, half.translation.shares) == (0.5, {})
+    assert Ensemble([translator, translator]).translate(volume, phase="50s").translation.shares == pytest.approx(
+        {"arterial": 0.7, "venous": 0.6}
+    )
     assert together.translate(volume, phase="50s").translation.shares == {}
 
 
@@ -265,3 +300,6 @@ def test_a_sum_outside_its_limits_is_refused(package: ModelPackage, tmp_path: Pa
         Translator.load(folder, device="cpu").translate(native, phase="50s")
     assert caught.value.code == "answer_out_of_distribution"
     assert "650 to 780 was seen" in caught.value.sentence
+    for phase, seen in (("venous", "250 to 300 was seen"), ("50s", "325 to 390 was seen")):
+        with pytest.raises(TranslationError, match=seen):
+            Translator.load(folder, device="cpu").translate(native, phase=phase, values={"contrast_dose": 0.5})

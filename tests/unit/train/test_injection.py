@@ -3,13 +3,17 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from train.cli import app
-from train.injection import FEWEST_VOXELS, WITHIN, Injection, Told, injection, medians
+from train.errors import TrainError
+from train.evaluation.cases import StoreCases
+from train.injection.estimate import FEWEST_CORE_VOXELS, WITHIN, Injection, Told, injection, medians
+from train.injection.kept import KeptInjection
 from train.store import Case, PairStore, write_case
 from train.times import DrawnPatient
 
@@ -18,7 +22,9 @@ HELD_OUT = 100_000
 
 
 def gains(seconds: float, *, patient: int = HELD_OUT, dose: float = 1.0) -> np.ndarray:
-    return dose * DrawnPatient.of(patient).enhancements(seconds, tissues=ORGANS)
+    """Of a patient who got ``dose`` of the usual."""
+    drawn = DrawnPatient.of(patient)
+    return dose / drawn.dose * drawn.enhancements(seconds, tissues=ORGANS)
 
 
 def told_of(one: Case, *, known: dict[str, float] | None = None) -> Injection:
@@ -86,7 +92,9 @@ def test_the_dose_is_told_apart_from_the_time(tmp_path: Path) -> None:
 def test_a_time_that_is_known_leaves_the_dose_less_open_and_is_not_asked(tmp_path: Path) -> None:
     one = case(tmp_path, venous=gains(72.0, dose=0.6))
     asked, known = told_of(one), told_of(one, known={"venous": 72.0})
-    assert known.seconds["venous"] == Told(72.0, (72.0, 72.0))
+    assert known.seconds == {}
+    assert told_of(replace(one, seconds={"venous": 72.0})) == known
+    assert told_of(replace(one, seconds={"venous": 40.0}), known={"venous": 72.0}) == known
     assert known.dose.median == pytest.approx(0.6, abs=0.1)
     assert abs(known.dose.median - 0.6) < abs(asked.dose.median - 0.6)
     assert known.dose.between[1] - known.dose.between[0] < asked.dose.between[1] - asked.dose.between[0]
@@ -97,7 +105,7 @@ def test_a_time_that_is_known_leaves_the_dose_less_open_and_is_not_asked(tmp_pat
 def test_a_dose_is_expected_to_be_near_the_usual(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one = case(tmp_path, arterial=gains(35.0))
     found = told_of(one).seconds["arterial"].between
-    monkeypatch.setattr("train.injection._DOSE_SPREAD", 100.0)
+    monkeypatch.setattr("train.injection.estimate._DOSE_SPREAD", 100.0)
     anything = told_of(one).seconds["arterial"].between
     assert found[1] - found[0] < anything[1] - anything[0]
 
@@ -129,68 +137,92 @@ def test_what_was_not_measured_tells_nothing(tmp_path: Path) -> None:
     assert injection(replace(whole, labels=None)) is None
     small = np.zeros(whole.native.shape, bool)
     small[:1, :8] = True
-    assert FEWEST_VOXELS > 8 * 12
+    assert FEWEST_CORE_VOXELS > 8 * 12
     assert injection(replace(whole, valid={"arterial": small})) is None
 
 
-def test_the_command_prints_and_keeps_what_is_certain_and_not_known(tmp_path: Path) -> None:
+def test_an_organ_that_is_all_edge_tells_nothing(tmp_path: Path) -> None:
+    """A vein two voxels wide shares every voxel with what lies beside it."""
+    whole = case(tmp_path, arterial=gains(35.0))
+    labels = np.array(whole.labels)
+    vein = labels == whole.organs["portal_vein"]
+    labels[vein] = whole.organs["pancreas"]
+    labels[:, :, 50:52] = whole.organs["portal_vein"]
+    thin = replace(whole, labels=labels)
+    assert np.count_nonzero(labels == whole.organs["portal_vein"]) < FEWEST_CORE_VOXELS
+    labels[:, :, 50:53] = whole.organs["portal_vein"]
+    assert np.count_nonzero(labels == whole.organs["portal_vein"]) > FEWEST_CORE_VOXELS
+    assert "portal_vein" not in told_of(thin).organs["arterial"]
+    assert "pancreas" in told_of(thin).organs["arterial"]
+
+
+def scan_times(*arguments: object) -> Any:
+    return CliRunner().invoke(app, ["scan-times", *map(str, arguments)])
+
+
+def values(store: Path, name: str, phase: str) -> dict[str, float]:
+    return dict(StoreCases(store, split=None).load(name).values(phase))
+
+
+def test_the_command_prints_what_organs_told_and_what_was_given(tmp_path: Path) -> None:
     write(tmp_path, "early", arterial=gains(30.0), venous=gains(90.0))
     write(tmp_path, "told", arterial=gains(50.0))
     write(tmp_path, "bare", organs=("aorta", "liver"), arterial=gains(30.0))
     path = tmp_path / "told" / "case.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"seconds": {"arterial": 47.0}}))
-    before = (tmp_path / "bare" / "case.json").read_bytes()
-
-    looked = CliRunner().invoke(app, ["scan-times", str(tmp_path)])
+    looked = scan_times(tmp_path, "--seconds", "venous=90")
     assert looked.exit_code == 0, looked.output
-    assert PairStore(tmp_path)[1].seconds == {}
     assert "bare: fewer than 3 labelled organs" in looked.stderr
-    rows = [line for line in looked.stdout.splitlines() if line.startswith("| told | arterial |")]
-    assert len(rows) == 1
-    assert rows[0].endswith("| 47 |")
-    assert "arterial: " in looked.stdout
-    assert "(2 patients, " in looked.stdout
-
-    kept = CliRunner().invoke(app, ["scan-times", str(tmp_path), "--keep", "--seconds", "venous=90"])
-    assert kept.exit_code == 0, kept.output
-    bare, early, told = (PairStore(tmp_path)[number] for number in range(3))
-    assert (tmp_path / "bare" / "case.json").read_bytes() == before
-    assert bare.seconds == {}
-    assert set(early.seconds) == {"arterial"}
-    assert early.values("arterial")["seconds"] == pytest.approx(30.0, abs=6.0)
-    assert told.seconds == {"arterial": 47.0}
-    assert np.isnan(early.values("venous")["contrast_dose"])  # the usual, for all that is known
-    record = json.loads((tmp_path / "early" / "case.json").read_text())
-    assert record["about"]["injection_by"] == {"arterial": "organs"}
+    cells = [[one.strip() for one in line.split("|")[1:5]] for line in looked.stdout.splitlines() if "| " in line][1:]
+    assert [row[:2] for row in cells] == [["early", "arterial"], ["early", "venous"], ["told", "arterial"]]
+    assert [row[2:] for row in cells[1:]] == [["90", "given"], ["47", "given"]]
+    assert float(cells[0][2]) == pytest.approx(30.0, abs=6.0)
+    lines = looked.stdout.splitlines()[-2:]
+    assert lines[0].startswith("arterial: ")
+    assert lines[0].endswith(" s (1 patient)")  # given ones are not counted
+    assert lines[1].startswith("contrast dose: ")
+    assert not list(tmp_path.rglob("injection.json"))
 
 
-def test_a_dose_that_is_surely_another_is_kept_once(tmp_path: Path) -> None:
-    write(tmp_path, "little", venous=gains(72.0, dose=0.5))
-    write(tmp_path, "told", venous=gains(72.0, dose=0.5))
-    path = tmp_path / "told" / "case.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"contrast_dose": 0.9}))
-    kept = CliRunner().invoke(app, ["scan-times", str(tmp_path), "--keep", "--seconds", "venous=72"])
-    assert kept.exit_code == 0, kept.output
-    little, told = (PairStore(tmp_path)[number].values("venous")["contrast_dose"] for number in range(2))
-    assert little == pytest.approx(0.5, abs=0.1)
-    assert told == 0.9
-    record = json.loads((tmp_path / "little" / "case.json").read_text())
-    assert record["about"]["injection_by"] == {"contrast_dose": "organs"}
+def test_what_is_kept_is_told_in_evaluation_and_leaves_the_store_as_it_is(tmp_path: Path) -> None:
+    write(tmp_path, "early", arterial=gains(30.0), venous=gains(90.0))
+    write(tmp_path, "little", arterial=gains(35.0, dose=0.5), venous=gains(72.0, dose=0.5))
+    path = tmp_path / "little" / "case.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"seconds": {"arterial": 33.0}}))
+    before, described = PairStore(tmp_path).digest(), StoreCases(tmp_path, split=None).describe()
+    assert scan_times(tmp_path, "--keep").exit_code == 0
+    assert PairStore(tmp_path).digest() == before
+    assert StoreCases(tmp_path, split=None).describe() != described
+
+    assert values(tmp_path, "early", "arterial")["seconds"] == pytest.approx(30.0, abs=6.0)
+    assert np.isnan(values(tmp_path, "early", "venous")["seconds"])  # not certain
+    assert np.isnan(values(tmp_path, "early", "arterial")["contrast_dose"])  # the usual, for all that is known
+    assert values(tmp_path, "little", "venous")["contrast_dose"] == pytest.approx(0.5, abs=0.2)
+    assert values(tmp_path, "little", "arterial")["seconds"] == 33.0
+
+    assert scan_times(tmp_path, "--keep", "--seconds", "venous=90").exit_code == 0  # what is known better replaces it
+    assert values(tmp_path, "early", "venous")["seconds"] == 90.0
+    assert PairStore(tmp_path).digest() == before
 
 
-def test_a_time_that_is_given_is_not_written_as_if_the_organs_had_told_it(tmp_path: Path) -> None:
-    write(tmp_path, "one", arterial=gains(35.0), venous=gains(72.0, dose=0.6))
-    looked = CliRunner().invoke(app, ["scan-times", str(tmp_path), "--keep", "--seconds", "arterial=35"])
-    assert looked.exit_code == 0, looked.output
-    assert "arterial: 35 s (1 patient)" in looked.stdout
-    assert "contrast dose: " in looked.stdout
-    assert "arterial" not in PairStore(tmp_path)[0].seconds
+def test_a_case_that_was_never_asked_tells_nothing(tmp_path: Path) -> None:
+    write(tmp_path, "one", arterial=gains(35.0))
+    assert all(np.isnan(value) for name, value in values(tmp_path, "one", "arterial").items() if name != "aorta_hu")
+    assert KeptInjection.of(tmp_path, "one") == KeptInjection()
+
+
+def test_a_time_of_a_phase_that_no_case_has_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, "one", arterial=gains(35.0))
+    refused = scan_times(tmp_path, "--seconds", "portal=72")
+    assert isinstance(refused.exception, TrainError)
+    assert refused.exception.code == "scan_time_phase"
 
 
 def test_a_store_without_labels_is_refused(tmp_path: Path) -> None:
     write(tmp_path, "bare", organs=(), arterial=gains(30.0))
-    with pytest.raises(Exception, match="scan_time_organs"):
-        CliRunner().invoke(app, ["scan-times", str(tmp_path)], catch_exceptions=False)
+    refused = scan_times(tmp_path)
+    assert isinstance(refused.exception, TrainError)
+    assert refused.exception.code == "scan_time_organs"
 
 
 def test_a_patient_counts_once_however_many_cases_he_has(tmp_path: Path) -> None:

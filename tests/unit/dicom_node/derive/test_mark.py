@@ -217,8 +217,11 @@ def test_a_time_says_of_which_phases_its_change_is_the_sum() -> None:
 
 def test_another_contrast_dose_than_the_usual_is_said() -> None:
     told = info()
-    less = replace(told.translation, phase="venous", shares={"venous": 0.8})
-    assert "Enhancement 0.8 times the venous phase's." in replace(told, translation=less).derivation()
+    assert "dose" not in told.derivation() + told.description
+    less = replace(told, translation=replace(told.translation, phase="venous", contrast_dose=0.8))
+    assert "Contrast dose 0.8 of the usual." in less.derivation()
+    assert less.description.startswith("SYNTHETIC venous, contrast dose 0.8 (")
+    assert "dose" not in replace(less, series_description="Ours").description
 
 
 def test_long_training_statement_does_not_push_the_warning_out() -> None:

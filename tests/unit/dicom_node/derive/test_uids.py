@@ -54,6 +54,7 @@ def test_texts_dates_and_window_do_not_change_the_series_uid(info: DerivationInf
         {"seed": 1},
         {"steps": 4},
         {"shares": {"arterial": 0.7, "venous": 0.3}},
+        {"contrast_dose": 0.8},
     ],
 )
 def test_another_phase_model_sampling_or_sum_gives_another_series_uid(info: DerivationInfo, change: dict) -> None:

@@ -156,7 +156,14 @@ def test_of_a_time_that_nobody_measured_it_claims_no_calibration() -> None:
 
 
 def test_of_another_contrast_dose_it_claims_none_either() -> None:
-    less = replace(INFO, translation=replace(INFO.translation, shares={INFO.translation.phase: 0.8}))
+    less = replace(INFO, translation=replace(INFO.translation, contrast_dose=0.8))
+    untold = CALIBRATION.model_copy(update={"coverage": {}})
+    bare = uncertainty_info(less, of_series="1.2.3", calibration=untold)
+    assert bare.shown.startswith("Standard deviation, not calibrated, in HU")
+    assert bare.measured == "How often errors lie within it was measured at the usual contrast dose only."
+    assert uncertainty_info(INFO, of_series="1.2.3", calibration=untold).shown.startswith(
+        "Calibrated standard deviation"
+    )
     info = uncertainty_info(less, of_series="1.2.3", calibration=CALIBRATION)
     assert info.shown.startswith("Standard deviation, not calibrated, in HU")
     assert (

@@ -1,11 +1,11 @@
 """What a route says of its answer reaches whoever translates, whole."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
 from dicom_node.catalog import Catalog, JobState
 from dicom_node.config import parse_settings
@@ -62,18 +62,33 @@ def test_a_route_s_answer_is_asked_for_as_it_is_configured(write_ct_series: Any,
     assert len(request.paths) == len(set(request.sop_instance_uids)) == 3
 
 
-@pytest.mark.parametrize("shares", [{"venous": 0.8}, {}])
-def test_a_job_tells_how_much_of_which_phase_its_series_is(
-    write_ct_series: Any, tmp_path: Path, shares: dict[str, float]
+def test_a_job_tells_what_its_series_is_the_sum_of_and_at_what_dose_also_when_it_is_done_anew(
+    write_ct_series: Any, tmp_path: Path
 ) -> None:
     made = Translation(
-        phase="venous", model_name="m", model_version="1", weights_sha256="ab" * 32, seed=0, steps=1, shares=shares
+        phase="50s",
+        model_name="m",
+        model_version="1",
+        weights_sha256="ab" * 32,
+        seed=0,
+        steps=1,
+        shares={"arterial": 0.7, "venous": 0.6},
+        contrast_dose=0.8,
     )
+    told = {"shares": dict(made.shares), "contrast_dose": 0.8}
     settings = parse_settings({"node": {"data_dir": str(tmp_path / "data")}, "routes": {"A": {"phase": "venous"}}})
-    asked = Asked(Translated(record_path=str(tmp_path / "translation.json"), translation=made))
     with Catalog(settings.catalog_location) as catalog:
         job_id = queue_job(
-            catalog, write_ct_series(np.zeros((3, 16, 16), np.float32)), route="A", phase="venous", model="demo"
+            catalog, write_ct_series(np.zeros((3, 16, 16), np.float32)), route="A", phase="50s", model="demo"
         )
-        assert TranslateStep(settings, catalog, executor=asked).run_once()
-        assert catalog.get_job(job_id).details.get("shares", {}) == shares
+
+        def done(translation: Translation) -> dict[str, Any]:
+            asked = Asked(Translated(record_path=str(tmp_path / "translation.json"), translation=translation))
+            assert TranslateStep(settings, catalog, executor=asked).run_once()
+            details = catalog.get_job(job_id).details
+            return {name: details[name] for name in told}
+
+        assert done(made) == told
+        catalog.fail_job(catalog.claim_job(JobState.TRANSLATED, JobState.DERIVING, "derive"), NOBODY.problem)
+        catalog.retry_job(job_id)
+        assert done(replace(made, shares={}, contrast_dose=1.0)) == {"shares": {}, "contrast_dose": 1.0}

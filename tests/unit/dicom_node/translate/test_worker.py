@@ -89,7 +89,7 @@ def test_the_route_s_contrast_dose_is_asked_for(
     (_, usual, _), (twice, told, _) = records
     assert np.abs(usual - hu).max() >= 1
     assert np.abs((told - hu) - 2.0 * (usual - hu)).max() <= 1.5  # whole HU
-    assert twice.translation.shares == {"arterial": 2.0}
+    assert twice.translation.contrast_dose == 2.0
 
 
 def test_slices_are_named_in_the_volume_s_order(

@@ -19,7 +19,7 @@ from train.metrics.organs import organ_cores
 from train.store import Case
 from train.times import DrawnPatient
 
-FEWEST_VOXELS: Final = 100
+FEWEST_CORE_VOXELS: Final = 100
 """Of an organ, more than 2 mm inside it, where the phase was measured: the mean of fewer is noise."""
 FEWEST_ORGANS: Final = 3
 """The aorta alone rises and falls through every value, and a second organ may be the wrong one."""
@@ -43,7 +43,7 @@ TISSUES: Final = (
 )
 """Large enough to have a core, and in a label map what they are in the phantom."""
 _PATIENTS: Final = 96
-_SECONDS: Final = np.concatenate([np.arange(15.0, 120.0), np.arange(120.0, 301.0, 5.0)])
+_SECONDS: Final = (*(float(at) for at in range(15, 120)), *(float(at) for at in range(120, 301, 5)))
 _DOSES: Final = np.geomspace(contrast_dose.LEAST, contrast_dose.MOST, 30)
 _DOSE_SPREAD: Final = 0.5
 """Of the logarithm, before the organs are looked at: contrast medium is given by weight, and not by all alike."""
@@ -73,7 +73,7 @@ class Injection(NamedTuple):
     dose: Told
     """Contrast medium as a part of the usual."""
     seconds: Mapping[str, Told]
-    """Phase → when it was taken, after the start of the injection."""
+    """Phase → when it was taken, after the start of the injection; without those that are known."""
     organs: Mapping[str, tuple[str, ...]]
     """Phase → the organs that told."""
 
@@ -82,40 +82,42 @@ def injection(case: Case, *, known: Mapping[str, float] | None = None) -> Inject
     """When each phase of ``case`` was taken, and at what dose; ``None`` where none was measured in `FEWEST_ORGANS` labelled organs.
 
     Phases that were not, beside one that was, are left out. ``known``: phase → seconds that are not asked, such as a protocol's, which
-    leave the dose less open.
+    leave the dose less open; seconds that the case has are known as well.
     """
-    gains = {phase: _gains(case, phase) for phase in sorted(case.changes) if "@" not in phase}
+    known = {**case.seconds, **(known or {})}
+    if case.labels is None:
+        return None
+    # An organ that is all edge, such as a thin vein, has no core and tells nothing.
+    cores = organ_cores(np.asarray(case.labels), spacing_mm=case.spacing_mm, fewest=0)
+    gains = {phase: _gains(case, phase, cores=cores) for phase in sorted(case.changes) if "@" not in phase}
     gains = {phase: found for phase, found in gains.items() if len(found) >= FEWEST_ORGANS}
     if not gains:
         return None
-    fits = {phase: _fit(found, seconds=(known or {}).get(phase)) for phase, found in gains.items()}
+    fits = {phase: _fit(found, seconds=known.get(phase)) for phase, found in gains.items()}
     prior = -0.5 * np.square(np.log(_DOSES) / _DOSE_SPREAD)[None]
     # A phase's fit over all of its times, for each patient and dose: what it says of them to the other phases.
     overall = {phase: logsumexp(fit, axis=2) for phase, fit in fits.items()}
     together = prior + sum(overall.values())
-    given = {phase: Told(at, (at, at)) for phase, at in (known or {}).items()}
     of_others = {phase: (together - overall[phase])[:, :, None] for phase in fits}
     return Injection(
         dose=_told(logsumexp(together, axis=0), _DOSES),
         seconds={
-            phase: given.get(phase) or _told(logsumexp(fit + of_others[phase], axis=(0, 1)), _SECONDS)
+            phase: _told(logsumexp(fit + of_others[phase], axis=(0, 1)), _SECONDS)
             for phase, fit in fits.items()
+            if phase not in known
         },
         organs={phase: tuple(found) for phase, found in gains.items()},
     )
 
 
-def _gains(case: Case, phase: str) -> dict[str, float]:
-    """Organ → mean change in HU of its core."""
-    if case.labels is None:
-        return {}
-    cores = organ_cores(np.asarray(case.labels), spacing_mm=case.spacing_mm)
-    if phase in case.valid:
-        cores[~np.asarray(case.valid[phase])] = 0
+def _gains(case: Case, phase: str, *, cores: np.ndarray) -> dict[str, float]:
+    """Organ → mean change in HU of its core, where that is large enough."""
     found = {}
-    for organ in TISSUES:
-        where = cores == case.organs[organ] if organ in case.organs else np.zeros(0, bool)
-        if np.count_nonzero(where) >= FEWEST_VOXELS:
+    for organ in (name for name in TISSUES if name in case.organs):
+        where = cores == case.organs[organ]
+        if phase in case.valid:
+            where &= np.asarray(case.valid[phase])
+        if np.count_nonzero(where) >= FEWEST_CORE_VOXELS:
             found[organ] = float(case.changes[phase][where].mean(dtype=np.float64))
     return found
 
@@ -123,13 +125,11 @@ def _gains(case: Case, phase: str) -> dict[str, float]:
 def _fit(gains: Mapping[str, float], *, seconds: float | None) -> np.ndarray:
     """Log probability of these gains, and of a time before they are looked at (every ratio of seconds alike): (patients, doses, times).
 
-    With ``seconds`` that time is the nearest of `_SECONDS`.
+    With ``seconds`` there is that time alone.
     """
-    curves = _curves()
-    before = np.log(np.gradient(_SECONDS) / _SECONDS)
-    if seconds is not None:
-        before = np.where(np.arange(len(_SECONDS)) == np.argmin(np.abs(_SECONDS - seconds)), 0.0, -np.inf)
-    fit = np.broadcast_to(before, (_PATIENTS, len(_DOSES), len(_SECONDS))).copy()
+    before = np.log(np.gradient(_SECONDS) / _SECONDS) if seconds is None else np.zeros(1)
+    curves = _curves(_SECONDS if seconds is None else (seconds,))
+    fit = np.broadcast_to(before, (_PATIENTS, len(_DOSES), len(before))).copy()
     for organ, gain in gains.items():
         expected = _DOSES[None, :, None] * curves[organ][:, None]
         off = np.sqrt(np.square(_OFF_PART * expected) + _OFF_HU**2)
@@ -138,40 +138,44 @@ def _fit(gains: Mapping[str, float], *, seconds: float | None) -> np.ndarray:
 
 
 @lru_cache(maxsize=1)
-def _curves() -> dict[str, np.ndarray]:
-    """Tissue → its HU in every patient at every time, (patients, times)."""
-    patients = [DrawnPatient.of(seed) for seed in range(_PATIENTS)]
-    curves = np.array([[one.enhancements(at, tissues=TISSUES) for at in _SECONDS] for one in patients])
+def _patients() -> tuple[DrawnPatient, ...]:
+    return tuple(DrawnPatient.of(seed) for seed in range(_PATIENTS))
+
+
+@lru_cache(maxsize=16)
+def _curves(times: tuple[float, ...]) -> dict[str, np.ndarray]:
+    """Tissue → its HU in every patient at every time, at the usual dose: (patients, times)."""
+    curves = np.array([[one.enhancements(at, tissues=TISSUES) / one.dose for at in times] for one in _patients()])
     return {name: curves[:, :, number] for number, name in enumerate(TISSUES)}
 
 
-def _told(log_weights: np.ndarray, values: np.ndarray) -> Told:
+def _told(log_weights: np.ndarray, values: Sequence[float] | np.ndarray) -> Told:
     weights = np.exp(log_weights - log_weights.max())
     below = (np.cumsum(weights) - 0.5 * weights) / weights.sum()
     low, median, high = (float(np.interp(share, below, values)) for share in (0.5 - WITHIN / 2, 0.5, 0.5 + WITHIN / 2))
     return Told(median, (low, high))
 
 
-def table(found: Sequence[tuple[Case, Injection]]) -> str:
-    """Markdown: every phase of every case, beside what the case has."""
+def table(found: Sequence[tuple[Case, Injection]], *, known: Mapping[str, float]) -> str:
+    """Markdown: every phase of every case; those ``known``, or by the case, as given."""
     rows = [
-        f"| case | phase | seconds | {WITHIN:.0%} lie between | contrast dose | {WITHIN:.0%} lie between | organs | in the case |",
-        "|" + "---|" * 8,
+        f"| case | phase | seconds | {WITHIN:.0%} lie between | contrast dose | {WITHIN:.0%} lie between | organs |",
+        "|" + "---|" * 7,
     ]
     for case, one in found:
         dose = f"{one.dose.median:.2f} | {one.dose.between[0]:.2f} to {one.dose.between[1]:.2f}"
-        for phase, told in one.seconds.items():
-            low, high = told.between
-            known = f"{case.seconds[phase]:.0f}" if phase in case.seconds else ""
-            organs = ", ".join(one.organs[phase])
-            rows.append(
-                f"| {case.name} | {phase} | {told.median:.0f} | {low:.0f} to {high:.0f} | {dose} | {organs} | {known} |"
-            )
+        for phase, organs in one.organs.items():
+            told = one.seconds.get(phase)
+            if told is None:
+                when = f"{known.get(phase, case.seconds.get(phase)):g} | given"
+            else:
+                when = f"{told.median:.0f} | {told.between[0]:.0f} to {told.between[1]:.0f}"
+            rows.append(f"| {case.name} | {phase} | {when} | {dose} | {', '.join(organs)} |")
     return "\n".join(rows)
 
 
 def medians(found: Sequence[tuple[Case, Injection]]) -> list[str]:
-    """A line for each phase, and one for the dose: the median of all patients', of each patient the median of his cases'."""
+    """A line for each phase that was told, and one for the dose: the median of all patients', of each the median of his cases'."""
     patients: dict[str, dict[str, list[float]]] = {}
     for case, one in found:
         for what, told in (*one.seconds.items(), (contrast_dose.NAME, one.dose)):
