@@ -99,7 +99,7 @@ def add_change(
         body = body_mask(model_hu, metadata.spacing_mm)
         if not body.any():  # body_box fell back to the whole array as well
             body[:] = True
-        answer_hu *= _soft_edged(body)
+        answer_hu *= soft_edged(body)
         if not bool(torch.isfinite(answer_hu).all()):
             raise TranslationError(
                 "not_finite",
@@ -128,7 +128,7 @@ def add_change(
         return Changed(volume=volume.with_hu(hu), spread_hu=spread[0] if spread else None, doubt=doubt)
 
 
-def _soft_edged(body: np.ndarray) -> torch.Tensor:
+def soft_edged(body: np.ndarray) -> torch.Tensor:
     """Weight ``(D, H, W)``: 1 in the body, 0 on table and blankets, with a soft edge of a few millimetres."""
     mask = torch.from_numpy(body)[None, None].float()
     mask = F.max_pool3d(mask, (1, 5, 5), stride=1, padding=(0, 2, 2))

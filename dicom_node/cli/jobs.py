@@ -210,4 +210,5 @@ def _shown(job: "JobRow") -> list[tuple[str, object]]:
     fields["supersedes"] = f"job {', '.join(map(str, job.supersedes))}" if job.supersedes else ""
     fields |= {name: time_text(value) for name, value in fields.items() if name.endswith("_at") or name == "not_before"}
     shown = [(title, fields[name]) for name, title in _FIELDS.items() if fields[name] not in (None, "", 0)]
-    return shown + [(name.replace("_", " "), plain_text(value)) for name, value in job.details.items()]
+    details = {name: value for name, value in job.details.items() if value not in ({}, [])}
+    return shown + [(name.replace("_", " "), plain_text(value)) for name, value in details.items()]

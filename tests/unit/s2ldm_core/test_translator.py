@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from s2ldm_core import Translator, Volume
+from s2ldm_core.change import soft_edged
 from s2ldm_core.errors import TranslationError
 from s2ldm_core.package import save_package
 from s2ldm_core.sampling import Sampling
@@ -131,6 +132,15 @@ def test_a_field_of_a_few_voxels_is_translated_like_any_other(translator: Any, p
     narrow = Volume(hu=hu, affine=np.diag([1.5, 1.5, 3.0, 1.0]))
     change = translator.translate(narrow, phase="venous").volume.hu - hu
     assert np.abs(change).min() > 0.0
+
+
+def test_the_body_s_edge_is_soft_over_four_voxels_and_ends_with_the_field() -> None:
+    """Known answer: widened by two voxels, then the mean of five, of those that there are."""
+    body = np.zeros((1, 9, 12), bool)
+    body[:, :, :4] = True
+    soft = soft_edged(body).numpy()
+    assert np.allclose(soft[0, 4], [1, 1, 1, 1, 0.8, 0.6, 0.4, 0.2, 0, 0, 0, 0])
+    assert np.allclose(soft, soft[:, :1])
 
 
 def test_values_that_are_not_numbers_are_refused(translator: Any, volume: Any) -> None:

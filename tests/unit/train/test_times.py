@@ -111,6 +111,7 @@ def test_the_command_refuses_what_does_not_name_every_phase_s_time(
     [
         (("--tell", "seconds"), "tell_without_store"),
         (("--tell", "seconds=soon"), "bad_value"),
+        (("--scanned", "arterial=50", "--tell", "contrast_dose"), "tell_without_store"),
         (("--scanned", "arterial"), "bad_seconds"),
         (("--scanned", "delayed=180"), "scanned_unknown"),
         (("--scanned", "arterial=50", "--store", "elsewhere"), "scanned_store"),
