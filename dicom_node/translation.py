@@ -6,7 +6,7 @@ where it was asked for, ``translation.json`` the record. The record is written l
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -29,6 +29,8 @@ _FORMAT = 1
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError)
 _OF_THE_JOB = ("device", "tile")
 """What derivation does not ask for: the job's details have it, and a node of the version before reads the record."""
+_UNSAID: Mapping[str, object] = {"shares": {}, "contrast_dose": 1.0}
+"""What a record leaves out, as a node of the version before does not know it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,10 +80,7 @@ class TranslationRecord:
             _save_array(folder / _UNCERTAINTY_NAME, whole_hu(uncertainty.hu))
         path = folder / RECORD_NAME
         facts = {key: value for key, value in asdict(self.translation).items() if key not in _OF_THE_JOB}
-        for name, unsaid in (
-            ("shares", {}),
-            ("contrast_dose", 1.0),
-        ):  # which a node of the version before does not know
+        for name, unsaid in _UNSAID.items():
             if facts[name] == unsaid:
                 del facts[name]
         values = {"format": _FORMAT, **facts, "sop_instance_uids": self.sop_instance_uids}
