@@ -192,7 +192,7 @@ class StoreCases:
             labels=None if case.labels is None else np.asarray(case.labels),
             organs={} if case.labels is None else dict(case.organs),
             valid=lambda phase: None if phase not in case.valid else np.asarray(case.valid[phase]),
-            values=lambda phase: case.values(phase) | told.values(phase, known=case.seconds),
+            values=lambda phase: case.values(phase) | told.values(phase),
         )
 
     def _case(self, name: str) -> Case:

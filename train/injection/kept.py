@@ -5,7 +5,7 @@ A file of its own, so that the store stays the same for those who train on it: i
 
 import hashlib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -25,13 +25,13 @@ class KeptInjection(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     seconds: dict[str, PositiveFloat] = {}
-    """Phase → seconds after the start of the injection."""
+    """Phase → seconds after the start of the injection: those that no header told, or that were given in place of a header's."""
     contrast_dose: Annotated[float, Field(ge=LEAST, le=MOST)] | None = None
     """As a part of the usual; ``None``: not surely another."""
 
-    def values(self, phase: str, *, known: Mapping[str, float]) -> dict[str, float]:
-        """What systems may be told of ``phase``; seconds that are ``known`` otherwise stay."""
-        told = {} if phase in known or phase not in self.seconds else {NAME: self.seconds[phase]}
+    def values(self, phase: str) -> dict[str, float]:
+        """What systems may be told of ``phase``; without seconds where they were not told."""
+        told = {NAME: self.seconds[phase]} if phase in self.seconds else {}
         return told | {CONTRAST_DOSE: math.nan if self.contrast_dose is None else self.contrast_dose}
 
     def write(self, folder: Path, case: str) -> None:
