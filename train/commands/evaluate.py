@@ -101,7 +101,7 @@ def evaluate(
         )
     told = dict(named_value(one) for one in tell or ())
     seconds = dict(named_seconds(one) for one in scanned or ())
-    if store is None and any(value is None and not seconds for name, value in told.items()):
+    if store is None and any(value is None and not (name == NAME and seconds) for name, value in told.items()):
         raise TrainError(
             "tell_without_store",
             "Phantoms tell no values.",
