@@ -109,7 +109,9 @@ def test_published_scores_are_those_of_their_plan_so_that_its_command_goes_on_fr
     ]
 
 
-@pytest.mark.parametrize("name", ["ablation.yaml", "ablation_gpu.yaml", "controls.yaml", "trials.yaml"])
+@pytest.mark.parametrize(
+    "name", ["ablation.yaml", "ablation_gpu.yaml", "controls.yaml", "controls_long.yaml", "trials.yaml"]
+)
 def test_the_plans_of_the_repository_give_every_row_the_same_budget(name: str) -> None:
     plan = load_plan(_PLANS / name)
     for row in plan.rows:
