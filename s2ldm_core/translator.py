@@ -147,9 +147,8 @@ class Translator:
         clock = Clock(progress)
         dose = self._dose(asked)
         parts = self._parts(phase, asked)
-        weights = {part.phase: part.weight for part in parts}
-        shares = {} if weights == {phase: 1.0} else weights
-        counts = [part.weight * dose for part in parts]
+        shares = {part.phase: part.weight for part in parts}
+        counts = {one: share * dose for one, share in shares.items()}
         tile = TILE
 
         def predict(unit: torch.Tensor, _: Resampler) -> torch.Tensor:
@@ -170,21 +169,19 @@ class Translator:
                 each = []
                 for number, part in enumerate(parts):
                     found = answer_for(part.condition, How(tile=tile, on_progress=clock.part(number, len(parts))))
-                    each.append(found if counts[number] == 1.0 else _weighted(found, counts[number]))
+                    count = counts[part.phase]
+                    each.append(found if count == 1.0 else _weighted(found, count))
                 return torch.stack(each).sum(dim=0) if len(each) > 1 else each[0]
 
             change, tile = in_tiles_that_fit(answer, smallest=self._system.traits.smallest_tile)
             return change[:, :, inside]
 
-        limits = meta.answers or {}
         found = add_change(
             volume,
             predict,
             metadata=meta,
             clock=clock,
-            limits=limits_between(limits, dict(zip(weights, counts, strict=True)))
-            if shares or dose != 1.0
-            else limits.get(phase),
+            limits=limits_between(meta.answers or {}, counts),
         )
         if found.doubt is not None and self._refuse_answers:
             raise TranslationError(found.doubt.code, found.doubt.sentence, found.doubt.remedy)
@@ -198,7 +195,7 @@ class Translator:
                 training_statement=training_statement(meta.training_data),
                 seed=seed,
                 steps=settled.steps or self.default_steps,
-                shares={one: round(share, 3) for one, share in shares.items()},
+                shares={} if shares == {phase: 1.0} else {one: round(share, 3) for one, share in shares.items()},
                 contrast_dose=dose,
                 seconds=clock.seconds,
                 device=str(self.device),

@@ -30,7 +30,7 @@ def _series_number_offset(route: dict[str, Any]) -> int:
     return presented(route.get("phase", "")).series_number_offset
 
 
-Dose = Annotated[float, Field(ge=contrast_dose.LEAST, le=contrast_dose.MOST)]
+ContrastDose = Annotated[float, Field(ge=contrast_dose.LEAST, le=contrast_dose.MOST)]
 Priority = Literal["stat", "high", "routine"]
 
 
@@ -40,7 +40,7 @@ class Route(Section):
     enabled: bool = True
     priority: Priority = "routine"
     phase: PhaseName
-    contrast_dose: Dose = 1.0
+    contrast_dose: ContrastDose = 1.0
     model: str = Field(default="demo", min_length=1)
     output: FormName = DEFAULT_FORM
     destinations: tuple[str, ...] = ()

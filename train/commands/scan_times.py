@@ -36,13 +36,14 @@ def scan_times(
     Example: s2ldm-train scan-times PAIRS
     """
     from train.errors import TrainError
-    from train.injection.estimate import FEWEST_ORGANS, TISSUES, injection, medians, table
+    from train.injection.estimate import FEWEST_ORGANS, TISSUES, injection
     from train.injection.kept import KeptInjection
+    from train.injection.report import medians, table
     from train.store import PairStore
 
     known = dict(named_seconds(one) for one in seconds or ())
     cases, found = PairStore(store), []
-    phases = {phase for number in range(len(cases)) for phase in cases[number].changes}
+    phases = {phase for number in range(len(cases)) for phase in cases[number].changes if "@" not in phase}
     if unknown := sorted(set(known) - phases):
         raise TrainError(
             "scan_time_phase",

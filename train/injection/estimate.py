@@ -1,9 +1,9 @@
 """When the phases of a registered pair were taken and at what dose, from how much its organs gained: where no header tells.
 
-The phantom's patients (`s2ldm_core.phantom.Patient`: cardiac output, dose, length of the injection) say how much each organ gains at every
-second. How probable a time is, is how well an organ's gains at it fit, over all of these patients and doses; the phases of a study
-share patient and dose. An organ is taken to be off by a fifth of its gain and by 8 HU, with the heavy tails of Student's t, so that one
-badly outlined organ decides nothing. The seconds are as in `train.times`: of a usual patient.
+The phantom's patients (`s2ldm_core.phantom.Patient`: cardiac output, length of the injection) say how much each organ gains at every
+second at the usual dose. How probable a time is, is how well an organ's gains at it fit, over all of these patients and doses; the
+phases of a study share patient and dose. An organ is taken to be off by a fifth of its gain and by 8 HU, with the heavy tails of
+Student's t, so that one badly outlined organ decides nothing. The seconds are as in `train.times`: of a usual patient.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,6 @@ import numpy as np
 from scipy.special import logsumexp
 
 from s2ldm_core import contrast_dose
-from train.evaluation.tables import counted
 from train.metrics.organs import organ_cores
 from train.store import Case
 from train.times import DrawnPatient
@@ -39,7 +38,6 @@ TISSUES: Final = (
     "ivc_suprarenal",
     "myocardium",
     "thyroid",
-    "muscle",
 )
 """Large enough to have a core, and in a label map what they are in the phantom."""
 _PATIENTS: Final = 96
@@ -154,37 +152,3 @@ def _told(log_weights: np.ndarray, values: Sequence[float] | np.ndarray) -> Told
     below = (np.cumsum(weights) - 0.5 * weights) / weights.sum()
     low, median, high = (float(np.interp(share, below, values)) for share in (0.5 - WITHIN / 2, 0.5, 0.5 + WITHIN / 2))
     return Told(median, (low, high))
-
-
-def table(found: Sequence[tuple[Case, Injection]], *, known: Mapping[str, float]) -> str:
-    """Markdown: every phase of every case; those ``known``, or by the case, as given."""
-    rows = [
-        f"| case | phase | seconds | {WITHIN:.0%} lie between | contrast dose | {WITHIN:.0%} lie between | organs |",
-        "|" + "---|" * 7,
-    ]
-    for case, one in found:
-        dose = f"{one.dose.median:.2f} | {one.dose.between[0]:.2f} to {one.dose.between[1]:.2f}"
-        for phase, organs in one.organs.items():
-            told = one.seconds.get(phase)
-            if told is None:
-                when = f"{known.get(phase, case.seconds.get(phase)):g} | given"
-            else:
-                when = f"{told.median:.0f} | {told.between[0]:.0f} to {told.between[1]:.0f}"
-            rows.append(f"| {case.name} | {phase} | {when} | {dose} | {', '.join(organs)} |")
-    return "\n".join(rows)
-
-
-def medians(found: Sequence[tuple[Case, Injection]]) -> list[str]:
-    """A line for each phase that was told, and one for the dose: the median of all patients', of each the median of his cases'."""
-    patients: dict[str, dict[str, list[float]]] = {}
-    for case, one in found:
-        for what, told in (*one.seconds.items(), (contrast_dose.NAME, one.dose)):
-            patients.setdefault(what, {}).setdefault(case.patient, []).append(told.median)
-
-    def line(what: str, form: str, unit: str) -> str:
-        each = [float(np.median(values)) for values in patients[what].values()]
-        spread = "" if len(each) == 1 else f", {min(each):{form}} to {max(each):{form}}"
-        return f"{what.replace('_', ' ')}: {np.median(each):{form}}{unit} ({counted(len(each), 'patient')}{spread})"
-
-    phases = sorted(set(patients) - {contrast_dose.NAME})
-    return [*(line(phase, ".0f", " s") for phase in phases), line(contrast_dose.NAME, ".2f", "")]

@@ -12,8 +12,9 @@ from typer.testing import CliRunner
 from train.cli import app
 from train.errors import TrainError
 from train.evaluation.cases import StoreCases
-from train.injection.estimate import FEWEST_CORE_VOXELS, WITHIN, Injection, Told, injection, medians
+from train.injection.estimate import FEWEST_CORE_VOXELS, TISSUES, WITHIN, Injection, Told, injection
 from train.injection.kept import KeptInjection
+from train.injection.report import medians
 from train.store import Case, PairStore, write_case
 from train.times import DrawnPatient
 
@@ -73,6 +74,11 @@ def test_time_and_dose_of_patients_that_nothing_was_fitted_to_lie_within_their_i
     assert np.mean(dosed) >= WITHIN - 0.1
     assert np.sqrt(np.mean(np.square(off))) < 6.5
     assert abs(np.mean(off)) < 3.0
+
+
+def test_every_tissue_that_tells_has_kinetics() -> None:
+    """One that the phantom does not know would be taken to gain nothing, at every time and dose."""
+    assert set(TISSUES) <= set(DrawnPatient.of(HELD_OUT).kinetics.systemic)
 
 
 def test_a_late_phase_is_told_from_an_early_one_and_less_surely(tmp_path: Path) -> None:
